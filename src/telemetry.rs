@@ -1,0 +1,3 @@
+//! Logs and metrics: names, formats and where they go.
+
+pub mod metrics;
