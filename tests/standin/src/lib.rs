@@ -1,1 +1,112 @@
+//! A stand-in for everything that the gateway talks to, on loopback sockets.
+//!
+//! - [`idp::Idp`]: an OIDC issuer with discovery, keys that rotate, and a mint for tokens;
+//! - [`sts::Sts`]: the query protocol; checks the caller's signature and every limit of the
+//!   service model, and issues sessions;
+//! - [`bedrock::Bedrock`]: recomputes every signature, answers in the real formats;
+//! - [`bill::Bill`]: what the Cost and Usage Report would say.
+//!
+//! It is strict where AWS is strict, and also where nobody knows whether AWS is. Each of them can
+//! be told to fail in many ways while it runs, and to stop and come back on its port.
+//!
+//! ```no_run
+//! # #[tokio::main] async fn main() {
+//! use bedrock_standin::{Options, Standin, idp::Claims};
+//!
+//! let aws = Standin::start(Options::default());
+//! let token = aws.idp.mint(Claims::of("alice").claim("email", "alice@acme.org"));
+//! // … point a gateway at aws.idp.issuer(), aws.sts.url(), aws.bedrock.url(), and call it …
+//! assert_eq!(aws.sts.calls()[0].session_name, "alice@acme.org");
+//! # drop(token); }
+//! ```
 
+pub mod bedrock;
+pub mod bill;
+pub mod clock;
+pub mod credentials;
+pub mod faults;
+pub mod frames;
+pub mod idp;
+pub mod server;
+pub mod signature;
+pub mod sts;
+pub mod tls;
+
+use std::sync::Arc;
+
+use bedrock::Bedrock;
+use bill::Bill;
+use credentials::Store;
+use idp::Idp;
+use sts::Sts;
+use tls::Authority;
+
+/// How a [`Standin`] is to be started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Of STS, and Bedrock's first one.
+    pub region: String,
+    /// Those that Bedrock serves beside it, all on the same socket.
+    pub further_regions: Vec<String>,
+    /// TLS for the issuer, with a certificate of [`Standin::ca_pem`]; plain HTTP otherwise.
+    pub idp_tls: bool,
+    pub sts_tls: bool,
+    pub bedrock_tls: bool,
+}
+
+impl Default for Options {
+    /// `us-east-1` and `us-west-2`, no TLS.
+    fn default() -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            further_regions: vec!["us-west-2".to_owned()],
+            idp_tls: false,
+            sts_tls: false,
+            bedrock_tls: false,
+        }
+    }
+}
+
+/// An identity provider, STS, Bedrock and the bill. All of it ends when this is dropped.
+#[derive(Debug)]
+pub struct Standin {
+    pub idp: Idp,
+    pub sts: Sts,
+    pub bedrock: Bedrock,
+    pub bill: Arc<Bill>,
+    /// The gateway's own keys, and every session that STS has issued.
+    pub credentials: Arc<Store>,
+    authority: Authority,
+}
+
+impl Standin {
+    /// Must be called within a tokio runtime.
+    pub fn start(options: Options) -> Self {
+        let authority = Authority::new();
+        let tls = |wanted: bool| wanted.then(|| authority.server_config(&["h2", "http/1.1"]));
+        let credentials = Store::new();
+        let bill = Bill::new();
+        let mut regions = vec![options.region.clone()];
+        regions.extend(options.further_regions);
+        let bedrock = bedrock::Options { tls: tls(options.bedrock_tls), regions };
+        Self {
+            idp: Idp::start(tls(options.idp_tls)),
+            sts: Sts::start(Arc::clone(&credentials), &options.region, tls(options.sts_tls)),
+            bedrock: Bedrock::start(Arc::clone(&credentials), Arc::clone(&bill), bedrock),
+            bill,
+            credentials,
+            authority,
+        }
+    }
+
+    /// The CA of all certificates here, PEM.
+    pub fn ca_pem(&self) -> String {
+        self.authority.ca_pem()
+    }
+
+    /// A server certificate for DNS names and IP addresses, and its key, both PEM: for the gateway
+    /// itself.
+    pub fn server_certificate(&self, names: &[&str]) -> (String, String) {
+        self.authority.server_certificate(names)
+    }
+}

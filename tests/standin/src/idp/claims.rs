@@ -1,0 +1,149 @@
+//! What a token is to say, and its writing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::keys::{Algorithm, SigningKey, base64url};
+use crate::{clock, credentials};
+
+/// A token to be minted. What is not said is as an ordinary access token has it: RS256, `typ`
+/// JWT, the issuer's `iss`, audience `bedrock-gateway`, good from now on for an hour, a fresh `jti`.
+#[derive(Debug, Clone)]
+#[must_use = "it is a description, to be given to the mint"]
+pub struct Claims {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<String>,
+    header: Fields,
+    payload: Fields,
+}
+
+/// `None` are fields that are to be left out, whatever the default.
+type Fields = BTreeMap<String, Option<Value>>;
+
+/// The audience of tokens that do not say otherwise.
+pub const AUDIENCE: &str = "bedrock-gateway";
+
+impl Claims {
+    /// Of this subject (`sub`).
+    pub fn of(subject: &str) -> Self {
+        let now = clock::now();
+        let claims =
+            Self { algorithm: Algorithm::RS256, kid: None, header: Fields::new(), payload: Fields::new() };
+        claims
+            .typ(Some("JWT"))
+            .claim("sub", subject)
+            .claim("aud", AUDIENCE)
+            .claim("iat", numeric_date(now))
+            .claim("exp", numeric_date(now + Duration::from_hours(1)))
+            .claim("jti", base64url(&credentials::random::<12>()))
+    }
+
+    /// Sets any claim, the registered ones included.
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.payload.insert(name.to_owned(), Some(value.into()));
+        self
+    }
+
+    /// Leaves a claim out; `iss` too.
+    pub fn without(mut self, name: &str) -> Self {
+        self.payload.insert(name.to_owned(), None);
+        self
+    }
+
+    pub fn audience(self, audience: &str) -> Self {
+        self.claim("aud", audience)
+    }
+
+    pub fn issuer(self, issuer: &str) -> Self {
+        self.claim("iss", issuer)
+    }
+
+    /// `exp`, counted from now.
+    pub fn expires_in(self, after: Duration) -> Self {
+        self.claim("exp", numeric_date(clock::now() + after))
+    }
+
+    /// `exp` that long ago, `iat` an hour before that.
+    pub fn expired_for(self, ago: Duration) -> Self {
+        let expired = clock::now() - ago;
+        self.claim("exp", numeric_date(expired)).claim("iat", numeric_date(expired - Duration::from_hours(1)))
+    }
+
+    /// `nbf`, counted from now.
+    pub fn good_in(self, after: Duration) -> Self {
+        self.claim("nbf", numeric_date(clock::now() + after))
+    }
+
+    /// `iat` that long ago.
+    pub fn issued_ago(self, ago: Duration) -> Self {
+        self.claim("iat", numeric_date(clock::now() - ago))
+    }
+
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// `kid` of the header, and the key with it, if the issuer has one of that name.
+    pub fn kid(mut self, kid: &str) -> Self {
+        self.kid = Some(kid.to_owned());
+        self
+    }
+
+    /// `typ` of the header; `None` leaves it out.
+    pub fn typ(mut self, typ: Option<&str>) -> Self {
+        self.header.insert("typ".to_owned(), typ.map(Value::from));
+        self
+    }
+
+    /// Leaves `kid` out of the header.
+    pub fn without_kid(mut self) -> Self {
+        self.header.insert("kid".to_owned(), None);
+        self
+    }
+
+    /// Sets any field of the header, `alg` and `kid` included. They change what is written, not how
+    /// it is signed.
+    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.header.insert(name.to_owned(), Some(value.into()));
+        self
+    }
+
+    /// The first two parts of the token. Fields set by the caller come before those given here.
+    pub(super) fn signing_input(&self, issuer: &str, algorithm: &str, kid: &str) -> String {
+        let mut header = self.header.clone();
+        default(&mut header, "alg", algorithm);
+        default(&mut header, "kid", kid);
+        let mut payload = self.payload.clone();
+        default(&mut payload, "iss", issuer);
+        format!("{}.{}", part(&header), part(&payload))
+    }
+
+    /// The token, signed with `key`.
+    pub(super) fn sign(&self, issuer: &str, key: &SigningKey, kid: &str) -> String {
+        let input = self.signing_input(issuer, self.algorithm.as_str(), kid);
+        let signature = key.sign(self.algorithm, input.as_bytes());
+        with_signature(&input, &signature)
+    }
+}
+
+pub(super) fn with_signature(signing_input: &str, signature: &[u8]) -> String {
+    format!("{signing_input}.{}", base64url(signature))
+}
+
+fn default(fields: &mut Fields, name: &str, value: &str) {
+    let field = fields.entry(name.to_owned());
+    field.or_insert_with(|| Some(json!(value)));
+}
+
+fn part(fields: &Fields) -> String {
+    let present: BTreeMap<_, _> =
+        fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
+    base64url(json!(present).to_string().as_bytes())
+}
+
+fn numeric_date(at: SystemTime) -> Value {
+    json!(clock::unix_seconds(at))
+}

@@ -1,0 +1,345 @@
+//! AWS's Security Token Service: the query protocol, its limits, and trouble on command.
+
+mod call;
+mod error;
+mod form;
+mod roles;
+mod xml;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use rustls::ServerConfig;
+
+pub use call::StsCall;
+pub use error::StsError;
+pub use roles::{OPEN_ACCOUNTS, RoleSpec};
+
+use crate::clock;
+use crate::credentials::{self, IssuedSession, Store};
+use crate::faults::Faults;
+use crate::server::{self, Body, Reset, Server};
+use crate::signature::{self, Expect};
+use form::Form;
+use roles::Roles;
+
+/// The account that the gateway's own keys belong to.
+pub const GATEWAY_ACCOUNT: &str = "111122223333";
+
+/// Room for fifty tags of four-byte characters, percent-encoded.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// A token of a session without tags; AWS's are of about that size.
+const BARE_TOKEN_BYTES: usize = 660;
+/// AWS's limit to what it hands out, in characters of the assembled token.
+const MAX_TOKEN_CHARS: usize = 4096;
+/// How AWS's tokens begin: `IQoJb3JpZ2luX2Vj`.
+const TOKEN_PREFIX: &[u8] = b"!\n\torigin_ec";
+
+/// What can happen to an `AssumeRole` call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StsFault {
+    /// Answered, but late.
+    Late(Duration),
+    /// 400 `Throttling`.
+    Throttle,
+    /// 403 `AccessDenied`.
+    Deny,
+    /// 503 `ServiceUnavailable`.
+    Unavailable,
+    /// 400 `PackedPolicyTooLarge`.
+    PackedPolicyTooLarge,
+    /// 403 `ExpiredToken`: the gateway's own credentials are out of date.
+    ExpiredToken,
+    /// 403 `InvalidClientTokenId`: the gateway's own credentials are unknown.
+    InvalidClientTokenId,
+    /// 403 `RegionDisabledException`.
+    RegionDisabled,
+    /// 200 with half an answer.
+    Malformed,
+    Hang,
+    Reset,
+}
+
+/// STS. What it issues stands in the [`Store`].
+#[derive(Debug)]
+pub struct Sts {
+    server: Server,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    region: String,
+    store: Arc<Store>,
+    faults: Faults<StsFault>,
+    roles: Mutex<Roles>,
+    record: Mutex<Record>,
+    settings: Mutex<Settings>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    calls: Vec<StsCall>,
+    refusals: Vec<StsError>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Settings {
+    lifetime: Option<Duration>,
+    chained: bool,
+}
+
+impl Sts {
+    /// Must be called within a tokio runtime.
+    pub fn start(store: Arc<Store>, region: &str, tls: Option<Arc<ServerConfig>>) -> Self {
+        let state = Arc::new(State {
+            region: region.to_owned(),
+            store,
+            faults: Faults::new(),
+            roles: Mutex::default(),
+            record: Mutex::default(),
+            settings: Mutex::default(),
+        });
+        let serving = Arc::clone(&state);
+        let server = Server::start(tls, move |request| {
+            let state = Arc::clone(&serving);
+            async move { state.answer(request).await }
+        });
+        Self { server, state }
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Every `AssumeRole` call with a good signature, in order of arrival, whatever became of it.
+    pub fn calls(&self) -> Vec<StsCall> {
+        lock(&self.state.record).calls.clone()
+    }
+
+    /// What was refused for being wrong, as opposed to by a fault on command.
+    pub fn refusals(&self) -> Vec<StsError> {
+        lock(&self.state.record).refusals.clone()
+    }
+
+    /// Forgets calls and refusals.
+    pub fn clear(&self) {
+        *lock(&self.state.record) = Record::default();
+    }
+
+    /// Registers a role, or changes one. Those of [`OPEN_ACCOUNTS`] need none.
+    pub fn add_role(&self, role: RoleSpec) {
+        lock(&self.state.roles).add(role);
+    }
+
+    /// No role lets in a session of this name any more.
+    pub fn deny(&self, session_name: &str) {
+        lock(&self.state.roles).deny(session_name);
+    }
+
+    pub fn allow(&self, session_name: &str) {
+        lock(&self.state.roles).allow(session_name);
+    }
+
+    /// How long sessions really last from now on, whatever was asked for. As with AWS, the end is
+    /// cut to a whole second.
+    pub fn set_lifetime(&self, lifetime: Option<Duration>) {
+        lock(&self.state.settings).lifetime = lifetime;
+    }
+
+    /// Whether the gateway's own credentials are a role's, so that its sessions last an hour at
+    /// most.
+    pub fn set_chained(&self, chained: bool) {
+        lock(&self.state.settings).chained = chained;
+    }
+
+    /// What `AssumeRole` calls suffer.
+    pub fn faults(&self) -> &Faults<StsFault> {
+        &self.state.faults
+    }
+
+    /// The socket: to stop and restart it, or count connections.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl State {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
+        let (head, body) = request.into_parts();
+        let body = server::read(body, MAX_BODY_BYTES).await.map_err(|_| Reset)?;
+        let request_id = credentials::request_id();
+        let outcome = match self.open(&head, &body) {
+            Ok(Action::GetCallerIdentity) => Ok(xml::caller_identity(&self.caller(), &request_id)),
+            Ok(Action::AssumeRole(call)) => {
+                lock(&self.record).calls.push((*call).clone());
+                match self.suffer(&call).await? {
+                    Suffering::None => self.assume_role(&call, &request_id),
+                    Suffering::Malformed => Ok(xml::half_an_answer()),
+                    Suffering::Error(error) => {
+                        let xml = xml::error(&error, &request_id);
+                        return Ok(respond(error.status, xml, &request_id));
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        };
+        Ok(match outcome {
+            Ok(xml) => respond(StatusCode::OK, xml, &request_id),
+            Err(error) => {
+                let response = respond(error.status, xml::error(&error, &request_id), &request_id);
+                lock(&self.record).refusals.push(error);
+                response
+            }
+        })
+    }
+
+    /// Checks who calls, and reads what for.
+    fn open(&self, head: &http::request::Parts, body: &[u8]) -> Result<Action, StsError> {
+        let now = clock::now();
+        let expect = Expect { service: "sts", region: &self.region, now };
+        let secret_for = |id: &str| self.store.credential(id);
+        let signer = signature::verify_request(head, body, &expect, secret_for)?;
+
+        if head.method != Method::POST || head.uri.path() != "/" || head.uri.query().is_some() {
+            return Err(StsError::validation("requests are POST / with a form"));
+        }
+        let mut form = Form::parse(body)?;
+        if form.take("Version").as_deref() != Some("2011-06-15") {
+            return Err(StsError::validation("Version is to be 2011-06-15"));
+        }
+        let action = form.take("Action").unwrap_or_default();
+        // The trust policies name the gateway and nobody else.
+        if !self.store.is_gateway(&signer.access_key_id) {
+            let caller = self.store.session(&signer.access_key_id).map(|session| session.principal);
+            return Err(StsError::access_denied(&caller.unwrap_or_default(), &format!("sts:{action}"), "*"));
+        }
+        match action.as_str() {
+            "AssumeRole" => Ok(Action::AssumeRole(Box::new(StsCall::read(form, now)?))),
+            "GetCallerIdentity" => {
+                form.finish()?;
+                Ok(Action::GetCallerIdentity)
+            }
+            other => Err(StsError::unknown_action(other)),
+        }
+    }
+
+    async fn suffer(&self, call: &StsCall) -> Result<Suffering, Reset> {
+        let Some(fault) = self.faults.take() else {
+            return Ok(Suffering::None);
+        };
+        let error = match fault {
+            StsFault::Late(by) => {
+                tokio::time::sleep(by).await;
+                return Ok(Suffering::None);
+            }
+            StsFault::Hang => std::future::pending().await,
+            StsFault::Reset => return Err(Reset),
+            StsFault::Malformed => return Ok(Suffering::Malformed),
+            StsFault::Throttle => StsError::throttling(),
+            StsFault::Deny => StsError::access_denied(&self.caller(), "sts:AssumeRole", &call.role_arn),
+            StsFault::Unavailable => StsError::unavailable(),
+            StsFault::PackedPolicyTooLarge => StsError::packed_policy_too_large(104),
+            StsFault::ExpiredToken => StsError::expired_token(),
+            StsFault::InvalidClientTokenId => StsError::invalid_client_token_id(),
+            StsFault::RegionDisabled => StsError::region_disabled(&self.region),
+        };
+        Ok(Suffering::Error(error))
+    }
+
+    fn assume_role(&self, call: &StsCall, request_id: &str) -> Result<String, StsError> {
+        call.check_limits()?;
+        let settings = *lock(&self.settings);
+        lock(&self.roles).authorize(call, &self.caller(), settings.chained)?;
+        let session_token = session_token(call.packed_bytes())?;
+        let lifetime = settings.lifetime.unwrap_or_else(|| call.duration_or_default());
+        let session = issue(call, session_token, lifetime);
+        let answer = xml::assumed_role(&session, request_id);
+        self.store.issue(session);
+        Ok(answer)
+    }
+
+    /// The gateway's own ARN.
+    fn caller(&self) -> String {
+        if lock(&self.settings).chained {
+            format!("arn:aws:sts::{GATEWAY_ACCOUNT}:assumed-role/BedrockGateway/i-0123456789abcdef0")
+        } else {
+            format!("arn:aws:iam::{GATEWAY_ACCOUNT}:user/bedrock-gateway")
+        }
+    }
+}
+
+enum Action {
+    AssumeRole(Box<StsCall>),
+    GetCallerIdentity,
+}
+
+/// What a fault on command has left of a call.
+enum Suffering {
+    None,
+    Malformed,
+    Error(StsError),
+}
+
+fn issue(call: &StsCall, session_token: String, lifetime: Duration) -> IssuedSession {
+    let partition = call.role_arn.split(':').nth(1).unwrap_or_default();
+    let account = roles::account(&call.role_arn).unwrap_or_default();
+    let role_name = call.role_arn.rsplit('/').next().unwrap_or_default();
+    IssuedSession {
+        access_key_id: credentials::access_key_id("ASIA"),
+        secret: credentials::secret_access_key(),
+        session_token,
+        role_arn: call.role_arn.clone(),
+        principal: format!("arn:{partition}:sts::{account}:assumed-role/{role_name}/{}", call.session_name),
+        account: account.to_owned(),
+        session_name: call.session_name.clone(),
+        tags: call.tags.clone(),
+        transitive: call.transitive.clone(),
+        source_identity: call.source_identity.clone(),
+        issued: clock::now(),
+        expires: whole_second(clock::now() + lifetime),
+        revoked: false,
+    }
+}
+
+fn session_token(packed_bytes: usize) -> Result<String, StsError> {
+    let mut bytes = vec![0; BARE_TOKEN_BYTES + packed_bytes];
+    let chars = bytes.len().div_ceil(3) * 4;
+    if chars > MAX_TOKEN_CHARS {
+        return Err(StsError::packed_policy_too_large(percent_of_token(chars)));
+    }
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    bytes[..TOKEN_PREFIX.len()].copy_from_slice(TOKEN_PREFIX);
+    Ok(STANDARD.encode(bytes))
+}
+
+fn percent_of_token(chars: usize) -> usize {
+    (chars * 100).div_ceil(MAX_TOKEN_CHARS)
+}
+
+fn whole_second(at: SystemTime) -> SystemTime {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
+fn respond(status: StatusCode, xml: String, request_id: &str) -> Response<Body> {
+    let mut response = Response::new(server::full(xml));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("text/xml"));
+    let id = request_id.parse().expect("letters are a header value");
+    headers.insert("x-amzn-requestid", id);
+    response
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
