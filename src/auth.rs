@@ -1,15 +1,45 @@
-//! Who asks: a token from the request's headers, verified against its issuer.
+//! Who asks: a token from the request's headers, verified against its issuer. Knows nothing of AWS.
+//!
+//! One cache remembers verified callers under their token's SHA-256, so that a repeated token costs
+//! one hash and one look-up; an entry dies with the token, and with the key that signed it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+
+use crate::auth::cache::Remembered;
+use crate::auth::refresh::Issuer;
+use crate::auth::verify::Parsed;
+use crate::clock;
+use crate::telemetry::metrics::Metrics;
+
+pub use crate::auth::cache::CacheLimits;
+pub use crate::auth::fetch::SetupError;
+pub use crate::auth::refresh::IssuerStatus;
+
+mod bearer;
+mod cache;
+mod fetch;
+pub mod issuer;
+mod keys;
+mod refresh;
+mod verify;
 
 /// A caller whose token was verified. Made only by this module.
 pub struct Verified {
     issuer: Arc<str>,
     claims: Map<String, Value>,
     expires: SystemTime,
+}
+
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verified").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
 }
 
 impl Verified {
@@ -23,8 +53,222 @@ impl Verified {
         &self.claims
     }
 
-    /// The end of the token's life (`exp`).
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.get("sub")?.as_str()
+    }
+
+    pub fn jti(&self) -> Option<&str> {
+        self.claims.get("jti")?.as_str()
+    }
+
+    /// The end of the token's life.
     pub fn expires(&self) -> SystemTime {
         self.expires
+    }
+}
+
+/// A verified caller, and what the next stage remembers beside them.
+#[derive(Debug)]
+pub struct Caller<M> {
+    pub verified: Verified,
+    pub memo: M,
+}
+
+/// What a refused token said of itself; for the log only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unverified {
+    pub issuer: Option<String>,
+    pub subject: Option<String>,
+}
+
+/// Why a caller is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    #[error("the request carries no token")]
+    Missing,
+    #[error("the token has expired")]
+    Expired { unverified: Unverified },
+    #[error("the request carries two tokens that differ")]
+    TokensDiffer,
+    #[error("a header that carries tokens is sent twice")]
+    HeaderRepeated,
+    #[error("the token is longer than 32 KiB")]
+    Oversized,
+    #[error("the token is not good: {reason:?}")]
+    Invalid { reason: InvalidReason, unverified: Option<Unverified> },
+    /// Not the caller's fault: the issuer's keys were never had.
+    #[error("the keys of issuer {issuer} have not been had yet")]
+    KeysUnavailable { issuer: Arc<str> },
+}
+
+/// What is wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidReason {
+    Malformed,
+    Algorithm,
+    CriticalHeader,
+    Type,
+    Issuer,
+    Audience,
+    NotYetValid,
+    TooOld,
+    KeyUnknown,
+    Signature,
+    /// A time that every token has is missing or no time.
+    Claims,
+}
+
+impl AuthError {
+    fn invalid(reason: InvalidReason, unverified: Option<Unverified>) -> Self {
+        Self::Invalid { reason, unverified }
+    }
+
+    /// One word of a closed list, for log and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "token_missing",
+            Self::Expired { .. } => "token_expired",
+            Self::TokensDiffer => "tokens_differ",
+            Self::HeaderRepeated => "token_header_repeated",
+            Self::Oversized => "token_oversized",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::Invalid { reason, .. } => match reason {
+                InvalidReason::Malformed => "token_malformed",
+                InvalidReason::Algorithm => "token_algorithm",
+                InvalidReason::CriticalHeader => "token_critical_header",
+                InvalidReason::Type => "token_type",
+                InvalidReason::Issuer => "token_issuer",
+                InvalidReason::Audience => "token_audience",
+                InvalidReason::NotYetValid => "token_not_yet_valid",
+                InvalidReason::TooOld => "token_too_old",
+                InvalidReason::KeyUnknown => "token_key_unknown",
+                InvalidReason::Signature => "token_signature",
+                InvalidReason::Claims => "token_claims",
+            },
+        }
+    }
+
+    /// What the refused token said of itself.
+    pub fn unverified(&self) -> Option<&Unverified> {
+        match self {
+            Self::Expired { unverified } => Some(unverified),
+            Self::Invalid { unverified, .. } => unverified.as_ref(),
+            Self::Missing
+            | Self::TokensDiffer
+            | Self::HeaderRepeated
+            | Self::Oversized
+            | Self::KeysUnavailable { .. } => None,
+        }
+    }
+}
+
+/// Verifies callers. `M` is what the next stage remembers beside each.
+pub struct Authenticator<M> {
+    issuers: Vec<Arc<Issuer>>,
+    remembered: Remembered<M>,
+    metrics: Arc<Metrics>,
+    /// Keep keys fresh; end with this.
+    refreshing: Mutex<JoinSet<()>>,
+}
+
+impl<M> std::fmt::Debug for Authenticator<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").field("issuers", &self.issuers.len()).finish_non_exhaustive()
+    }
+}
+
+impl<M: Default + Send + Sync + 'static> Authenticator<M> {
+    /// Sets up `issuers` without any network traffic.
+    ///
+    /// # Errors
+    /// When a CA file of an issuer is unreadable.
+    pub fn new(
+        issuers: Vec<issuer::Settings>,
+        limits: CacheLimits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SetupError> {
+        // An error says that a provider is there already; two would be a fault of the build.
+        let _already = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().is_err();
+        let issuers = issuers
+            .into_iter()
+            .map(|settings| Issuer::new(settings, Arc::clone(&metrics)).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { issuers, remembered: Remembered::new(limits), metrics, refreshing: Mutex::default() })
+    }
+
+    /// Begins to fetch every issuer's keys and to keep them fresh, in the background.
+    pub fn start(&self) {
+        let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        for issuer in &self.issuers {
+            refreshing.spawn(Arc::clone(issuer).keep_fresh());
+        }
+    }
+
+    /// How each issuer's keys are.
+    pub fn status(&self) -> Vec<IssuerStatus> {
+        self.issuers.iter().map(|issuer| issuer.status()).collect()
+    }
+
+    /// Verifies the caller of a request by its headers.
+    ///
+    /// # Errors
+    /// [`AuthError`] tells whether the token is absent, expired, or bad in another way.
+    pub async fn verify(&self, headers: &HeaderMap) -> Result<Arc<Caller<M>>, AuthError> {
+        let mut issuer = None;
+        let verified = self.verify_token(headers, &mut issuer).await;
+        let name = issuer.map_or("unknown", |issuer| &*issuer.settings.name);
+        match &verified {
+            Ok((_, remembered)) => {
+                self.metrics.token_checked(name, if *remembered { "remembered" } else { "verified" });
+            }
+            Err(error) => self.metrics.token_checked(name, error.reason()),
+        }
+        verified.map(|(caller, _)| caller)
+    }
+
+    /// The caller, and whether they were remembered; `issuer` becomes the one that was asked.
+    async fn verify_token<'a>(
+        &'a self,
+        headers: &HeaderMap,
+        issuer: &mut Option<&'a Arc<Issuer>>,
+    ) -> Result<(Arc<Caller<M>>, bool), AuthError> {
+        let token = bearer::find(headers)?;
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some(entry) = self.remembered.get(&digest) {
+            let known = self.issuers.get(entry.issuer);
+            let signed = known.and_then(|issuer| issuer.keys()).is_some_and(|keys| keys.contains(&entry.key));
+            if signed && clock::now() < entry.until {
+                *issuer = known;
+                return Ok((entry.caller, true));
+            }
+            self.remembered.forget(&digest);
+        }
+        let parsed = Parsed::of(token)?;
+        let index = self.issuers.iter().position(|issuer| parsed.issuer() == Some(&issuer.settings.url));
+        let index = index.ok_or_else(|| parsed.invalid(InvalidReason::Issuer))?;
+        let asked = &self.issuers[index];
+        *issuer = Some(asked);
+        let settings = &asked.settings;
+        let algorithm = parsed.check_header(settings)?;
+        if !asked.keys().is_some_and(|keys| keys.knows(parsed.header.kid.as_deref())) {
+            asked.refresh_for_unknown_key().await;
+        }
+        let unavailable = || AuthError::KeysUnavailable { issuer: Arc::clone(&settings.name) };
+        let keys = asked.keys().ok_or_else(unavailable)?;
+        let good = parsed.verify(settings, &keys, algorithm, clock::now())?;
+        let verified =
+            Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: good.until };
+        let caller = Arc::new(Caller { verified, memo: M::default() });
+        self.remembered.put(
+            digest,
+            cache::Entry {
+                caller: Arc::clone(&caller),
+                issuer: index,
+                key: good.key,
+                until: good.until,
+                bytes: token.len(),
+            },
+        );
+        Ok((caller, false))
     }
 }

@@ -1,3 +1,5 @@
 //! Logs and metrics: names, formats and where they go.
 
+pub mod access;
+pub mod log;
 pub mod metrics;

@@ -1,53 +1,286 @@
-//! Every metric: its name, help and labels.
+//! Every metric: its name, help and labels. No label ever holds a user, a token's text or anything
+//! else that a caller chooses; issuers are the configured names.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// The process's metrics.
-#[derive(Debug, Default)]
-pub struct Metrics {}
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::clock;
+
+/// The `Content-Type` of [`Metrics::encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds: a refusal takes a millisecond, a long generation half an hour.
+const SECONDS: [f64; 17] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0];
+
+/// The process's metrics. Counting takes a read lock and a hash at most; nothing waits for a scrape.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Histogram,
+    first_byte: Histogram,
+    streams_open: Gauge,
+    sts_calls: Family<OutcomeLabels, Counter>,
+    sessions: Gauge<u64, AtomicU64>,
+    session_lookups: Family<OutcomeLabels, Counter>,
+    session_renewals: Family<OutcomeLabels, Counter>,
+    session_evictions: Counter,
+    token_checks: Family<IssuerOutcomeLabels, Counter>,
+    key_refreshes: Family<IssuerOutcomeLabels, Counter>,
+    keys_age: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
+    /// What `keys_age` is computed from when somebody scrapes.
+    keys_fetched: Mutex<BTreeMap<String, SystemTime>>,
+    mapping_replacements: Family<TargetLabels, Counter>,
+    config_generation: Gauge<u64, AtomicU64>,
+    config_reload_failed: Gauge,
+    clock_skew: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    status: u16,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerOutcomeLabels {
+    issuer: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
+    issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    target: String,
+}
 
 impl Metrics {
+    /// All metrics at zero.
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
-    /// `token_checks_total{issuer,outcome}`: outcome is `remembered`, `verified` or an `AuthError::reason`.
-    pub fn token_checked(&self, _issuer: &str, _outcome: &'static str) {}
+
+    /// `token_checks_total{issuer,outcome}`: outcome is `remembered`, `verified` or an
+    /// `AuthError::reason`. The issuer is a configured name, never what an unverified token says.
+    pub fn token_checked(&self, issuer: &str, outcome: &'static str) {
+        self.token_checks
+            .get_or_create_owned(&IssuerOutcomeLabels { issuer: issuer.to_owned(), outcome })
+            .inc();
+    }
+
     /// `key_refreshes_total{issuer,outcome}`: `ok` or `failed`.
-    pub fn keys_refreshed(&self, _issuer: &str, _outcome: &'static str) {}
+    pub fn keys_refreshed(&self, issuer: &str, outcome: &'static str) {
+        self.key_refreshes
+            .get_or_create_owned(&IssuerOutcomeLabels { issuer: issuer.to_owned(), outcome })
+            .inc();
+    }
+
     /// `keys_age_seconds{issuer}`, computed at scrape time from this.
-    pub fn keys_fetched_at(&self, _issuer: &str, _at: SystemTime) {}
+    pub fn keys_fetched_at(&self, issuer: &str, at: SystemTime) {
+        let mut fetched = self.keys_fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.insert(issuer.to_owned(), at);
+    }
+
     /// `mapping_replacements_total{target}`: `name`, `source_identity` or a tag key.
-    pub fn value_replaced(&self, _target: &str) {}
+    pub fn value_replaced(&self, target: &str) {
+        self.mapping_replacements.get_or_create_owned(&TargetLabels { target: target.to_owned() }).inc();
+    }
+
     /// `sts_calls_total{outcome}`: `ok`, or a reason.
-    pub fn sts_called(&self, _outcome: &'static str) {}
+    pub fn sts_called(&self, outcome: &'static str) {
+        self.sts_calls.get_or_create_owned(&OutcomeLabels { outcome }).inc();
+    }
+
     /// `sessions`: how many are cached now.
-    pub fn sessions_cached(&self, _count: u64) {}
+    pub fn sessions_cached(&self, count: u64) {
+        self.sessions.set(count);
+    }
+
     /// `session_lookups_total{outcome}`: `hit`, `miss`, `stale`, `denied`, `failed`.
-    pub fn session_looked_up(&self, _outcome: &'static str) {}
+    pub fn session_looked_up(&self, outcome: &'static str) {
+        self.session_lookups.get_or_create_owned(&OutcomeLabels { outcome }).inc();
+    }
+
     /// `session_renewals_total{outcome}`: `ok`, `denied`, `failed`.
-    pub fn session_renewed(&self, _outcome: &'static str) {}
+    pub fn session_renewed(&self, outcome: &'static str) {
+        self.session_renewals.get_or_create_owned(&OutcomeLabels { outcome }).inc();
+    }
+
     /// `session_evictions_total`.
-    pub fn session_evicted(&self) {}
+    pub fn session_evicted(&self) {
+        self.session_evictions.inc();
+    }
+
     /// `requests_total{operation,status,reason}`, `request_duration_seconds`, `first_byte_seconds`.
     pub fn request_finished(
         &self,
-        _operation: &'static str,
-        _status: u16,
-        _reason: &'static str,
-        _took: Duration,
-        _first_byte: Option<Duration>,
+        operation: &'static str,
+        status: u16,
+        reason: &'static str,
+        took: Duration,
+        first_byte: Option<Duration>,
     ) {
+        self.requests.get_or_create_owned(&RequestLabels { operation, status, reason }).inc();
+        self.request_duration.observe(took.as_secs_f64());
+        if let Some(first_byte) = first_byte {
+            self.first_byte.observe(first_byte.as_secs_f64());
+        }
     }
-    /// `streams_open`: +1 / -1.
-    pub fn stream_opened(&self) {}
-    pub fn stream_closed(&self) {}
-    /// `config_generation`, `config_reload_failed`.
-    pub fn config_loaded(&self, _generation: u64) {}
+
+    /// `streams_open`: one more.
+    pub fn stream_opened(&self) {
+        self.streams_open.inc();
+    }
+
+    /// `streams_open`: one fewer.
+    pub fn stream_closed(&self) {
+        self.streams_open.dec();
+    }
+
+    /// `config_generation`; clears `config_reload_failed`.
+    pub fn config_loaded(&self, generation: u64) {
+        self.config_generation.set(generation);
+        self.config_reload_failed.set(0);
+    }
+
+    /// `config_reload_failed`: 1 until a configuration is loaded again.
+    pub fn config_refused(&self) {
+        self.config_reload_failed.set(1);
+    }
+
     /// `clock_skew_seconds`: AWS's clock minus ours, as used for signing.
-    pub fn clock_skew(&self, _seconds: i64) {}
-    /// The OpenMetrics text of all of them.
+    pub fn clock_skew(&self, seconds: i64) {
+        self.clock_skew.set(seconds);
+    }
+
+    /// The `OpenMetrics` text of all of them ([`CONTENT_TYPE`]).
     pub fn encode(&self) -> String {
-        String::new()
+        self.compute_ages();
+        let mut page = String::new();
+        match text::encode(&mut page, &self.registry) {
+            Ok(()) => page,
+            // Writing to a String does not fail; if the crate's encoder does, a scraper must see no
+            // half page as a whole one.
+            Err(std::fmt::Error) => String::from("# EOF\n"),
+        }
+    }
+
+    fn compute_ages(&self) {
+        let now = clock::now();
+        let fetched = self.keys_fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        for (issuer, at) in fetched.iter() {
+            let age = now.duration_since(*at).unwrap_or_default();
+            self.keys_age
+                .get_or_create_owned(&IssuerLabels { issuer: issuer.clone() })
+                .set(age.as_secs_f64());
+        }
     }
 }
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut names = Names(Registry::with_prefix("bedrock_gateway"));
+        // The crate appends `_total` to counters itself.
+        Self {
+            requests: names.of(
+                "requests",
+                "Requests answered, by operation, status and reason of refusal",
+                Family::default(),
+            ),
+            request_duration: names.of(
+                "request_duration_seconds",
+                "From the request's head to the last byte of its answer",
+                Histogram::new(SECONDS),
+            ),
+            first_byte: names.of(
+                "first_byte_seconds",
+                "From the request's head to the first byte of the answer's body",
+                Histogram::new(SECONDS),
+            ),
+            streams_open: names.of("streams_open", "Answers being relayed now", Gauge::default()),
+            sts_calls: names.of("sts_calls", "Calls of sts:AssumeRole by outcome", Family::default()),
+            sessions: names.of("sessions", "Sessions cached now", Gauge::default()),
+            session_lookups: names.of(
+                "session_lookups",
+                "Look-ups of sessions by outcome",
+                Family::default(),
+            ),
+            session_renewals: names.of(
+                "session_renewals",
+                "Renewals of sessions ahead of their end by outcome",
+                Family::default(),
+            ),
+            session_evictions: names.of(
+                "session_evictions",
+                "Sessions dropped before their end for want of room",
+                Counter::default(),
+            ),
+            token_checks: names.of("token_checks", "Tokens checked by issuer and outcome", Family::default()),
+            key_refreshes: names.of(
+                "key_refreshes",
+                "Fetches of an issuer's key set by outcome",
+                Family::default(),
+            ),
+            keys_age: names.of(
+                "keys_age_seconds",
+                "Seconds since an issuer's key set was last fetched",
+                Family::default(),
+            ),
+            keys_fetched: Mutex::default(),
+            mapping_replacements: names.of(
+                "mapping_replacements",
+                "Mapped values that AWS would not accept and that were replaced",
+                Family::default(),
+            ),
+            config_generation: names.of(
+                "config_generation",
+                "Generation of the configuration in use",
+                Gauge::default(),
+            ),
+            config_reload_failed: names.of(
+                "config_reload_failed",
+                "1 if the configuration file on disk was refused",
+                Gauge::default(),
+            ),
+            clock_skew: names.of(
+                "clock_skew_seconds",
+                "AWS's clock minus this machine's, as used for signing",
+                Gauge::default(),
+            ),
+            registry: names.0,
+        }
+    }
+}
+
+/// Registers what it hands back.
+struct Names(Registry);
+
+impl Names {
+    fn of<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
+
+#[cfg(test)]
+mod tests;

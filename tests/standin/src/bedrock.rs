@@ -205,14 +205,14 @@ impl State {
             Some(Fault::ResetBeforeHead) => return Err(Reset),
             Some(Fault::HangBeforeHead) => {
                 let _waiting = Waiting(&self);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Some(Fault::Late(by)) => tokio::time::sleep(*by).await,
             _ => {}
         }
         let call = match self.authenticate(&head, &body) {
             Ok(call) => call,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         self.bill.arrived(call.clone());
         self.changed.notify_waiters();
@@ -224,7 +224,8 @@ impl State {
                 let mut refusal = error(403, kind, "The security token included in the request is invalid.");
                 if in_body_only {
                     refusal.headers_mut().remove("x-amzn-errortype");
-                    let body = serde_json::json!({ "__type": kind, "message": "The security token is invalid." });
+                    let body =
+                        serde_json::json!({ "__type": kind, "message": "The security token is invalid." });
                     *refusal.body_mut() = server::full(body.to_string());
                 }
                 Some(refusal)
@@ -235,7 +236,11 @@ impl State {
             return Ok(refusal);
         }
         if lock(&self.forbidden).contains(&call.model) {
-            return Ok(error(403, "AccessDeniedException", "You don't have access to the model with the specified model ID."));
+            return Ok(error(
+                403,
+                "AccessDeniedException",
+                "You don't have access to the model with the specified model ID.",
+            ));
         }
         if call.model.starts_with("unknown.") {
             return Ok(error(404, "ResourceNotFoundException", "Could not resolve the foundation model."));
@@ -255,40 +260,58 @@ impl State {
     }
 
     /// The call, if it is signed by a session that is good; else Bedrock's refusal.
-    fn authenticate(&self, head: &Parts, body: &Bytes) -> Result<Call, Response<Body>> {
-        let authorization = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    fn authenticate(&self, head: &Parts, body: &Bytes) -> Result<Call, Box<Response<Body>>> {
+        let authorization =
+            head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
         let scope_region = authorization.split('/').nth(2).unwrap_or("");
         let region = self.regions.iter().find(|region| *region == scope_region).unwrap_or(&self.regions[0]);
         let expect = Expect { service: "bedrock", region, now: self.now() };
-        let signer = signature::verify_request(head, body, &expect, |key| self.store.credential(key)).map_err(|fault| {
-            let refusal = match &fault {
-                SignatureFault::UnknownKey(_) | SignatureFault::TokenMismatch => {
-                    error(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
-                }
-                SignatureFault::MissingAuthorization => {
-                    error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
-                }
-                SignatureFault::Skewed { .. } => error(403, "InvalidSignatureException", "Signature expired"),
-                _ => error(403, "InvalidSignatureException", "The request signature we calculated does not match."),
-            };
-            lock(&self.refusals).push(fault);
-            refusal
-        })?;
+        let signer = signature::verify_request(head, body, &expect, |key| self.store.credential(key))
+            .map_err(|fault| {
+                let refusal = match &fault {
+                    SignatureFault::UnknownKey(_) | SignatureFault::TokenMismatch => error(
+                        403,
+                        "UnrecognizedClientException",
+                        "The security token included in the request is invalid.",
+                    ),
+                    SignatureFault::MissingAuthorization => {
+                        error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+                    }
+                    SignatureFault::Skewed { .. } => {
+                        error(403, "InvalidSignatureException", "Signature expired")
+                    }
+                    _ => error(
+                        403,
+                        "InvalidSignatureException",
+                        "The request signature we calculated does not match.",
+                    ),
+                };
+                lock(&self.refusals).push(fault);
+                Box::new(refusal)
+            })?;
         for stray in &signer.strays {
             lock(&self.violations).push(format!("the header {stray}"));
         }
         if self.store.is_gateway(&signer.access_key_id) {
             lock(&self.violations).push("a call signed as the gateway itself".to_owned());
-            return Err(error(403, "AccessDeniedException", "The gateway's role has no access to Bedrock."));
+            return Err(Box::new(error(
+                403,
+                "AccessDeniedException",
+                "The gateway's role has no access to Bedrock.",
+            )));
         }
         let session = self.store.session(&signer.access_key_id);
         let Some(session) = session.filter(|session| !session.revoked && !session.expired(self.now())) else {
-            return Err(error(403, "ExpiredTokenException", "The security token included in the request is expired"));
+            return Err(Box::new(error(
+                403,
+                "ExpiredTokenException",
+                "The security token included in the request is expired",
+            )));
         };
         let target = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
         let segments: Vec<&str> = head.uri.path().split('/').collect();
         let &["", "model", model, operation] = segments.as_slice() else {
-            return Err(error(404, "UnknownOperationException", "no such operation"));
+            return Err(Box::new(error(404, "UnknownOperationException", "no such operation")));
         };
         Ok(Call {
             principal: session.principal,
@@ -339,4 +362,3 @@ fn http_date(at: SystemTime) -> HeaderValue {
     let text = time::OffsetDateTime::from(at).format(&format).expect("a date of our days");
     HeaderValue::from_str(&text).expect("ASCII")
 }
-

@@ -143,7 +143,8 @@ impl Bill {
 
     /// The principals that have used anything.
     pub fn principals(&self) -> Vec<String> {
-        let mut principals: Vec<String> = self.state().tokens.keys().map(|entry| entry.principal.clone()).collect();
+        let mut principals: Vec<String> =
+            self.state().tokens.keys().map(|entry| entry.principal.clone()).collect();
         principals.dedup();
         principals
     }
@@ -210,7 +211,12 @@ fn row(entry: &Entry, tokens: u64) -> Row {
         line_item_usage_start_date: format!("{day}T00:00:00.000Z"),
         line_item_line_item_type: "Usage".to_owned(),
         line_item_product_code: "AmazonBedrockService".to_owned(),
-        line_item_usage_type: format!("{}-{}-{}{scope}", prefix(&entry.region), product.name, entry.kind.usage_type()),
+        line_item_usage_type: format!(
+            "{}-{}-{}{scope}",
+            prefix(&entry.region),
+            product.name,
+            entry.kind.usage_type()
+        ),
         line_item_operation: entry.operation.clone(),
         line_item_resource_id: entry.model.clone(),
         line_item_iam_principal: entry.principal.clone(),
@@ -260,13 +266,20 @@ impl Product {
                 .skip(1)
                 .take_while(|part| part.bytes().all(|byte| byte.is_ascii_digit()) && part.len() < 3)
                 .collect();
-            Self { name: format!("Claude{}{family}", version.join(".")), provider: "Anthropic", input, output }
+            Self {
+                name: format!("Claude{}{family}", version.join(".")),
+                provider: "Anthropic",
+                input,
+                output,
+            }
         };
         match id {
             id if id.contains("sonnet") => claude("Sonnet", 0.003, 0.015),
             id if id.contains("opus") => claude("Opus", 0.005, 0.025),
             id if id.contains("haiku") => claude("Haiku", 0.001, 0.005),
-            id if id.contains("nova") => Self { name: "NovaLite".to_owned(), provider: "Amazon", input: 0.000_06, output: 0.000_24 },
+            id if id.contains("nova") => {
+                Self { name: "NovaLite".to_owned(), provider: "Amazon", input: 0.000_06, output: 0.000_24 }
+            }
             _ => Self { name: "Other".to_owned(), provider: "Other", input: 0.001, output: 0.002 },
         }
     }
@@ -302,12 +315,15 @@ mod tests {
         let rows = bill.rows();
         let shown: Vec<(&str, f64)> =
             rows.iter().map(|row| (row.line_item_usage_type.as_str(), row.line_item_usage_amount)).collect();
-        assert_eq!(shown, [
-            ("USE1-Claude4.6Sonnet-input-tokens-cross-region-geo", 1.0),
-            ("USE1-Claude4.6Sonnet-output-tokens-cross-region-geo", 0.2),
-            ("USE1-Claude4.8Opus-input-tokens", 0.5),
-            ("USE1-Claude4.8Opus-output-tokens", 0.1),
-        ]);
+        assert_eq!(
+            shown,
+            [
+                ("USE1-Claude4.6Sonnet-input-tokens-cross-region-geo", 1.0),
+                ("USE1-Claude4.6Sonnet-output-tokens-cross-region-geo", 0.2),
+                ("USE1-Claude4.8Opus-input-tokens", 0.5),
+                ("USE1-Claude4.8Opus-output-tokens", 0.1),
+            ]
+        );
         assert!((bill.total() - (0.003 + 0.003 + 0.0025 + 0.0025)).abs() < 1e-9);
         assert_eq!(rows[0].tags["iamPrincipal/team"], "search");
         assert_eq!(bill.principals().len(), 2);

@@ -16,7 +16,8 @@ pub fn exception(kind: &str, message: &str) -> Bytes {
 }
 
 fn frame(kind_header: &'static str, kind: &str, message_type: &'static str, payload: &Value) -> Bytes {
-    let text = |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
+    let text =
+        |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
     let message = Message::new(payload.to_string())
         .add_header(text(kind_header, kind))
         .add_header(text(":content-type", "application/json"))
@@ -34,14 +35,18 @@ mod tests {
 
     #[test]
     fn frames_are_read_as_they_were_written() {
-        let mut stream = [event("messageStart", &serde_json::json!({ "role": "assistant" })), exception("throttlingException", "x")]
-            .concat()
-            .into_iter()
-            .collect::<Bytes>();
+        let mut stream = [
+            event("messageStart", &serde_json::json!({ "role": "assistant" })),
+            exception("throttlingException", "x"),
+        ]
+        .concat()
+        .into_iter()
+        .collect::<Bytes>();
         let first = read_message_from(&mut stream).unwrap();
         assert_eq!(&first.payload()[..], br#"{"role":"assistant"}"#);
         let second = read_message_from(&mut stream).unwrap();
-        let kind = second.headers().iter().find(|header| header.name().as_str() == ":exception-type").unwrap();
+        let kind =
+            second.headers().iter().find(|header| header.name().as_str() == ":exception-type").unwrap();
         assert_eq!(kind.value().as_string().unwrap().as_str(), "throttlingException");
         assert!(stream.is_empty());
     }

@@ -18,7 +18,8 @@ pub(super) enum Answered {
 
 /// The answer to `call`, or why its body is not valid.
 pub(super) fn answer(call: &Call) -> Result<Answered, &'static str> {
-    let body: Value = serde_json::from_slice(&call.body).map_err(|_| "Malformed input request, please reformat your input.")?;
+    let body: Value = serde_json::from_slice(&call.body)
+        .map_err(|_| "Malformed input request, please reformat your input.")?;
     let said = said(&body).ok_or("messages is required")?;
     let text = format!("You said: {said}");
     let usage = Usage {
@@ -56,7 +57,9 @@ fn said(body: &Value) -> Option<String> {
     for message in messages {
         match &message["content"] {
             Value::String(text) => said.push(text.clone()),
-            Value::Array(blocks) => said.extend(blocks.iter().filter_map(|block| block["text"].as_str()).map(str::to_owned)),
+            Value::Array(blocks) => {
+                said.extend(blocks.iter().filter_map(|block| block["text"].as_str()).map(str::to_owned));
+            }
             _ => return None,
         }
     }
@@ -126,7 +129,10 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn converse_stream(text: &str, usage: Usage) -> Vec<Bytes> {
     let mut frames = vec![frames::event("messageStart", &json!({ "p": "abc", "role": "assistant" }))];
     frames.extend(words(text).map(|word| {
-        frames::event("contentBlockDelta", &json!({ "contentBlockIndex": 0, "delta": { "text": word }, "p": "abcdef" }))
+        frames::event(
+            "contentBlockDelta",
+            &json!({ "contentBlockIndex": 0, "delta": { "text": word }, "p": "abcdef" }),
+        )
     }));
     frames.push(frames::event("contentBlockStop", &json!({ "contentBlockIndex": 0, "p": "ab" })));
     frames.push(frames::event("messageStop", &json!({ "stopReason": "end_turn", "p": "a" })));
@@ -158,6 +164,8 @@ fn invoke_stream(text: &str, usage: Usage) -> Vec<Bytes> {
     }));
     events
         .iter()
-        .map(|event| frames::event("chunk", &json!({ "bytes": STANDARD.encode(event.to_string()), "p": "abcdefghij" })))
+        .map(|event| {
+            frames::event("chunk", &json!({ "bytes": STANDARD.encode(event.to_string()), "p": "abcdefghij" }))
+        })
         .collect()
 }

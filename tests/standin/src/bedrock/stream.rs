@@ -22,7 +22,10 @@ impl hyper::body::Body for Frames {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.0.poll_recv(cx).map(|sent| sent.map(|sent| sent.map(Frame::data)))
     }
 }

@@ -1,0 +1,274 @@
+//! The gateway, two users and their bill, with no AWS account: a stand-in plays the identity provider,
+//! STS and Bedrock on loopback, and verifies every signature.
+//!
+//! `cargo run --release --example quickstart` makes four calls and prints the bill;
+//! `… -- --serve` stays up and prints what boto3, aws-sdk-js or curl need to try it.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, Token};
+use aws_sdk_bedrockruntime::primitives::Blob;
+use aws_sdk_bedrockruntime::types::{
+    ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, Message, ResponseStream,
+};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use bedrock_gateway::config::Config;
+use bedrock_gateway::gateway::{Edges, Running};
+use bedrock_gateway::telemetry::access::AccessLog;
+use bedrock_standin::idp::Claims;
+use bedrock_standin::{Options, Standin};
+
+const SONNET: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
+const OPUS: &str = "us.anthropic.claude-opus-4-8-v1:0";
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+#[tokio::main]
+async fn main() -> Outcome {
+    let serve = match std::env::args().nth(1).as_deref() {
+        None => false,
+        Some("--serve") => true,
+        Some(other) => return Err(format!("{other}: only --serve is known").into()),
+    };
+    let folder = std::env::temp_dir().join(format!("bedrock-gateway-quickstart-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let standin = Standin::start(Options::default());
+    let mut gateway = start_gateway(&standin, &folder).await?;
+    let address = gateway.addresses().https.ok_or("the gateway listens on no https address")?;
+    let endpoint = format!("https://{address}");
+
+    let alice = token(&standin, "alice@acme.org", "search");
+    let bob = token(&standin, "bob@acme.org", "ads");
+    if serve {
+        serve_until_interrupted(&endpoint, &folder, &alice, &bob).await?;
+    } else {
+        call_as_both(&endpoint, &standin.ca_pem(), &alice, &bob).await?;
+    }
+    print_bill(&standin);
+
+    gateway.drain();
+    gateway.stopped().await;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+/// What a real identity provider would hand to a user's application.
+fn token(standin: &Standin, email: &str, department: &str) -> String {
+    standin.idp.mint(Claims::of(email).claim("email", email).claim("department", department))
+}
+
+/// The real gateway, over TLS, with the configuration that an operator would write.
+async fn start_gateway(standin: &Standin, folder: &Path) -> Outcome<Running> {
+    let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
+    std::fs::write(folder.join("ca.pem"), standin.ca_pem())?;
+    std::fs::write(folder.join("tls.crt"), certificate)?;
+    std::fs::write(folder.join("tls.key"), key)?;
+    let file = format!(
+        r#"
+            [listen]
+            https = "127.0.0.1:0"
+            probe = "127.0.0.1:0"
+
+            [listen.tls]
+            cert = "{folder}/tls.crt"
+            key = "{folder}/tls.key"
+
+            [aws]
+            region = "us-east-1"
+
+            [aws.endpoints]
+            sts = "{sts}"
+            bedrock_runtime = "{bedrock}"
+            ca = "{folder}/ca.pem"
+
+            [[issuer]]
+            name = "acme"
+            url = "{issuer}"
+            audiences = ["bedrock-gateway"]
+
+            [issuer.session]
+            name = "claims.email"
+
+            [issuer.session.tags]
+            team = "claims.department"
+
+            [[role]]
+            arn = "arn:aws:iam::123456789012:role/BedrockUser"
+            models = ["*anthropic.claude-*", "arn:aws:bedrock:*"]
+        "#,
+        folder = folder.display(),
+        sts = standin.sts.url(),
+        bedrock = standin.bedrock.url(),
+        issuer = standin.idp.issuer(),
+    );
+    let config =
+        Config::parse(&file, "quickstart.toml", &|_| None).map_err(|problems| problems.to_string())?;
+    let own = Credentials::new(
+        standin.credentials.gateway_access_key_id(),
+        standin.credentials.gateway_secret_access_key(),
+        None,
+        None,
+        "quickstart",
+    );
+    let edges = Edges {
+        log: std::sync::Arc::new(AccessLog::memory()),
+        credentials: Some(SharedCredentialsProvider::new(own)),
+    };
+    Ok(Running::start_with(config, edges).await?)
+}
+
+/// The AWS SDK as any application uses it: an endpoint and a bearer token.
+fn client(endpoint: &str, ca_pem: &str, token: &str) -> Outcome<Client> {
+    let trust = TrustStore::empty().with_pem_certificate(ca_pem.as_bytes());
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .tls_context(TlsContext::builder().with_trust_store(trust).build()?)
+        .build_https();
+    let config = Builder::new()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .bearer_token(Token::new(token, None))
+        .build();
+    Ok(Client::from_conf(config))
+}
+
+async fn call_as_both(endpoint: &str, ca_pem: &str, alice: &str, bob: &str) -> Outcome {
+    let as_alice = client(endpoint, ca_pem, alice)?;
+    let as_bob = client(endpoint, ca_pem, bob)?;
+
+    heading("alice: Converse");
+    let answer = as_alice.converse().model_id(SONNET).messages(says("Who pays for this?")?).send().await?;
+    let message = answer.output().and_then(|output| output.as_message().ok()).ok_or("no message")?;
+    for block in message.content() {
+        print(block.as_text().map_or("", String::as_str))?;
+    }
+
+    heading("alice: ConverseStream");
+    let answer = as_alice.converse_stream().model_id(SONNET).messages(says("And for this?")?).send().await?;
+    let mut stream = answer.stream;
+    while let Some(event) = stream.recv().await? {
+        if let ConverseStreamOutput::ContentBlockDelta(event) = event
+            && let Some(ContentBlockDelta::Text(text)) = event.delta
+        {
+            print(&text)?;
+        }
+    }
+
+    heading("bob: InvokeModelWithResponseStream");
+    let body = serde_json::json!({
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{ "role": "user", "content": "Is this on my bill?" }],
+    });
+    let answer = as_bob
+        .invoke_model_with_response_stream()
+        .model_id(OPUS)
+        .content_type("application/json")
+        .body(Blob::new(body.to_string()))
+        .send()
+        .await?;
+    let mut stream = answer.body;
+    while let Some(event) = stream.recv().await? {
+        if let ResponseStream::Chunk(chunk) = event {
+            let chunk: serde_json::Value =
+                serde_json::from_slice(chunk.bytes().map_or(&[][..], AsRef::as_ref))?;
+            print(chunk["delta"]["text"].as_str().unwrap_or(""))?;
+        }
+    }
+
+    heading("bob: InvokeModel");
+    let answer = as_bob
+        .invoke_model()
+        .model_id(OPUS)
+        .content_type("application/json")
+        .body(Blob::new(body.to_string()))
+        .send()
+        .await?;
+    let answer: serde_json::Value = serde_json::from_slice(answer.body().as_ref())?;
+    print(answer["content"][0]["text"].as_str().unwrap_or(""))?;
+    println!();
+    Ok(())
+}
+
+fn says(text: &str) -> Outcome<Message> {
+    Ok(Message::builder()
+        .role(ConversationRole::User)
+        .content(ContentBlock::Text(text.to_owned()))
+        .build()?)
+}
+
+fn heading(text: &str) {
+    println!("\n\n── {text}");
+}
+
+/// Prints a piece as it streams in.
+fn print(text: &str) -> Outcome {
+    print!("{text}");
+    std::io::stdout().flush()?;
+    Ok(())
+}
+
+async fn serve_until_interrupted(endpoint: &str, folder: &Path, alice: &str, bob: &str) -> Outcome {
+    let ca: PathBuf = folder.join("ca.pem");
+    println!("# The gateway serves until Ctrl-C, against the stand-in. In another shell, as alice:\n");
+    println!("export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={endpoint}");
+    println!("export AWS_DEFAULT_REGION=us-east-1");
+    println!("export AWS_CA_BUNDLE={}          # boto3, AWS CLI", ca.display());
+    println!("export NODE_EXTRA_CA_CERTS={}    # aws-sdk-js", ca.display());
+    println!("export AWS_BEARER_TOKEN_BEDROCK={alice}");
+    println!("\n# … or as bob:\n");
+    println!("export AWS_BEARER_TOKEN_BEDROCK={bob}");
+    println!("\n# With curl:\n");
+    println!(
+        "curl --cacert {} -H \"Authorization: Bearer $AWS_BEARER_TOKEN_BEDROCK\" -H 'Content-Type: application/json' \\\n  \
+         -d '{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":\"hello\"}}]}}]}}' {endpoint}/model/{SONNET}/converse",
+        ca.display()
+    );
+    std::io::stdout().flush()?;
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Ok(())
+}
+
+fn print_bill(standin: &Standin) {
+    println!("\n── The bill, as CUR 2.0 would show it (the stand-in's: its prices are invented)\n");
+    let rows: Vec<[String; 4]> = standin
+        .bill
+        .rows()
+        .into_iter()
+        .map(|row| {
+            let tags = serde_json::json!(row.tags).to_string();
+            [
+                row.line_item_iam_principal,
+                row.line_item_usage_type,
+                format!("{:.6}", row.line_item_unblended_cost),
+                tags,
+            ]
+        })
+        .collect();
+    let titles = ["line_item_iam_principal", "line_item_usage_type", "line_item_unblended_cost", "tags"];
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).chain([titles[column].len()]).max().unwrap_or(0)
+    };
+    let widths = [width(0), width(1), width(2), width(3)];
+    let line = |cells: [&str; 4]| {
+        let cells: Vec<String> =
+            cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("| {} |", cells.join(" | "));
+    };
+    line(titles);
+    println!("|{}|", widths.map(|width| "-".repeat(width + 2)).join("|"));
+    for row in &rows {
+        line([&row[0], &row[1], &row[2], &row[3]]);
+    }
+}

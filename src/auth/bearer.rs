@@ -1,0 +1,109 @@
+//! Where a request carries its token.
+
+use http::{HeaderMap, header};
+
+use crate::auth::AuthError;
+
+/// Longest token taken, bytes: Entra's with many groups have some 10 KiB.
+pub(super) const LONGEST: usize = 32 * 1024;
+
+/// Headers that carry a bare token. The last lets SDKs that can only sign use the gateway: their
+/// session token is the JWT, their signature is discarded.
+const BARE: [&str; 2] = ["x-api-key", "x-amz-security-token"];
+
+/// Finds the one token of a request: all carriers are looked at before any is believed.
+///
+/// # Errors
+/// When there is none, when two differ, when a carrier is sent twice, or when it is too long.
+pub(super) fn find(headers: &HeaderMap) -> Result<&str, AuthError> {
+    let mut found: Option<&str> = None;
+    let authorization = once(headers, header::AUTHORIZATION.as_str())?.and_then(of_bearer_scheme);
+    let mut carried = vec![authorization];
+    for name in BARE {
+        carried.push(once(headers, name)?);
+    }
+    for token in carried.into_iter().flatten().filter(|token| is_shaped_like_a_jwt(token)) {
+        match found {
+            Some(other) if other != token => return Err(AuthError::TokensDiffer),
+            _ => found = Some(token),
+        }
+    }
+    let token = found.ok_or(AuthError::Missing)?;
+    if token.len() > LONGEST {
+        return Err(AuthError::Oversized);
+    }
+    Ok(token)
+}
+
+/// The value of a header that may come once; `None` where it is absent or no text.
+fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, AuthError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(AuthError::HeaderRepeated);
+    }
+    Ok(first.and_then(|value| value.to_str().ok()).map(str::trim))
+}
+
+fn of_bearer_scheme(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Three parts of base64url, the last of which is empty where nothing was signed (RFC 7515, 7.1).
+fn is_shaped_like_a_jwt(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let (Some(header), Some(claims), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let base64url =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    !header.is_empty() && !claims.is_empty() && [header, claims, signature].into_iter().all(base64url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn each_carrier_and_what_is_none() {
+        assert_eq!(find(&headers(&[("authorization", "Bearer a.b.c")])).unwrap(), "a.b.c");
+        assert_eq!(find(&headers(&[("authorization", "bearer  a.b.c ")])).unwrap(), "a.b.c");
+        assert_eq!(find(&headers(&[("x-api-key", "a.b.c")])).unwrap(), "a.b.c");
+        let signed =
+            headers(&[("authorization", "AWS4-HMAC-SHA256 Credential=x"), ("x-amz-security-token", "a.b.c")]);
+        assert_eq!(find(&signed).unwrap(), "a.b.c");
+        assert_eq!(
+            find(&headers(&[("authorization", "Bearer a.b.c"), ("x-api-key", "a.b.c")])).unwrap(),
+            "a.b.c"
+        );
+        assert_eq!(
+            find(&headers(&[("authorization", "Bearer a.b.c"), ("x-api-key", "sk-123")])).unwrap(),
+            "a.b.c"
+        );
+        for none in ["Basic a.b.c", "Bearer", "Bearer a.b", "Bearer a.b.c.d", "Bearer .b.c", "Bearer a!.b.c"]
+        {
+            assert!(matches!(find(&headers(&[("authorization", none)])), Err(AuthError::Missing)), "{none}");
+        }
+    }
+
+    #[test]
+    fn doubt_is_refused() {
+        let two = headers(&[("authorization", "Bearer a.b.c"), ("x-api-key", "a.b.d")]);
+        assert!(matches!(find(&two), Err(AuthError::TokensDiffer)));
+        let twice = headers(&[("x-api-key", "a.b.c"), ("x-api-key", "a.b.c")]);
+        assert!(matches!(find(&twice), Err(AuthError::HeaderRepeated)));
+        let long = format!("a.{}.c", "b".repeat(LONGEST));
+        assert!(matches!(find(&headers(&[("x-api-key", &long)])), Err(AuthError::Oversized)));
+    }
+}

@@ -1,0 +1,133 @@
+//! What the operator says of an issuer, and which addresses keys may come from.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use url::{Host, Url};
+
+/// Seconds that clocks may differ by, where the operator says nothing.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+
+/// One identity provider whose tokens are taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The operator's name for it, in expressions, logs and metrics.
+    pub name: Arc<str>,
+    /// The exact `iss` of its tokens.
+    pub url: String,
+    pub keys: KeySource,
+    /// One of these must be in the token's `aud`.
+    pub audiences: Vec<String>,
+    /// The claim to look for the audience in, for access tokens without `aud`.
+    pub audience_claim: Option<String>,
+    /// Asymmetric ones only.
+    pub algorithms: Vec<Algorithm>,
+    /// Lower case; a token without `typ` passes.
+    pub types: Vec<String>,
+    /// Longest time since `iat`.
+    pub max_token_age: Option<Duration>,
+    pub leeway: Duration,
+    /// A PEM file with CAs to trust for this issuer's addresses, beside the machine's.
+    pub ca: Option<PathBuf>,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// `{url}/.well-known/openid-configuration` names them (`OpenID` Connect Discovery 1.0).
+    Discovery,
+    JwksUrl(Url),
+    JwksFile(PathBuf),
+}
+
+/// Why no keys are fetched from an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UrlFault {
+    #[error("it must be https (http only to a loopback address)")]
+    NotHttps,
+    #[error("it has no host")]
+    NoHost,
+    #[error("it holds a user name or password")]
+    Credentials,
+    #[error("it has a fragment")]
+    Fragment,
+    #[error("it is a link-local address, where clouds keep machine credentials")]
+    LinkLocal,
+}
+
+/// Whether keys may be fetched from `url`.
+///
+/// # Errors
+/// [`UrlFault`] says what is wrong.
+pub fn check_url(url: &Url) -> Result<(), UrlFault> {
+    let loopback = match url.host() {
+        None => return Err(UrlFault::NoHost),
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => {
+            check_address(address.into())?;
+            address.is_loopback()
+        }
+        Some(Host::Ipv6(address)) => {
+            check_address(address.into())?;
+            address.is_loopback()
+        }
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        return Err(UrlFault::NotHttps);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UrlFault::Credentials);
+    }
+    if url.fragment().is_some() { Err(UrlFault::Fragment) } else { Ok(()) }
+}
+
+/// Refuses addresses that name the machine's own metadata service: 169.254.0.0/16, `fe80::/10` and
+/// AWS's `fd00:ec2::254`.
+///
+/// # Errors
+/// [`UrlFault::LinkLocal`].
+pub fn check_address(address: IpAddr) -> Result<(), UrlFault> {
+    let link_local = match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[..2] == [0xfd00, 0x0ec2],
+    };
+    if link_local { Err(UrlFault::LinkLocal) } else { Ok(()) }
+}
+
+/// Whether the address is this machine's own.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_keys_may_come_from() {
+        let check = |text: &str| check_url(&text.parse().unwrap());
+        assert_eq!(check("https://acme.okta.com/oauth2"), Ok(()));
+        assert_eq!(check("http://127.0.0.1:8080/x"), Ok(()));
+        assert_eq!(check("http://[::1]:8080/x"), Ok(()));
+        assert_eq!(check("http://acme.okta.com/"), Err(UrlFault::NotHttps));
+        assert_eq!(check("file:///etc/passwd"), Err(UrlFault::NoHost));
+        assert_eq!(check("https://u:p@acme.okta.com/"), Err(UrlFault::Credentials));
+        assert_eq!(check("https://acme.okta.com/#x"), Err(UrlFault::Fragment));
+        for metadata in [
+            "https://169.254.169.254/",
+            "https://[fe80::1]/",
+            "https://[fd00:ec2::254]/",
+            "https://[::ffff:169.254.169.254]/",
+        ] {
+            assert_eq!(check(metadata), Err(UrlFault::LinkLocal), "{metadata}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! An issuer's key set: parsed into what each key may verify.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+/// Shortest RSA modulus, bytes (2048 bits; NIST SP 800-131A).
+const SHORTEST_MODULUS: usize = 256;
+/// Most keys of a set; real ones have a handful.
+const MOST_KEYS: usize = 100;
+
+/// The usable keys of a set.
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// A key with the algorithms that it may verify: those that its type, its own `alg` and the operator
+/// all allow.
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) decoding: DecodingKey,
+    /// Of the key itself, so that it is recognised in the next set.
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// SHA-256 of a key as published.
+pub(super) type Fingerprint = [u8; 32];
+
+/// A document that is no key set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the key set is not JSON with a list of keys")]
+pub(super) struct NotAKeySet;
+
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<serde_json::Value>,
+}
+
+impl KeySet {
+    /// Parses a JWKS document (RFC 7517). Keys that are of unknown kind, too weak, for encryption,
+    /// symmetric, or for algorithms that are not `allowed` are left out; the others are kept.
+    pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NotAKeySet> {
+        let document: Document = serde_json::from_slice(document).map_err(|_| NotAKeySet)?;
+        let keys = document.keys.iter().take(MOST_KEYS).filter_map(|key| Key::parse(key, allowed)).collect();
+        Ok(Self { keys })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn contains(&self, fingerprint: &Fingerprint) -> bool {
+        self.keys.iter().any(|key| key.fingerprint == *fingerprint)
+    }
+
+    /// The keys that a token with this `kid` and algorithm may be verified with: those of the same id,
+    /// or, for a token without one, all that fit.
+    pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+        self.named(id).filter(move |key| key.algorithms.contains(&algorithm))
+    }
+
+    /// Whether there is a key of this id at all.
+    pub(super) fn knows(&self, id: Option<&str>) -> bool {
+        self.named(id).next().is_some()
+    }
+
+    fn named(&self, id: Option<&str>) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| id.is_none() || key.id.as_deref() == id)
+    }
+}
+
+impl Key {
+    fn parse(value: &serde_json::Value, allowed: &[Algorithm]) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+        let fits: &[Algorithm] = match &jwk.algorithm {
+            AlgorithmParameters::RSA(rsa) if modulus_bytes(&rsa.n)? >= SHORTEST_MODULUS => {
+                use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
+                &[RS256, RS384, RS512, PS256, PS384, PS512]
+            }
+            AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => &[Algorithm::ES256],
+            AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P384 => &[Algorithm::ES384],
+            AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+                &[Algorithm::EdDSA]
+            }
+            _ => return None,
+        };
+        if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+            return None;
+        }
+        if jwk.common.key_operations.as_ref().is_some_and(|uses| !uses.contains(&KeyOperations::Verify)) {
+            return None;
+        }
+        let declared = |algorithm: &Algorithm| match jwk.common.key_algorithm {
+            None => true,
+            Some(declared) => named(declared) == Some(*algorithm),
+        };
+        let algorithms: Vec<Algorithm> = fits
+            .iter()
+            .copied()
+            .filter(|algorithm| allowed.contains(algorithm) && declared(algorithm))
+            .collect();
+        if algorithms.is_empty() {
+            return None;
+        }
+        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+        let fingerprint = Sha256::digest(value.to_string()).into();
+        Some(Self { id: jwk.common.key_id, algorithms, decoding, fingerprint })
+    }
+}
+
+fn modulus_bytes(n: &str) -> Option<usize> {
+    let bytes = URL_SAFE_NO_PAD.decode(n).ok()?;
+    Some(bytes.iter().skip_while(|byte| **byte == 0).count())
+}
+
+fn named(declared: KeyAlgorithm) -> Option<Algorithm> {
+    Algorithm::try_from(declared).ok()
+}

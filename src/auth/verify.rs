@@ -1,0 +1,164 @@
+//! A token against its issuer's policy. Nothing is believed before the signature is checked, but for
+//! the claim that says whose signature to check.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::auth::issuer::Settings;
+use crate::auth::keys::{Fingerprint, KeySet};
+use crate::auth::{AuthError, InvalidReason, Unverified};
+
+/// A token taken apart; nothing of it is verified.
+pub(super) struct Parsed<'a> {
+    pub(super) header: Header,
+    pub(super) claims: Map<String, Value>,
+    signed: &'a str,
+    signature: &'a str,
+}
+
+/// The members of a JOSE header that are looked at. `jku`, `x5u` and `jwk` are not: keys come from
+/// the configured issuer and nowhere else.
+#[derive(Deserialize)]
+pub(super) struct Header {
+    alg: String,
+    typ: Option<String>,
+    pub(super) kid: Option<String>,
+    crit: Option<Value>,
+}
+
+/// What a good token is good for.
+pub(super) struct Good {
+    pub(super) key: Fingerprint,
+    /// `exp`, or earlier where the token grows too old before.
+    pub(super) until: SystemTime,
+}
+
+impl<'a> Parsed<'a> {
+    pub(super) fn of(token: &'a str) -> Result<Self, AuthError> {
+        let malformed = || AuthError::invalid(InvalidReason::Malformed, None);
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
+        let json = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
+        let header = serde_json::from_slice(&json(header)?).map_err(|_| malformed())?;
+        let claims = serde_json::from_slice(&json(claims)?).map_err(|_| malformed())?;
+        Ok(Self { header, claims, signed, signature })
+    }
+
+    /// The issuer that the token says it is of.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss")?.as_str()
+    }
+
+    /// What the token says of itself, for the log.
+    pub(super) fn unverified(&self) -> Unverified {
+        let text = |name: &str| {
+            self.claims.get(name).and_then(Value::as_str).map(|text| text.chars().take(256).collect())
+        };
+        Unverified { issuer: text("iss"), subject: text("sub") }
+    }
+
+    pub(super) fn invalid(&self, reason: InvalidReason) -> AuthError {
+        AuthError::invalid(reason, Some(self.unverified()))
+    }
+
+    /// The algorithm, if the issuer's tokens may have it, and nothing in the header forbids the token.
+    pub(super) fn check_header(&self, settings: &Settings) -> Result<Algorithm, AuthError> {
+        // Extensions that must be understood, of which there are none here (RFC 7515, 4.1.11).
+        if self.header.crit.is_some() {
+            return Err(self.invalid(InvalidReason::CriticalHeader));
+        }
+        let algorithm: Option<Algorithm> = self.header.alg.parse().ok();
+        let algorithm = algorithm.filter(|algorithm| settings.algorithms.contains(algorithm));
+        let algorithm = algorithm.ok_or_else(|| self.invalid(InvalidReason::Algorithm))?;
+        if let Some(typ) = &self.header.typ {
+            let typ = typ.to_ascii_lowercase();
+            // RFC 7515, 4.1.9: `application/` may be left out.
+            let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+            if !settings.types.iter().any(|taken| taken == typ) {
+                return Err(self.invalid(InvalidReason::Type));
+            }
+        }
+        Ok(algorithm)
+    }
+
+    /// Checks signature and claims as of `now`.
+    pub(super) fn verify(
+        &self,
+        settings: &Settings,
+        keys: &KeySet,
+        algorithm: Algorithm,
+        now: SystemTime,
+    ) -> Result<Good, AuthError> {
+        let kid = self.header.kid.as_deref();
+        let mut candidates = keys.candidates(kid, algorithm).peekable();
+        if candidates.peek().is_none() {
+            let reason = if keys.knows(kid) { InvalidReason::Algorithm } else { InvalidReason::KeyUnknown };
+            return Err(self.invalid(reason));
+        }
+        let verifies = |key: &&crate::auth::keys::Key| {
+            jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.decoding, algorithm)
+                .is_ok_and(|good| good)
+        };
+        let key =
+            candidates.find(verifies).ok_or_else(|| self.invalid(InvalidReason::Signature))?.fingerprint;
+        let until = self.check_claims(settings, now)?;
+        Ok(Good { key, until })
+    }
+
+    fn check_claims(&self, settings: &Settings, now: SystemTime) -> Result<SystemTime, AuthError> {
+        if self.issuer() != Some(&settings.url) {
+            return Err(self.invalid(InvalidReason::Issuer));
+        }
+        if !self.is_for(settings) {
+            return Err(self.invalid(InvalidReason::Audience));
+        }
+        let mut until = self.time("exp")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
+        if now >= until + settings.leeway {
+            return Err(AuthError::Expired { unverified: self.unverified() });
+        }
+        if self.time("nbf")?.is_some_and(|from| now + settings.leeway < from) {
+            return Err(self.invalid(InvalidReason::NotYetValid));
+        }
+        if let Some(most) = settings.max_token_age {
+            let issued = self.time("iat")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
+            let old = issued + most;
+            if now >= old + settings.leeway || now + settings.leeway < issued {
+                return Err(self.invalid(InvalidReason::TooOld));
+            }
+            until = until.min(old);
+        }
+        Ok(until)
+    }
+
+    fn is_for(&self, settings: &Settings) -> bool {
+        let claim = settings.audience_claim.as_deref().unwrap_or("aud");
+        let taken = |audience: &Value| {
+            audience.as_str().is_some_and(|text| settings.audiences.iter().any(|own| own == text))
+        };
+        match self.claims.get(claim) {
+            Some(Value::Array(audiences)) => audiences.iter().any(taken),
+            Some(audience) => taken(audience),
+            None => false,
+        }
+    }
+
+    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
+    fn time(&self, claim: &str) -> Result<Option<SystemTime>, AuthError> {
+        /// Beyond any date that a token means; keeps the arithmetic from overflowing.
+        const LATEST: f64 = 1e11;
+        match self.claims.get(claim) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(seconds) if (0.0..LATEST).contains(&seconds) => {
+                    Ok(Some(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)))
+                }
+                _ => Err(self.invalid(InvalidReason::Claims)),
+            },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `serve`: run the gateway until a signal, then drain it.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::cli::EXIT_CONFIG;
+use crate::config::{self, Config};
+use crate::gateway::{Running, StartError};
+use crate::telemetry::log;
+
+pub(super) fn run(path: &Path) -> ExitCode {
+    // Libraries that ask for the process's default get the one that is used everywhere; an error
+    // only says that it is there already.
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    if let Err(error) = log::init(&config.log) {
+        eprintln!("the log cannot be opened: {error}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let served = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::from)
+        .and_then(|runtime| runtime.block_on(serve(config)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "not started");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    let mut signals = Signals::listen()?;
+    let mut running = Running::start(config).await?;
+    let addresses = running.addresses();
+    let shown = |address: Option<std::net::SocketAddr>| address.map(tracing::field::display);
+    info!(
+        https = shown(addresses.https),
+        http = shown(addresses.http),
+        probe = shown(addresses.probe),
+        admin = shown(addresses.admin),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    signals.next().await;
+    running.drain();
+    tokio::select! {
+        _cut = running.stopped() => return Ok(()),
+        () = signals.next() => warn!("second signal: stopping at once"),
+    }
+    running.stop_now();
+    running.stopped().await;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

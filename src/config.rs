@@ -1,0 +1,174 @@
+//! The configuration: read once, checked whole, and handed to each stage as that stage's own settings.
+//! Nothing that a request could trip over gets past here, and nothing here touches a network, a
+//! credential or any file but the configuration itself.
+
+mod attribution;
+mod aws;
+mod expand;
+mod issuers;
+mod listen;
+mod problem;
+mod raw;
+mod roles;
+mod units;
+mod values;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+
+pub use aws::{Aws, Endpoints};
+pub use expand::Environment;
+pub use listen::{Listen, Tls};
+pub use problem::{Problem, Problems};
+
+use crate::auth;
+use crate::identity::Mapping;
+use crate::sessions;
+use crate::telemetry::log::{LogFormat, LogSettings, check_level};
+use problem::Findings;
+
+/// Bounds of a session's lifetime at STS (API reference, `AssumeRole`, `DurationSeconds`).
+const SHORTEST_SESSION: Duration = Duration::from_secs(15 * 60);
+const LONGEST_SESSION: Duration = Duration::from_secs(12 * 3600);
+
+/// One hour: the longest that STS grants a gateway whose own credentials are a role's.
+const SESSION: Duration = Duration::from_secs(3600);
+/// Time enough for STS to be away for a while before anybody notices.
+const REFRESH_BEFORE: Duration = Duration::from_secs(10 * 60);
+/// Some hundred megabytes at most.
+const CAPACITY: u64 = 100_000;
+/// Well below what STS allows an account, which others need, too.
+const MAX_STS_RATE: u32 = 100;
+/// One person on several projects, but not one whose tags change with every request.
+const PER_NAME: usize = 8;
+
+/// A configuration that holds.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: Listen,
+    pub aws: Aws,
+    pub sessions: sessions::Settings,
+    /// In the order of the file, as in `mapping.issuers`.
+    pub issuers: Vec<auth::issuer::Settings>,
+    /// Its generation is 1; whoever loads a configuration anew counts on.
+    pub mapping: Mapping,
+    pub log: LogSettings,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads a configuration from `text`, which messages call `file_name`.
+    ///
+    /// # Errors
+    /// The first fault of syntax or shape, otherwise every other one at once, by line.
+    pub fn parse(text: &str, file_name: &str, environment: &Environment<'_>) -> Result<Self, Problems> {
+        let mut findings = Findings::new(file_name, text);
+        let file = match shape(text, environment, &mut findings) {
+            Ok(file) => file,
+            Err(error) => {
+                findings.refused_by_toml(&error);
+                return Err(findings.conclude().map_or_else(|problems| problems, Problems));
+            }
+        };
+        let listen = listen::listen(&file.listen, &mut findings);
+        let aws = aws::aws(&file.aws, &mut findings);
+        let default_duration =
+            roles::session_duration(file.sessions.duration.as_ref(), &mut findings).unwrap_or(SESSION);
+        let sessions = sessions(&file.sessions, default_duration, &mut findings);
+        let issuers = issuers::issuers(&file.issuer, &mut findings);
+        let roles = roles::roles(&file.role, &issuers, &aws, &mut findings);
+        let log = log(&file.log, &mut findings);
+        attribution::check(&issuers, &roles, &mut findings);
+
+        let warnings = findings.conclude()?;
+        let (issuers, mappings): (Vec<_>, Vec<_>) =
+            issuers.into_iter().map(|issuer| (issuer.settings, issuer.mapping)).unzip();
+        let mapping = Mapping {
+            // All of them are there, else there were problems.
+            issuers: mappings.into_iter().flatten().collect(),
+            roles: roles.into_iter().map(|placed| Arc::new(placed.role)).collect(),
+            default_duration,
+            generation: 1,
+        };
+        Ok(Self { listen, aws, sessions, issuers, mapping, log, warnings })
+    }
+}
+
+/// Loads the configuration file at `path`, with the process's environment.
+///
+/// # Errors
+/// As of [`Config::parse`], or that the file cannot be read.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Config::parse(&text, &name, &|variable| std::env::var(variable).ok()),
+        Err(error) => Err(Problems(vec![Problem {
+            file: name.into(),
+            line: 1,
+            column: 1,
+            key: String::new(),
+            fault: format!("the file cannot be read: {error}"),
+            remedy: "give the path of the configuration with --config".to_owned(),
+        }])),
+    }
+}
+
+/// From text to fields, the environment filled in between.
+fn shape(
+    text: &str,
+    environment: &Environment<'_>,
+    findings: &mut Findings<'_>,
+) -> Result<raw::File, toml::de::Error> {
+    let mut table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
+    findings.learn(table.get_ref(), "");
+    expand::expand(table.get_mut(), environment, findings);
+    raw::File::deserialize(Deserializer::from(table))
+}
+
+fn sessions(raw: &raw::Sessions, duration: Duration, findings: &mut Findings<'_>) -> sessions::Settings {
+    let refresh_before = findings.duration(raw.refresh_before.as_ref(), Duration::from_secs(1)..=duration);
+    sessions::Settings {
+        refresh_before: refresh_before.unwrap_or(REFRESH_BEFORE),
+        capacity: at_least_one(raw.capacity.as_ref(), findings).unwrap_or(CAPACITY),
+        max_sts_rate: at_least_one(raw.max_sts_rate.as_ref(), findings).unwrap_or(MAX_STS_RATE),
+        per_name: at_least_one(raw.per_name.as_ref(), findings).unwrap_or(PER_NAME),
+    }
+}
+
+fn at_least_one<N: Copy + Default + PartialEq>(
+    number: Option<&Spanned<N>>,
+    findings: &mut Findings<'_>,
+) -> Option<N> {
+    let number = number?;
+    if *number.get_ref() == N::default() {
+        findings.fault(number.span(), "it is 0, so nobody could have a session", "give at least 1");
+    }
+    Some(*number.get_ref())
+}
+
+fn log(raw: &raw::Log, findings: &mut Findings<'_>) -> LogSettings {
+    if let Some(level) = &raw.level
+        && let Err(fault) = check_level(level.get_ref())
+    {
+        let remedy = "give error, warn, info, debug or trace, with others for modules as in \"info,bedrock_gateway=debug\"";
+        findings.fault(level.span(), fault.to_string(), remedy);
+    }
+    LogSettings {
+        format: match raw.format {
+            raw::LogFormat::Auto => LogFormat::Auto,
+            raw::LogFormat::Json => LogFormat::Json,
+            raw::LogFormat::Text => LogFormat::Text,
+        },
+        file: raw.file.as_ref().map(|file| listen::path(file, findings)),
+        level: raw.level.as_ref().map_or_else(|| "info".to_owned(), |level| level.get_ref().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

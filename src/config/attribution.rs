@@ -1,0 +1,148 @@
+//! Whether the bill will name the right person: checks that look at several tables at once.
+
+use url::Url;
+
+use super::issuers::Issuer;
+use super::problem::Findings;
+use super::roles::Placed;
+use crate::identity::IssuerMapping;
+use crate::identity::expression::{Expression, Inputs, Outcome};
+
+pub(super) fn check(issuers: &[Issuer], roles: &[Placed], findings: &mut Findings<'_>) {
+    for issuer in issuers {
+        if let Some(mapping) = &issuer.mapping {
+            check_owner(issuer, mapping, findings);
+            warn_of_names(issuer, mapping, findings);
+        }
+    }
+    check_shared_names(issuers, roles, findings);
+    warn_of_unreachable(roles, issuers, findings);
+}
+
+/// Issuers that anybody in the world can have tokens from, and the claims that say whose they are.
+fn owner_claims(url: &str) -> Option<&'static [&'static str]> {
+    let url = url.parse::<Url>().ok()?;
+    let first = url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();
+    match (url.host_str()?, first) {
+        // With a path it is an enterprise's own. Names can be given up and taken by others: only ids count.
+        ("token.actions.githubusercontent.com", "") => {
+            Some(&["repository_owner_id", "repository_id", "enterprise_id"])
+        }
+        ("gitlab.com", _) => Some(&["namespace_id", "project_id", "namespace_path", "project_path"]),
+        ("accounts.google.com", _) => Some(&["hd"]),
+        ("login.microsoftonline.com", "common" | "organizations" | "consumers") => Some(&["tid"]),
+        _ => None,
+    }
+}
+
+fn check_owner(issuer: &Issuer, mapping: &IssuerMapping, findings: &mut Findings<'_>) {
+    let Some(claims) = owner_claims(&issuer.settings.url) else { return };
+    let pinned = mapping.require.iter().any(|require| refuses_strangers(&require.expression, claims));
+    if !pinned {
+        let fault = "anybody in the world can get tokens of this issuer, and no require pins their owner";
+        let remedy = format!("add an [[issuer.require]] as in expression = \"claims.{} == '…'\"", claims[0]);
+        findings.fault(issuer.url_at.clone(), fault, remedy);
+    }
+}
+
+/// Whether the expression is false for a token of which only the owner is known, and is a stranger.
+/// Trying it out sees through `has(claims.hd)` and `claims.hd != ''`, which read the claim and pin nothing.
+fn refuses_strangers(expression: &Expression, claims: &[&str]) -> bool {
+    let reads = claims.iter().any(|claim| expression.claims_read().any(|read| read == *claim));
+    let stranger: serde_json::Map<_, _> =
+        claims.iter().map(|claim| ((*claim).to_owned(), "0".into())).collect();
+    let none = serde_json::Map::new();
+    let (Ok(stranger), Ok(none)) = (cel::to_value(&stranger), cel::to_value(&none)) else { return false };
+    let inputs = Inputs::new(stranger, "", none);
+    reads && matches!(expression.evaluate(&inputs), Ok(Outcome::Value(cel::Value::Bool(false))))
+}
+
+/// Names that stand in a bill for years should mean one person for years.
+fn warn_of_names(issuer: &Issuer, mapping: &IssuerMapping, findings: &mut Findings<'_>) {
+    let reads =
+        |claim: &str| mapping.name.from.iter().any(|from| from.claims_read().any(|read| read == claim));
+    let requires = |claim: &str| {
+        mapping.require.iter().any(|require| require.expression.claims_read().any(|read| read == claim))
+    };
+    let at = &issuer.name_at;
+    for claim in ["jti", "iat", "nonce", "exp", "nbf", "auth_time", "at_hash"] {
+        if reads(claim) {
+            let fault = format!("the session name reads {claim}, which changes with every token");
+            findings.warn(at.clone(), fault, "use a claim that stays, as sub or email: every new name is a call of STS and a row of the bill");
+        }
+    }
+    if reads("email") && !requires("email_verified") {
+        let fault = "the session name reads email, and nothing requires email_verified";
+        findings.warn(
+            at.clone(),
+            fault,
+            "require claims.email_verified if people can edit their address at this issuer",
+        );
+    }
+    // OpenID Connect Core 1.0 §5.7: only iss and sub together identify a person.
+    for claim in ["preferred_username", "nickname", "name", "given_name", "family_name"] {
+        if reads(claim) {
+            let fault = format!("the session name reads {claim}, which people can often edit and share");
+            findings.warn(
+                at.clone(),
+                fault,
+                "use a claim that is one person's for good, as sub or a verified email",
+            );
+        }
+    }
+}
+
+/// Two issuers that reach one IAM role may call two people the same.
+fn check_shared_names(issuers: &[Issuer], roles: &[Placed], findings: &mut Findings<'_>) {
+    for (index, role) in roles.iter().enumerate() {
+        let alike = || roles.iter().enumerate().filter(|(_, other)| other.role.arn == role.role.arn);
+        // Rules with the same ARN are looked at once, at the last of them.
+        if alike().any(|(other, _)| other > index) || alike().all(|(_, other)| other.role.shared_names) {
+            continue;
+        }
+        let coming: Vec<&Issuer> = issuers
+            .iter()
+            .filter(|issuer| alike().any(|(_, other)| other.is_for(&issuer.settings.name)))
+            .collect();
+        let mut unmarked = coming
+            .iter()
+            .filter(|issuer| issuer.mapping.as_ref().is_some_and(|mapping| !names_issuer(mapping)));
+        if coming.len() > 1
+            && let Some(unmarked) = unmarked.next()
+        {
+            let names: Vec<_> = coming.iter().map(|issuer| &*issuer.settings.name).collect();
+            let fault = format!(
+                "the issuers {} reach this role, and session names of {} do not contain the issuer: two people could be one in the bill",
+                names.join(", "),
+                unmarked.settings.name,
+            );
+            let remedy = "add issuer.name to their session names, or shared_names = true if equal names are the same people";
+            findings.fault(role.arn_at.clone(), fault, remedy);
+        }
+    }
+}
+
+/// Whether every way in which a name can come about has the issuer in it.
+fn names_issuer(mapping: &IssuerMapping) -> bool {
+    let name = &mapping.name;
+    let constants = name.default.iter().chain(&name.constant);
+    let by_expression = |from: &Expression| {
+        let source: String = from.source().split_whitespace().collect();
+        source.contains("issuer.name") || from.claims_read().any(|claim| claim == "iss")
+    };
+    name.from.iter().all(by_expression) && constants.into_iter().all(|text| text.contains(&*mapping.issuer))
+}
+
+fn warn_of_unreachable(roles: &[Placed], issuers: &[Issuer], findings: &mut Findings<'_>) {
+    for (index, role) in roles.iter().enumerate() {
+        let mut its_own =
+            issuers.iter().map(|issuer| &issuer.settings.name).filter(|name| role.is_for(name)).peekable();
+        let taken = |name: &str| {
+            roles.iter().take(index).any(|earlier| earlier.role.when.is_none() && earlier.is_for(name))
+        };
+        if its_own.peek().is_some() && its_own.all(|name| taken(name)) {
+            let fault = "this role is never reached: earlier ones without when take all its callers";
+            findings.warn(role.arn_at.clone(), fault, "move it up, or give the earlier ones a when");
+        }
+    }
+}

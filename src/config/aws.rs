@@ -1,0 +1,162 @@
+//! `[aws]`: regions, and endpoints other than AWS's own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use url::Url;
+
+use super::listen::path;
+use super::problem::Findings;
+use super::raw::{self, Text};
+
+/// Where Bedrock and STS are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aws {
+    /// Of Bedrock and of STS.
+    pub region: String,
+    /// Further ones, in the same partition, none twice.
+    pub regions: Vec<String>,
+    pub fips: bool,
+    pub dual_stack: bool,
+    /// Of `region`.
+    pub endpoints: Endpoints,
+    /// Of further regions; never with `sts`.
+    pub region_endpoints: BTreeMap<String, Endpoints>,
+}
+
+/// Endpoints used instead of AWS's own: `https` or `http`, without a path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    pub sts: Option<Url>,
+    pub bedrock_runtime: Option<Url>,
+    pub bedrock: Option<Url>,
+    pub bedrock_mantle: Option<Url>,
+    /// CAs to trust for these beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+impl Aws {
+    /// The partition of ARNs in these regions.
+    pub(super) fn partition(&self) -> &'static str {
+        partition(&self.region)
+    }
+
+    /// All regions, the first one first.
+    pub fn all_regions(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.region.as_str()).chain(self.regions.iter().map(String::as_str))
+    }
+}
+
+pub(super) fn aws(table: &Spanned<raw::Aws>, findings: &mut Findings<'_>) -> Aws {
+    let raw = table.get_ref();
+    let first = &raw.region;
+    is_region(first, findings);
+    let mut regions: Vec<String> = Vec::new();
+    for region in &raw.regions {
+        let name = region.get_ref();
+        if !is_region(region, findings) {
+            continue;
+        }
+        if name == first.get_ref() || regions.contains(name) {
+            findings.fault(region.span(), format!("{name} is given twice"), "remove it here");
+        } else if partition(name) != partition(first.get_ref()) {
+            let fault = format!(
+                "{name} is in the partition {}, {first} in {}",
+                partition(name),
+                partition(first.get_ref())
+            );
+            findings.fault(
+                region.span(),
+                fault,
+                "run one gateway for each partition: sessions do not cross them",
+            );
+        }
+        regions.push(name.clone());
+    }
+    let mut region_endpoints = BTreeMap::new();
+    for (region, raw) in &raw.region_endpoints {
+        if !regions.contains(region.get_ref()) {
+            let fault = format!("{} is not among aws.regions", region.get_ref());
+            findings.fault(
+                region.span(),
+                fault,
+                "add it there; endpoints of aws.region stand in [aws.endpoints]",
+            );
+        }
+        let endpoints = Endpoints {
+            sts: None,
+            bedrock_runtime: endpoint(raw.bedrock_runtime.as_ref(), findings),
+            bedrock: endpoint(raw.bedrock.as_ref(), findings),
+            bedrock_mantle: endpoint(raw.bedrock_mantle.as_ref(), findings),
+            ca: raw.ca.as_ref().map(|file| path(file, findings)),
+        };
+        region_endpoints.insert(region.get_ref().clone(), endpoints);
+    }
+    Aws {
+        region: first.get_ref().clone(),
+        regions,
+        fips: raw.fips,
+        dual_stack: raw.dual_stack,
+        endpoints: Endpoints {
+            sts: endpoint(raw.endpoints.sts.as_ref(), findings),
+            bedrock_runtime: endpoint(raw.endpoints.bedrock_runtime.as_ref(), findings),
+            bedrock: endpoint(raw.endpoints.bedrock.as_ref(), findings),
+            bedrock_mantle: endpoint(raw.endpoints.bedrock_mantle.as_ref(), findings),
+            ca: raw.endpoints.ca.as_ref().map(|file| path(file, findings)),
+        },
+        region_endpoints,
+    }
+}
+
+/// Whether it has the shape of a region: AWS adds regions faster than a list here would be kept.
+fn is_region(text: &Text, findings: &mut Findings<'_>) -> bool {
+    let region = text.get_ref();
+    let mut parts = region.split('-').rev();
+    let number =
+        parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let words: Vec<_> = parts.collect();
+    let legal = number
+        && words.len() >= 2
+        && words.iter().all(|word| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    if !legal {
+        findings.fault(text.span(), format!("\"{region}\" is no region"), "give one as in \"us-east-1\"");
+    }
+    legal
+}
+
+/// By the region's prefix, as the SDKs' partition data has it (`partitions.json`, `regionRegex`).
+fn partition(region: &str) -> &'static str {
+    const PREFIXES: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eusc-", "aws-eusc"),
+    ];
+    PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+}
+
+fn endpoint(text: Option<&Text>, findings: &mut Findings<'_>) -> Option<Url> {
+    let text = text?;
+    let url = text.get_ref().parse::<Url>().ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path() == "/"
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if url.is_none() {
+        // Not the text itself: somebody may have put a password into it.
+        findings.fault(
+            text.span(),
+            "this is no endpoint",
+            "give scheme, host and port, as in \"https://vpce-1.example:8443\"",
+        );
+    }
+    url
+}

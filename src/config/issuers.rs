@@ -1,0 +1,289 @@
+//! `[[issuer]]`: whose tokens are taken, and what they become.
+
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use toml::Spanned;
+use url::Url;
+
+use super::listen::path;
+use super::problem::{Findings, Span};
+use super::raw::{self, Text};
+use super::values::{Target, expression, mapped};
+use crate::auth::issuer::{self, KeySource, Settings};
+use crate::identity::IssuerMapping;
+use crate::identity::mapping::Requirement;
+use crate::identity::tags::{MOST, TagKey};
+
+/// What nearly every identity provider signs with.
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
+/// Plain tokens and OAuth access tokens (RFC 9068); never ID tokens of other protocols or logout tokens.
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+/// Beyond five minutes AWS would refuse the gateway's own signatures, too.
+const MOST_LEEWAY: Duration = Duration::from_secs(300);
+const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// An issuer as both stages want it, and where it stands.
+pub(super) struct Issuer {
+    pub(super) settings: Settings,
+    /// `None` where its name could not be understood, which was reported.
+    pub(super) mapping: Option<IssuerMapping>,
+    pub(super) url_at: Span,
+    pub(super) name_at: Span,
+}
+
+pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], findings: &mut Findings<'_>) -> Vec<Issuer> {
+    if tables.is_empty() {
+        findings.fault_in(
+            0..0,
+            "issuer",
+            "there is no issuer, so nobody could be let in",
+            "add an [[issuer]]",
+        );
+    }
+    for (index, table) in tables.iter().enumerate() {
+        let (before, raw) = (tables.iter().take(index).map(Spanned::get_ref), table.get_ref());
+        for other in before {
+            if other.name == raw.name {
+                let fault = format!("two issuers are named \"{}\"", raw.name.get_ref());
+                findings.fault(raw.name.span(), fault, "give each its own name");
+            }
+            if other.url == raw.url {
+                let fault = format!("the issuer \"{}\" has the same url", other.name.get_ref());
+                findings.fault(
+                    raw.url.span(),
+                    fault,
+                    "put both into one [[issuer]]: tokens tell issuers apart by it",
+                );
+            }
+        }
+    }
+    tables.iter().map(|table| one(table.get_ref(), findings)).collect()
+}
+
+fn one(raw: &raw::Issuer, findings: &mut Findings<'_>) -> Issuer {
+    let name = raw.name.get_ref();
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(legal) {
+        let fault = format!("\"{name}\" cannot name an issuer");
+        findings.fault(raw.name.span(), fault, "give 1 to 64 letters, digits and -_.");
+    }
+    let settings = Settings {
+        name: name.as_str().into(),
+        url: raw.url.get_ref().clone(),
+        keys: keys(raw, findings),
+        audiences: filled(&raw.audiences, "nobody could be let in", findings),
+        audience_claim: raw.audience_claim.as_ref().map(|claim| {
+            if claim.get_ref().is_empty() {
+                findings.fault(
+                    claim.span(),
+                    "it names no claim",
+                    "give a claim's name as \"client_id\", or remove it",
+                );
+            }
+            claim.get_ref().clone()
+        }),
+        algorithms: raw
+            .algorithms
+            .as_ref()
+            .map_or_else(|| ALGORITHMS.to_vec(), |names| algorithms(names, findings)),
+        types: raw.types.as_ref().map_or_else(
+            || TYPES.map(str::to_owned).to_vec(),
+            |types| filled(types, "every token with a typ would be refused", findings),
+        ),
+        max_token_age: findings.duration(raw.max_token_age.as_ref(), Duration::from_secs(1)..=LONGEST_AGE),
+        leeway: findings
+            .duration(raw.leeway.as_ref(), Duration::ZERO..=MOST_LEEWAY)
+            .unwrap_or(issuer::LEEWAY),
+        ca: raw.ca.as_ref().map(|file| path(file, findings)),
+    };
+    let settings =
+        Settings { types: settings.types.iter().map(|typ| typ.to_lowercase()).collect(), ..settings };
+    let mapping = mapping(raw, findings);
+    Issuer { settings, mapping, url_at: raw.url.span(), name_at: raw.session.name.span() }
+}
+
+fn keys(raw: &raw::Issuer, findings: &mut Findings<'_>) -> KeySource {
+    if raw.url.get_ref().is_empty() {
+        findings.fault(raw.url.span(), "the url is empty", "give the exact iss of the tokens");
+    }
+    match (&raw.jwks_url, &raw.jwks_file) {
+        (Some(_), Some(file)) => {
+            findings.fault(
+                file.span(),
+                "keys are to come from jwks_url as well as from a file",
+                "give one of the two",
+            );
+            KeySource::Discovery
+        }
+        (None, Some(file)) => {
+            if let Some(ca) = &raw.ca {
+                findings.fault(ca.span(), "keys from a file need no CA", "remove ca");
+            }
+            KeySource::JwksFile(path(file, findings))
+        }
+        (Some(url), None) => key_url(url, "", findings).map_or(KeySource::Discovery, KeySource::JwksUrl),
+        (None, None) => {
+            key_url(&raw.url, ", or give jwks_url or jwks_file", findings);
+            KeySource::Discovery
+        }
+    }
+}
+
+fn key_url(text: &Text, otherwise: &str, findings: &mut Findings<'_>) -> Option<Url> {
+    let fault = match text.get_ref().parse::<Url>() {
+        Ok(url) => match issuer::check_url(&url) {
+            Ok(()) => return Some(url),
+            Err(fault) => format!("keys cannot be fetched from here: {fault}"),
+        },
+        Err(error) => format!("keys cannot be fetched from here: it is no URL ({error})"),
+    };
+    findings.fault(
+        text.span(),
+        fault,
+        format!("give an https URL without user name and fragment{otherwise}"),
+    );
+    None
+}
+
+/// The strings of a list that may not be empty, nor hold an empty string.
+fn filled(list: &Spanned<Vec<Text>>, otherwise: &str, findings: &mut Findings<'_>) -> Vec<String> {
+    if list.get_ref().is_empty() {
+        findings.fault(list.span(), format!("it is empty, so {otherwise}"), "give at least one");
+    }
+    for text in list.get_ref().iter().filter(|text| text.get_ref().is_empty()) {
+        findings.fault(text.span(), "it is an empty string", "remove it, or write what is meant");
+    }
+    list.get_ref().iter().map(|text| text.get_ref().clone()).collect()
+}
+
+fn algorithms(names: &Spanned<Vec<Text>>, findings: &mut Findings<'_>) -> Vec<Algorithm> {
+    if names.get_ref().is_empty() {
+        findings.fault(
+            names.span(),
+            "it is empty, so nobody could be let in",
+            "give at least one, as in \"RS256\"",
+        );
+    }
+    let mut known = Vec::new();
+    for name in names.get_ref() {
+        match name.get_ref().as_str() {
+            "HS256" | "HS384" | "HS512" => findings.fault(
+                name.span(),
+                format!("{name} signs with a secret that whoever checks could sign with, too"),
+                "use a public-key algorithm as RS256 or ES256",
+            ),
+            text => match text.parse::<Algorithm>() {
+                Ok(algorithm) if !known.contains(&algorithm) => known.push(algorithm),
+                Ok(_) => findings.fault(name.span(), format!("{name} is given twice"), "remove one"),
+                Err(_) => findings.fault(
+                    name.span(),
+                    format!("\"{name}\" is no algorithm that can be checked"),
+                    "give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA",
+                ),
+            },
+        }
+    }
+    known
+}
+
+fn mapping(raw: &raw::Issuer, findings: &mut Findings<'_>) -> Option<IssuerMapping> {
+    let headers = request_headers(&raw.request_headers, findings);
+    let mut require = Vec::new();
+    for raw in &raw.require {
+        if raw.message.get_ref().is_empty() {
+            findings.fault(
+                raw.message.span(),
+                "the message is empty",
+                "say what the operator should read in the log",
+            );
+        }
+        if let Some(expression) =
+            expression(raw.expression.get_ref(), raw.expression.span(), &headers, findings)
+        {
+            require.push(Requirement { expression, message: raw.message.get_ref().clone() });
+        }
+    }
+    let session = &raw.session;
+    let source_identity =
+        session.source_identity.as_ref().and_then(|value| mapped(value, Target::Name, &headers, findings));
+    let tags = tags(session, &headers, findings);
+    let name = mapped(&session.name, Target::Name, &headers, findings)?;
+    let issuer = raw.name.get_ref().as_str().into();
+    Some(IssuerMapping { issuer, request_headers: headers, require, name, source_identity, tags })
+}
+
+fn tags(
+    session: &raw::Session,
+    headers: &[String],
+    findings: &mut Findings<'_>,
+) -> Vec<(TagKey, crate::identity::mapping::MappedValue)> {
+    let mut seen: Vec<(String, &str)> = Vec::new();
+    let mut tags = Vec::new();
+    for (index, (key, raw)) in session.tags.iter().enumerate() {
+        let (text, folded) = (key.get_ref(), key.get_ref().to_lowercase());
+        if let Some((_, other)) = seen.iter().find(|(known, _)| *known == folded) {
+            let fault =
+                format!("the tags \"{other}\" and \"{text}\" differ in case only, which STS takes for one");
+            findings.fault(key.span(), fault, "give each its own key");
+        }
+        seen.push((folded, text));
+        if index == MOST {
+            let fault = format!("there are {} tags", session.tags.len());
+            findings.fault(key.span(), fault, format!("a session has at most {MOST}; leave some out"));
+        }
+        let value = mapped(raw, Target::Tag, headers, findings);
+        match TagKey::parse(text) {
+            Ok(key) => tags.extend(value.map(|value| (key, value))),
+            Err(illegal) => findings.fault(
+                key.span(),
+                format!("\"{text}\" cannot be a tag key: {illegal}"),
+                "give 1 to 128 letters, digits, spaces and _.:/=+-@, not beginning with aws:",
+            ),
+        }
+    }
+    tags
+}
+
+/// Lower-case names. Headers that carry tokens, or that proxies write, are no statement of the caller
+/// that a bill could rest on.
+fn request_headers(names: &[Text], findings: &mut Findings<'_>) -> Vec<String> {
+    let mut headers: Vec<String> = Vec::new();
+    for name in names {
+        let lower = name.get_ref().to_ascii_lowercase();
+        if http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
+            findings.fault(
+                name.span(),
+                format!("\"{name}\" is no header's name"),
+                "give one as in \"x-project\"",
+            );
+        } else if is_forbidden(&lower) {
+            let fault =
+                format!("{lower} cannot be read by expressions: it carries credentials, or proxies write it");
+            findings.fault(name.span(), fault, "let callers send a header of its own, as in \"x-project\"");
+        } else if headers.contains(&lower) {
+            findings.fault(name.span(), format!("{lower} is given twice"), "remove one");
+        } else {
+            headers.push(lower);
+        }
+    }
+    headers
+}
+
+fn is_forbidden(name: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "cookie",
+        "set-cookie",
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "host",
+    ];
+    NAMES.contains(&name)
+        || ["x-amz-", "x-amzn-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
+}

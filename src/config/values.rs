@@ -1,0 +1,121 @@
+//! Mapped values: from the file's short and long forms to compiled expressions and legal constants.
+
+use toml::Spanned;
+
+use super::problem::{Findings, Span};
+use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Text};
+use crate::identity::expression::Expression;
+use crate::identity::mapping::{MappedValue, OnInvalid};
+use crate::identity::session_name::SessionName;
+use crate::identity::tags::TagValue;
+
+/// What a value becomes, and so what is legal.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    /// Session name or source identity.
+    Name,
+    Tag,
+}
+
+/// The value, or nothing but findings.
+pub(super) fn mapped(
+    raw: &Spanned<Mapped>,
+    target: Target,
+    headers: &[String],
+    findings: &mut Findings<'_>,
+) -> Option<MappedValue> {
+    match raw.get_ref() {
+        Mapped::Expression(source) => Some(MappedValue {
+            from: vec![expression(source, raw.span(), headers, findings)?],
+            default: None,
+            constant: None,
+            required: true,
+            on_invalid: OnInvalid::Replace,
+        }),
+        Mapped::Long(long) => long_form(long, raw.span(), target, headers, findings),
+    }
+}
+
+fn long_form(
+    raw: &LongMapped,
+    at: Span,
+    target: Target,
+    headers: &[String],
+    findings: &mut Findings<'_>,
+) -> Option<MappedValue> {
+    match (&raw.from, &raw.value, &raw.default) {
+        (None, None, _) => {
+            findings.fault(
+                at,
+                "there is neither from nor value",
+                "give from = an expression, or value = a constant",
+            );
+            return None;
+        }
+        (Some(_), Some(value), _) | (None, Some(value), Some(_)) => {
+            let fault = "value stands beside from or default, which would never be used";
+            findings.fault(value.span(), fault, "give either value, or from with or without default");
+            return None;
+        }
+        _ => {}
+    }
+    let from = match raw.from.as_ref().map(|from| (from.span(), from.get_ref())) {
+        None => Vec::new(),
+        Some((at, OneOrMore::One(source))) => vec![expression(source, at, headers, findings)?],
+        Some((at, OneOrMore::More(sources))) => {
+            if sources.is_empty() {
+                findings.fault(at, "there is no expression in it", "give at least one");
+            }
+            let compiled: Vec<_> = sources
+                .iter()
+                .map(|source| expression(source.get_ref(), source.span(), headers, findings))
+                .collect();
+            compiled.into_iter().collect::<Option<_>>()?
+        }
+    };
+    for constant in raw.default.iter().chain(&raw.value) {
+        check_constant(constant, target, findings);
+    }
+    Some(MappedValue {
+        from,
+        default: raw.default.as_ref().map(|text| text.get_ref().clone()),
+        constant: raw.value.as_ref().map(|text| text.get_ref().clone()),
+        required: raw.required,
+        on_invalid: match raw.on_invalid {
+            RawOnInvalid::Replace => OnInvalid::Replace,
+            RawOnInvalid::Reject => OnInvalid::Reject,
+        },
+    })
+}
+
+pub(super) fn expression(
+    source: &str,
+    at: Span,
+    headers: &[String],
+    findings: &mut Findings<'_>,
+) -> Option<Expression> {
+    match Expression::compile(source, headers) {
+        Ok(expression) => Some(expression),
+        Err(error) => {
+            let remedy =
+                "write a CEL expression over claims, issuer.name and the listed request.headers['…']";
+            findings.fault(at, error.to_string(), remedy);
+            None
+        }
+    }
+}
+
+/// What the operator writes out must be legal as it stands: here it can be said.
+fn check_constant(text: &Text, target: Target, findings: &mut Findings<'_>) {
+    let value = text.get_ref();
+    let (legal, remedy) = match target {
+        Target::Name => (!SessionName::from_value(value).1, "give 2 to 64 letters, digits and _+=,.@-"),
+        Target::Tag => {
+            let legal = !value.is_empty() && !TagValue::from_value(value).1;
+            (legal, "give 1 to 256 letters, digits, spaces and _.:/=+-@")
+        }
+    };
+    if !legal {
+        findings.fault(text.span(), format!("AWS does not accept \"{value}\" here"), remedy);
+    }
+}

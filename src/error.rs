@@ -1,0 +1,252 @@
+//! Every failure's answer: status, type, words for the caller, words for the log. The one table.
+//!
+//! What the caller reads never holds a role ARN, an STS text or an expression; the operator finds
+//! those in the access log under the request's id.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::auth::AuthError;
+use crate::authorize::Forbidden;
+use crate::authorize::body::BodyError;
+use crate::identity::IdentityError;
+use crate::limits::Busy;
+use crate::route::RouteError;
+use crate::sessions::SessionError;
+use crate::sign::SignError;
+use crate::upstream::UpstreamError;
+use crate::upstream::headers::NotAscii;
+
+/// What can end a request before Bedrock's answer does, by the stage that says so.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error(transparent)]
+    Header(#[from] NotAscii),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error("the region has no endpoint")]
+    NoEndpoint,
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// The answer to a failed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// The AWS error type, for `x-amzn-errortype`.
+    pub kind: &'static str,
+    /// For the caller.
+    pub message: Cow<'static, str>,
+    /// For log and metrics: one of a closed list.
+    pub reason: &'static str,
+    /// `Retry-After`, seconds.
+    pub retry_after: Option<u32>,
+    /// Whether clients are told that sending again is wrong (`x-should-retry: false`).
+    pub is_final: bool,
+}
+
+impl Failure {
+    /// The failure's row of the table.
+    pub fn answer(&self) -> Answer {
+        match self {
+            Self::Busy(Busy::Gateway) => {
+                unavailable("The gateway has too many requests under way.", "busy_gateway", 1)
+            }
+            Self::Busy(Busy::Caller) => Answer {
+                retry_after: Some(1),
+                ..answer(
+                    429,
+                    "ThrottlingException",
+                    "You have too many requests under way at once.",
+                    "busy_caller",
+                )
+            },
+            Self::Route(RouteError::Unknown) => answer(
+                404,
+                "UnknownOperationException",
+                "This gateway serves no such operation.",
+                "route_unknown",
+            ),
+            Self::Route(RouteError::Bidirectional) => answer(
+                501,
+                "UnknownOperationException",
+                "Bidirectional streams are not supported by this gateway.",
+                "route_bidirectional",
+            ),
+            Self::Route(RouteError::Malformed(what)) => Answer {
+                message: format!("The request target is refused: {what}.").into(),
+                ..answer(400, "ValidationException", "", "route_malformed")
+            },
+            Self::Auth(error) => token(error),
+            Self::Identity(error) => identity(error),
+            Self::Forbidden(forbidden) => {
+                let reason = match forbidden {
+                    Forbidden::Operation => "operation_forbidden",
+                    Forbidden::Model => "model_forbidden",
+                    Forbidden::Region => "region_forbidden",
+                };
+                Answer {
+                    message: format!("Access denied: {forbidden}.").into(),
+                    ..answer(403, "AccessDeniedException", "", reason)
+                }
+            }
+            Self::Header(_) => answer(
+                400,
+                "ValidationException",
+                "A request header has a value that is not ASCII.",
+                "header_malformed",
+            ),
+            Self::Body(error) => body(error),
+            Self::Session(error) => session(error),
+            Self::Sign(SignError::WrongSession) => internal("session_mismatch"),
+            Self::Sign(SignError::Unsignable(_)) => internal("unsignable"),
+            Self::NoEndpoint => internal("no_endpoint"),
+            Self::Upstream(UpstreamError::Connect(_)) => {
+                unavailable("Bedrock could not be reached.", "upstream_connect", 1)
+            }
+            Self::Upstream(UpstreamError::NotAnswered(_)) => Answer {
+                is_final: true,
+                ..answer(
+                    408,
+                    "ModelTimeoutException",
+                    "Bedrock took the request and did not answer. It may have been processed, so it was not sent again.",
+                    "upstream_not_answered",
+                )
+            },
+        }
+    }
+
+    /// For the log only: what the stage said.
+    pub fn detail(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn answer(status: u16, kind: &'static str, message: &'static str, reason: &'static str) -> Answer {
+    Answer {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        kind,
+        message: message.into(),
+        reason,
+        retry_after: None,
+        is_final: false,
+    }
+}
+
+fn unavailable(message: &'static str, reason: &'static str, retry_after: u32) -> Answer {
+    Answer { retry_after: Some(retry_after), ..answer(503, "ServiceUnavailableException", message, reason) }
+}
+
+fn internal(reason: &'static str) -> Answer {
+    answer(500, "InternalServerException", "The gateway failed at this request.", reason)
+}
+
+fn body(error: &BodyError) -> Answer {
+    match error {
+        BodyError::TooLarge { max } => Answer {
+            message: format!("The request body is larger than {max} bytes.").into(),
+            ..answer(413, "ValidationException", "", "body_too_large")
+        },
+        BodyError::NoMemory => {
+            unavailable("The gateway holds too many request bodies at once.", "busy_bodies", 1)
+        }
+        BodyError::TooSlow => {
+            answer(400, "ValidationException", "The request body did not arrive in time.", "body_too_slow")
+        }
+        BodyError::Broken(_) => {
+            answer(400, "ValidationException", "The request body broke off.", "body_broken")
+        }
+    }
+}
+
+fn token(error: &AuthError) -> Answer {
+    match error {
+        AuthError::Missing => answer(
+            401,
+            "MissingAuthenticationTokenException",
+            "Send your OIDC token: as a bearer token, as x-api-key, or as the session token of your credentials.",
+            error.reason(),
+        ),
+        AuthError::Expired { .. } => {
+            answer(401, "ExpiredTokenException", "Your token has expired.", error.reason())
+        }
+        AuthError::KeysUnavailable { .. } => {
+            unavailable("The keys of your identity provider are not to be had right now.", error.reason(), 5)
+        }
+        AuthError::TokensDiffer => answer(
+            401,
+            "UnrecognizedClientException",
+            "The request carries two tokens that differ.",
+            error.reason(),
+        ),
+        AuthError::HeaderRepeated => answer(
+            401,
+            "UnrecognizedClientException",
+            "A header that carries the token is sent twice.",
+            error.reason(),
+        ),
+        AuthError::Oversized => {
+            answer(401, "UnrecognizedClientException", "Your token is longer than 32 KiB.", error.reason())
+        }
+        AuthError::Invalid { .. } => {
+            answer(401, "UnrecognizedClientException", "Your token is not accepted here.", error.reason())
+        }
+    }
+}
+
+fn identity(error: &IdentityError) -> Answer {
+    let message = match error {
+        IdentityError::RequirementFailed { .. } => "Access denied: your token does not meet a requirement.",
+        IdentityError::NoRole => "Access denied: no role is meant for you.",
+        IdentityError::ValueMissing { .. }
+        | IdentityError::ValueInvalid { .. }
+        | IdentityError::Evaluation { .. }
+        | IdentityError::GroupsOverage { .. }
+        | IdentityError::ClaimsTooLarge => {
+            "Access denied: your token's claims do not say who pays for this call."
+        }
+        IdentityError::HeaderRepeated(_) | IdentityError::HeaderIllegal(_) => {
+            "Access denied: a request header that says who pays is sent twice or too long."
+        }
+    };
+    answer(403, "AccessDeniedException", message, error.reason())
+}
+
+fn session(error: &SessionError) -> Answer {
+    match error {
+        SessionError::Denied { .. } => answer(
+            403,
+            "AccessDeniedException",
+            "Access denied: AWS gives no credentials for you. Tell the gateway's operator the request id.",
+            error.reason(),
+        ),
+        SessionError::Unavailable { .. } | SessionError::GatewayRefused { .. } | SessionError::Overloaded => {
+            unavailable("AWS gives no credentials right now.", error.reason(), 2)
+        }
+        SessionError::TooManySessions => Answer {
+            retry_after: Some(60),
+            ..answer(
+                429,
+                "ThrottlingException",
+                "Too many different sessions of yours within a minute.",
+                error.reason(),
+            )
+        },
+    }
+}

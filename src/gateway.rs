@@ -1,0 +1,309 @@
+//! Builds every part from the configuration, owns them, runs them and drains them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::auth::{Authenticator, CacheLimits, SetupError};
+use crate::authorize::body::Bodies;
+use crate::config::{Aws, Config, Endpoints, Listen};
+use crate::limits::Limits;
+use crate::meter::Books;
+use crate::request::Gateway;
+use crate::server::admin::Admin;
+use crate::server::probe::{Probe, Readiness};
+use crate::server::tls::{self, TlsError};
+use crate::server::{Listener, Server};
+use crate::sessions::Sessions;
+use crate::sessions::source::Source;
+use crate::sessions::sts::{StsClient, StsSettings};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::log::LogError;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+use crate::upstream::endpoint::{Endpoint, EndpointError};
+use crate::upstream::pool::{self, PoolError};
+use crate::upstream::skew::Skew;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Issuers(#[from] SetupError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error("STS cannot be used: {0}")]
+    Sts(#[from] crate::sessions::SetupError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// What of its surroundings a gateway may be given instead of finding it itself.
+#[derive(Debug)]
+pub struct Edges {
+    pub log: Arc<AccessLog>,
+    /// The gateway's own credentials; `None` looks for them where every AWS SDK does.
+    pub credentials: Option<SharedCredentialsProvider>,
+}
+
+/// Where the gateway listens; ports are the real ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Addresses {
+    pub https: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
+    pub probe: Option<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+}
+
+/// How far stopping has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    Not,
+    Drain,
+    Now,
+}
+
+/// A gateway that serves until it is told to stop.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Addresses,
+    stop: watch::Sender<Stop>,
+    serving: JoinHandle<usize>,
+}
+
+impl Running {
+    /// Builds everything that `config` says, binds the listeners and serves. Keys and credentials are
+    /// fetched in the background; `/readyz` tells when they are there.
+    ///
+    /// # Errors
+    /// When something that `config` names cannot be read, bound or resolved.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let log = Arc::new(AccessLog::open(&config.log)?);
+        Self::start_with(config, Edges { log, credentials: None }).await
+    }
+
+    /// [`Running::start`] with some of the gateway's surroundings given.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_with(config: Config, edges: Edges) -> Result<Self, StartError> {
+        let metrics = Metrics::new();
+        metrics.config_loaded(config.mapping.generation);
+        let sts_settings = sts_settings(&config.aws);
+        let source = match edges.credentials {
+            Some(provider) => Source::new(provider),
+            None => Source::from_environment(&sts_settings).await?,
+        };
+        let sts = StsClient::new(&sts_settings, source.clone())?;
+        let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
+        let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics))?;
+        auth.start();
+        let gateway = Arc::new(Gateway {
+            auth,
+            mapping: config.mapping,
+            limits: Limits::default(),
+            bodies: Bodies::new(config.listen.max_body),
+            sessions: Arc::clone(&sessions),
+            upstream: upstream(&config.aws)?,
+            skew: Skew::default(),
+            endpoints: endpoints(&config.aws).await?,
+            regions: std::iter::once(&config.aws.region).chain(&config.aws.regions).cloned().collect(),
+            home: config.aws.region.clone(),
+            books: Arc::new(Books { log: edges.log, metrics, cutting: AtomicBool::new(false) }),
+        });
+        let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
+        tokio::spawn(keep_trying(source));
+
+        let Doors { addresses, callers, probe, admin } = Doors::open(&config.listen)?;
+        let admin_service = Arc::new(Admin::new(sessions, config.listen.admin_token_file.as_deref())?);
+        let (stop, stopping) = watch::channel(Stop::Not);
+        let serving = Serving {
+            callers: Server::new(Arc::clone(&gateway)),
+            probe: Server::new(Arc::new(Probe { readiness: Arc::clone(&readiness) })),
+            admin: Server::new(admin_service),
+            gateway,
+            readiness,
+            drain_timeout: config.listen.drain_timeout,
+        };
+        let serving = tokio::spawn(serving.run(callers, probe, admin, stopping));
+        Ok(Self { addresses, stop, serving })
+    }
+
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Readiness goes down, no connection is accepted any more, and what is open has `drain_timeout`
+    /// to finish.
+    pub fn drain(&self) {
+        self.stop.send_if_modified(|stop| std::mem::replace(stop, Stop::Drain.max(*stop)) == Stop::Not);
+    }
+
+    /// What is open is cut.
+    pub fn stop_now(&self) {
+        self.stop.send_replace(Stop::Now);
+    }
+
+    /// Waits until everything has stopped; returns how many connections were cut.
+    pub async fn stopped(&mut self) -> usize {
+        (&mut self.serving).await.unwrap_or_default()
+    }
+}
+
+/// The bound listeners.
+struct Doors {
+    addresses: Addresses,
+    callers: Vec<Listener>,
+    probe: Vec<Listener>,
+    admin: Vec<Listener>,
+}
+
+impl Doors {
+    fn open(listen: &Listen) -> Result<Self, StartError> {
+        let mut doors =
+            Self { addresses: Addresses::default(), callers: vec![], probe: vec![], admin: vec![] };
+        if let (Some(address), Some(files)) = (listen.https, &listen.tls) {
+            let listener = Listener::bind(address, Some(tls::acceptor(&files.cert, &files.key)?))?;
+            doors.addresses.https = Some(listener.address()?);
+            doors.callers.push(listener);
+        }
+        if let Some(address) = listen.http {
+            let listener = Listener::bind(address, None)?;
+            doors.addresses.http = Some(listener.address()?);
+            doors.callers.push(listener);
+        }
+        if let Some(address) = listen.probe {
+            let listener = Listener::bind(address, None)?;
+            doors.addresses.probe = Some(listener.address()?);
+            doors.probe.push(listener);
+        }
+        if let Some(address) = listen.admin {
+            let listener = Listener::bind(address, None)?;
+            doors.addresses.admin = Some(listener.address()?);
+            doors.admin.push(listener);
+        }
+        Ok(doors)
+    }
+}
+
+struct Serving {
+    callers: Server<Gateway>,
+    probe: Server<Probe>,
+    admin: Server<Admin>,
+    gateway: Arc<Gateway>,
+    readiness: Arc<Readiness>,
+    drain_timeout: Duration,
+}
+
+impl Serving {
+    /// Serves until told to stop. The probe listener lives longest: it says that we drain.
+    async fn run(
+        mut self,
+        callers: Vec<Listener>,
+        probe: Vec<Listener>,
+        admin: Vec<Listener>,
+        stop: watch::Receiver<Stop>,
+    ) -> usize {
+        let (probes_end, end) = watch::channel(Stop::Not);
+        let probing = tokio::spawn(async move {
+            self.probe.accept(probe, reached(end.clone(), Stop::Now)).await;
+            self.probe.drain(std::future::ready(())).await;
+        });
+        let until = stop.clone();
+        let administering = tokio::spawn(async move {
+            self.admin.accept(admin, reached(until, Stop::Drain)).await;
+            self.admin.drain(std::future::ready(())).await;
+        });
+        {
+            let readiness = Arc::clone(&self.readiness);
+            let stopping = reached(stop.clone(), Stop::Drain);
+            self.callers
+                .accept(callers, async move {
+                    stopping.await;
+                    readiness.drain();
+                })
+                .await;
+        }
+        info!(timeout = ?self.drain_timeout, "draining: no new connections, open requests may finish");
+        let books = Arc::clone(&self.gateway.books);
+        let give_up = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.drain_timeout) => {}
+                () = reached(stop, Stop::Now) => {}
+            }
+            books.cutting.store(true, Ordering::Relaxed);
+        };
+        let cut = self.callers.drain(give_up).await;
+        if cut > 0 {
+            warn!(connections = cut, "cut what had not finished");
+        }
+        books.log.flush();
+        probes_end.send_replace(Stop::Now);
+        for task in [probing, administering] {
+            if let Err(error) = task.await {
+                warn!(%error, "a listener's task failed");
+            }
+        }
+        cut
+    }
+}
+
+async fn reached(mut stop: watch::Receiver<Stop>, level: Stop) {
+    // An error says that the sender is gone, and with it whoever wanted this to run.
+    let _gone = stop.wait_for(|stop| *stop >= level).await.is_err();
+}
+
+fn sts_settings(aws: &Aws) -> StsSettings {
+    StsSettings {
+        region: aws.region.clone(),
+        endpoint: aws.endpoints.sts.clone(),
+        ca: aws.endpoints.ca.clone(),
+        fips: aws.fips,
+        dual_stack: aws.dual_stack,
+    }
+}
+
+/// Fetches the gateway's own credentials until they were had once; from then on STS calls renew them.
+async fn keep_trying(source: Source) {
+    const PAUSE: Duration = Duration::from_secs(5);
+    while let Err(error) = source.warm().await {
+        let causes = source.status().last_error.unwrap_or_else(|| error.to_string());
+        warn!(error = causes, "the gateway has no AWS credentials of its own yet");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
+    let extra: Vec<&Path> = std::iter::once(&aws.endpoints)
+        .chain(aws.region_endpoints.values())
+        .filter_map(|endpoints| endpoints.ca.as_deref())
+        .collect();
+    Ok(Upstream::new(pool::client(&extra)?))
+}
+
+async fn endpoints(aws: &Aws) -> Result<BTreeMap<String, Endpoint>, StartError> {
+    let mut endpoints = BTreeMap::new();
+    for region in std::iter::once(&aws.region).chain(&aws.regions) {
+        let written =
+            if *region == aws.region { Some(&aws.endpoints) } else { aws.region_endpoints.get(region) };
+        let url = written.and_then(|endpoints: &Endpoints| endpoints.bedrock_runtime.as_ref());
+        let endpoint = Endpoint::bedrock_runtime(region, url, aws.fips, aws.dual_stack).await?;
+        endpoints.insert(region.clone(), endpoint);
+    }
+    Ok(endpoints)
+}

@@ -1,0 +1,125 @@
+//! Which models a role may call: patterns over the decoded model id.
+
+use crate::route::ModelId;
+
+/// A pattern with `*` for any run of characters. Without `arn:` it matches model and inference
+/// profile ids, and the last part of foundation-model and system inference-profile ARNs; with it,
+/// whole ARNs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPattern(String);
+
+/// Text that can match no model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a model pattern has letters, digits, and . _ : / - *")]
+pub struct IllegalPattern;
+
+impl ModelPattern {
+    /// # Errors
+    /// When the pattern has a character that no model id has.
+    pub fn parse(text: &str) -> Result<Self, IllegalPattern> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-*".contains(&byte);
+        if !text.is_empty() && text.len() <= 2048 && text.bytes().all(legal) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(IllegalPattern)
+        }
+    }
+
+    /// Whether the pattern names `model`.
+    pub fn matches(&self, model: &ModelId) -> bool {
+        let id = model.as_str();
+        if self.0.starts_with("arn:") {
+            return wildcard(&self.0, id);
+        }
+        if id.starts_with("arn:") {
+            return system_resource(id).is_some_and(|name| wildcard(&self.0, name));
+        }
+        wildcard(&self.0, id)
+    }
+}
+
+/// The id in the ARN of a foundation model or a system inference profile: those are AWS's own, and
+/// the same as the bare id. All other ARNs name something an account made, whose model is not in them.
+fn system_resource(arn: &str) -> Option<&str> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let &["arn", _, "bedrock", _, _, resource] = parts.as_slice() else { return None };
+    let (kind, name) = resource.split_once('/')?;
+    (matches!(kind, "foundation-model" | "inference-profile") && !name.contains('/')).then_some(name)
+}
+
+/// Matches in linear steps: on a mismatch only the last `*` is widened.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(byte) if *byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    p = at + 1;
+                    t = from + 1;
+                    star = Some((at, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, model: &str) -> bool {
+        ModelPattern::parse(pattern).unwrap().matches(&ModelId::parse(model).unwrap())
+    }
+
+    #[test]
+    fn ids_and_aws_own_arns() {
+        let claude = "*anthropic.claude-*";
+        assert!(matches(claude, "anthropic.claude-3-haiku-v1:0"));
+        assert!(matches(claude, "us.anthropic.claude-sonnet-4-6-v1:0"));
+        assert!(matches(claude, "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-v1:0"));
+        assert!(matches(
+            claude,
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-x"
+        ));
+        assert!(!matches(claude, "amazon.nova-lite-v1:0"));
+        assert!(matches("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"));
+        assert!(!matches("amazon.nova", "amazon.nova-lite-v1:0"));
+    }
+
+    #[test]
+    fn other_arns_need_a_pattern_of_their_own() {
+        for arn in [
+            "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
+            "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
+            "arn:aws:bedrock:us-east-1:123456789012:custom-model/anthropic.claude-x/abc",
+            "arn:aws:sagemaker:us-east-1:123456789012:endpoint/foundation-model/x",
+        ] {
+            assert!(!matches("*", arn), "{arn}");
+            assert!(matches("arn:*", arn), "{arn}");
+        }
+        assert!(!matches("arn:aws:bedrock:us-east-1:*", "arn:aws:bedrock:us-west-2:1:provisioned-model/abc"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_bare_pattern_never_names_what_an_account_made(pattern in "[a-z*./:-]{1,20}", name in "[a-z0-9]{1,12}") {
+            prop_assume!(!pattern.starts_with("arn:"));
+            let arn = format!("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{name}");
+            prop_assert!(!matches(&pattern, &arn));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+use serde_json::json;
+
+use super::*;
+use crate::identity::mapping::Requirement;
+
+fn expression(source: &str) -> Expression {
+    Expression::compile(source, &["x-project".to_owned()]).unwrap()
+}
+
+fn mapped(sources: &[&str]) -> MappedValue {
+    MappedValue {
+        from: sources.iter().map(|source| expression(source)).collect(),
+        default: None,
+        constant: None,
+        required: true,
+        on_invalid: OnInvalid::Replace,
+    }
+}
+
+fn role(name: &str, when: Option<&str>) -> Arc<Role> {
+    Arc::new(Role {
+        when: when.map(expression),
+        issuers: None,
+        arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{name}")).unwrap(),
+        external_id: None,
+        duration: None,
+        policy: None,
+        policy_arns: vec![],
+        transitive_tags: vec![],
+        operations: None,
+        models: None,
+        regions: None,
+        projects: vec![],
+        shared_names: false,
+    })
+}
+
+fn mapping() -> Mapping {
+    Mapping {
+        issuers: vec![IssuerMapping {
+            issuer: "acme".into(),
+            request_headers: vec!["x-project".to_owned()],
+            require: vec![],
+            name: mapped(&["claims.email"]),
+            source_identity: None,
+            tags: vec![],
+        }],
+        roles: vec![role("Ml", Some("'ml' in claims.groups")), role("User", None)],
+        default_duration: Duration::from_secs(3600),
+        generation: 1,
+    }
+}
+
+fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<Identity, IdentityError> {
+    let Value::Object(claims) = claims else { panic!("claims are an object") };
+    mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)])
+}
+
+#[test]
+fn name_tags_and_the_first_role_that_matches() {
+    let mut mapping = mapping();
+    mapping.issuers[0].tags = vec![
+        (TagKey::parse("team").unwrap(), mapped(&["claims.team", "claims.department"])),
+        (
+            TagKey::parse("cost-center").unwrap(),
+            MappedValue {
+                default: Some("unallocated".to_owned()),
+                ..mapped(&["claims.groups.filter(g, g.startsWith('cc-'))[0]"])
+            },
+        ),
+        (TagKey::parse("env").unwrap(), MappedValue { constant: Some("prod".to_owned()), ..mapped(&[]) }),
+        (TagKey::parse("level").unwrap(), MappedValue { required: false, ..mapped(&["claims.level"]) }),
+    ];
+    let claims = json!({ "email": "a@b.c", "team": null, "department": "R&D", "groups": ["ml"], "level": 7 });
+    let identity = evaluate(&mapping, &claims, None).unwrap();
+    assert_eq!(identity.principal(), "arn:aws:sts::123456789012:assumed-role/Ml/a@b.c");
+    assert_eq!(identity.rule(), 0);
+    let tags: Vec<_> = identity.session().tags().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(tags[0], ("cost-center", "unallocated"));
+    assert_eq!(tags[1], ("env", "prod"));
+    assert_eq!(tags[2], ("level", "7"));
+    assert!(tags[3].1.starts_with("RD=="), "{tags:?}");
+    assert_eq!(identity.replaced(), ["team"]);
+}
+
+#[test]
+fn a_missing_claim_in_when_is_false_and_an_error_is_not() {
+    let mapping = mapping();
+    assert_eq!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).unwrap().rule(), 1);
+    let wrong = json!({ "email": "a@b.c", "groups": 7 });
+    assert!(matches!(evaluate(&mapping, &wrong, None), Err(IdentityError::Evaluation { .. })));
+}
+
+#[test]
+fn no_boolean_is_no_condition() {
+    let mut mapping = mapping();
+    mapping.roles = vec![role("Odd", Some("claims.email")), role("User", None)];
+    assert!(matches!(
+        evaluate(&mapping, &json!({ "email": "a@b.c" }), None),
+        Err(IdentityError::Evaluation { .. })
+    ));
+}
+
+#[test]
+fn requirements_must_hold() {
+    let mut mapping = mapping();
+    mapping.issuers[0].require = vec![Requirement {
+        expression: expression("claims.email_verified"),
+        message: "not verified".to_owned(),
+    }];
+    for claims in [json!({ "email": "a@b.c" }), json!({ "email": "a@b.c", "email_verified": false })] {
+        let refused = evaluate(&mapping, &claims, None).unwrap_err();
+        assert_eq!(refused.reason(), "requirement_failed");
+    }
+    let odd = json!({ "email": "a@b.c", "email_verified": "yes" });
+    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), "evaluation_failed");
+    assert!(evaluate(&mapping, &json!({ "email": "a@b.c", "email_verified": true }), None).is_ok());
+}
+
+#[test]
+fn values_that_are_missing_illegal_or_no_text() {
+    let mut mapping = mapping();
+    for claims in [json!({}), json!({ "email": "" }), json!({ "email": null })] {
+        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_missing");
+    }
+    for claims in [json!({ "email": ["a@b.c"] }), json!({ "email": { "a": 1 } })] {
+        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "evaluation_failed");
+    }
+    mapping.issuers[0].name.on_invalid = OnInvalid::Reject;
+    assert_eq!(evaluate(&mapping, &json!({ "email": "a b" }), None).unwrap_err().reason(), "value_invalid");
+}
+
+#[test]
+fn groups_that_were_left_out_are_not_taken_for_none() {
+    let mapping = mapping();
+    let overage = json!({ "email": "a@b.c", "_claim_names": { "groups": "src1" } });
+    assert_eq!(evaluate(&mapping, &overage, None).unwrap_err().reason(), "groups_overage");
+    let implicit = json!({ "email": "a@b.c", "hasgroups": true });
+    assert_eq!(evaluate(&mapping, &implicit, None).unwrap_err().reason(), "groups_overage");
+    let unread = json!({ "email": "a@b.c", "groups": [], "_claim_names": { "roles": "src1" } });
+    assert!(evaluate(&mapping, &unread, None).is_ok());
+}
+
+#[test]
+fn a_listed_header_chooses_within_what_claims_allow() {
+    let mut mapping = mapping();
+    let project = "request.headers['x-project'] in claims.projects ? request.headers['x-project'] : null";
+    mapping.issuers[0].tags = vec![(TagKey::parse("project").unwrap(), mapped(&[project]))];
+    let claims = json!({ "email": "a@b.c", "projects": ["apollo"] });
+    let identity = evaluate(&mapping, &claims, Some("apollo")).unwrap();
+    assert_eq!(identity.session().tags().iter().next().unwrap().1.as_str(), "apollo");
+    assert_eq!(evaluate(&mapping, &claims, Some("gemini")).unwrap_err().reason(), "value_missing");
+    assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_missing");
+}
+
+#[test]
+fn listed_headers_are_bounded_and_come_once() {
+    let names = ["x-project".to_owned()];
+    let mut headers = HeaderMap::new();
+    assert_eq!(listed(&names, &headers), Ok(vec![None]));
+    headers.append("x-project", "".parse().unwrap());
+    assert_eq!(listed(&names, &headers), Ok(vec![Some(String::new())]));
+    headers.append("x-project", "b".parse().unwrap());
+    assert!(matches!(listed(&names, &headers), Err(IdentityError::HeaderRepeated(_))));
+    headers.insert("x-project", "x".repeat(257).parse().unwrap());
+    assert!(matches!(listed(&names, &headers), Err(IdentityError::HeaderIllegal(_))));
+}
+
+#[test]
+fn claims_of_any_size_are_bounded() {
+    let mapping = mapping();
+    let many: Vec<u32> = (0..2_000).collect();
+    let claims = json!({ "email": "a@b.c", "groups": many });
+    assert_eq!(evaluate(&mapping, &claims, None).unwrap_err(), IdentityError::ClaimsTooLarge);
+}
+
+#[test]
+fn a_role_of_another_issuer_is_passed_over() {
+    let mut mapping = mapping();
+    let mut other = Arc::try_unwrap(role("Other", None)).unwrap();
+    other.issuers = Some(vec!["elsewhere".into()]);
+    mapping.roles = vec![Arc::new(other)];
+    assert_eq!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).unwrap_err(), IdentityError::NoRole);
+}

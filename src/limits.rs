@@ -1,0 +1,114 @@
+//! How many requests may be under way at once: in all, and of one principal.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Requests under way in this process.
+pub const IN_FLIGHT: usize = 4_096;
+/// Requests under way of one principal.
+pub const PER_PRINCIPAL: usize = 256;
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    #[error("the gateway has as many requests under way as it takes")]
+    Gateway,
+    #[error("you have as many requests under way as one caller may")]
+    Caller,
+}
+
+/// The counts. A place in them is held until its request's answer has been relayed.
+#[derive(Debug)]
+pub struct Limits {
+    all: Arc<Semaphore>,
+    principals: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+}
+
+/// A place among all requests; given back on drop.
+#[derive(Debug)]
+pub struct Seat {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(IN_FLIGHT)), principals: Arc::default() }
+    }
+}
+
+impl Limits {
+    /// # Errors
+    /// [`Busy::Gateway`] when all places are taken; nobody waits, because what would be waited for
+    /// may take an hour.
+    pub fn enter(&self) -> Result<Seat, Busy> {
+        Arc::clone(&self.all)
+            .try_acquire_owned()
+            .map(|permit| Seat { _permit: permit })
+            .map_err(|_| Busy::Gateway)
+    }
+
+    /// # Errors
+    /// [`Busy::Caller`] when `principal` has all of its places taken.
+    pub fn enter_as(&self, principal: &str) -> Result<Place, Busy> {
+        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, count)) = principals.get_key_value(principal) {
+            if *count >= PER_PRINCIPAL {
+                return Err(Busy::Caller);
+            }
+            let principal = Arc::clone(name);
+            principals.entry(Arc::clone(&principal)).and_modify(|count| *count += 1);
+            drop(principals);
+            return Ok(Place { principal, principals: Arc::clone(&self.principals) });
+        }
+        let principal: Arc<str> = principal.into();
+        principals.insert(Arc::clone(&principal), 1);
+        drop(principals);
+        Ok(Place { principal, principals: Arc::clone(&self.principals) })
+    }
+}
+
+/// A place among one principal's requests; given back on drop.
+#[derive(Debug)]
+pub struct Place {
+    principal: Arc<str>,
+    principals: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = principals.get_mut(&self.principal) {
+            *count -= 1;
+            if *count == 0 {
+                principals.remove(&self.principal);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_does_not_take_every_place_and_places_come_back() {
+        let limits = Limits::default();
+        let places: Vec<Place> = (0..PER_PRINCIPAL).map(|_| limits.enter_as("alice").unwrap()).collect();
+        assert_eq!(limits.enter_as("alice").unwrap_err(), Busy::Caller);
+        assert!(limits.enter_as("bob").is_ok());
+        drop(places);
+        assert!(limits.principals.lock().unwrap().is_empty());
+        assert!(limits.enter_as("alice").is_ok());
+    }
+
+    #[test]
+    fn the_gateway_takes_so_many_and_no_more() {
+        let limits = Limits::default();
+        let seats: Vec<Seat> = (0..IN_FLIGHT).map(|_| limits.enter().unwrap()).collect();
+        assert_eq!(limits.enter().unwrap_err(), Busy::Gateway);
+        drop(seats);
+        assert!(limits.enter().is_ok());
+    }
+}

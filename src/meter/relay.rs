@@ -1,0 +1,173 @@
+//! The answer's body on its way to the caller: bytes as they come, one record at the end.
+
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::limits::{Place, Seat};
+use crate::meter::Meter;
+use crate::meter::tap::{Frames, exception_frame};
+
+/// Longest silence within an answer from Bedrock.
+pub const IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// An answer's body and everything that is held until it ends.
+#[derive(Debug)]
+pub struct Relay {
+    source: Source,
+    meter: Meter,
+    _places: (Option<Seat>, Option<Place>),
+}
+
+#[derive(Debug)]
+enum Source {
+    /// The gateway's own words.
+    Whole(Bytes),
+    Upstream(Box<Upstream>),
+    Ended,
+}
+
+#[derive(Debug)]
+struct Upstream {
+    read: VecDeque<Bytes>,
+    rest: Incoming,
+    /// Set for event streams: there, a break can be told in the client's own terms.
+    frames: Option<Frames>,
+    heard: Instant,
+    idle: Pin<Box<Sleep>>,
+}
+
+/// Bedrock's answer broke off; the client's connection or stream is reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer from Bedrock broke off: {0}")]
+pub struct BrokenOff(String);
+
+impl Relay {
+    /// An answer of the gateway's own.
+    pub fn whole(bytes: Bytes, meter: Meter) -> Self {
+        Self { source: Source::Whole(bytes), meter, _places: (None, None) }
+    }
+
+    /// Bedrock's answer: `read` are the pieces already taken from it, `rest` what is still to come.
+    pub fn upstream(
+        read: VecDeque<Bytes>,
+        rest: Incoming,
+        event_stream: bool,
+        meter: Meter,
+        seat: Option<Seat>,
+        place: Option<Place>,
+    ) -> Self {
+        let upstream = Upstream {
+            read,
+            rest,
+            frames: event_stream.then(Frames::default),
+            heard: Instant::now(),
+            idle: Box::pin(tokio::time::sleep(IDLE)),
+        };
+        Self { source: Source::Upstream(Box::new(upstream)), meter, _places: (seat, place) }
+    }
+}
+
+impl Upstream {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        if let Some(data) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(data)));
+        }
+        loop {
+            match Pin::new(&mut self.rest).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.heard = Instant::now();
+                    // Trailers are not passed on: no operation has any.
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.to_string()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        // The timer is moved only when it fires, not with every frame.
+        loop {
+            ready!(self.idle.as_mut().poll(cx));
+            if self.heard.elapsed() >= IDLE {
+                return Poll::Ready(Some(Err("silence for ten minutes".to_owned())));
+            }
+            self.idle.as_mut().reset(self.heard + IDLE);
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = &mut *self;
+        let upstream = match &mut this.source {
+            Source::Ended => return Poll::Ready(None),
+            Source::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.source = Source::Ended;
+                this.meter.passed(bytes.len());
+                this.meter.complete();
+                return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
+            }
+            Source::Upstream(upstream) => upstream,
+        };
+        match ready!(upstream.poll(cx)) {
+            Some(Ok(data)) => {
+                if let Some(frames) = &mut upstream.frames {
+                    frames.follow(&data);
+                }
+                this.meter.passed(data.len());
+                if upstream.read.is_empty() && upstream.rest.is_end_stream() {
+                    this.source = Source::Ended;
+                    this.meter.complete();
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            None => {
+                this.source = Source::Ended;
+                this.meter.complete();
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                let told = upstream.frames.as_ref().is_some_and(Frames::between_frames);
+                this.source = Source::Ended;
+                this.meter.broken(error.clone());
+                match told.then(|| exception_frame("The stream from Bedrock broke off.")).flatten() {
+                    Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+                    None => Poll::Ready(Some(Err(BrokenOff(error)))),
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Ended => true,
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Upstream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            // The length that Bedrock announced stands in the header that is passed on.
+            Source::Upstream(_) => SizeHint::default(),
+        }
+    }
+}

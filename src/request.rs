@@ -1,0 +1,235 @@
+//! One request, start to finish, one line a stage.
+//!
+//! The order is the design: nothing reaches STS before the call is authorized and its body read,
+//! nothing reaches Bedrock but a [`Signed`](crate::sign::Signed) request, and a request that Bedrock
+//! may have read is never written again, save once after Bedrock itself refused its signature.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use hyper::body::Incoming;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::auth::{AuthError, Authenticator};
+use crate::authorize::body::{Bodies, discard};
+use crate::authorize::{Authorized, Permit, authorize};
+use crate::error::Failure;
+use crate::identity::{Mapping, Outcomes};
+use crate::limits::{Limits, Place};
+use crate::meter::relay::Relay;
+use crate::meter::{Books, Meter};
+use crate::route::{self, Route};
+use crate::server::{Peer, Service};
+use crate::sessions::Sessions;
+use crate::sign::sign;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::refusal::{self, Refusal};
+use crate::upstream::skew::Skew;
+use crate::upstream::{Upstream, headers};
+
+/// What requests need, built once from the configuration.
+#[derive(Debug)]
+pub struct Gateway {
+    pub auth: Authenticator<Outcomes>,
+    pub mapping: Mapping,
+    pub limits: Limits,
+    pub bodies: Bodies,
+    pub sessions: Arc<Sessions>,
+    pub upstream: Upstream,
+    pub skew: Skew,
+    /// The region of a path that names none.
+    pub home: String,
+    /// Those that a path may name.
+    pub regions: Vec<String>,
+    pub endpoints: BTreeMap<String, Endpoint>,
+    pub books: Arc<Books>,
+}
+
+impl Service for Gateway {
+    type Body = Relay;
+
+    async fn call(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Relay> {
+        let id = Uuid::new_v4().to_string();
+        let protocol = protocol(request.version(), peer.tls);
+        let mut meter = Meter::start(Arc::clone(&self.books), id, peer.address, request.headers(), protocol);
+        match self.answer(request, &mut meter).await {
+            Ok(Some(reply)) => reply.relayed(meter),
+            Ok(None) => probed(meter),
+            Err(failure) => refused(&failure, meter),
+        }
+    }
+}
+
+impl Gateway {
+    /// The way of a request. `None` answers a client that only asks whether something is here.
+    async fn answer(&self, request: Request<Incoming>, meter: &mut Meter) -> Result<Option<Reply>, Failure> {
+        let (head, body) = request.into_parts();
+        let seat = self.limits.enter()?;
+        let (permit, headers, place) = match self.permit(&head, meter).await {
+            Ok(Some(permitted)) => permitted,
+            Ok(None) => return Ok(None),
+            Err(failure) => {
+                discard(body);
+                return Err(failure);
+            }
+        };
+        let call = permit.read_body(headers, body, &self.bodies).await?;
+        meter.received(call.region(), call.body().len());
+        let answer = self.exchange(call, meter).await?;
+        Ok(Some(Reply { answer, seat, place }))
+    }
+
+    /// What the head of the request decides.
+    async fn permit(
+        &self,
+        head: &Parts,
+        meter: &mut Meter,
+    ) -> Result<Option<(Permit, HeaderMap, Place)>, Failure> {
+        route::check_authority(&head.uri, &head.headers)?;
+        let call = match route::parse(&head.method, &head.uri, &self.regions)? {
+            Route::Probe => return Ok(None),
+            Route::Call(call) => call,
+        };
+        meter.routed(&call);
+        let caller =
+            self.auth.verify(&head.headers).await.inspect_err(|error| note_unverified(error, meter))?;
+        meter.verified(&caller.verified);
+        let identity = self.mapping.resolve(&caller.verified, &caller.memo, &head.headers)?;
+        meter.identified(&identity);
+        let place = self.limits.enter_as(identity.principal())?;
+        let permit = authorize(identity, call, &self.home)?;
+        Ok(Some((permit, headers::to_bedrock(&head.headers)?, place)))
+    }
+
+    /// Session, signature, Bedrock: at most twice, and the second time only because Bedrock refused the
+    /// first for its signature and so has done nothing for it.
+    async fn exchange(&self, call: Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
+        let mut session = self.sessions.get(call.identity().session()).await?;
+        let endpoint = self.endpoints.get(call.region()).ok_or(Failure::NoEndpoint)?;
+        let mut again = true;
+        loop {
+            meter.session(&session);
+            let signed = sign(&call, &session, endpoint, self.skew.now())?;
+            let signed_at = signed.at();
+            meter.attempted();
+            let response = self.upstream.send(signed).await?;
+            let (answer, refusal) = refusal::examine(response, signed_at).await;
+            let mended = match refusal {
+                Some(Refusal::Credentials) if again => match self.sessions.replace(&session).await? {
+                    Some(fresh) => {
+                        session = fresh;
+                        true
+                    }
+                    None => false,
+                },
+                Some(Refusal::Clock(date)) if again && endpoint.is_https() => self.learn_clock(date),
+                Some(_) | None => false,
+            };
+            if !mended {
+                return Ok(answer);
+            }
+            again = false;
+        }
+    }
+
+    fn learn_clock(&self, date: std::time::SystemTime) -> bool {
+        let Some(seconds) = self.skew.learn(date) else {
+            warn!(
+                "AWS refuses signatures for their time, and its clock is over a day off ours: set this machine's clock"
+            );
+            return false;
+        };
+        info!(
+            seconds,
+            "AWS refuses signatures for their time: signing with its clock from now on; check this machine's clock"
+        );
+        self.books.metrics.clock_skew(seconds);
+        true
+    }
+}
+
+/// Bedrock's answer and the places its request holds.
+struct Reply {
+    answer: refusal::Answer,
+    seat: crate::limits::Seat,
+    place: Place,
+}
+
+impl Reply {
+    fn relayed(self, mut meter: Meter) -> Response<Relay> {
+        let Self { answer, seat, place } = self;
+        let mut headers = headers::to_caller(&answer.headers);
+        let event_stream = headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/vnd.amazon.eventstream"));
+        // With an announced length there is no room for a frame of ours.
+        let tapped = event_stream && !headers.contains_key(header::CONTENT_LENGTH);
+        meter.answered(answer.status, &headers, event_stream);
+        mark(&mut headers, meter.request_id());
+        let mut response =
+            Response::new(Relay::upstream(answer.read, answer.rest, tapped, meter, Some(seat), Some(place)));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+fn probed(mut meter: Meter) -> Response<Relay> {
+    let mut headers = HeaderMap::new();
+    mark(&mut headers, meter.request_id());
+    meter.answered(http::StatusCode::OK, &headers, false);
+    let mut response = Response::new(Relay::whole(Bytes::new(), meter));
+    *response.headers_mut() = headers;
+    response
+}
+
+fn refused(failure: &Failure, mut meter: Meter) -> Response<Relay> {
+    let answer = failure.answer();
+    meter.refused(answer.status, answer.kind, answer.reason, failure.detail());
+    let body = Bytes::from(serde_json::json!({ "message": answer.message }).to_string());
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-amzn-errortype", HeaderValue::from_static(answer.kind));
+    if answer.status == http::StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(seconds) = answer.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if answer.is_final {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    mark(&mut headers, meter.request_id());
+    let mut response = Response::new(Relay::whole(body, meter));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Puts both request ids on an answer: Bedrock's where it gave one, else ours twice.
+fn mark(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.entry("x-amzn-requestid").or_insert_with(|| id.clone());
+        headers.insert("x-gateway-request-id", id);
+    }
+}
+
+fn note_unverified(error: &AuthError, meter: &mut Meter) {
+    if let Some(unverified) = error.unverified() {
+        meter.unverified(unverified.issuer.as_deref(), unverified.subject.as_deref());
+    }
+}
+
+fn protocol(version: Version, tls: bool) -> &'static str {
+    match (version == Version::HTTP_2, tls) {
+        (true, true) => "h2",
+        (true, false) => "h2c",
+        (false, true) => "https/1.1",
+        (false, false) => "http/1.1",
+    }
+}

@@ -1,0 +1,138 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn parsed(method: &Method, target: &str) -> Result<Route, RouteError> {
+    let regions = ["us-west-2".to_owned()];
+    parse(method, &target.parse().unwrap(), &regions)
+}
+
+fn call(target: &str) -> Call {
+    match parsed(&Method::POST, target) {
+        Ok(Route::Call(call)) => call,
+        other => panic!("{target}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_four_actions_of_two_operations() {
+    for (action, operation) in [
+        ("invoke", Operation::Invoke),
+        ("invoke-with-response-stream", Operation::Invoke),
+        ("converse", Operation::Converse),
+        ("converse-stream", Operation::Converse),
+    ] {
+        let call = call(&format!("/model/amazon.nova-lite-v1%3A0/{action}"));
+        assert_eq!(call.operation(), operation);
+        assert_eq!(call.model().as_str(), "amazon.nova-lite-v1:0");
+        assert_eq!(call.target().as_str(), format!("/model/amazon.nova-lite-v1%3A0/{action}"));
+        assert_eq!(call.region(), None);
+    }
+}
+
+#[test]
+fn an_arn_arrives_escaped_in_either_style_and_leaves_as_it_came() {
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
+    for raw in [
+        "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc",
+        "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile%2fabc",
+    ] {
+        let call = call(&format!("/us-west-2/model/{raw}/invoke"));
+        assert_eq!(call.model().as_str(), arn);
+        assert_eq!(call.region(), Some("us-west-2"));
+        assert_eq!(call.target().as_str(), format!("/model/{raw}/invoke"));
+    }
+}
+
+#[test]
+fn probes_and_strangers() {
+    assert_eq!(parsed(&Method::GET, "/"), Ok(Route::Probe));
+    assert_eq!(parsed(&Method::HEAD, "/"), Ok(Route::Probe));
+    for (method, target) in [
+        (Method::POST, "/"),
+        (Method::GET, "/model/m/invoke"),
+        (Method::PUT, "/model/m/converse"),
+        (Method::POST, "/model/m"),
+        (Method::POST, "/model/m/invoke/x"),
+        (Method::POST, "/model/m/count-tokens"),
+        (Method::POST, "/eu-west-1/model/m/invoke"),
+        (Method::POST, "/us-west-2/us-west-2/model/m/invoke"),
+        (Method::POST, "/Model/m/invoke"),
+        (Method::POST, "/mod%65l/m/invoke"),
+    ] {
+        assert_eq!(parsed(&method, target), Err(RouteError::Unknown), "{method} {target}");
+    }
+    assert_eq!(
+        parsed(&Method::POST, "/model/m/invoke-with-bidirectional-stream"),
+        Err(RouteError::Bidirectional)
+    );
+}
+
+#[test]
+fn targets_that_could_be_read_in_two_ways() {
+    for target in [
+        "//model/m/invoke",
+        "/model//m/invoke",
+        "/model/m/invoke/",
+        "/model/../model/m/invoke",
+        "/model/./m/invoke",
+        "/model/%2e%2E/invoke",
+        "/model/.%2e/invoke",
+        "/model/m;v=1/invoke",
+        "/model/m%3Bv/invoke",
+        "/model/m%0d%0aHost:x/invoke",
+        "/model/m%00/invoke",
+        "/model/m%7f/invoke",
+        "/model/m%2F..%2Fother/invoke",
+        "/model/m%2F%2Fother/invoke",
+        "/model/m%/invoke",
+        "/model/m%zz/invoke",
+        "/model/%ff/invoke",
+        "/model/m%20x/invoke",
+        "/model/m%253A0/invoke",
+        "/model/m/invoke?X-Amz-Signature=1",
+        "/model/m/invoke?x%2Damz-date=1",
+    ] {
+        assert!(matches!(parsed(&Method::POST, target), Err(RouteError::Malformed(_))), "{target}");
+    }
+}
+
+#[test]
+fn the_query_is_sent_as_it_is_signed() {
+    assert_eq!(
+        call("/model/m/invoke?a=b+c&d=%2F&e&%C3%A9=1").target().as_str(),
+        "/model/m/invoke?a=b%20c&d=%2F&e=&%C3%A9=1"
+    );
+}
+
+#[test]
+fn an_absolute_target_must_be_the_host() {
+    let headers = |hosts: &[&'static str]| {
+        let mut map = http::HeaderMap::new();
+        for host in hosts {
+            map.append(http::header::HOST, http::HeaderValue::from_static(host));
+        }
+        map
+    };
+    let absolute: Uri = "http://gateway:1/model/m/invoke".parse().unwrap();
+    assert_eq!(check_authority(&absolute, &headers(&["GATEWAY:1"])), Ok(()));
+    assert_eq!(check_authority(&absolute, &headers(&[])), Ok(()));
+    assert!(check_authority(&absolute, &headers(&["elsewhere"])).is_err());
+    let origin: Uri = "/model/m/invoke".parse().unwrap();
+    assert_eq!(check_authority(&origin, &headers(&["x"])), Ok(()));
+    assert!(check_authority(&origin, &headers(&["x", "x"])).is_err());
+}
+
+proptest! {
+    /// Whatever reaches an operation has a legal id and leaves with the bytes it came with.
+    #[test]
+    fn no_path_is_rewritten(segments in prop::collection::vec("[a-zA-Z0-9.:%;/~ -]{0,12}|model|invoke|%2[eEfF]|\\.\\.", 1..5)) {
+        let path = format!("/{}", segments.join("/"));
+        if let Ok(uri) = path.parse::<Uri>()
+            && let Ok(Route::Call(call)) = parse(&Method::POST, &uri, &[])
+        {
+            prop_assert_eq!(call.target().as_str(), path.as_str());
+            prop_assert!(ModelId::parse(call.model().as_str()).is_ok());
+        }
+    }
+}

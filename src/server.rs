@@ -1,0 +1,271 @@
+//! Callers' connections: accepted up to a number, TLS or plain, HTTP/1.1 or HTTP/2 by what the client
+//! speaks, drained in the end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+pub mod admin;
+pub mod probe;
+pub mod tls;
+
+/// Connections of callers held at once; further ones wait in the listener's backlog.
+pub const CONNECTIONS: usize = 10_000;
+/// From the connection's start (TLS included) to the end of its first request's head.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+/// From one answer's end to the end of the next request's head on a kept connection. Longer than what
+/// clients and balancers keep idle connections for (60 s), so that they close first and no request is
+/// lost on a connection that closes as it is written.
+const NEXT_HEAD: Duration = Duration::from_secs(75);
+/// A request's head, bytes: Claude Code sends its token of up to 32 KiB twice.
+const HEAD_BYTES: u32 = 128 * 1024;
+/// Header lines of a request; real clients send some thirty.
+const HEAD_LINES: usize = 128;
+/// Streams of one HTTP/2 connection at once.
+const H2_STREAMS: u32 = 256;
+/// A silent HTTP/2 peer is asked whether it lives.
+const H2_PING: Duration = Duration::from_secs(20);
+const BACKLOG: u32 = 4096;
+
+/// A listening socket and how it is spoken to.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("socket", &self.socket).field("tls", &self.tls.is_some()).finish()
+    }
+}
+
+impl Listener {
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// As the system says, with the address in the text.
+    pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let bind = || {
+            let socket = if address.is_ipv4() {
+                tokio::net::TcpSocket::new_v4()
+            } else {
+                tokio::net::TcpSocket::new_v6()
+            }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        let socket = bind()
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        Ok(Self { socket, tls })
+    }
+
+    /// The address that was bound; the port is the real one where 0 was asked for.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// What a request comes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub tls: bool,
+}
+
+/// What answers requests.
+pub trait Service: Send + Sync + 'static {
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    fn call(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// The connections of one or more listeners.
+#[derive(Debug)]
+pub struct Server<S> {
+    service: Arc<S>,
+    seats: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    connections: JoinSet<()>,
+}
+
+impl<S: Service> Server<S> {
+    pub fn new(service: Arc<S>) -> Self {
+        Self {
+            service,
+            seats: Arc::new(Semaphore::new(CONNECTIONS)),
+            graceful: GracefulShutdown::new(),
+            connections: JoinSet::new(),
+        }
+    }
+
+    /// Accepts on `listeners` until `stop` completes; then the listeners are closed.
+    pub async fn accept(&mut self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
+        let (found, mut arrivals) = tokio::sync::mpsc::channel(1);
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(accept_all(listener, Arc::clone(&self.seats), found.clone()));
+        }
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(arrival) = arrivals.recv() => {
+                    let serving = serve(arrival, Arc::clone(&self.service), self.graceful.watcher());
+                    self.connections.spawn(serving);
+                }
+                Some(_ended) = self.connections.join_next() => {}
+            }
+        }
+        accepting.shutdown().await;
+        // What the system had accepted for us before the listeners closed is served too.
+        arrivals.close();
+        while let Some(arrival) = arrivals.recv().await {
+            let serving = serve(arrival, Arc::clone(&self.service), self.graceful.watcher());
+            self.connections.spawn(serving);
+        }
+    }
+
+    /// Tells every connection to finish (GOAWAY, `Connection: close`) and waits until all have, or
+    /// until `give_up` completes. Returns how many were cut.
+    pub async fn drain(mut self, give_up: impl Future<Output = ()>) -> usize {
+        let graceful = self.graceful;
+        let finished = async {
+            graceful.shutdown().await;
+            while self.connections.join_next().await.is_some() {}
+        };
+        tokio::select! {
+            () = finished => return 0,
+            () = give_up => {}
+        }
+        let mut cut = 0;
+        self.connections.abort_all();
+        while let Some(ended) = self.connections.join_next().await {
+            cut += usize::from(ended.is_err());
+        }
+        cut
+    }
+}
+
+struct Arrival {
+    stream: TcpStream,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+    seat: OwnedSemaphorePermit,
+}
+
+async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found: tokio::sync::mpsc::Sender<Arrival>) {
+    loop {
+        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+        match listener.socket.accept().await {
+            Ok((stream, address)) => {
+                let peer = Peer { address, tls: listener.tls.is_some() };
+                let arrival = Arrival { stream, peer, tls: listener.tls.clone(), seat };
+                if found.send(arrival).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: connections that end give some back.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve<S: Service>(arrival: Arrival, service: Arc<S>, watcher: Watcher) {
+    let Arrival { stream, peer, tls, seat } = arrival;
+    let started = tokio::time::Instant::now();
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    match tls {
+        None => speak(stream, peer, service, watcher, started).await,
+        Some(tls) => match tokio::time::timeout_at(started + FIRST_HEAD, tls.accept(stream)).await {
+            Ok(Ok(stream)) => speak(stream, peer, service, watcher, started).await,
+            Ok(Err(error)) => debug!(client = %peer.address, %error, "TLS handshake failed"),
+            Err(_elapsed) => debug!(client = %peer.address, "TLS handshake not finished in time"),
+        },
+    }
+    drop(seat);
+}
+
+async fn speak<S, I>(stream: I, peer: Peer, service: Arc<S>, watcher: Watcher, started: tokio::time::Instant)
+where
+    S: Service,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let spoken = Arc::new(AtomicBool::new(false));
+    let answering = {
+        let spoken = Arc::clone(&spoken);
+        service_fn(move |request| {
+            spoken.store(true, Ordering::Relaxed);
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(service.call(request, peer).await) }
+        })
+    };
+    let builder = protocol();
+    let connection = builder.serve_connection(TokioIo::new(stream), answering).into_owned();
+    let mut connection = std::pin::pin!(watcher.watch(connection));
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = silent(started, &spoken) => {
+            debug!(client = %peer.address, "no request in time");
+            return;
+        }
+    };
+    if let Err(error) = ended {
+        debug!(client = %peer.address, %error, "connection ended");
+    }
+}
+
+/// Completes when no request has come in time, and never when one has.
+async fn silent(started: tokio::time::Instant, spoken: &AtomicBool) {
+    tokio::time::sleep_until(started + FIRST_HEAD).await;
+    if spoken.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn protocol() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(NEXT_HEAD)
+        .max_headers(HEAD_LINES)
+        .max_buf_size(HEAD_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_BYTES)
+        .max_concurrent_streams(H2_STREAMS)
+        .keep_alive_interval(H2_PING)
+        .keep_alive_timeout(H2_PING);
+    builder
+}

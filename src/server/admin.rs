@@ -1,0 +1,102 @@
+//! The admin listener: who is cached. No secrets, but people's names: on loopback, or behind a token.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::{Map, Value, json};
+use subtle::ConstantTimeEq as _;
+
+use crate::server::probe::json_answer;
+use crate::server::{Peer, Service};
+use crate::sessions::{SessionRecord, Sessions};
+
+/// Answers `/sessions`.
+pub struct Admin {
+    sessions: Arc<Sessions>,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("token", &self.token.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// `token_file` holds what callers must send as a bearer token; white space around it is not part of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is empty.
+    pub fn new(sessions: Arc<Sessions>, token_file: Option<&Path>) -> std::io::Result<Self> {
+        let token = match token_file {
+            None => None,
+            Some(path) => {
+                let token = std::fs::read_to_string(path)?.trim().to_owned();
+                if token.is_empty() {
+                    return Err(std::io::Error::other("the admin token file is empty"));
+                }
+                Some(token)
+            }
+        };
+        Ok(Self { sessions, token })
+    }
+
+    fn admits(&self, request: &Request<Incoming>) -> bool {
+        let Some(token) = &self.token else { return true };
+        let sent = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().split_first_chunk::<7>())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+            .map(|(_, token)| token);
+        sent.is_some_and(|sent| sent.ct_eq(token.as_bytes()).into())
+    }
+}
+
+impl Service for Admin {
+    type Body = Full<Bytes>;
+
+    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Full<Bytes>> {
+        if !self.admits(&request) {
+            let mut answer = json_answer(
+                StatusCode::UNAUTHORIZED,
+                &json!({ "message": "send the admin token as a bearer token" }),
+            );
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            return answer;
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/sessions") => {
+                let sessions: Vec<Value> = self.sessions.list().iter().map(shown).collect();
+                json_answer(StatusCode::OK, &json!({ "sessions": sessions }))
+            }
+            _ => json_answer(StatusCode::NOT_FOUND, &json!({ "message": "GET /sessions" })),
+        }
+    }
+}
+
+/// A session as the access log names its parts.
+fn shown(record: &SessionRecord) -> Value {
+    let tags: Map<String, Value> =
+        record.tags.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().into())).collect();
+    json!({
+        "principal": record.principal,
+        "tags": tags,
+        "access_key_id": record.access_key_id,
+        "expires": rfc3339(record.expires),
+    })
+}
+
+/// RFC 3339, whole seconds.
+fn rfc3339(at: std::time::SystemTime) -> String {
+    use time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::from(at)
+        .replace_nanosecond(0)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,105 @@
+//! The probe listener: alive, ready, metrics. No user is in any of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::request::Gateway;
+use crate::server::{Peer, Service};
+use crate::sessions::source::Source;
+
+/// Whether the gateway may be sent traffic.
+#[derive(Debug)]
+pub struct Readiness {
+    gateway: Arc<Gateway>,
+    source: Source,
+    /// Keys and credentials were had once: from then on only draining is a reason to send traffic
+    /// elsewhere, since every replica would fail this check at once.
+    was_ready: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Readiness {
+    pub fn new(gateway: Arc<Gateway>, source: Source) -> Self {
+        Self { gateway, source, was_ready: AtomicBool::new(false), draining: AtomicBool::new(false) }
+    }
+
+    /// From now on the gateway is not ready any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether traffic is welcome, and everything that is amiss.
+    pub fn report(&self) -> (bool, Value) {
+        let issuers = self.gateway.auth.status();
+        let credentials = self.source.status();
+        if issuers.iter().any(|issuer| issuer.keys_loaded) && credentials.had_credentials {
+            self.was_ready.store(true, Ordering::Relaxed);
+        }
+        let mut amiss = Vec::new();
+        for issuer in &issuers {
+            if let Some(error) = &issuer.last_error {
+                amiss.push(format!("keys of issuer {}: {error}", issuer.name));
+            } else if !issuer.keys_loaded {
+                amiss.push(format!("keys of issuer {}: not fetched yet", issuer.name));
+            }
+        }
+        match &credentials.last_error {
+            Some(error) => amiss.push(format!("the gateway's own credentials: {error}")),
+            None if !credentials.had_credentials => {
+                amiss.push("the gateway's own credentials: not had yet".to_owned());
+            }
+            None => {}
+        }
+        let skew = self.gateway.skew.seconds();
+        if skew != 0 {
+            amiss.push(format!("this machine's clock is {skew} s off AWS's"));
+        }
+        let draining = self.draining.load(Ordering::Relaxed);
+        let ready = self.was_ready.load(Ordering::Relaxed) && !draining;
+        (ready, json!({ "ready": ready, "draining": draining, "amiss": amiss }))
+    }
+}
+
+/// Answers `/healthz`, `/readyz` and `/metrics`.
+#[derive(Debug)]
+pub struct Probe {
+    pub readiness: Arc<Readiness>,
+}
+
+impl Service for Probe {
+    type Body = Full<Bytes>;
+
+    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "message": "GET only" }));
+        }
+        match request.uri().path() {
+            "/healthz" => json_answer(StatusCode::OK, &json!({ "alive": true })),
+            "/readyz" => {
+                let (ready, report) = self.readiness.report();
+                json_answer(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
+            }
+            "/metrics" => {
+                let mut answer = Response::new(Full::from(self.readiness.gateway.books.metrics.encode()));
+                let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
+                answer
+            }
+            _ => json_answer(StatusCode::NOT_FOUND, &json!({ "message": "/healthz, /readyz or /metrics" })),
+        }
+    }
+}
+
+/// A JSON answer of the probe and admin listeners.
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(format!("{body}\n")));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}

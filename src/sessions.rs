@@ -1,0 +1,354 @@
+//! Sessions: for an identity, the credentials that STS granted it.
+//!
+//! A session is asked of STS once and lifetime, however many requests want it, and renewed ahead of
+//! its end while requests go on with what there is. Every call goes through one map of flights.
+
+mod cache;
+mod flights;
+mod jitter;
+mod names;
+mod rate;
+mod session;
+pub mod source;
+pub mod sts;
+mod transport;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, timeout};
+
+use self::cache::{Cache, Live, Refusals};
+use self::flights::{Flights, Lost};
+use self::names::Names;
+use self::rate::Rate;
+pub use self::session::{Lookup, Session, SessionRecord};
+pub use self::sts::{AssumeRole, Failure, Issued, StsError};
+pub use self::transport::SetupError;
+use crate::clock;
+use crate::identity::SessionIdentity;
+use crate::telemetry::metrics::Metrics;
+
+/// How long STS may take in all, retries included.
+const STS_DEADLINE: Duration = Duration::from_secs(10);
+/// A session with less than this to run is renewed as urgently as one that is missing.
+const URGENT: Duration = Duration::from_mins(1);
+/// A session that Bedrock refused is not replaced again for this long.
+const REPLACED_ONCE_IN: Duration = Duration::from_mins(1);
+
+/// The table `[sessions]`, but for the lifetime, which is part of each identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long before its end a session is renewed; never more than a fifth of its lifetime.
+    pub refresh_before: Duration,
+    /// Sessions kept at most; the least recently used go first.
+    pub capacity: u64,
+    /// `AssumeRole` calls per second of this process.
+    pub max_sts_rate: u32,
+    /// Live sessions of one (role, session name), and new ones of it per minute.
+    pub per_name: usize,
+}
+
+/// Every session of this process.
+pub struct Sessions {
+    cache: Cache,
+    refusals: Refusals,
+    flights: Flights<Arc<SessionIdentity>, Result<Arc<Live>, SessionError>>,
+    names: Names,
+    rate: Rate,
+    /// When each session that Bedrock refused was replaced.
+    replaced: Mutex<HashMap<Arc<SessionIdentity>, Instant>>,
+    refresh_before: Duration,
+    sts: Box<dyn AssumeRole>,
+    metrics: Arc<Metrics>,
+    now: fn() -> SystemTime,
+}
+
+impl Sessions {
+    pub fn new(settings: &Settings, sts: impl AssumeRole, metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::with_clock(settings, sts, metrics, clock::now)
+    }
+
+    fn with_clock(
+        settings: &Settings,
+        sts: impl AssumeRole,
+        metrics: Arc<Metrics>,
+        now: fn() -> SystemTime,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            cache: Cache::new(settings.capacity, now, Arc::clone(&metrics)),
+            refusals: Refusals::new(),
+            flights: Flights::new(),
+            names: Names::new(settings.per_name),
+            rate: Rate::new(settings.max_sts_rate),
+            replaced: Mutex::new(HashMap::new()),
+            refresh_before: settings.refresh_before,
+            sts: Box::new(sts),
+            metrics,
+            now,
+        })
+    }
+
+    /// The session of this identity: from the cache, or else from STS.
+    ///
+    /// Whoever stops waiting leaves the call to STS running; its session is there for the next.
+    ///
+    /// # Errors
+    /// When there is no session and STS cannot be asked for one or gave none; see [`SessionError`].
+    pub async fn get(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
+        let answer = match self.cached(id) {
+            Some(session) => Ok(session),
+            None => self.obtain(id).await,
+        };
+        self.metrics.session_looked_up(match &answer {
+            Ok(session) => session.lookup().as_str(),
+            Err(SessionError::Denied { .. }) => "denied",
+            Err(_) => "failed",
+        });
+        answer
+    }
+
+    /// A session in place of one whose credentials Bedrock refused. If those are still the cached
+    /// ones they are dropped and others taken, once a minute at most; if others are there already,
+    /// those are returned. `None`: not again so soon, Bedrock's refusal stands.
+    ///
+    /// # Errors
+    /// As of [`Sessions::get`].
+    pub async fn replace(self: &Arc<Self>, refused: &Session) -> Result<Option<Session>, SessionError> {
+        let id = refused.identity();
+        if !self.drop_refused(id, refused.access_key_id()) {
+            return Ok(None);
+        }
+        match self.cached(id) {
+            Some(session) => Ok(Some(session)),
+            None => self.obtain(id).await.map(Some),
+        }
+    }
+
+    /// Whoever is cached now, without their secrets, in no order.
+    pub fn list(&self) -> Vec<SessionRecord> {
+        self.cache.iter((self.now)()).map(|live| SessionRecord::of(&live)).collect()
+    }
+
+    /// How many sessions are cached now; the metric of it is brought up to date.
+    pub fn len(&self) -> u64 {
+        let count = self.cache.len();
+        self.metrics.sessions_cached(count);
+        count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the cache has; if that is to be renewed, renewal is set going.
+    fn cached(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Option<Session> {
+        let now = (self.now)();
+        let live = self.cache.get(id, now)?;
+        live.used(now);
+        let lookup = if live.renewal_due(now) {
+            self.renew(&live, now);
+            Lookup::Stale
+        } else {
+            Lookup::Hit
+        };
+        Some(Session::new(live, lookup))
+    }
+
+    /// The outcome of the flight that is under way, or of a new one.
+    async fn obtain(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
+        let begun = self.flights.join_or_start(id, || {
+            // A flight may have landed since the cache was asked.
+            if let Some(live) = self.cache.get(id, (self.now)()) {
+                return Err(Ok(live));
+            }
+            if let Some(refusal) = self.refusals.get(id) {
+                return Err(Err(refusal));
+            }
+            self.names.admit(id).map_err(|_| Err(SessionError::TooManySessions))?;
+            Ok(Arc::clone(self).fly(Arc::clone(id), Turn::Queue))
+        });
+        let outcome = match begun {
+            Ok(flight) => flight.landed().await.unwrap_or_else(|Lost| Err(SessionError::lost())),
+            Err(settled) => settled,
+        };
+        outcome.map(|live| Session::new(live, Lookup::Miss))
+    }
+
+    /// Starts a renewal, unless one is under way, it is too soon after the last failure, or STS is
+    /// wanted by others and there is time.
+    fn renew(self: &Arc<Self>, live: &Arc<Live>, now: SystemTime) {
+        if !live.may_retry() {
+            return;
+        }
+        let flight = self.flights.join_or_start(live.id(), || {
+            // This renewal may have landed, or failed, since the cache was asked.
+            let current = self.cache.get(live.id(), now);
+            if !current.is_some_and(|current| Arc::ptr_eq(&current, live)) || !live.may_retry() {
+                return Err(());
+            }
+            live.pause(false);
+            let turn = if live.left(now) < URGENT { Turn::Queue } else { Turn::Spare };
+            if turn == Turn::Spare && !self.rate.take_spare() {
+                return Err(());
+            }
+            Ok(Arc::clone(self).renewal(Arc::clone(live.id()), turn))
+        });
+        // Nobody waits for it here; a miss that meets it does.
+        drop(flight);
+    }
+
+    async fn renewal(
+        self: Arc<Self>,
+        id: Arc<SessionIdentity>,
+        turn: Turn,
+    ) -> Result<Arc<Live>, SessionError> {
+        let metrics = Arc::clone(&self.metrics);
+        let outcome = self.fly(id, turn).await;
+        metrics.session_renewed(match &outcome {
+            Ok(_) => "ok",
+            Err(SessionError::Denied { .. }) => "denied",
+            Err(_) => "failed",
+        });
+        outcome
+    }
+
+    /// One flight: a call to STS, and what is remembered of its outcome.
+    async fn fly(self: Arc<Self>, id: Arc<SessionIdentity>, turn: Turn) -> Result<Arc<Live>, SessionError> {
+        match self.ask(&id, turn).await {
+            Ok(issued) => Ok(self.keep(id, issued)),
+            Err(error) => {
+                if let Some(live) = self.cache.get(&id, (self.now)()) {
+                    live.pause(true);
+                    tracing::warn!(
+                        principal = live.principal(),
+                        usable_seconds = live.left((self.now)()).as_secs(),
+                        %error,
+                        "a session could not be renewed yet"
+                    );
+                } else {
+                    self.refusals.insert(&id, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask(&self, id: &Arc<SessionIdentity>, turn: Turn) -> Result<Issued, SessionError> {
+        if turn == Turn::Queue {
+            self.rate.turn().await.map_err(|_| SessionError::Overloaded)?;
+        }
+        let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id)));
+        let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));
+        let outcome = outcome.map_err(SessionError::from).and_then(|issued| {
+            // Used, it would be refused; kept, it would be asked for again by every request.
+            if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::ended()) }
+        });
+        self.metrics.sts_called(outcome.as_ref().err().map_or("ok", SessionError::reason));
+        outcome
+    }
+
+    fn keep(&self, id: Arc<SessionIdentity>, issued: Issued) -> Arc<Live> {
+        let live = Arc::new(Live::new(id, issued, self.refresh_before, (self.now)()));
+        self.cache.insert(&live);
+        self.refusals.remove(live.id());
+        if let Some(surplus) = self.names.granted(&live) {
+            self.cache.remove(surplus.id(), surplus.credentials().access_key_id());
+            self.metrics.session_evicted();
+        }
+        self.metrics.sessions_cached(self.cache.len());
+        live
+    }
+
+    /// Drops the cached session if it has this access key. False, and nothing dropped, if it has
+    /// but was replaced within the minute.
+    fn drop_refused(&self, id: &Arc<SessionIdentity>, access_key_id: &str) -> bool {
+        // Locked throughout, so that of many refused at once one drops it and the others follow.
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.cache.get(id, (self.now)());
+        if current.is_none_or(|live| live.credentials().access_key_id() != access_key_id) {
+            return true;
+        }
+        let now = Instant::now();
+        replaced.retain(|_, at| now.duration_since(*at) < REPLACED_ONCE_IN);
+        if replaced.contains_key(id) {
+            return false;
+        }
+        replaced.insert(Arc::clone(id), now);
+        self.cache.remove(id, access_key_id);
+        true
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("refresh_before", &self.refresh_before).finish_non_exhaustive()
+    }
+}
+
+/// How a flight comes to call STS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// In its turn, behind whoever waits already.
+    Queue,
+    /// At once, with a turn that was free and is taken.
+    Spare,
+}
+
+/// Why there is no session. The texts are STS's and for the operator's log only.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// STS refuses this session for good: the role's policies or the operator's mapping are at fault.
+    #[error("STS refuses this session: {code}: {message}")]
+    Denied { code: String, message: String },
+    /// STS gave no usable answer; it may later.
+    #[error("STS gave no session ({failure}): {message}")]
+    Unavailable { failure: Failure, message: String },
+    /// STS refuses the gateway itself, or the gateway has no credentials: no caller's fault.
+    #[error("STS refuses the gateway: {code}: {message}")]
+    GatewayRefused { code: String, message: String },
+    /// This session name had too many sessions, by differing tags, within a minute.
+    #[error("too many sessions of one name within a minute")]
+    TooManySessions,
+    /// More sessions are wanted than STS may be asked for.
+    #[error("the wait for STS would be too long")]
+    Overloaded,
+}
+
+impl SessionError {
+    /// The word in the access log and in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } => "sts_denied",
+            Self::Unavailable { failure, .. } => failure.reason(),
+            Self::GatewayRefused { .. } => "sts_refuses_gateway",
+            Self::TooManySessions => "too_many_sessions",
+            Self::Overloaded => "sts_rate_exhausted",
+        }
+    }
+
+    fn lost() -> Self {
+        let message = "the task that called STS broke off".to_owned();
+        Self::Unavailable { failure: Failure::Failed, message }
+    }
+
+    fn ended() -> Self {
+        let message = "the session has ended already by this machine's clock".to_owned();
+        Self::Unavailable { failure: Failure::Failed, message }
+    }
+}
+
+impl From<StsError> for SessionError {
+    fn from(error: StsError) -> Self {
+        match error {
+            StsError::Denied { code, message } => Self::Denied { code, message },
+            StsError::Unavailable { failure, message } => Self::Unavailable { failure, message },
+            StsError::GatewayRefused { code, message } => Self::GatewayRefused { code, message },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

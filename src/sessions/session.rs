@@ -1,0 +1,109 @@
+//! What callers get of a session: the credentials to sign with, and the record for the operator.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+
+use super::cache::Live;
+use crate::identity::SessionIdentity;
+use crate::identity::arn::RoleArn;
+use crate::identity::session_name::SessionName;
+use crate::identity::tags::SessionTags;
+
+/// A session as one request uses it.
+#[derive(Clone)]
+pub struct Session {
+    live: Arc<Live>,
+    lookup: Lookup,
+}
+
+impl Session {
+    pub(super) fn new(live: Arc<Live>, lookup: Lookup) -> Self {
+        Self { live, lookup }
+    }
+
+    pub fn credentials(&self) -> &Credentials {
+        self.live.credentials()
+    }
+
+    /// Public: it stands in `CloudTrail` and in the access log.
+    pub fn access_key_id(&self) -> &str {
+        self.live.credentials().access_key_id()
+    }
+
+    pub fn identity(&self) -> &Arc<SessionIdentity> {
+        self.live.id()
+    }
+
+    /// The ARN that the bill will name.
+    pub fn principal(&self) -> &str {
+        self.live.principal()
+    }
+
+    pub fn expires(&self) -> SystemTime {
+        self.live.expires()
+    }
+
+    pub fn lookup(&self) -> Lookup {
+        self.lookup
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("principal", &self.principal())
+            .field("access_key_id", &self.access_key_id())
+            .field("expires", &self.expires())
+            .field("lookup", &self.lookup)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a session was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// In the cache.
+    Hit,
+    /// Not in the cache: STS was waited for.
+    Miss,
+    /// In the cache, but already to be renewed.
+    Stale,
+}
+
+impl Lookup {
+    /// The word in log and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// A cached session as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    pub principal: String,
+    pub role_arn: RoleArn,
+    pub name: SessionName,
+    pub tags: SessionTags,
+    pub expires: SystemTime,
+    pub access_key_id: String,
+}
+
+impl SessionRecord {
+    pub(super) fn of(live: &Live) -> Self {
+        Self {
+            principal: live.principal().to_owned(),
+            role_arn: live.id().role_arn().clone(),
+            name: live.id().name().clone(),
+            tags: live.id().tags().clone(),
+            expires: live.expires(),
+            access_key_id: live.credentials().access_key_id().to_owned(),
+        }
+    }
+}

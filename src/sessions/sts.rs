@@ -1,0 +1,326 @@
+//! The `AssumeRole` call, and what its failures mean.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::Client;
+use aws_sdk_sts::config::retry::RetryConfig;
+use aws_sdk_sts::config::timeout::TimeoutConfig;
+use aws_sdk_sts::config::{BehaviorVersion, Builder, Region};
+use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
+use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+use url::Url;
+
+use super::source::{Source, causes, chain};
+use super::transport::{SetupError, http_client};
+use crate::identity::SessionIdentity;
+use crate::identity::arn::RoleArn;
+use crate::identity::tags::TagKey;
+
+/// What a session may last that was assumed with another session's credentials ("role chaining").
+const CHAINED: Duration = Duration::from_hours(1);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 3;
+
+/// What grants sessions: STS, or a test's stand-in for it.
+pub trait AssumeRole: Send + Sync + 'static {
+    /// Asks for one session. Callers bound the time, and ask for a session once at a time.
+    fn assume_role(&self, id: Arc<SessionIdentity>) -> Issuing<'_>;
+}
+
+/// The outcome of an `AssumeRole` call, when it comes.
+pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Issued, StsError>> + Send + 'a>>;
+
+/// A session as STS granted it.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub credentials: Credentials,
+    pub expires: SystemTime,
+}
+
+/// Why STS granted no session. The texts are STS's own: role ARNs stand in them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StsError {
+    /// It will not grant this session, now or later.
+    #[error("{code}: {message}")]
+    Denied { code: String, message: String },
+    /// It gave no usable answer; it may later.
+    #[error("{failure}: {message}")]
+    Unavailable { failure: Failure, message: String },
+    /// It would grant the gateway nothing, or the gateway could not even ask.
+    #[error("{code}: {message}")]
+    GatewayRefused { code: String, message: String },
+}
+
+/// In which way STS gave no usable answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Too many calls of this account.
+    Throttled,
+    /// No answer in time.
+    TimedOut,
+    /// No connection.
+    Unreachable,
+    /// An answer that says, or shows, that something is broken.
+    Failed,
+}
+
+impl Failure {
+    /// The word in the access log and in metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Throttled => "sts_throttled",
+            Self::TimedOut => "sts_timeout",
+            Self::Unreachable => "sts_unreachable",
+            Self::Failed => "sts_failed",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl StsError {
+    /// Nothing came within the time that the caller gives STS.
+    pub(super) fn deadline() -> Self {
+        Self::unavailable(Failure::TimedOut, "no answer within the deadline")
+    }
+
+    fn unavailable(failure: Failure, message: impl Into<String>) -> Self {
+        Self::Unavailable { failure, message: message.into() }
+    }
+
+    /// Whether the session asked for was longer than role chaining allows. STS says so in words
+    /// only: "The requested `DurationSeconds` exceeds the 1 hour session limit for roles assumed by
+    /// role chaining".
+    fn is_chaining_cap(&self) -> bool {
+        let Self::Denied { code, message } = self else { return false };
+        let message = message.to_ascii_lowercase();
+        code == "ValidationError"
+            && (message.contains("role chaining") || message.contains("1 hour session limit"))
+    }
+
+    /// What an error code of STS means; some come with and without `Exception`.
+    fn of_code(code: &str, message: &str) -> Self {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        match code.strip_suffix("Exception").unwrap_or(&code) {
+            "AccessDenied" | "PackedPolicyTooLarge" | "MalformedPolicyDocument" | "ValidationError" => {
+                Self::Denied { code, message }
+            }
+            // The gateway's own credentials, its clock, or its region.
+            "ExpiredToken"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "UnrecognizedClient"
+            | "MissingAuthenticationToken"
+            | "IncompleteSignature"
+            | "RequestExpired"
+            | "RegionDisabled"
+            | "OptInRequired" => Self::GatewayRefused { code, message },
+            // With status 400, unlike anywhere else in AWS.
+            "Throttling" | "Throttled" | "TooManyRequests" | "RequestLimitExceeded" => {
+                Self::unavailable(Failure::Throttled, format!("{code}: {message}"))
+            }
+            _ => Self::unavailable(Failure::Failed, format!("{code}: {message}")),
+        }
+    }
+}
+
+/// How STS is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StsSettings {
+    /// Its region, which is the gateway's.
+    pub region: String,
+    /// Another address than AWS's own; `http` is allowed.
+    pub endpoint: Option<Url>,
+    /// A PEM file of CAs to trust besides this machine's.
+    pub ca: Option<PathBuf>,
+    pub fips: bool,
+    pub dual_stack: bool,
+}
+
+/// The real STS, asked with the gateway's own credentials.
+#[derive(Debug)]
+pub struct StsClient {
+    client: Client,
+    source: Source,
+    chaining: Chaining,
+}
+
+impl StsClient {
+    /// One client for every session: 2 s to connect, 4 s an attempt, three attempts, 10 s in all.
+    /// The gateway's own credentials are cached by it and renewed shortly before they end.
+    ///
+    /// # Errors
+    /// When the CA file is unusable. Nothing is connected to yet.
+    pub fn new(settings: &StsSettings, source: Source) -> Result<Self, SetupError> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let mut config = Builder::new()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(settings.region.clone()))
+            .http_client(http_client(settings.ca.as_deref())?)
+            .credentials_provider(source.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts)
+            .use_fips(settings.fips)
+            .use_dual_stack(settings.dual_stack);
+        if let Some(endpoint) = &settings.endpoint {
+            config = config.endpoint_url(endpoint.as_str());
+        }
+        let client = Client::from_conf(config.build());
+        Ok(Self { client, source, chaining: Chaining::new() })
+    }
+
+    async fn grant(&self, id: &SessionIdentity) -> Result<Issued, StsError> {
+        let chained = self.source.status().is_session;
+        let duration = self.chaining.allowed(id.role_arn(), id.duration(), chained);
+        match self.call(id, duration).await {
+            Err(error) if duration > CHAINED && error.is_chaining_cap() => {
+                self.chaining.learn(id.role_arn());
+                self.call(id, CHAINED).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn call(&self, id: &SessionIdentity, duration: Duration) -> Result<Issued, StsError> {
+        let tags = id
+            .tags()
+            .iter()
+            .map(|(key, value)| Tag::builder().key(key.as_str()).value(value.as_str()).build());
+        let tags: Vec<_> = tags
+            .collect::<Result<_, _>>()
+            .map_err(|error: BuildError| StsError::unavailable(Failure::Failed, error.to_string()))?;
+        let policies = id.policy_arns().iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build());
+        let transitive = id.transitive_tags().iter().map(TagKey::as_str).map(str::to_owned);
+        let answer = self
+            .client
+            .assume_role()
+            .role_arn(id.role_arn().as_str())
+            .role_session_name(id.name().as_str())
+            .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX))
+            .set_tags(some(tags))
+            .set_transitive_tag_keys(some(transitive.collect()))
+            .set_source_identity(id.source_identity().map(str::to_owned))
+            .set_external_id(id.external_id().map(str::to_owned))
+            .set_policy(id.policy().map(str::to_owned))
+            .set_policy_arns(some(policies.collect()))
+            .send()
+            .await;
+        answer.map_err(|error| meaning(&error)).and_then(|granted| issued(&granted))
+    }
+}
+
+impl AssumeRole for StsClient {
+    fn assume_role(&self, id: Arc<SessionIdentity>) -> Issuing<'_> {
+        Box::pin(async move { self.grant(&id).await })
+    }
+}
+
+/// An empty list is not sent at all.
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
+    let malformed = || StsError::unavailable(Failure::Failed, "an answer without credentials");
+    let granted = granted.credentials().ok_or_else(malformed)?;
+    let expires = SystemTime::try_from(*granted.expiration()).map_err(|_| malformed())?;
+    let credentials = Credentials::new(
+        granted.access_key_id(),
+        granted.secret_access_key(),
+        Some(granted.session_token().to_owned()),
+        Some(expires),
+        "AssumeRole",
+    );
+    Ok(Issued { credentials, expires })
+}
+
+/// What a failed call means.
+fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
+    if let Some(code) = error.code() {
+        return StsError::of_code(code, error.message().unwrap_or_default());
+    }
+    if let Some(cause) = missing_credentials(error) {
+        let code = "NoCredentials".to_owned();
+        return StsError::GatewayRefused { code, message: causes(cause) };
+    }
+    let failure = match error {
+        SdkError::TimeoutError(_) => Failure::TimedOut,
+        SdkError::DispatchFailure(cause) if cause.is_timeout() => Failure::TimedOut,
+        SdkError::DispatchFailure(_) => Failure::Unreachable,
+        _ => Failure::Failed,
+    };
+    StsError::unavailable(failure, causes(error))
+}
+
+/// The call was never made, for want of credentials to sign it with.
+fn missing_credentials<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+    chain(error).find_map(|error| error.downcast_ref::<CredentialsError>())
+}
+
+/// Where role chaining caps a session at one hour.
+#[derive(Debug)]
+struct Chaining {
+    /// Roles at which STS said so.
+    capped: Mutex<HashSet<RoleArn>>,
+    explained: Once,
+}
+
+impl Chaining {
+    fn new() -> Self {
+        Self { capped: Mutex::default(), explained: Once::new() }
+    }
+
+    /// The duration to ask for; `chained` when the gateway's own credentials are a session's.
+    fn allowed(&self, role: &RoleArn, wanted: Duration, chained: bool) -> Duration {
+        if wanted <= CHAINED {
+            return wanted;
+        }
+        if chained {
+            self.explained.call_once(|| {
+                tracing::warn!(
+                    wanted_seconds = wanted.as_secs(),
+                    "the gateway's own credentials are a session's: roles assumed with them are \
+                     chained, and AWS caps those sessions at one hour, which is used"
+                );
+            });
+            return CHAINED;
+        }
+        let capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        if capped.contains(role) { CHAINED } else { wanted }
+    }
+
+    /// STS said that this role is chained.
+    fn learn(&self, role: &RoleArn) {
+        let mut capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        if capped.insert(role.clone()) {
+            tracing::warn!(
+                role_arn = role.as_str(),
+                "AWS caps sessions of this role at one hour, because the gateway reaches it by role \
+                 chaining; one hour is used from here on"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

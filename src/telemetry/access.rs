@@ -1,0 +1,292 @@
+//! The access log: one record for every request, written as one line. The fields and their names are
+//! those of the documentation, of `explain --json` and of `/sessions`.
+
+mod writer;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::log::{self, LogError, LogSettings};
+use writer::Writer;
+
+/// What is known of one request when it has ended. What is not known is left out of the line.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccessRecord {
+    /// When the request's head had arrived.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// The gateway's own id, `x-gateway-request-id` of the answer.
+    pub request_id: String,
+    /// Bedrock's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_request_id: Option<String>,
+    /// The peer's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The configured name of the issuer whose token was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// What a refused token says of itself. Anybody can write that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<Unverified>,
+    /// Which `[[role]]` of the configuration matched, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_rule: Option<usize>,
+    /// The ARN under which the request stands in the bill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// The session's access key id, which joins with `CloudTrail`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// `http/1.1` or `h2`.
+    pub protocol: &'static str,
+    pub status: u16,
+    /// `x-amzn-errortype` of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<String>,
+    /// Why the gateway refused, one word of a closed list; the same as in the metric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// For the operator alone: STS's text, an expression's fault. Never part of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<u64>,
+    pub duration_ms: u64,
+    /// How often the request was sent to Bedrock.
+    pub upstream_attempts: u32,
+    /// How the session was had: `hit`, `miss` or `stale`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<&'static str>,
+    pub ended: Ended,
+}
+
+/// Issuer and subject of a token that was not verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Unverified {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// Who ended a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// The answer was sent whole.
+    Complete,
+    /// The client left.
+    Client,
+    /// Bedrock broke off.
+    Upstream,
+    /// The gateway was stopping and `drain_timeout` ran out.
+    Drain,
+    /// An operator revoked the session.
+    Revoked,
+}
+
+impl AccessRecord {
+    /// A record of a request of which nothing is known yet but that it came.
+    pub fn begin(time: SystemTime, request_id: String) -> Self {
+        Self {
+            time,
+            request_id,
+            aws_request_id: None,
+            client: None,
+            user_agent: None,
+            issuer: None,
+            subject: None,
+            jti: None,
+            unverified: None,
+            role_rule: None,
+            principal: None,
+            tags: BTreeMap::new(),
+            access_key_id: None,
+            operation: None,
+            model: None,
+            region: None,
+            protocol: "",
+            status: 0,
+            error_type: None,
+            reason: None,
+            detail: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            first_byte_ms: None,
+            duration_ms: 0,
+            upstream_attempts: 0,
+            session: None,
+            ended: Ended::Complete,
+        }
+    }
+
+    fn json(&self) -> String {
+        // Serializing plain fields into memory does not fail; should it, the request still shows.
+        serde_json::to_string(self).unwrap_or_else(|fault| {
+            serde_json::json!({ "request_id": self.request_id, "detail": fault.to_string() }).to_string()
+        })
+    }
+
+    /// The fields of the JSON line as `name=value` in the same order, the time without its name.
+    fn text(&self) -> String {
+        let Ok(Fields(fields)) = serde_json::from_str(&self.json()) else { return self.json() };
+        let mut line = timestamp(self.time);
+        for (name, value) in fields.iter().filter(|(name, _)| name != "time") {
+            line.push(' ');
+            line.push_str(name);
+            line.push('=');
+            match value {
+                Value::String(text) => line.push_str(&legible(text)),
+                Value::Object(members) => line.push_str(&legible(&pairs(members))),
+                other => line.push_str(&other.to_string()),
+            }
+        }
+        line
+    }
+}
+
+/// `key=value,key=value`.
+fn pairs(members: &Map<String, Value>) -> String {
+    let pair = |(key, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    };
+    members.iter().map(pair).collect::<Vec<_>>().join(",")
+}
+
+/// Text as it is if it cannot be mistaken for anything else, otherwise quoted and with everything
+/// escaped that a terminal might act on: callers choose some of these values.
+fn legible(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
+    if !text.is_empty() && text.chars().all(plain) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("{text:?}"))
+    }
+}
+
+/// The members of a JSON object in the order in which they were written.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&timestamp(*time))
+}
+
+/// RFC 3339 in UTC with milliseconds, always equally long so that lines sort.
+fn timestamp(time: SystemTime) -> String {
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::from(time).format(FORMAT).unwrap_or_default()
+}
+
+/// Where records go. Writing never waits: lines are handed to a thread that writes them whole and in
+/// order. Dropping it writes what is still waiting.
+#[derive(Debug)]
+pub struct AccessLog {
+    json: bool,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Thread(Writer),
+    Memory(Mutex<Vec<String>>),
+}
+
+impl AccessLog {
+    /// The log that the configuration asks for: at the end of its file, or on standard output.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or the writing thread not be started.
+    pub fn open(settings: &LogSettings) -> Result<Self, LogError> {
+        let (target, terminal): (Box<dyn io::Write + Send>, bool) = match &settings.file {
+            Some(path) => (Box::new(log::open(path)?), false),
+            None => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        };
+        let writer = Writer::start(target).map_err(LogError::Thread)?;
+        Ok(Self { json: settings.format.is_json(terminal), sink: Sink::Thread(writer) })
+    }
+
+    /// A log that only remembers its lines (JSON), for tests.
+    pub fn memory() -> Self {
+        Self { json: true, sink: Sink::Memory(Mutex::default()) }
+    }
+
+    /// Writes one line, soon.
+    pub fn write(&self, record: &AccessRecord) {
+        let line = if self.json { record.json() } else { record.text() };
+        match &self.sink {
+            Sink::Thread(writer) => writer.line(line),
+            Sink::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line),
+        }
+    }
+
+    /// Returns when everything written so far is out, or after five seconds.
+    pub fn flush(&self) {
+        if let Sink::Thread(writer) = &self.sink {
+            writer.flush();
+        }
+    }
+
+    /// The lines of a log made by [`Self::memory`]; of any other, none.
+    pub fn lines(&self) -> Vec<String> {
+        match &self.sink {
+            Sink::Thread(_) => Vec::new(),
+            Sink::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

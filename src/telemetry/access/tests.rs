@@ -1,0 +1,121 @@
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::telemetry::log::LogFormat;
+
+fn record() -> AccessRecord {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_007);
+    AccessRecord {
+        client: Some(Ipv4Addr::LOCALHOST.into()),
+        principal: Some("arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org".into()),
+        tags: BTreeMap::from([("team".into(), "search".into()), ("unit".into(), "a b".into())]),
+        unverified: Some(Unverified { issuer: Some("https://evil".into()), subject: None }),
+        user_agent: Some("aws-sdk\u{1b}[2J\nforged line".into()),
+        operation: Some("converse"),
+        protocol: "h2",
+        status: 200,
+        first_byte_ms: Some(12),
+        duration_ms: 34,
+        session: Some("hit"),
+        ..AccessRecord::begin(time, "r-1".into())
+    }
+}
+
+#[test]
+fn the_json_line_has_the_documented_names_and_leaves_out_what_is_unknown() {
+    let log = AccessLog::memory();
+    log.write(&record());
+    let lines = log.lines();
+    let line: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(line["time"], "2027-01-15T08:00:00.007Z");
+    assert_eq!(line["request_id"], "r-1");
+    assert_eq!(line["client"], "127.0.0.1");
+    assert_eq!(line["tags"]["team"], "search");
+    assert_eq!(line["unverified"]["issuer"], "https://evil");
+    assert_eq!(line["ended"], "complete");
+    assert_eq!(line["session"], "hit");
+    assert!(line.get("model").is_none() && line.get("reason").is_none());
+    assert!(!lines[0].contains('\n'));
+}
+
+#[test]
+fn a_text_line_holds_its_values_whatever_they_contain() {
+    let line = record().text();
+    assert!(line.starts_with("2027-01-15T08:00:00.007Z request_id=r-1 client=127.0.0.1"), "{line}");
+    assert!(line.contains(r#"user_agent="aws-sdk\u{1b}[2J\nforged line""#), "{line}");
+    assert!(line.contains(r#"tags="team=search,unit=a b""#), "{line}");
+    assert!(line.contains("unverified=issuer=https://evil "), "{line}");
+    assert!(!line.chars().any(char::is_control), "{line}");
+}
+
+/// Every field set: a new one cannot be forgotten here, and none may be missing from the line.
+#[test]
+fn every_field_of_the_documentation_is_written() {
+    let full = AccessRecord {
+        aws_request_id: Some("a".into()),
+        issuer: Some("okta".into()),
+        subject: Some("s".into()),
+        jti: Some("j".into()),
+        role_rule: Some(1),
+        access_key_id: Some("ASIA".into()),
+        model: Some("m".into()),
+        region: Some("us-east-1".into()),
+        error_type: Some("T".into()),
+        reason: Some("no_role"),
+        detail: Some("d".into()),
+        ..record()
+    };
+    let Fields(fields) = serde_json::from_str(&full.json()).unwrap();
+    let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    let documented = "time request_id aws_request_id client user_agent issuer subject jti unverified role_rule \
+        principal tags access_key_id operation model region protocol status error_type reason detail \
+        request_bytes response_bytes first_byte_ms duration_ms upstream_attempts session ended";
+    assert_eq!(names, documented.split_whitespace().collect::<Vec<_>>());
+}
+
+#[test]
+fn lines_of_many_threads_reach_the_file_whole() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let settings =
+        LogSettings { format: LogFormat::Auto, file: Some(file.path().to_owned()), level: "info".into() };
+    let log = Arc::new(AccessLog::open(&settings).unwrap());
+    std::thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| (0..200).for_each(|_| log.write(&record())));
+        }
+    });
+    log.flush();
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    assert_eq!(text.lines().count(), 1600);
+    assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    log.write(&record());
+    drop(log);
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 1601);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_keeps_no_request_waiting() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = AccessLog { json: true, sink: Sink::Thread(Writer::start(Box::new(Full)).unwrap()) };
+    (0..20_000).for_each(|_| log.write(&record()));
+    log.flush();
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let settings =
+        LogSettings { format: LogFormat::Json, file: Some("/no/such/place".into()), level: "info".into() };
+    let fault = AccessLog::open(&settings).unwrap_err().to_string();
+    assert!(fault.contains("/no/such/place"), "{fault}");
+}

@@ -1,0 +1,56 @@
+use super::*;
+
+fn has(page: &str, line: &str) {
+    assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+}
+
+#[test]
+fn every_metric_has_the_documented_name_and_labels() {
+    let metrics = Metrics::new();
+    metrics.token_checked("okta", "verified");
+    metrics.keys_refreshed("okta", "failed");
+    metrics.keys_fetched_at("okta", SystemTime::UNIX_EPOCH);
+    metrics.value_replaced("cost-center");
+    metrics.sts_called("ok");
+    metrics.sessions_cached(7);
+    metrics.session_looked_up("hit");
+    metrics.session_renewed("denied");
+    metrics.session_evicted();
+    metrics.request_finished("converse", 200, "", Duration::from_millis(30), Some(Duration::from_millis(20)));
+    metrics.stream_opened();
+    metrics.stream_opened();
+    metrics.stream_closed();
+    metrics.config_loaded(3);
+    metrics.clock_skew(-4);
+    let page = metrics.encode();
+    for line in [
+        r#"bedrock_gateway_requests_total{operation="converse",status="200",reason=""} 1"#,
+        "bedrock_gateway_request_duration_seconds_count 1",
+        "bedrock_gateway_first_byte_seconds_count 1",
+        "bedrock_gateway_streams_open 1",
+        r#"bedrock_gateway_sts_calls_total{outcome="ok"} 1"#,
+        "bedrock_gateway_sessions 7",
+        r#"bedrock_gateway_session_lookups_total{outcome="hit"} 1"#,
+        r#"bedrock_gateway_session_renewals_total{outcome="denied"} 1"#,
+        "bedrock_gateway_session_evictions_total 1",
+        r#"bedrock_gateway_token_checks_total{issuer="okta",outcome="verified"} 1"#,
+        r#"bedrock_gateway_key_refreshes_total{issuer="okta",outcome="failed"} 1"#,
+        r#"bedrock_gateway_mapping_replacements_total{target="cost-center"} 1"#,
+        "bedrock_gateway_config_generation 3",
+        "bedrock_gateway_config_reload_failed 0",
+        "bedrock_gateway_clock_skew_seconds -4",
+        "# EOF",
+    ] {
+        has(&page, line);
+    }
+    assert!(page.contains(r#"bedrock_gateway_keys_age_seconds{issuer="okta"} 1"#), "{page}");
+}
+
+#[test]
+fn a_refused_configuration_shows_until_one_is_loaded() {
+    let metrics = Metrics::new();
+    metrics.config_refused();
+    has(&metrics.encode(), "bedrock_gateway_config_reload_failed 1");
+    metrics.config_loaded(2);
+    has(&metrics.encode(), "bedrock_gateway_config_reload_failed 0");
+}

@@ -1,0 +1,135 @@
+//! Which headers pass, both ways. Both lists name what passes: a header nobody thought of stays behind.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Caller's headers that Bedrock or its models read, or that AWS support asks for.
+const TO_BEDROCK: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+    "anthropic-beta",
+    "anthropic-version",
+    "content-encoding",
+    "content-type",
+    "user-agent",
+];
+
+/// Every header with this prefix steers a model call (guardrail, trace, service tier, …); new ones
+/// appear without notice, so unknown ones pass.
+const BEDROCK_PREFIX: &str = "x-amzn-bedrock-";
+
+/// Bedrock's headers that a caller may see, beside those that begin with `x-amzn-`.
+const TO_CALLER: &[&str] =
+    &["cache-control", "content-encoding", "content-length", "content-type", "date", "retry-after", "vary"];
+
+/// A header whose value is not visible ASCII; it could not be signed as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the header {0} has a value that is not ASCII")]
+pub struct NotAscii(HeaderName);
+
+/// The headers of a caller's request that are sent to Bedrock. Its token, signature, cookies,
+/// forwarding and hop-by-hop headers and its `Host` are not among them.
+///
+/// # Errors
+/// When one that passes has a value outside visible ASCII.
+pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
+    let mut sent = HeaderMap::with_capacity(received.len());
+    let hop_by_hop = connection_names(received);
+    for (name, value) in received {
+        let passes = TO_BEDROCK.contains(&name.as_str()) || name.as_str().starts_with(BEDROCK_PREFIX);
+        if passes && !hop_by_hop.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
+            value.to_str().map_err(|_| NotAscii(name.clone()))?;
+            sent.append(name, value.clone());
+        }
+    }
+    Ok(sent)
+}
+
+/// The headers of Bedrock's answer that its caller sees.
+pub fn to_caller(received: &HeaderMap) -> HeaderMap {
+    let mut sent = HeaderMap::with_capacity(received.len() + 1);
+    let hop_by_hop = connection_names(received);
+    for (name, value) in received {
+        let passes = TO_CALLER.contains(&name.as_str()) || name.as_str().starts_with("x-amzn-");
+        if passes && !hop_by_hop.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
+            sent.append(name, value.clone());
+        }
+    }
+    sent
+}
+
+/// Whether a header is covered by the signature: those AWS says must be, and those that steer the call.
+pub fn is_signed(name: &HeaderName) -> bool {
+    *name == header::CONTENT_TYPE || *name == header::ACCEPT || name.as_str().starts_with("x-amz")
+}
+
+/// Names that `Connection` declares to be for this hop only (RFC 9110, section 7.6.1).
+fn connection_names(headers: &HeaderMap) -> Vec<&str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn what_carries_identity_or_route_stays_behind() {
+        let received = map(&[
+            ("authorization", "Bearer t"),
+            ("x-api-key", "t"),
+            ("x-amz-security-token", "t"),
+            ("x-amz-date", "d"),
+            ("x-amz-content-sha256", "h"),
+            ("x-amz-user-agent", "u"),
+            ("cookie", "c"),
+            ("host", "gateway"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("forwarded", "for=1.2.3.4"),
+            ("te", "trailers"),
+            ("expect", "100-continue"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("proxy-authorization", "p"),
+            ("traceparent", "00"),
+            ("x-gateway-request-id", "r"),
+        ]);
+        assert_eq!(to_bedrock(&received), Ok(HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_steers_the_call_passes_known_or_not() {
+        let received = map(&[
+            ("content-type", "application/json"),
+            ("x-amzn-bedrock-trace", "ENABLED"),
+            ("x-amzn-bedrock-from-next-year", "1"),
+            ("anthropic-beta", "b"),
+            ("user-agent", "Boto3"),
+        ]);
+        assert_eq!(to_bedrock(&received), Ok(received));
+    }
+
+    #[test]
+    fn a_header_that_connection_names_stays_behind() {
+        let received =
+            map(&[("connection", "keep-alive, X-Amzn-Bedrock-Trace"), ("x-amzn-bedrock-trace", "x")]);
+        assert_eq!(to_bedrock(&received), Ok(HeaderMap::new()));
+        let answer = map(&[("connection", "x-amzn-secret"), ("x-amzn-secret", "1"), ("set-cookie", "a=b")]);
+        assert_eq!(to_caller(&answer), HeaderMap::new());
+    }
+}

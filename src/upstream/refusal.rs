@@ -1,0 +1,134 @@
+//! Reading why Bedrock refused: because the session's credentials are no longer good, or for the
+//! clock. Everything else is Bedrock's answer to the caller.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// Most of a refusal's body that is looked at for its type, bytes.
+const LOOKED_AT_BYTES: usize = 16 * 1024;
+/// … and the longest it is waited for.
+const LOOKED_AT_TIME: Duration = Duration::from_secs(5);
+/// A difference of clocks below this is not why a signature was refused (the AWS SDKs' threshold).
+const SKEW: Duration = Duration::from_secs(4 * 60);
+
+/// A refusal that a new signature may mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The session's credentials are expired, unknown or revoked.
+    Credentials,
+    /// The signature's time was too far from Bedrock's, which is this.
+    Clock(SystemTime),
+}
+
+/// An answer's head, what was read of its body, and the rest.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub read: VecDeque<Bytes>,
+    pub rest: Incoming,
+}
+
+/// Looks at `response`, which answers a request signed as of `signed_at`. A refusal's body is read as
+/// far as its type may stand in it; nothing of it is lost.
+pub async fn examine(response: Response<Incoming>, signed_at: SystemTime) -> (Answer, Option<Refusal>) {
+    let (head, rest) = response.into_parts();
+    let mut answer = Answer { status: head.status, headers: head.headers, read: VecDeque::new(), rest };
+    if !matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return (answer, None);
+    }
+    let kind = match answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
+        Some(kind) => Some(bare(kind).to_owned()),
+        None => kind_in_body(&mut answer).await,
+    };
+    let date = answer
+        .headers
+        .get(header::DATE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| httpdate::parse_http_date(value).ok());
+    let refusal = kind.and_then(|kind| classify(&kind, signed_at, date));
+    (answer, refusal)
+}
+
+fn classify(kind: &str, signed_at: SystemTime, date: Option<SystemTime>) -> Option<Refusal> {
+    match kind.strip_suffix("Exception").unwrap_or(kind) {
+        "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClient" | "InvalidToken" => {
+            Some(Refusal::Credentials)
+        }
+        "InvalidSignature"
+        | "SignatureDoesNotMatch"
+        | "RequestTimeTooSkewed"
+        | "RequestExpired"
+        | "AuthFailure" => {
+            let date = date?;
+            let apart = date.duration_since(signed_at).unwrap_or_else(|before| before.duration());
+            (apart > SKEW).then_some(Refusal::Clock(date))
+        }
+        _ => None,
+    }
+}
+
+/// A type without the namespace before `#` and the address after `:`.
+fn bare(kind: &str) -> &str {
+    let kind = kind.split(':').next().unwrap_or(kind);
+    kind.rsplit('#').next().unwrap_or(kind).trim()
+}
+
+async fn kind_in_body(answer: &mut Answer) -> Option<String> {
+    let end = tokio::time::Instant::now() + LOOKED_AT_TIME;
+    let mut length = 0;
+    loop {
+        match tokio::time::timeout_at(end, answer.rest.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    length += data.len();
+                    answer.read.push_back(data);
+                }
+                if length > LOOKED_AT_BYTES {
+                    return None;
+                }
+            }
+            Ok(None) => break,
+            Ok(Some(Err(_))) | Err(_) => return None,
+        }
+    }
+    let text: Vec<u8> = answer.read.iter().flatten().copied().collect();
+    let body: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    ["__type", "code", "Code"]
+        .iter()
+        .find_map(|name| body.get(name)?.as_str())
+        .map(|kind| bare(kind).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_without_their_decoration() {
+        assert_eq!(bare("ThrottlingException:http://internal.amazon.com/coral/"), "ThrottlingException");
+        assert_eq!(bare("com.amazon.coral.service#ExpiredTokenException"), "ExpiredTokenException");
+    }
+
+    #[test]
+    fn only_credentials_and_the_clock_are_mended() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let late = now + Duration::from_secs(600);
+        for kind in
+            ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"]
+        {
+            assert_eq!(classify(kind, now, None), Some(Refusal::Credentials), "{kind}");
+        }
+        assert_eq!(classify("InvalidSignatureException", now, Some(late)), Some(Refusal::Clock(late)));
+        assert_eq!(classify("InvalidSignatureException", late, Some(now)), Some(Refusal::Clock(now)));
+        assert_eq!(classify("InvalidSignatureException", now, Some(now)), None);
+        assert_eq!(classify("InvalidSignatureException", now, None), None);
+        assert_eq!(classify("AccessDeniedException", now, Some(late)), None);
+        assert_eq!(classify("ValidationException", now, Some(late)), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! Every kind of broken token gets its typed answer, and nothing reaches STS or Bedrock.
+
+use std::time::Duration;
+
+use bedrock_standin::idp::{Algorithm, KeyKind};
+use http::Request;
+
+use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post, read, until};
+
+async fn refused(world: &World, token: &str, kind: &str, reason: &str) {
+    world.secret(token);
+    let before = world.log.lines().len();
+    let answer = world.send(post(CONVERSE, token, HELLO)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (401, kind), "{reason}");
+    assert!(answer.headers["www-authenticate"].to_str().unwrap().contains("invalid_token"));
+    let line = world.logged(before + 1).await;
+    assert_eq!(line["reason"], reason);
+    assert_eq!(line["status"], 401);
+    world.assert_untouched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_broken_kind_is_refused_and_sent_nowhere() {
+    let world = World::start().await;
+    let idp = &world.standin.idp;
+    let hour = Duration::from_secs(3600);
+    let claims = || World::claims("alice");
+    let invalid = "UnrecognizedClientException";
+
+    refused(
+        &world,
+        &idp.mint(claims().expired_for(Duration::from_secs(60))),
+        "ExpiredTokenException",
+        "token_expired",
+    )
+    .await;
+    refused(&world, &idp.mint(claims().good_in(hour)), invalid, "token_not_yet_valid").await;
+    refused(&world, &idp.mint(claims().without("exp")), invalid, "token_claims").await;
+    refused(&world, &idp.mint(claims().audience("another")), invalid, "token_audience").await;
+    refused(&world, &idp.mint(claims().without("aud")), invalid, "token_audience").await;
+    refused(&world, &idp.mint(claims().issuer("https://evil.example")), invalid, "token_issuer").await;
+    refused(&world, &idp.mint(claims().without("iss")), invalid, "token_issuer").await;
+    let list = serde_json::json!(["https://evil.example", idp.issuer()]);
+    refused(&world, &idp.mint(claims().claim("iss", list)), invalid, "token_issuer").await;
+    refused(&world, &idp.mint(claims().typ(Some("id+jwt"))), invalid, "token_type").await;
+    refused(
+        &world,
+        &idp.mint(claims().header("crit", serde_json::json!(["x"]))),
+        invalid,
+        "token_critical_header",
+    )
+    .await;
+    refused(&world, &idp.mint(claims().algorithm(Algorithm::PS256)), invalid, "token_algorithm").await;
+    refused(&world, &idp.mint(claims().header("alg", "ES512")), invalid, "token_algorithm").await;
+    refused(&world, &idp.mint(claims().claim("pad", "x".repeat(32 * 1024))), invalid, "token_oversized")
+        .await;
+
+    // A signature that was tampered with, and claims that were.
+    let good = idp.mint(claims());
+    let (body, signature) = good.rsplit_once('.').unwrap();
+    let flipped: String = signature.chars().rev().collect();
+    refused(&world, &format!("{body}.{flipped}"), invalid, "token_signature").await;
+    let other = idp.mint(claims().claim("email", "ceo@acme.org"));
+    let (other_body, _) = other.rsplit_once('.').unwrap();
+    refused(&world, &format!("{other_body}.{signature}"), invalid, "token_signature").await;
+
+    assert_eq!(idp.evil_fetches(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_token_is_none() {
+    let world = World::start().await;
+    for value in
+        ["Basic YTpi", "Bearer not-a-token", "AWS4-HMAC-SHA256 Credential=AKIA/x", "Bearer", "Bearer a.b"]
+    {
+        let request = Request::post(CONVERSE).header("authorization", value).body(HELLO.into()).unwrap();
+        let answer = world.send(request).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.kind()),
+            (401, "MissingAuthenticationTokenException"),
+            "{value}"
+        );
+    }
+    let answer = world.send(Request::post(CONVERSE).body(HELLO.into()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (401, "MissingAuthenticationTokenException"));
+    world.assert_untouched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tokens_that_differ_and_headers_sent_twice_are_refused() {
+    let world = World::start().await;
+    let (alice, bob) = (world.token("alice"), world.token("bob"));
+    let both = |first: &str, second: &str| {
+        Request::post(CONVERSE)
+            .header("authorization", format!("Bearer {first}"))
+            .header("x-api-key", second)
+            .body(HELLO.into())
+            .unwrap()
+    };
+    let answer = world.send(both(&alice, &bob)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (401, "UnrecognizedClientException"));
+    let twice = Request::post(CONVERSE)
+        .header("authorization", format!("Bearer {alice}"))
+        .header("authorization", format!("Bearer {alice}"))
+        .body(HELLO.into())
+        .unwrap();
+    let answer = world.send(twice).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (401, "UnrecognizedClientException"));
+    world.assert_untouched();
+
+    let answer = world.send(both(&alice, &alice)).await;
+    assert_eq!(answer.status, 200, "the same token twice is one token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_carrier_carries() {
+    let world = World::start().await;
+    let alice = world.token("alice");
+    for (name, value) in [
+        ("authorization", format!("bEARER {alice}")),
+        ("x-api-key", alice.clone()),
+        ("x-amz-security-token", alice.clone()),
+    ] {
+        let request = Request::post(CONVERSE).header(name, value).body(HELLO.into()).unwrap();
+        assert_eq!(world.send(request).await.status, 200, "{name}");
+    }
+    assert_eq!(world.standin.sts.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_nearly_32_kib_passes_twice_on_both_protocols() {
+    let world = World::start().await;
+    let token = world.mint(World::claims("alice").claim("groups", "g".repeat(23_000)));
+    assert!((30 * 1024..=32 * 1024).contains(&token.len()), "{}", token.len());
+    let request = || {
+        Request::post(CONVERSE)
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-api-key", token.as_str())
+            .body(HELLO.into())
+            .unwrap()
+    };
+    assert_eq!(world.send(request()).await.status, 200);
+    assert_eq!(read(world.open_h2c(request()).await).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_every_kind_that_an_issuer_allows() {
+    let setup = Setup {
+        issuer: r#"algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]"#,
+        ..Setup::default()
+    };
+    let world = World::with(setup).await;
+    for algorithm in [
+        Algorithm::RS256,
+        Algorithm::RS384,
+        Algorithm::RS512,
+        Algorithm::PS256,
+        Algorithm::PS384,
+        Algorithm::PS512,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::EdDSA,
+    ] {
+        let token = world.mint(World::claims("alice").algorithm(algorithm));
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "{algorithm:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_rotate_without_a_refused_caller_and_old_tokens_end_with_their_key() {
+    let world = World::start().await;
+    let old = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &old, HELLO)).await.status, 200);
+    world.standin.idp.rotate();
+    let new = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &new, HELLO)).await.status, 200, "an unknown kid fetches the set");
+    let answer = world.send(post(CONVERSE, &old, HELLO)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.kind()),
+        (401, "UnrecognizedClientException"),
+        "remembered no longer"
+    );
+
+    // The cool-down: a second unknown kid does not fetch again.
+    let fetches = world.standin.idp.jwks_fetches();
+    world.standin.idp.rotate();
+    let newer = world.token("alice");
+    let answer: Answer = world.send(post(CONVERSE, &newer, HELLO)).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(world.standin.idp.jwks_fetches(), fetches);
+    assert_eq!(world.send(post(CONVERSE, &new, HELLO)).await.status, 200, "what was good stays good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_provider_that_dies_is_not_the_users_trouble() {
+    let world = World::start().await;
+    let alice = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+    world.standin.idp.server().stop().await;
+    let bob = world.token("bob");
+    assert_eq!(world.send(post(CONVERSE, &bob, HELLO)).await.status, 200, "the last good keys are kept");
+    let stranger = world.mint(World::claims("eve").kid("unknown-kid").header("kid", "unknown-kid"));
+    assert_eq!(world.send(post(CONVERSE, &stranger, HELLO)).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_keys_callers_are_told_to_come_again() {
+    let world = World::start().await;
+    let alice = world.token("alice");
+    // The keys may be there already; rotate them away and let nobody fetch the new ones.
+    until("the first fetch", || world.standin.idp.jwks_fetches() > 0).await;
+    let added = world.standin.idp.add_key(KeyKind::P256);
+    let token = world.mint(World::claims("alice").algorithm(Algorithm::ES256).kid(&added));
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+}

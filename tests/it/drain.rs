@@ -1,0 +1,118 @@
+//! SIGTERM: readiness goes down, nothing new is accepted, what is open finishes or is cut.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, read, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_finishes_and_nothing_new_is() {
+    let mut world = World::start().await;
+    let token = world.token("alice");
+    world.standin.bedrock.hold();
+    let h1 = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
+    let h2 = world.open_h2c(post(CONVERSE_STREAM, &token, HELLO)).await;
+    let address = world.gateway.addresses().http.unwrap();
+    world.gateway.drain();
+    for _ in 0..1_000 {
+        if tokio::net::TcpStream::connect(address).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "still accepting");
+    world.standin.bedrock.release(1_000);
+    assert!(!read(h1).await.body.is_empty());
+    assert!(!read(h2).await.body.is_empty());
+    assert_eq!(world.gateway.stopped().await, 0, "nothing was cut");
+    assert_eq!(world.logged(2).await["ended"], "complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_no_accepted_request_fails() {
+    let mut world = World::start().await;
+    let token = world.token("alice");
+    world.send(post(CONVERSE, &token, HELLO)).await;
+    let address = world.gateway.addresses().http.unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let (token, stop) = (token.clone(), Arc::clone(&stop));
+        clients.spawn(async move {
+            let mut answered = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                // A connection that was refused is one that was not accepted.
+                let Ok(stream) = tokio::net::TcpStream::connect(address).await else { return answered };
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(io).await else {
+                    return answered;
+                };
+                let connection = tokio::spawn(connection);
+                for _ in 0..5 {
+                    let mut request = post(CONVERSE, &token, HELLO);
+                    request.headers_mut().insert("host", address.to_string().parse().unwrap());
+                    let answer = match sender.try_send_request(request).await {
+                        Ok(answer) => answer,
+                        // The request is handed back: it was never written.
+                        Err(error) if error.message().is_some() => break,
+                        Err(error) => {
+                            assert!(error.error().is_canceled() || answered > 0, "{:?}", error.error());
+                            // Only the race of a connection that closed while idle is left.
+                            assert!(
+                                connection.is_finished(),
+                                "an accepted request failed: {:?}",
+                                error.error()
+                            );
+                            break;
+                        }
+                    };
+                    assert_eq!(answer.status(), 200);
+                    let closing = answer.headers().get("connection").is_some_and(|value| value == "close");
+                    assert!(!read(answer).await.body.is_empty());
+                    answered += 1;
+                    if closing || sender.ready().await.is_err() {
+                        break;
+                    }
+                }
+            }
+            answered
+        });
+    }
+    until("some traffic", || world.log.lines().len() > 100).await;
+    world.gateway.drain();
+    assert_eq!(world.gateway.stopped().await, 0);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut answered = 0;
+    while let Some(client) = clients.join_next().await {
+        answered += client.unwrap();
+    }
+    let good = world.log.lines().iter().filter(|line| line.contains(r#""status":200"#)).count();
+    assert_eq!(good, answered + 1, "every request that the gateway took was answered to its client");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_timeout_what_is_open_is_cut_and_said_so() {
+    let mut world = World::with(Setup { listen: "drain_timeout = \"200ms\"", ..Setup::default() }).await;
+    let token = world.token("alice");
+    world.standin.bedrock.hold();
+    let open = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
+    world.gateway.drain();
+    assert_eq!(world.gateway.stopped().await, 1);
+    assert_eq!(world.logged(1).await["ended"], "drain");
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once() {
+    let mut world = World::start().await;
+    let token = world.token("alice");
+    world.standin.bedrock.hold();
+    let open = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
+    world.gateway.drain();
+    world.gateway.stop_now();
+    let stopped = tokio::time::timeout(Duration::from_secs(5), world.gateway.stopped()).await;
+    assert_eq!(stopped, Ok(1));
+    drop(open);
+}

@@ -1,0 +1,185 @@
+//! What reaches Bedrock and what comes back: bytes as they are, headers by the list, one attempt.
+
+use std::time::Duration;
+
+use bedrock_standin::bedrock::Fault;
+use http::Request;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use crate::world::{CONVERSE, HELLO, World, post, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_pass_by_the_list_both_ways() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let request = Request::post(CONVERSE)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("accept", "application/json")
+        .header("x-amzn-bedrock-service-tier", "flex")
+        .header("x-amzn-bedrock-from-next-year", "yes")
+        .header("anthropic-beta", "b1")
+        .header("cookie", "a=b")
+        .header("x-forwarded-for", "10.0.0.1")
+        .header("x-amz-date", "20200101T000000Z")
+        .header("x-amz-content-sha256", "0000")
+        .header("x-amz-user-agent", "aws-sdk-js")
+        .header("te", "trailers")
+        .header("connection", "x-amzn-bedrock-secret")
+        .header("x-amzn-bedrock-secret", "1")
+        .body(HELLO.into())
+        .unwrap();
+    let answer = world.send(request).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["x-amzn-bedrock-service-tier"], "flex");
+    assert!(!answer.headers.contains_key("set-cookie"));
+    let call = &world.standin.bill.calls()[0];
+    for passed in ["x-amzn-bedrock-from-next-year", "anthropic-beta", "x-amzn-bedrock-service-tier", "accept"]
+    {
+        assert!(call.headers.contains_key(passed), "{passed}");
+    }
+    for stays in [
+        "cookie",
+        "x-forwarded-for",
+        "x-amz-content-sha256",
+        "x-amz-user-agent",
+        "x-amzn-bedrock-secret",
+        "te",
+    ] {
+        assert!(!call.headers.contains_key(stays), "{stays}");
+    }
+    let line = world.logged(1).await;
+    assert_eq!(line["aws_request_id"], answer.headers["x-amzn-requestid"].to_str().unwrap());
+}
+
+/// What is signed is what is sent: the stand-in computes the signature from the raw request alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn arbitrary_legal_paths_queries_and_bodies_verify() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let segment = "[A-Za-z0-9._-][A-Za-z0-9._:-]{0,30}(%3A|%3a|%2F[a-z0-9]{1,8}|:0){0,3}";
+    let query = "(\\?[a-z]{1,5}=([a-zA-Z0-9*~.-]|%[2-7][0-9A-F]|\\+){0,8}(&[a-z]{1,4}(=[a-z]{0,3})?){0,2})?";
+    let target = (segment, query)
+        .prop_filter("dot segments are refused", |(segment, _)| *segment != "." && *segment != "..");
+    let mut runner = TestRunner::deterministic();
+    let mut sent = 0;
+    for _ in 0..128 {
+        let ((segment, query), text) =
+            (target.clone(), "[^\\x00-\\x1f\"\\\\]{0,40}").new_tree(&mut runner).unwrap().current();
+        let path = format!("/model/{segment}/converse{query}");
+        if path.parse::<http::Uri>().is_err() || segment.contains("unknown.") {
+            continue;
+        }
+        let body = serde_json::json!({ "messages": [{ "role": "user", "content": [{ "text": text }] }] })
+            .to_string();
+        let answer = world.send(post(&path, &token, body.clone())).await;
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+        sent += 1;
+        let call = world.standin.bill.calls().pop().unwrap();
+        assert_eq!(call.body, body);
+        assert!(
+            call.target.starts_with(&format!("/model/{segment}/converse")),
+            "{path} became {}",
+            call.target
+        );
+    }
+    assert!(sent > 100, "{sent}");
+    assert_eq!(world.standin.bedrock.signature_refusals(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bedrocks_errors_pass_as_they_are_and_are_not_repeated() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    for (fault, status, kind) in [
+        (Fault::Throttle, 429, "ThrottlingException"),
+        (Fault::Deny, 403, "AccessDeniedException"),
+        (Fault::Error(424, "ModelErrorException", "the model failed"), 424, "ModelErrorException"),
+        (Fault::Error(500, "InternalServerException", "x"), 500, "InternalServerException"),
+        (Fault::Error(503, "ServiceUnavailableException", "x"), 503, "ServiceUnavailableException"),
+    ] {
+        let before = world.standin.bill.calls().len();
+        world.standin.bedrock.faults().next(1, fault);
+        let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+        assert_eq!(answer.status.as_u16(), status);
+        assert!(
+            answer.kind().starts_with(&format!("{kind}:http://internal.amazon.com/")),
+            "{}",
+            answer.kind()
+        );
+        assert!(answer.json()["message"].is_string());
+        assert_eq!(world.standin.bill.calls().len(), before + 1, "{kind} was repeated");
+    }
+    assert_eq!(world.standin.sts.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_bedrock_may_have_read_is_never_sent_twice() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    let before = world.standin.bedrock.server().requests();
+    world.standin.bedrock.faults().next(1, Fault::ResetBeforeHead);
+    let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (408, "ModelTimeoutException"));
+    assert_eq!(answer.headers["x-should-retry"], "false");
+    assert_eq!(world.standin.bedrock.server().requests(), before + 1);
+    assert_eq!(world.logged(2).await["reason"], "upstream_not_answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_pooled_connection_is_nobodys_trouble_and_no_bedrock_is_503() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    world.standin.bedrock.server().stop().await;
+    world.standin.bedrock.server().restart();
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    world.standin.bedrock.server().stop().await;
+    let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (503, "ServiceUnavailableException"));
+    assert!(answer.headers.contains_key("retry-after"));
+    world.standin.bedrock.server().restart();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_learnt_from_aws_over_tls() {
+    let setup = crate::world::Setup {
+        options: bedrock_standin::Options { bedrock_tls: true, ..bedrock_standin::Options::default() },
+        ..crate::world::Setup::default()
+    };
+    let world = World::with(setup).await;
+    let token = world.token("alice");
+    world.standin.bedrock.set_clock_offset(1200);
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "signed again with AWS's time");
+    assert_eq!(world.standin.bedrock.signature_refusals().len(), 1);
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    assert_eq!(world.standin.bedrock.signature_refusals().len(), 1, "and remembered");
+    assert_eq!(world.logged(1).await["upstream_attempts"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_is_not_believed_over_plain_http() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    world.standin.bedrock.set_clock_offset(1200);
+    let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(world.standin.bedrock.signature_refusals().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    world.send(post(CONVERSE, &token, HELLO)).await;
+    world.standin.bedrock.faults().next(1, Fault::HangBeforeHead);
+    let left =
+        tokio::time::timeout(Duration::from_millis(300), world.open(post(CONVERSE, &token, HELLO))).await;
+    assert!(left.is_err(), "there is no answer to wait for");
+    until("Bedrock to see it", || world.standin.bedrock.hangups() == 1).await;
+    let line = world.logged(2).await;
+    assert_eq!((line["status"].as_u64(), line["ended"].as_str()), (Some(499), Some("client")));
+}

@@ -1,0 +1,101 @@
+//! The probe and admin listeners, and what clients find that only probe.
+
+use http::Request;
+use serde_json::Value;
+
+use crate::world::{CONVERSE, HELLO, World, post, read, until};
+
+async fn get(address: std::net::SocketAddr, path: &str) -> crate::world::Answer {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<
+        _,
+        http_body_util::Full<bytes::Bytes>,
+    >(hyper_util::rt::TokioIo::new(stream))
+    .await
+    .unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(path).header("host", address.to_string()).body("".into()).unwrap();
+    read(sender.send_request(request).await.unwrap()).await
+}
+
+async fn ready(world: &World) -> (u16, Value) {
+    let answer = get(world.gateway.addresses().probe.unwrap(), "/readyz").await;
+    (answer.status.as_u16(), answer.json())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_once_keys_and_credentials_were_had_and_then_for_good() {
+    let world = World::start().await;
+    let probe = world.gateway.addresses().probe.unwrap();
+    assert_eq!(get(probe, "/healthz").await.status, 200);
+    assert_eq!(get(probe, "/nothing").await.status, 404);
+    for _ in 0..500 {
+        if ready(&world).await.0 == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let (status, body) = ready(&world).await;
+    assert_eq!((status, &body["amiss"]), (200, &serde_json::json!([])), "{body}");
+
+    world.standin.idp.server().stop().await;
+    let stranger = world.mint(World::claims("eve").header("kid", "unknown"));
+    world.send(post(CONVERSE, &stranger, HELLO)).await;
+    let (status, body) = ready(&world).await;
+    assert_eq!(status, 200, "one dead identity provider takes no replica out");
+    assert!(body["amiss"][0].as_str().unwrap().contains("acme"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_and_name_no_user() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    for _ in 0..3 {
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    }
+    world.send(post("/nowhere", &token, "")).await;
+    world.logged(4).await;
+    let answer = get(world.gateway.addresses().probe.unwrap(), "/metrics").await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    for line in [
+        r#"bedrock_gateway_requests_total{operation="converse",status="200",reason="ok"} 3"#,
+        r#"bedrock_gateway_requests_total{operation="none",status="404",reason="route_unknown"} 1"#,
+        r#"bedrock_gateway_sts_calls_total{outcome="ok"} 1"#,
+        r#"bedrock_gateway_session_lookups_total{outcome="miss"} 1"#,
+        r#"bedrock_gateway_session_lookups_total{outcome="hit"} 2"#,
+        r#"bedrock_gateway_token_checks_total{issuer="acme",outcome="verified"} 1"#,
+        r#"bedrock_gateway_token_checks_total{issuer="acme",outcome="remembered"} 2"#,
+        "bedrock_gateway_sessions 1",
+        "bedrock_gateway_streams_open 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("alice"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_without_secrets() {
+    let world = World::start().await;
+    world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
+    let answer = get(world.gateway.addresses().admin.unwrap(), "/sessions").await;
+    let body = answer.json();
+    let session = &body["sessions"][0];
+    assert_eq!(session["principal"], "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org");
+    assert_eq!(session["tags"]["team"], "search");
+    let issued = world.standin.credentials.sessions();
+    assert_eq!(session["access_key_id"], issued[0].access_key_id.as_str());
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(!text.contains(&issued[0].secret) && !text.contains(&issued[0].session_token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_only_probe_find_somebody() {
+    let world = World::start().await;
+    for method in ["GET", "HEAD"] {
+        let answer = world.send(Request::builder().method(method).uri("/").body("".into()).unwrap()).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.headers.contains_key("x-gateway-request-id"));
+    }
+    until("nothing at all", || world.standin.sts.calls().is_empty()).await;
+    world.assert_untouched();
+}

@@ -1,0 +1,227 @@
+//! One AssumeRole per session and lifetime, whatever happens to callers and to STS.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bedrock_standin::bedrock::Fault;
+use bedrock_standin::sts::StsFault;
+use tokio::task::JoinSet;
+
+use crate::world::{CONVERSE, HELLO, Setup, World, post, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_first_requests_of_one_user_are_one_assume_role() {
+    let world = Arc::new(World::start().await);
+    let token = world.token("alice");
+    world.standin.sts.faults().next(1, StsFault::Late(Duration::from_millis(300)));
+    let mut first = tokio::spawn({
+        let (world, token) = (Arc::clone(&world), token.clone());
+        async move { world.send(post(CONVERSE, &token, HELLO)).await }
+    });
+    until("the first AssumeRole", || !world.standin.sts.calls().is_empty()).await;
+    let mut rest = JoinSet::new();
+    for round in 0..4 {
+        // 256 requests of one principal may be under way at once.
+        for _ in 0..250 {
+            let (world, token) = (Arc::clone(&world), token.clone());
+            rest.spawn(async move { world.send(post(CONVERSE, &token, HELLO)).await.status });
+        }
+        if round == 0 {
+            // The caller who started it leaves.
+            first.abort();
+            assert!((&mut first).await.is_err());
+        }
+        while let Some(status) = rest.join_next().await {
+            assert_eq!(status.unwrap(), 200);
+        }
+    }
+    assert_eq!(world.standin.sts.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_users_are_a_hundred() {
+    let world = Arc::new(World::start().await);
+    let mut calls = JoinSet::new();
+    for user in 0..100 {
+        let token = world.token(&format!("user-{user}"));
+        for _ in 0..10 {
+            let (world, token) = (Arc::clone(&world), token.clone());
+            calls.spawn(async move { world.send(post(CONVERSE, &token, HELLO)).await.status });
+        }
+    }
+    while let Some(status) = calls.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    assert_eq!(world.standin.sts.calls().len(), 100);
+    assert_eq!(world.standin.sts.refusals().len(), 0);
+    assert_eq!(world.standin.bill.principals().len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewal_is_invisible_over_three_lifetimes() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    world.standin.sts.set_lifetime(Some(Duration::from_secs(5)));
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    world.standin.sts.faults().always(StsFault::Late(Duration::from_millis(500)));
+    let begun = Instant::now();
+    let mut slowest = Duration::ZERO;
+    while begun.elapsed() < Duration::from_secs(16) {
+        let sent = Instant::now();
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+        slowest = slowest.max(sent.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let calls = world.standin.sts.calls().len();
+    assert!((4..=6).contains(&calls), "{calls} AssumeRole calls in 16 s of 5 s lifetimes");
+    assert!(slowest < Duration::from_millis(450), "somebody waited for STS: {slowest:?}");
+    assert_eq!(world.standin.bedrock.signature_refusals(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_sts_dead_cached_users_notice_nothing_and_new_ones_get_503_in_time() {
+    let world = World::start().await;
+    let alice = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+    world.standin.sts.server().stop().await;
+    let sent = Instant::now();
+    let bob = world.token("bob");
+    let answer = world.send(post(CONVERSE, &bob, HELLO)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (503, "ServiceUnavailableException"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert!(sent.elapsed() < Duration::from_secs(11), "{:?}", sent.elapsed());
+    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+    world.standin.sts.server().restart();
+    for _ in 0..100 {
+        if world.send(post(CONVERSE, &bob, HELLO)).await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("STS is back and bob is still refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_runs_out_while_sts_hangs_ends_in_503_and_never_unattributed() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    world.standin.sts.set_lifetime(Some(Duration::from_secs(2)));
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    world.standin.sts.faults().always(StsFault::Unavailable);
+    let ended = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+        if answer.status == 503 {
+            break;
+        }
+        assert_eq!(answer.status, 200);
+        assert!(Instant::now() < ended, "served long after the session's end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for call in world.standin.bill.calls() {
+        assert!(call.principal.ends_with("/alice@acme.org"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sts_answers_and_what_callers_see() {
+    let world = World::start().await;
+    for (user, fault, status, kind) in [
+        ("a1", StsFault::Deny, 403, "AccessDeniedException"),
+        ("a2", StsFault::PackedPolicyTooLarge, 403, "AccessDeniedException"),
+        ("a3", StsFault::RegionDisabled, 503, "ServiceUnavailableException"),
+        ("a4", StsFault::InvalidClientTokenId, 503, "ServiceUnavailableException"),
+        ("a5", StsFault::ExpiredToken, 503, "ServiceUnavailableException"),
+    ] {
+        let token = world.token(user);
+        world.standin.sts.faults().next(1, fault.clone());
+        let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (status, kind), "{fault:?}");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("arn:aws"));
+        world.standin.sts.faults().clear();
+    }
+    assert_eq!(world.standin.bedrock.server().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_is_remembered_and_throttling_is_not_a_denial() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    world.standin.sts.deny("alice@acme.org");
+    for _ in 0..5 {
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 403);
+    }
+    assert_eq!(world.standin.sts.calls().len(), 1);
+    let bob = world.token("bob");
+    world.standin.sts.faults().next(1, StsFault::Throttle);
+    assert_eq!(
+        world.send(post(CONVERSE, &bob, HELLO)).await.status,
+        200,
+        "the SDK tries a throttled call again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_looping_on_a_forbidden_model_causes_no_assume_role() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    world.standin.bedrock.forbid_model("amazon.nova-lite-v1:0");
+    for _ in 0..20 {
+        let answer = world.send(post("/model/amazon.nova-lite-v1%3A0/converse", &token, HELLO)).await;
+        assert_eq!(answer.status, 403);
+    }
+    assert_eq!(world.standin.sts.calls().len(), 1);
+    assert_eq!(world.standin.bill.calls().len(), 20, "Bedrock's own refusal is not repeated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_session_is_replaced_once_and_unseen() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    assert_eq!(
+        world.standin.credentials.revoke("arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"),
+        1
+    );
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    assert_eq!(world.standin.sts.calls().len(), 2);
+    assert_eq!(world.logged(2).await["upstream_attempts"], 2);
+
+    // Within the minute a second refusal is Bedrock's answer.
+    world.standin.credentials.revoke("arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org");
+    for _ in 0..3 {
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 403);
+    }
+    assert_eq!(world.standin.sts.calls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_word_for_bad_credentials_is_understood_wherever_it_stands() {
+    for (kind, in_body_only) in [
+        ("ExpiredTokenException", false),
+        ("ExpiredToken", true),
+        ("InvalidClientTokenId", false),
+        ("UnrecognizedClientException", true),
+        ("InvalidToken", false),
+    ] {
+        let world = World::start().await;
+        let token = world.token("alice");
+        world.standin.bedrock.faults().next(1, Fault::CredentialsRefused { kind, in_body_only });
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "{kind}");
+        assert_eq!(world.standin.sts.calls().len(), 2, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_differ_by_tags_and_their_number_is_bounded() {
+    let world = World::with(Setup { sessions: "per_name = 2", ..Setup::default() }).await;
+    let mut statuses = Vec::new();
+    for team in ["a", "b", "c", "d"] {
+        let token = world.mint(World::claims("alice").claim("team", team));
+        statuses.push(world.send(post(CONVERSE, &token, HELLO)).await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    let teams: Vec<String> =
+        world.standin.bill.calls().iter().map(|call| call.tags["team"].clone()).collect();
+    assert_eq!(teams, ["a", "b"]);
+}

@@ -1,0 +1,350 @@
+//! A gateway, a stand-in for AWS and clients, for one test; at its end, a search for secrets in all
+//! that was logged.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::retry::RetryConfig;
+use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, Token};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use bedrock_gateway::config::Config;
+use bedrock_gateway::gateway::{Edges, Running};
+use bedrock_gateway::telemetry::access::AccessLog;
+use bedrock_gateway::telemetry::log::keeps_secrets;
+use bedrock_standin::idp::Claims;
+use bedrock_standin::{Options, Standin};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+
+pub(crate) const MODEL: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
+pub(crate) const ARN: &str =
+    "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl";
+pub(crate) const CONVERSE: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/converse";
+pub(crate) const CONVERSE_STREAM: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/converse-stream";
+pub(crate) const HELLO: &str = r#"{"messages":[{"role":"user","content":[{"text":"hello"}]}]}"#;
+
+/// What a test may change of the ordinary world.
+pub(crate) struct Setup {
+    pub(crate) listen: &'static str,
+    pub(crate) sessions: &'static str,
+    pub(crate) issuer: &'static str,
+    pub(crate) mapping: &'static str,
+    pub(crate) roles: &'static str,
+    pub(crate) options: Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            listen: "",
+            sessions: "",
+            issuer: "",
+            mapping: "[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = \"claims.team\"\n",
+            roles: "[[role]]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
+            options: Options::default(),
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) standin: Standin,
+    pub(crate) gateway: Running,
+    pub(crate) log: Arc<AccessLog>,
+    folder: tempfile::TempDir,
+    secrets: Mutex<Vec<String>>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        capture_logs();
+        let standin = Standin::start(setup.options);
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
+        let path = folder.path().display();
+        std::fs::write(folder.path().join("ca.pem"), standin.ca_pem()).unwrap();
+        std::fs::write(folder.path().join("tls.crt"), certificate).unwrap();
+        std::fs::write(folder.path().join("tls.key"), &key).unwrap();
+        let file = format!(
+            r#"
+[listen]
+https = "127.0.0.1:0"
+http = "127.0.0.1:0"
+probe = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+{listen}
+[listen.tls]
+cert = "{path}/tls.crt"
+key = "{path}/tls.key"
+[aws]
+region = "us-east-1"
+regions = ["us-west-2"]
+[aws.endpoints]
+sts = "{sts}"
+bedrock_runtime = "{bedrock}"
+ca = "{path}/ca.pem"
+[aws.region_endpoints.us-west-2]
+bedrock_runtime = "{bedrock}"
+ca = "{path}/ca.pem"
+[sessions]
+{sessions}
+[[issuer]]
+name = "acme"
+url = "{issuer_url}"
+audiences = ["bedrock-gateway"]
+{issuer}
+{mapping}
+{roles}
+"#,
+            listen = setup.listen,
+            sts = standin.sts.url(),
+            bedrock = standin.bedrock.url(),
+            sessions = setup.sessions,
+            issuer_url = standin.idp.issuer(),
+            issuer = setup.issuer,
+            mapping = setup.mapping,
+            roles = setup.roles,
+        );
+        let config = Config::parse(&file, "test.toml", &|_| None).unwrap_or_else(|fault| panic!("{fault}"));
+        let own = Credentials::new(
+            standin.credentials.gateway_access_key_id(),
+            standin.credentials.gateway_secret_access_key(),
+            None,
+            None,
+            "test",
+        );
+        let log = Arc::new(AccessLog::memory());
+        let edges = Edges { log: Arc::clone(&log), credentials: Some(SharedCredentialsProvider::new(own)) };
+        let gateway = Running::start_with(config, edges).await.unwrap();
+        Self { standin, gateway, log, folder, secrets: Mutex::new(vec![key]) }
+    }
+
+    pub(crate) fn https(&self) -> String {
+        format!("https://{}", self.gateway.addresses().https.unwrap())
+    }
+
+    pub(crate) fn http(&self) -> String {
+        format!("http://{}", self.gateway.addresses().http.unwrap())
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A good token of `user`@acme.org in the team `search`.
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.mint(Self::claims(user))
+    }
+
+    pub(crate) fn claims(user: &str) -> Claims {
+        let email = format!("{user}@acme.org");
+        Claims::of(user).claim("email", email).claim("team", "search")
+    }
+
+    pub(crate) fn mint(&self, claims: Claims) -> String {
+        let token = self.standin.idp.mint(claims);
+        self.secret(&token);
+        token
+    }
+
+    /// Takes note of something that must not be logged.
+    pub(crate) fn secret(&self, secret: &str) {
+        self.secrets.lock().unwrap().push(secret.to_owned());
+    }
+
+    /// The AWS SDK over TLS with a bearer token, as an application has it, that never retries.
+    pub(crate) fn sdk(&self, token: &str) -> Client {
+        self.sdk_at(&self.https(), token)
+    }
+
+    pub(crate) fn sdk_at(&self, endpoint: &str, token: &str) -> Client {
+        let trust = TrustStore::empty().with_pem_certificate(self.standin.ca_pem().into_bytes());
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+            .tls_context(TlsContext::builder().with_trust_store(trust).build().unwrap())
+            .build_https();
+        Client::from_conf(
+            Builder::new()
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .http_client(http)
+                .region(Region::new("us-east-1"))
+                .endpoint_url(endpoint)
+                .bearer_token(Token::new(token, None))
+                .retry_config(RetryConfig::disabled())
+                .build(),
+        )
+    }
+
+    /// Sends over plain HTTP/1.1 and reads the answer to its end.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        read(self.open(request).await).await
+    }
+
+    /// Sends over plain HTTP/1.1, on a connection of its own.
+    pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+        let address = self.gateway.addresses().http.unwrap();
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let (mut head, body) = request.into_parts();
+        head.headers.entry("host").or_insert_with(|| address.to_string().parse().unwrap());
+        sender.send_request(Request::from_parts(head, body)).await.unwrap()
+    }
+
+    /// The same by HTTP/2 with prior knowledge.
+    pub(crate) async fn open_h2c(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+        let address = self.gateway.addresses().http.unwrap();
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .max_header_list_size(256 * 1024)
+            .handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let (mut head, body) = request.into_parts();
+        head.uri = format!("http://{address}{}", head.uri).parse().unwrap();
+        sender.send_request(Request::from_parts(head, body)).await.unwrap()
+    }
+
+    /// Nothing was asked of STS and nothing reached Bedrock.
+    pub(crate) fn assert_untouched(&self) {
+        assert_eq!(self.standin.sts.calls().len(), 0, "STS was called");
+        assert_eq!(self.standin.bedrock.server().requests(), 0, "Bedrock was called");
+    }
+
+    /// The last line of the access log, once there are `count` lines.
+    pub(crate) async fn logged(&self, count: usize) -> Value {
+        until("the access log line", || self.log.lines().len() >= count).await;
+        serde_json::from_str(&self.log.lines()[count - 1]).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut secrets = std::mem::take(&mut *self.secrets.lock().unwrap());
+        secrets.push(self.standin.credentials.gateway_secret_access_key().to_owned());
+        for session in self.standin.credentials.sessions() {
+            secrets.push(session.secret);
+            secrets.push(session.session_token);
+        }
+        let mut logged =
+            String::from_utf8_lossy(&LOGS.get().unwrap().0.lock().unwrap_or_else(PoisonError::into_inner))
+                .into_owned();
+        logged.extend(self.log.lines());
+        for secret in secrets {
+            // A token's signature alone gives it away as well as the whole does.
+            let tail: String = secret.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
+            assert!(!logged.contains(&tail), "a secret was logged");
+        }
+        let violations = self.standin.bedrock.violations();
+        assert!(violations.is_empty(), "Bedrock was sent what it must never see: {violations:?}");
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn kind(&self) -> &str {
+        self.headers.get("x-amzn-errortype").map_or("", |kind| kind.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
+    }
+}
+
+pub(crate) async fn read(response: http::Response<Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, 64 << 20);
+    #[expect(clippy::disallowed_methods, reason = "limited in the line above")]
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+/// A POST of `body` with a bearer token.
+pub(crate) fn post(path: &str, token: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+/// Waits for something that will come true, for ten seconds at most.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+struct Logs(Mutex<Vec<u8>>);
+
+static LOGS: OnceLock<Logs> = OnceLock::new();
+
+/// Everything that any library logs in this process at `debug`, by the rule that the gateway's own log
+/// has for what is never written.
+fn capture_logs() {
+    LOGS.get_or_init(|| {
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(LogsWriter);
+        let shown = filter_fn(|event| *event.level() <= Level::DEBUG && keeps_secrets(event));
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(shown));
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        Logs(Mutex::new(Vec::new()))
+    });
+}
+
+#[derive(Clone, Copy)]
+struct LogsWriter;
+
+impl Write for LogsWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(logs) = LOGS.get() {
+            logs.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for LogsWriter {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        *self
+    }
+}
