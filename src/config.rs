@@ -33,13 +33,13 @@ use crate::telemetry::log::{LogFormat, LogSettings, check_level};
 use problem::Findings;
 
 /// Bounds of a session's lifetime at STS (API reference, `AssumeRole`, `DurationSeconds`).
-const SHORTEST_SESSION: Duration = Duration::from_secs(15 * 60);
-const LONGEST_SESSION: Duration = Duration::from_secs(12 * 3600);
+const SHORTEST_SESSION: Duration = Duration::from_mins(15);
+const LONGEST_SESSION: Duration = Duration::from_hours(12);
 
 /// One hour: the longest that STS grants a gateway whose own credentials are a role's.
-const SESSION: Duration = Duration::from_secs(3600);
+const SESSION: Duration = Duration::from_hours(1);
 /// Time enough for STS to be away for a while before anybody notices.
-const REFRESH_BEFORE: Duration = Duration::from_secs(10 * 60);
+const REFRESH_BEFORE: Duration = Duration::from_mins(10);
 /// Some hundred megabytes at most.
 const CAPACITY: u64 = 100_000;
 /// Well below what STS allows an account, which others need, too.

@@ -20,8 +20,8 @@ const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
 /// Plain tokens and OAuth access tokens (RFC 9068); never ID tokens of other protocols or logout tokens.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 /// Beyond five minutes AWS would refuse the gateway's own signatures, too.
-const MOST_LEEWAY: Duration = Duration::from_secs(300);
-const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
+const MOST_LEEWAY: Duration = Duration::from_mins(5);
+const LONGEST_AGE: Duration = Duration::from_hours(365 * 24);
 
 /// An issuer as both stages want it, and where it stands.
 pub(super) struct Issuer {

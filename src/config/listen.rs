@@ -15,8 +15,8 @@ const MAX_BODY: usize = 32 << 20;
 /// All bodies in memory together have 512 MiB: a larger one could never be let in.
 const LARGEST_MAX_BODY: usize = 512 << 20;
 /// Less than what orchestrators commonly wait before they kill a process for good.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
-const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
+const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
+const LONGEST_DRAIN: Duration = Duration::from_hours(24);
 
 /// Addresses and limits of the gateway's own side.
 #[derive(Debug, Clone, PartialEq, Eq)]

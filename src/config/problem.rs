@@ -86,17 +86,17 @@ impl<'t> Findings<'t> {
         for (key, value) in table {
             let path = join(path, key.get_ref());
             self.keys.push((key.span(), path.clone()));
-            self.learn_value(value, path);
+            self.learn_value(value, &path);
         }
     }
 
-    fn learn_value(&mut self, value: &Spanned<DeValue<'_>>, path: String) {
-        self.keys.push((value.span(), path.clone()));
+    fn learn_value(&mut self, value: &Spanned<DeValue<'_>>, path: &str) {
+        self.keys.push((value.span(), path.to_owned()));
         match value.get_ref() {
-            DeValue::Table(table) => self.learn(table, &path),
+            DeValue::Table(table) => self.learn(table, path),
             DeValue::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.learn_value(item, format!("{path}[{index}]"));
+                    self.learn_value(item, &format!("{path}[{index}]"));
                 }
             }
             _ => {}

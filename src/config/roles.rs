@@ -81,7 +81,7 @@ fn one(
         operations: raw.operations.as_ref().map(|list| {
             let names = Operation::ALL.map(Operation::as_str).join(", ");
             let remedy = format!("give some of {names}, or remove the key for all but the shared ones");
-            parsed(list, |text| text.parse::<Operation>(), "operation", &remedy, findings)
+            parsed(list, str::parse::<Operation>, "operation", &remedy, findings)
         }),
         models: raw.models.as_ref().map(|list| {
             let remedy = "give patterns as in \"*anthropic.claude-*\", or remove the key for all";
@@ -134,7 +134,7 @@ fn parsed<T, E: Display>(
         match parse(text.get_ref()) {
             Ok(value) => values.push(value),
             Err(error) => {
-                findings.fault(text.span(), format!("\"{text}\" is no {what} here: {error}"), remedy)
+                findings.fault(text.span(), format!("\"{text}\" is no {what} here: {error}"), remedy);
             }
         }
     }
@@ -183,24 +183,16 @@ fn common_headers(issuers: &[&Issuer]) -> Vec<String> {
 
 fn role_arn(text: &Text, aws: &Aws, findings: &mut Findings<'_>) -> Option<RoleArn> {
     let example = format!("give one as in arn:{}:iam::123456789012:role/BedrockUser", aws.partition());
-    match RoleArn::parse(text.get_ref()) {
-        Ok(arn) => {
-            if arn.partition() != aws.partition() {
-                let fault = format!(
-                    "its partition is {}, that of {} is {}",
-                    arn.partition(),
-                    aws.region,
-                    aws.partition()
-                );
-                findings.fault(text.span(), fault, example);
-            }
-            Some(arn)
-        }
-        Err(_) => {
-            findings.fault(text.span(), format!("\"{text}\" is not the ARN of a role"), example);
-            None
-        }
+    let Ok(arn) = RoleArn::parse(text.get_ref()) else {
+        findings.fault(text.span(), format!("\"{text}\" is not the ARN of a role"), example);
+        return None;
+    };
+    if arn.partition() != aws.partition() {
+        let fault =
+            format!("its partition is {}, that of {} is {}", arn.partition(), aws.region, aws.partition());
+        findings.fault(text.span(), fault, example);
     }
+    Some(arn)
 }
 
 /// 2..1224 of `[\w+=,.@:/-]` (STS API reference, `AssumeRole`).

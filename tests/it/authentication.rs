@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bedrock_standin::idp::{Algorithm, KeyKind};
+use bedrock_standin::idp::{Algorithm, DocumentFault, Hostile};
 use http::Request;
 
-use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post, read, until};
+use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post, read};
 
 async fn refused(world: &World, token: &str, kind: &str, reason: &str) {
     world.secret(token);
@@ -204,13 +204,132 @@ async fn an_identity_provider_that_dies_is_not_the_users_trouble() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_keys_callers_are_told_to_come_again() {
+async fn no_hostile_token_gets_in() {
     let world = World::start().await;
-    let alice = world.token("alice");
-    // The keys may be there already; rotate them away and let nobody fetch the new ones.
-    until("the first fetch", || world.standin.idp.jwks_fetches() > 0).await;
-    let added = world.standin.idp.add_key(KeyKind::P256);
-    let token = world.mint(World::claims("alice").algorithm(Algorithm::ES256).kid(&added));
-    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
-    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+    for hostile in Hostile::ALL {
+        let token = world.standin.idp.mint_hostile(hostile, World::claims("alice"));
+        world.secret(&token);
+        let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+        let expected =
+            if hostile == Hostile::Expired { "ExpiredTokenException" } else { "UnrecognizedClientException" };
+        assert_eq!((answer.status.as_u16(), answer.kind()), (401, expected), "{hostile:?}");
+    }
+    world.assert_untouched();
+    assert_eq!(world.standin.idp.evil_fetches(), 0);
+    let good = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &good, HELLO)).await.status, 200);
+}
+
+/// What an issuer's documents may do wrong: nobody gets in by it, and a good set once had is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_are_late_large_redirected_or_of_another_issuer_are_not_taken() {
+    for fault in [
+        DocumentFault::Status(503),
+        DocumentFault::Redirect,
+        DocumentFault::Oversized,
+        DocumentFault::Malformed,
+        DocumentFault::Reset,
+    ] {
+        for discovery in [true, false] {
+            let standin = bedrock_standin::Standin::start(bedrock_standin::Options::default());
+            let faults = if discovery { standin.idp.discovery_faults() } else { standin.idp.jwks_faults() };
+            faults.always(fault.clone());
+            let world = World::before(standin, Setup::default()).await;
+            let token = world.token("alice");
+            let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.kind()),
+                (503, "ServiceUnavailableException"),
+                "{fault:?}"
+            );
+            world.assert_untouched();
+            assert_eq!(world.standin.idp.redirects_followed(), 0);
+        }
+    }
+    let standin = bedrock_standin::Standin::start(bedrock_standin::Options::default());
+    standin.idp.set_discovered_issuer(Some("https://evil.example"));
+    let world = World::before(standin, Setup::default()).await;
+    assert_eq!(world.send(post(CONVERSE, &world.token("alice"), HELLO)).await.status, 503);
+    for uri in ["http://evil.example/jwks", "https://169.254.169.254/latest", "file:///etc/passwd"] {
+        let standin = bedrock_standin::Standin::start(bedrock_standin::Options::default());
+        standin.idp.set_discovered_jwks_uri(Some(uri));
+        let world = World::before(standin, Setup::default()).await;
+        assert_eq!(world.send(post(CONVERSE, &world.token("alice"), HELLO)).await.status, 503, "{uri}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cool_down_holds_after_a_failure_too() {
+    let world = World::start().await;
+    assert_eq!(world.send(post(CONVERSE, &world.token("alice"), HELLO)).await.status, 200);
+    world.standin.idp.jwks_faults().always(DocumentFault::Status(500));
+    let before = world.standin.idp.jwks_fetches();
+    for n in 0..10 {
+        let token = world.mint(World::claims("eve").header("kid", format!("made-up-{n}")));
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 401);
+    }
+    assert_eq!(world.standin.idp.jwks_fetches(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_issuers_by_url_and_by_file() {
+    let second = bedrock_standin::idp::Idp::start(None);
+    let third = bedrock_standin::idp::Idp::start(None);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), third.jwks().to_string()).unwrap();
+    let mapping = format!(
+        r#"
+[issuer.session]
+name = "issuer.name + '-' + claims.sub"
+[[issuer]]
+name = "second"
+url = "{}"
+jwks_url = "{}"
+audiences = ["bedrock-gateway"]
+[issuer.session]
+name = "issuer.name + '-' + claims.sub"
+[[issuer]]
+name = "third"
+url = "{}"
+jwks_file = "{}"
+audiences = ["bedrock-gateway"]
+[issuer.session]
+name = "issuer.name + '-' + claims.sub"
+"#,
+        second.issuer(),
+        second.jwks_url(),
+        third.issuer(),
+        file.path().display(),
+    );
+    let roles = r#"
+[[role]]
+issuers = ["acme", "second"]
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+[[role]]
+issuers = ["third"]
+arn = "arn:aws:iam::210987654321:role/BedrockOther"
+"#;
+    let setup = Setup { mapping: mapping.leak(), roles, ..Setup::default() };
+    let world = World::with(setup).await;
+    let tokens = [
+        world.token("alice"),
+        second.mint(bedrock_standin::idp::Claims::of("alice")),
+        third.mint(bedrock_standin::idp::Claims::of("alice")),
+    ];
+    for token in &tokens {
+        world.secret(token);
+        assert_eq!(world.send(post(CONVERSE, token, HELLO)).await.status, 200);
+    }
+    // A key of one issuer does not speak for another.
+    let forged = second.mint(bedrock_standin::idp::Claims::of("alice").issuer(&third.issuer()));
+    assert_eq!(world.send(post(CONVERSE, &forged, HELLO)).await.status, 401);
+    let principals: Vec<String> = world.standin.bill.calls().into_iter().map(|call| call.principal).collect();
+    assert_eq!(
+        principals,
+        [
+            "arn:aws:sts::123456789012:assumed-role/BedrockUser/acme-alice",
+            "arn:aws:sts::123456789012:assumed-role/BedrockUser/second-alice",
+            "arn:aws:sts::210987654321:assumed-role/BedrockOther/third-alice",
+        ]
+    );
 }

@@ -8,6 +8,7 @@ mod clients;
 mod drain;
 mod forwarding;
 mod listeners;
+mod process;
 mod sessions;
 mod streams;
 mod world;

@@ -2,7 +2,6 @@
 //! that was logged.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ pub(crate) struct World {
     pub(crate) standin: Standin,
     pub(crate) gateway: Running,
     pub(crate) log: Arc<AccessLog>,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     secrets: Mutex<Vec<String>>,
 }
 
@@ -73,8 +72,13 @@ impl World {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
+        let standin = Standin::start(setup.options.clone());
+        Self::before(standin, setup).await
+    }
+
+    /// A gateway before a stand-in that was prepared in some way.
+    pub(crate) async fn before(standin: Standin, setup: Setup) -> Self {
         capture_logs();
-        let standin = Standin::start(setup.options);
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
         let path = folder.path().display();
@@ -132,19 +136,11 @@ audiences = ["bedrock-gateway"]
         let log = Arc::new(AccessLog::memory());
         let edges = Edges { log: Arc::clone(&log), credentials: Some(SharedCredentialsProvider::new(own)) };
         let gateway = Running::start_with(config, edges).await.unwrap();
-        Self { standin, gateway, log, folder, secrets: Mutex::new(vec![key]) }
+        Self { standin, gateway, log, _folder: folder, secrets: Mutex::new(vec![key]) }
     }
 
     pub(crate) fn https(&self) -> String {
         format!("https://{}", self.gateway.addresses().https.unwrap())
-    }
-
-    pub(crate) fn http(&self) -> String {
-        format!("http://{}", self.gateway.addresses().http.unwrap())
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// A good token of `user`@acme.org in the team `search`.

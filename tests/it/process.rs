@@ -1,0 +1,160 @@
+//! The binary itself: exit codes, signals, and the log on its standard output.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bedrock_standin::idp::Claims;
+use bedrock_standin::{Options, Standin};
+use http_body_util::BodyExt as _;
+
+use crate::world::{CONVERSE_STREAM, HELLO, post};
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn config(standin: &Standin, port: u16) -> String {
+    format!(
+        r#"
+[listen]
+http = "127.0.0.1:{port}"
+[aws]
+region = "${{TEST_REGION:-us-east-1}}"
+[aws.endpoints]
+sts = "{}"
+bedrock_runtime = "{}"
+[[issuer]]
+name = "acme"
+url = "{}"
+audiences = ["bedrock-gateway"]
+[issuer.session]
+name = "claims.email"
+[[role]]
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+"#,
+        standin.sts.url(),
+        standin.bedrock.url(),
+        standin.idp.issuer()
+    )
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn ended(mut child: Child) -> (Option<i32>, String, String) {
+    let (mut out, mut err) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (child.wait().unwrap().code(), out, err)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_lets_an_open_stream_finish_and_a_second_one_does_not() {
+    for twice in [false, true] {
+        let standin = Standin::start(Options::default());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let port = free_port();
+        std::fs::write(file.path(), config(&standin, port)).unwrap();
+        let child = binary()
+            .args(["serve", "--config", file.path().to_str().unwrap()])
+            .env("AWS_ACCESS_KEY_ID", standin.credentials.gateway_access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", standin.credentials.gateway_secret_access_key())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env_remove("AWS_SESSION_TOKEN")
+            .spawn()
+            .unwrap();
+        let token = standin.idp.mint(Claims::of("alice").claim("email", "alice@acme.org"));
+        let stream = loop {
+            match tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        standin.bedrock.hold();
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = post(CONVERSE_STREAM, &token, HELLO);
+        request.headers_mut().insert("host", format!("127.0.0.1:{port}").parse().unwrap());
+        let mut answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+
+        signal(&child, "TERM");
+        for _ in 0..1_000 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if twice {
+            signal(&child, "TERM");
+        } else {
+            standin.bedrock.release(1_000);
+        }
+        let mut complete = true;
+        while let Some(frame) = answer.body_mut().frame().await {
+            complete &= frame.is_ok();
+        }
+        let (code, out, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
+        assert_eq!((code, complete), (Some(0), !twice), "{err}");
+        let line: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+        assert_eq!(line["ended"], if twice { "drain" } else { "complete" });
+        assert_eq!(line["principal"], "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org");
+        assert!(!out.contains(&token) && !err.contains(&token));
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_every_problem() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        r#"
+[listen]
+http = "127.0.0.1:0"
+[aws]
+region = "us-east-1"
+[[issuer]]
+name = "acme"
+url = "https://acme.example"
+audiences = []
+[issuer.session]
+name = "claim.email"
+[[role]]
+arn = "arn:aws:iam::1:role/x"
+"#,
+    )
+    .unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, _, err) = ended(binary().args(["check", "--config", path]).spawn().unwrap());
+    assert_eq!(code, Some(1), "{err}");
+    for part in [path, "audiences", "claim", "arn"] {
+        assert!(err.contains(part), "{part} is not in:\n{err}");
+    }
+    let (code, _, err) = ended(binary().args(["serve", "--config", path]).spawn().unwrap());
+    assert_eq!(code, Some(78), "{err}");
+    let (code, _, err) = ended(binary().args(["check", "--config", "/nonexistent.toml"]).spawn().unwrap());
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("/nonexistent.toml"));
+    let (code, _, _) = ended(binary().arg("serv").spawn().unwrap());
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn help_shows_examples() {
+    for arguments in [vec!["--help"], vec!["serve", "--help"], vec!["check", "--help"]] {
+        let (code, out, _) = ended(binary().args(&arguments).spawn().unwrap());
+        assert_eq!(code, Some(0));
+        assert!(out.contains("Example"), "{out}");
+    }
+}
