@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::auth::Verified;
 use crate::identity::arn::RoleArn;
-use crate::identity::expression::{Expression, Inputs, Outcome};
+use crate::identity::expression::{Expression, Inputs};
 use crate::identity::mapping::{MappedValue, OnInvalid, Requirement, ValueError};
 use crate::identity::role::Role;
 use crate::identity::session_name::SessionName;
@@ -246,8 +246,8 @@ impl Mapping {
             .collect::<Map<_, _>>();
         let failed =
             |target: &str, detail: String| IdentityError::Evaluation { target: target.to_owned(), detail };
-        let value = |json: &Value| cel::to_value(json).map_err(|error| failed("claims", error.to_string()));
-        let inputs = Inputs::new(value(&claims)?, &mapping.issuer, value(&Value::Object(header_values))?);
+        let inputs = Inputs::new(&claims, &mapping.issuer, &Value::Object(header_values))
+            .map_err(|error| failed("claims", error.to_string()))?;
 
         for (index, requirement) in mapping.require.iter().enumerate() {
             let target = format!("requirement {index}");
@@ -320,11 +320,8 @@ fn holds(
     if lacks(condition) {
         return Err(IdentityError::GroupsOverage { target: target.to_owned() });
     }
-    match condition.evaluate(inputs).map_err(|error| failed(error.to_string()))? {
-        Outcome::Value(cel::Value::Bool(truth)) => Ok(truth),
-        Outcome::Missing => Ok(false),
-        Outcome::Value(_) => Err(failed("it is not true or false".to_owned())),
-    }
+    let truth = condition.truth(inputs).map_err(|error| failed(error.to_string()))?;
+    Ok(truth.unwrap_or(false))
 }
 
 /// Mapped values on their way to legal ones.

@@ -6,7 +6,7 @@ use super::issuers::Issuer;
 use super::problem::Findings;
 use super::roles::Placed;
 use crate::identity::IssuerMapping;
-use crate::identity::expression::{Expression, Inputs, Outcome};
+use crate::identity::expression::{Expression, Inputs};
 
 pub(super) fn check(issuers: &[Issuer], roles: &[Placed], findings: &mut Findings<'_>) {
     for issuer in issuers {
@@ -51,10 +51,8 @@ fn refuses_strangers(expression: &Expression, claims: &[&str]) -> bool {
     let reads = claims.iter().any(|claim| expression.claims_read().any(|read| read == *claim));
     let stranger: serde_json::Map<_, _> =
         claims.iter().map(|claim| ((*claim).to_owned(), "0".into())).collect();
-    let none = serde_json::Map::new();
-    let (Ok(stranger), Ok(none)) = (cel::to_value(&stranger), cel::to_value(&none)) else { return false };
-    let inputs = Inputs::new(stranger, "", none);
-    reads && matches!(expression.evaluate(&inputs), Ok(Outcome::Value(cel::Value::Bool(false))))
+    let Ok(inputs) = Inputs::new(&stranger.into(), "", &serde_json::json!({})) else { return false };
+    reads && expression.truth(&inputs) == Ok(Some(false))
 }
 
 /// Names that stand in a bill for years should mean one person for years.

@@ -85,8 +85,18 @@ impl std::fmt::Debug for Inputs<'_> {
 }
 
 impl Inputs<'_> {
-    /// `claims` and `headers` as CEL values, and the issuer's configured name.
-    pub fn new(claims: Value, issuer: &str, headers: Value) -> Self {
+    /// The claims, the listed headers by name, and the issuer's configured name.
+    ///
+    /// # Errors
+    /// When the JSON has no counterpart in CEL.
+    pub fn new(
+        claims: &serde_json::Value,
+        issuer: &str,
+        headers: &serde_json::Value,
+    ) -> Result<Self, EvaluationError> {
+        let cel =
+            |json| cel::to_value(json).map_err(|_| EvaluationError("the claims are no CEL value".to_owned()));
+        let (claims, headers) = (cel(claims)?, cel(headers)?);
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.add_variable_from_value("claims", claims);
         context.add_variable_from_value(
@@ -94,7 +104,7 @@ impl Inputs<'_> {
             std::collections::HashMap::from([("name", issuer.to_owned())]),
         );
         context.add_variable_from_value("request", std::collections::HashMap::from([("headers", headers)]));
-        Self(context)
+        Ok(Self(context))
     }
 }
 
@@ -127,6 +137,18 @@ impl Expression {
     /// The top-level claims it reads, where they are written out.
     pub fn claims_read(&self) -> impl Iterator<Item = &str> {
         self.reads.iter().flatten().map(String::as_str)
+    }
+
+    /// Whether it is true; `None` where it is missing.
+    ///
+    /// # Errors
+    /// When the evaluation fails, or comes to anything but true or false.
+    pub fn truth(&self, inputs: &Inputs<'_>) -> Result<Option<bool>, EvaluationError> {
+        match self.evaluate(inputs)? {
+            Outcome::Value(Value::Bool(truth)) => Ok(Some(truth)),
+            Outcome::Missing => Ok(None),
+            Outcome::Value(_) => Err(EvaluationError("it is not true or false".to_owned())),
+        }
     }
 
     /// # Errors
@@ -386,8 +408,7 @@ mod tests {
     use super::*;
 
     fn evaluate(source: &str, claims: &serde_json::Value) -> Result<Outcome, EvaluationError> {
-        let headers = cel::to_value(json!({ "x-project": "apollo" })).unwrap();
-        let inputs = Inputs::new(cel::to_value(claims).unwrap(), "acme", headers);
+        let inputs = Inputs::new(claims, "acme", &json!({ "x-project": "apollo" })).unwrap();
         Expression::compile(source, &["x-project".to_owned()]).unwrap().evaluate(&inputs)
     }
 

@@ -24,7 +24,7 @@ fn raw(text: &str) -> Raw {
     for line in lines.filter(|line| !line.is_empty()) {
         match line.split_once(':') {
             Some((name, value)) if !line.starts_with(' ') => {
-                headers.push((name.to_lowercase(), value.to_owned()))
+                headers.push((name.to_lowercase(), value.to_owned()));
             }
             _ => {
                 let (_, value) = headers.last_mut().unwrap();

@@ -1,11 +1,12 @@
-//! One AssumeRole per session and lifetime, whatever happens to callers and to STS.
+//! One `AssumeRole` per session and lifetime, whatever happens to callers and to STS.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bedrock_standin::bedrock::Fault;
 use bedrock_standin::sts::StsFault;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::world::{CONVERSE, HELLO, Setup, World, post, until};
 

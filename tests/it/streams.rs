@@ -1,12 +1,13 @@
 //! Streams go out as they come in, end as they end, and stop when nobody listens.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use bedrock_standin::bedrock::Fault;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::world::{CONVERSE_STREAM, HELLO, World, post, read, until};
 
