@@ -2,7 +2,7 @@
 
 use http::{Method, Request};
 
-use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
+use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post};
 
 async fn expect(world: &World, answer: Answer, status: u16, kind: &str, reason: &str) -> serde_json::Value {
     assert_eq!((answer.status.as_u16(), answer.kind()), (status, kind), "{reason}: {:?}", answer.body);
@@ -156,4 +156,63 @@ async fn the_access_log_tells_the_whole_story() {
     assert!(line["duration_ms"].as_f64().unwrap() >= line["first_byte_ms"].as_f64().unwrap());
     assert!(line["client"].as_str().unwrap().starts_with("127.0.0.1"));
     assert!(line["jti"].is_string() && line["time"].is_string() && line["user_agent"].is_string());
+}
+
+/// 256 streams that stay open, of one user, on one HTTP/2 connection.
+async fn fill(world: &World, user: &str) -> Vec<http::Response<hyper::body::Incoming>> {
+    let token = world.token(user);
+    let sender = world.connect_h2c().await;
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..256 {
+        let (mut sender, mut request) = (sender.clone(), post(CONVERSE_STREAM, &token, HELLO));
+        *request.uri_mut() = world.absolute(request.uri());
+        opening.spawn(async move { sender.send_request(request).await.unwrap() });
+    }
+    let answers = opening.join_all().await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_caller_gets_429_and_a_full_gateway_gives_503() {
+    let world = World::start().await;
+    world.standin.bedrock.hold();
+    let mut open = vec![fill(&world, "user-0").await];
+    let answer = world.send(post(CONVERSE, &world.token("user-0"), HELLO)).await;
+    assert_eq!(answer.headers["retry-after"], "1");
+    expect(&world, answer, 429, "ThrottlingException", "busy_caller").await;
+    let sent = world.standin.bill.calls().len();
+    assert_eq!(sent, 256, "the refused one was not sent");
+
+    for user in 1..16 {
+        open.push(fill(&world, &format!("user-{user}")).await);
+    }
+    let answer = world.send(post(CONVERSE, &world.token("honest"), HELLO)).await;
+    assert!(answer.headers.contains_key("retry-after"));
+    expect(&world, answer, 503, "ServiceUnavailableException", "busy_gateway").await;
+    drop(open);
+    world.standin.bedrock.release(1_000_000);
+    for _ in 0..500 {
+        if world.send(post(CONVERSE, &world.token("honest"), HELLO)).await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the places were not given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_cut_short_reaches_nobody() {
+    use tokio::io::AsyncWriteExt as _;
+    let world = World::start().await;
+    let token = world.token("alice");
+    let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
+    let head = format!(
+        "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000\r\n\r\n{{\"half\":"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let line = world.logged(1).await;
+    assert!(["body_broken", "client_left"].contains(&line["reason"].as_str().unwrap()), "{line}");
+    world.assert_untouched();
 }

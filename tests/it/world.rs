@@ -205,18 +205,25 @@ audiences = ["bedrock-gateway"]
     }
 
     /// The same by HTTP/2 with prior knowledge.
-    pub(crate) async fn open_h2c(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
-        let address = self.gateway.addresses().http.unwrap();
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+    pub(crate) async fn open_h2c(&self, mut request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+        *request.uri_mut() = self.absolute(request.uri());
+        self.connect_h2c().await.send_request(request).await.unwrap()
+    }
+
+    /// An HTTP/2 connection; requests on it have absolute targets.
+    pub(crate) async fn connect_h2c(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+        let stream = tokio::net::TcpStream::connect(self.gateway.addresses().http.unwrap()).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(256 * 1024)
             .handshake(hyper_util::rt::TokioIo::new(stream))
             .await
             .unwrap();
         tokio::spawn(connection);
-        let (mut head, body) = request.into_parts();
-        head.uri = format!("http://{address}{}", head.uri).parse().unwrap();
-        sender.send_request(Request::from_parts(head, body)).await.unwrap()
+        sender
+    }
+
+    pub(crate) fn absolute(&self, target: &http::Uri) -> http::Uri {
+        format!("http://{}{target}", self.gateway.addresses().http.unwrap()).parse().unwrap()
     }
 
     /// Nothing was asked of STS and nothing reached Bedrock.
