@@ -4,6 +4,7 @@
 //! `cargo run --release --example quickstart` makes four calls and prints the bill;
 //! `… -- --serve` stays up and prints what boto3, aws-sdk-js or curl need to try it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -242,19 +243,16 @@ async fn serve_until_interrupted(endpoint: &str, folder: &Path, alice: &str, bob
 
 fn print_bill(standin: &Standin) {
     println!("\n── The bill, as CUR 2.0 would show it (the stand-in's: its prices are invented)\n");
-    let rows: Vec<[String; 4]> = standin
-        .bill
-        .rows()
+    // A line an operation in the report; here what a query over these columns would sum up.
+    let mut costs: BTreeMap<(String, String, String), f64> = BTreeMap::new();
+    for row in standin.bill.rows() {
+        let tags = serde_json::json!(row.tags).to_string();
+        *costs.entry((row.line_item_iam_principal, row.line_item_usage_type, tags)).or_default() +=
+            row.line_item_unblended_cost;
+    }
+    let rows: Vec<[String; 4]> = costs
         .into_iter()
-        .map(|row| {
-            let tags = serde_json::json!(row.tags).to_string();
-            [
-                row.line_item_iam_principal,
-                row.line_item_usage_type,
-                format!("{:.6}", row.line_item_unblended_cost),
-                tags,
-            ]
-        })
+        .map(|((principal, usage, tags), cost)| [principal, usage, format!("{cost:.6}"), tags])
         .collect();
     let titles = ["line_item_iam_principal", "line_item_usage_type", "line_item_unblended_cost", "tags"];
     let width = |column: usize| {

@@ -78,7 +78,7 @@ impl Permit {
     pub async fn read_body<B>(
         self,
         headers: HeaderMap,
-        body: B,
+        body: &mut B,
         bodies: &Bodies,
     ) -> Result<Authorized, BodyError>
     where

@@ -98,6 +98,9 @@ impl Meter {
     }
 
     pub fn identified(&mut self, identity: &Identity) {
+        for target in identity.replaced() {
+            self.books.metrics.value_replaced(target);
+        }
         self.record.role_rule = Some(identity.rule());
         self.record.principal = Some(identity.principal().to_owned());
         self.record.tags = identity

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -62,12 +63,16 @@ impl Service for Gateway {
             Err(failure) => refused(&failure, meter),
         }
     }
+
+    fn unreadable(&self) {
+        self.books.metrics.request_finished("none", 400, "not_http", Duration::ZERO, None);
+    }
 }
 
 impl Gateway {
     /// The way of a request. `None` answers a client that only asks whether something is here.
     async fn answer(&self, request: Request<Incoming>, meter: &mut Meter) -> Result<Option<Reply>, Failure> {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let seat = self.limits.enter()?;
         let (permit, headers, place) = match self.permit(&head, meter).await {
             Ok(Some(permitted)) => permitted,
@@ -77,7 +82,13 @@ impl Gateway {
                 return Err(failure);
             }
         };
-        let call = permit.read_body(headers, body, &self.bodies).await?;
+        let call = match permit.read_body(headers, &mut body, &self.bodies).await {
+            Ok(call) => call,
+            Err(error) => {
+                discard(body);
+                return Err(error.into());
+            }
+        };
         meter.received(call.region(), call.body().len());
         let answer = self.exchange(call, meter).await?;
         Ok(Some(Reply { answer, seat, place }))

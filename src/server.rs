@@ -102,6 +102,9 @@ pub trait Service: Send + Sync + 'static {
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Something came that the HTTP parser refused; it was answered with the parser's bare 4xx.
+    fn unreadable(&self) {}
 }
 
 /// The connections of one or more listeners.
@@ -125,7 +128,7 @@ impl<S: Service> Server<S> {
 
     /// Accepts on `listeners` until `stop` completes; then the listeners are closed.
     pub async fn accept(&mut self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
-        let (found, mut arrivals) = tokio::sync::mpsc::channel(1);
+        let (found, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(accept_all(listener, Arc::clone(&self.seats), found.clone()));
@@ -178,14 +181,20 @@ struct Arrival {
     seat: OwnedSemaphorePermit,
 }
 
-async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found: tokio::sync::mpsc::Sender<Arrival>) {
+async fn accept_all(
+    listener: Listener,
+    seats: Arc<Semaphore>,
+    found: tokio::sync::mpsc::UnboundedSender<Arrival>,
+) {
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
         match listener.socket.accept().await {
             Ok((stream, address)) => {
                 let peer = Peer { address, tls: listener.tls.is_some() };
                 let arrival = Arrival { stream, peer, tls: listener.tls.clone(), seat };
-                if found.send(arrival).await.is_err() {
+                // Without a wait between the two, so that stopping never loses a connection that was
+                // accepted; their number is bounded by the seats.
+                if found.send(arrival).is_err() {
                     return;
                 }
             }
@@ -223,6 +232,7 @@ where
     let spoken = Arc::new(AtomicBool::new(false));
     let answering = {
         let spoken = Arc::clone(&spoken);
+        let service = Arc::clone(&service);
         service_fn(move |request| {
             spoken.store(true, Ordering::Relaxed);
             let service = Arc::clone(&service);
@@ -240,6 +250,9 @@ where
         }
     };
     if let Err(error) = ended {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            service.unreadable();
+        }
         debug!(client = %peer.address, %error, "connection ended");
     }
 }

@@ -54,7 +54,7 @@ impl Bodies {
     ///
     /// # Errors
     /// See [`BodyError`]; an announced length over the limit is refused before a byte is read.
-    pub(super) async fn read<B>(&self, mut body: B) -> Result<(Bytes, Held), BodyError>
+    pub(super) async fn read<B>(&self, body: &mut B) -> Result<(Bytes, Held), BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -68,7 +68,7 @@ impl Bodies {
         let end = Instant::now() + TOTAL;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(data) = next(&mut body, end).await? {
+        while let Some(data) = next(body, end).await? {
             let length = first.len() + rest.len() + data.len();
             if length > self.max {
                 return Err(BodyError::TooLarge { max: self.max });
@@ -181,7 +181,7 @@ mod tests {
     async fn a_body_arrives_whole_and_its_memory_is_given_back() {
         let bodies = Bodies::new(16);
         let before = bodies.memory.available_permits();
-        let (body, held) = bodies.read(pieces(&[b"ab", b"", b"cd", b"e"])).await.unwrap();
+        let (body, held) = bodies.read(&mut pieces(&[b"ab", b"", b"cd", b"e"])).await.unwrap();
         assert_eq!(&body[..], b"abcde");
         assert_eq!(bodies.memory.available_permits(), before - 1);
         drop(held);
@@ -191,19 +191,22 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_announced_or_not() {
         let bodies = Bodies::new(4);
-        assert!(matches!(bodies.read(pieces(&[b"abc", b"de"])).await, Err(BodyError::TooLarge { max: 4 })));
+        assert!(matches!(
+            bodies.read(&mut pieces(&[b"abc", b"de"])).await,
+            Err(BodyError::TooLarge { max: 4 })
+        ));
         let announced = Full::new(Bytes::from_static(b"abcde"));
-        assert!(matches!(bodies.read(announced).await, Err(BodyError::TooLarge { max: 4 })));
+        assert!(matches!(bodies.read(&mut { announced }).await, Err(BodyError::TooLarge { max: 4 })));
         assert_eq!(bodies.memory.available_permits(), MEMORY_BYTES / UNIT_BYTES);
     }
 
     #[tokio::test]
     async fn bodies_share_one_budget() {
         let bodies = Bodies { max: 10_000, memory: Arc::new(Semaphore::new(2)) };
-        let (_, first) = bodies.read(Full::new(Bytes::from(vec![0; 2048]))).await.unwrap();
-        assert!(matches!(bodies.read(pieces(&[b"x"])).await, Err(BodyError::NoMemory)));
+        let (_, first) = bodies.read(&mut Full::new(Bytes::from(vec![0; 2048]))).await.unwrap();
+        assert!(matches!(bodies.read(&mut pieces(&[b"x"])).await, Err(BodyError::NoMemory)));
         drop(first);
-        assert!(bodies.read(pieces(&[b"x"])).await.is_ok());
+        assert!(bodies.read(&mut pieces(&[b"x"])).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -219,6 +222,6 @@ mod tests {
                 std::task::Poll::Pending
             }
         }
-        assert!(matches!(Bodies::new(4).read(Never).await, Err(BodyError::TooSlow)));
+        assert!(matches!(Bodies::new(4).read(&mut Never).await, Err(BodyError::TooSlow)));
     }
 }

@@ -51,7 +51,9 @@ pub struct BrokenOff(String);
 
 impl Relay {
     /// An answer of the gateway's own.
-    pub fn whole(bytes: Bytes, meter: Meter) -> Self {
+    pub fn whole(bytes: Bytes, mut meter: Meter) -> Self {
+        // It may not be polled at all, when it is empty or answers HEAD.
+        meter.complete();
         Self { source: Source::Whole(bytes), meter, _places: (None, None) }
     }
 
@@ -120,7 +122,6 @@ impl Body for Relay {
                 let bytes = std::mem::take(bytes);
                 this.source = Source::Ended;
                 this.meter.passed(bytes.len());
-                this.meter.complete();
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
             Source::Upstream(upstream) => upstream,

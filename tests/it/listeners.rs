@@ -99,3 +99,24 @@ async fn clients_that_only_probe_find_somebody() {
     until("nothing at all", || world.standin.sts.calls().is_empty()).await;
     world.assert_untouched();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_is_counted() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let world = World::start().await;
+    let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nbad header line\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let line = r#"bedrock_gateway_requests_total{operation="none",status="400",reason="not_http"} 1"#;
+    let probe = world.gateway.addresses().probe.unwrap();
+    for _ in 0..500 {
+        let text = String::from_utf8(get(probe, "/metrics").await.body.to_vec()).unwrap();
+        if text.lines().any(|found| found == line) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody counted it");
+}
