@@ -15,7 +15,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            eprint!("{problems}");
+            eprintln!("{problems}");
             ExitCode::FAILURE
         }
     }

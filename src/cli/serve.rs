@@ -19,7 +19,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let config = match config::load(path) {
         Ok(config) => config,
         Err(problems) => {
-            eprint!("{problems}");
+            eprintln!("{problems}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
