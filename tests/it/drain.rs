@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::listeners::get;
 use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, read, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,6 +24,8 @@ async fn what_was_accepted_finishes_and_nothing_new_is() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "still accepting");
+    let ready = get(world.gateway.addresses().probe.unwrap(), "/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["draining"]), (503, &true.into()));
     world.standin.bedrock.release(1_000);
     assert!(!read(h1).await.body.is_empty());
     assert!(!read(h2).await.body.is_empty());

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::world::{CONVERSE, HELLO, World, post, read, until};
 
-async fn get(address: std::net::SocketAddr, path: &str) -> crate::world::Answer {
+pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> crate::world::Answer {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake::<
         _,
