@@ -1,53 +1,88 @@
-//! Frames of an event stream, as Bedrock writes them.
+//! Frames of an event stream (`application/vnd.amazon.eventstream`), as Bedrock writes them.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
-use serde_json::Value;
 
-/// An event with a JSON payload.
-pub fn event(kind: &str, payload: &Value) -> Bytes {
-    frame(":event-type", kind, "event", payload)
+/// An event: one step of a stream that goes well.
+pub fn event(event_type: &str, content_type: &str, payload: impl Into<Bytes>) -> Bytes {
+    frame([(":event-type", event_type), (":content-type", content_type), (":message-type", "event")], payload)
 }
 
-/// The frame with which Bedrock tells a failure within a stream.
-pub fn exception(kind: &str, message: &str) -> Bytes {
-    frame(":exception-type", kind, "exception", &serde_json::json!({ "message": message }))
+/// The frame with which Bedrock tells of a failure within a stream, and ends it; the types are the
+/// members of the streams' unions, with a small first letter: `throttlingException`.
+pub fn exception(exception_type: &str, message: &str) -> Bytes {
+    frame(
+        [
+            (":exception-type", exception_type),
+            (":content-type", "application/json"),
+            (":message-type", "exception"),
+        ],
+        serde_json::json!({ "message": message }).to_string(),
+    )
 }
 
-fn frame(kind_header: &'static str, kind: &str, message_type: &'static str, payload: &Value) -> Bytes {
-    let text =
-        |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
-    let message = Message::new(payload.to_string())
-        .add_header(text(kind_header, kind))
-        .add_header(text(":content-type", "application/json"))
-        .add_header(text(":message-type", message_type));
+fn frame(headers: [(&'static str, &str); 3], payload: impl Into<Bytes>) -> Bytes {
+    let headers =
+        headers.map(|(name, value)| Header::new(name, HeaderValue::String(value.to_owned().into())));
+    let message = Message::new_from_parts(headers.to_vec(), payload);
     let mut bytes = Vec::new();
-    write_message_to(&message, &mut bytes).expect("short headers and payload");
+    write_message_to(&message, &mut bytes).expect("header values are shorter than 32 KiB");
     bytes.into()
 }
 
 #[cfg(test)]
-mod tests {
-    use aws_smithy_eventstream::frame::read_message_from;
+pub(crate) mod tests {
+    use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 
     use super::*;
 
+    /// Frames that have been read: `:event-type` or `:exception-type`, and payload.
+    pub(crate) fn decode(mut stream: &[u8]) -> Vec<(String, Bytes)> {
+        let mut decoder = MessageFrameDecoder::new();
+        let mut frames = Vec::new();
+        while !stream.is_empty() {
+            let DecodedFrame::Complete(message) = decoder.decode_frame(&mut stream).unwrap() else {
+                panic!("half a frame");
+            };
+            let header = |name| {
+                let found = message.headers().iter().find(|header| header.name().as_str() == name)?;
+                Some(found.value().as_string().unwrap().as_str().to_owned())
+            };
+            let kind = match header(":message-type").as_deref() {
+                Some("event") => header(":event-type"),
+                Some("exception") => header(":exception-type"),
+                other => panic!("no such message type: {other:?}"),
+            };
+            assert_eq!(header(":content-type").as_deref(), Some("application/json"));
+            frames.push((kind.unwrap(), message.payload().clone()));
+        }
+        frames
+    }
+
     #[test]
-    fn frames_are_read_as_they_were_written() {
-        let mut stream = [
-            event("messageStart", &serde_json::json!({ "role": "assistant" })),
-            exception("throttlingException", "x"),
+    fn an_independent_decoder_reads_them() {
+        let stream = [
+            event("messageStart", "application/json", r#"{"role":"assistant"}"#),
+            event("empty", "application/json", ""),
+            exception("throttlingException", "\"slow\" down"),
         ]
-        .concat()
-        .into_iter()
-        .collect::<Bytes>();
-        let first = read_message_from(&mut stream).unwrap();
-        assert_eq!(&first.payload()[..], br#"{"role":"assistant"}"#);
-        let second = read_message_from(&mut stream).unwrap();
-        let kind =
-            second.headers().iter().find(|header| header.name().as_str() == ":exception-type").unwrap();
-        assert_eq!(kind.value().as_string().unwrap().as_str(), "throttlingException");
-        assert!(stream.is_empty());
+        .concat();
+        let frames = decode(&stream);
+        assert_eq!(frames[0], ("messageStart".to_owned(), Bytes::from(r#"{"role":"assistant"}"#)));
+        assert_eq!(frames[1], ("empty".to_owned(), Bytes::new()));
+        assert_eq!(frames[2].0, "throttlingException");
+        assert_eq!(frames[2].1, r#"{"message":"\"slow\" down"}"#);
+    }
+
+    #[test]
+    fn the_checksums_cover_every_byte() {
+        let good = event("messageStart", "application/json", "{}");
+        for place in 0..good.len() {
+            let mut bad = good.to_vec();
+            bad[place] ^= 1;
+            let read = MessageFrameDecoder::new().decode_frame(&mut bad.as_slice());
+            assert!(!matches!(read, Ok(DecodedFrame::Complete(_))), "byte {place} may change unnoticed");
+        }
     }
 }

@@ -1,84 +1,165 @@
-//! The body of a stream: frames that leave as the gate lets them, and end as a fault says.
+//! A body whose parts leave at the pace that a test sets, and that ends as a fault says.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::body::Frame;
-use tokio::sync::mpsc;
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame as HttpFrame};
+use tokio::sync::Semaphore;
 
-use super::{Fault, State};
+use super::fault::Fault;
+use super::progress::InFlight;
+use super::reply::Frame;
+use crate::bill::{Bill, Call, Usage};
 use crate::frames;
 use crate::server::{Body, Error, Reset};
 
-type Sent = Result<Bytes, Error>;
+/// Between the last frame and a break, because a reset overtakes what is still in buffers.
+const BEFORE_A_BREAK: Duration = Duration::from_millis(20);
 
-struct Frames(mpsc::Receiver<Sent>);
+/// How fast frames leave.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pace {
+    /// Each frame takes a permit of it; once the semaphore is closed, frames need none.
+    pub(super) gate: Option<Arc<Semaphore>>,
+    /// Before each frame.
+    pub(super) gap: Duration,
+}
 
-impl hyper::body::Body for Frames {
+impl Pace {
+    async fn turn(self) {
+        if let Some(gate) = &self.gate
+            && let Ok(permit) = gate.acquire().await
+        {
+            permit.forget();
+        }
+        if self.gap.is_zero() {
+            // Gives the connection the time to send what it has: frames are to leave one by one.
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(self.gap).await;
+        }
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum Step {
+    Send(Frame),
+    Reset,
+    Hang,
+}
+
+/// Who pays for what leaves.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) bill: Arc<Bill>,
+    pub(super) call: Arc<Call>,
+}
+
+/// Sends `frames` one by one. Output is charged as far as it was sent.
+pub(super) fn body(
+    frames: Vec<Frame>,
+    fault: Option<&Fault>,
+    pace: Pace,
+    mut in_flight: InFlight,
+    account: Account,
+) -> Body {
+    in_flight.begin_stream();
+    Stream { steps: script(frames, fault), waiting: None, pace, in_flight, account, output: 0 }.boxed_unsync()
+}
+
+/// Two halves of an answer in one piece, for a fault that strikes between them.
+pub(super) fn halves(whole: &Bytes) -> Vec<Frame> {
+    let middle = whole.len() / 2;
+    [whole.slice(..middle), whole.slice(middle..)].map(|bytes| Frame { bytes, tokens: 0 }).into()
+}
+
+fn script(frames: Vec<Frame>, fault: Option<&Fault>) -> VecDeque<Step> {
+    let mut steps: VecDeque<_> = frames.into_iter().map(Step::Send).collect();
+    let Some(fault) = fault else {
+        return steps;
+    };
+    let ends = match *fault {
+        Fault::ResetMidStream(after) => Some((after, vec![Step::Reset])),
+        Fault::HangMidStream(after) => Some((after, vec![Step::Hang])),
+        Fault::ExceptionMidStream(after, kind) => {
+            let bytes = frames::exception(kind, "The stand-in was told to fail here.");
+            Some((after, vec![Step::Send(Frame { bytes, tokens: 0 })]))
+        }
+        Fault::ResetMidFrame(after) => {
+            let half = match steps.get(after) {
+                Some(Step::Send(frame)) => frame.bytes.slice(..frame.bytes.len() / 2),
+                _ => Bytes::new(),
+            };
+            Some((after, vec![Step::Send(Frame { bytes: half, tokens: 0 }), Step::Reset]))
+        }
+        _ => None,
+    };
+    if let Some((after, last)) = ends {
+        steps.truncate(after);
+        steps.extend(last);
+    }
+    steps
+}
+
+struct Stream {
+    steps: VecDeque<Step>,
+    /// Until the next step's time has come.
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pace: Pace,
+    in_flight: InFlight,
+    account: Account,
+    /// Tokens that have left.
+    output: u64,
+}
+
+impl HttpBody for Stream {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.0.poll_recv(cx).map(|sent| sent.map(|sent| sent.map(Frame::data)))
+    ) -> Poll<Option<Result<HttpFrame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let pace = &this.pace;
+        let Some(next) = this.steps.front() else {
+            return Poll::Ready(None);
+        };
+        let waiting = this.waiting.get_or_insert_with(|| match next {
+            Step::Send(_) => Box::pin(pace.clone().turn()),
+            Step::Reset => Box::pin(tokio::time::sleep(BEFORE_A_BREAK)),
+            Step::Hang => Box::pin(std::future::pending()),
+        });
+        ready!(waiting.as_mut().poll(cx));
+        this.waiting = None;
+        let step = this.steps.pop_front();
+        if this.steps.is_empty() {
+            this.in_flight.end();
+        }
+        match step {
+            Some(Step::Send(frame)) => {
+                this.output += frame.tokens;
+                this.in_flight.frame_left();
+                Poll::Ready(Some(Ok(HttpFrame::data(frame.bytes))))
+            }
+            Some(Step::Reset | Step::Hang) | None => Poll::Ready(Some(Err(Box::new(Reset)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty()
     }
 }
 
-/// Sends `frames` as the gate lets them.
-pub(super) fn body(state: Arc<State>, frames: Vec<Bytes>, fault: Option<Fault>) -> Body {
-    let (sender, receiver) = mpsc::channel(1);
-    let gate = Arc::clone(&super::lock(&state.gate));
-    state.streams.fetch_add(1, Ordering::SeqCst);
-    tokio::spawn(async move {
-        let sending = async {
-            for (index, frame) in frames.into_iter().enumerate() {
-                if let Some(last) = ends(fault.as_ref(), index, &frame).await {
-                    for sent in last {
-                        if sender.send(sent).await.is_err() {
-                            return false;
-                        }
-                    }
-                    return true;
-                }
-                gate.acquire().await.expect("the gate is never closed").forget();
-                if sender.send(Ok(frame)).await.is_err() {
-                    return false;
-                }
-                state.frames.fetch_add(1, Ordering::SeqCst);
-                state.changed.notify_waiters();
-            }
-            true
-        };
-        let complete = tokio::select! {
-            complete = sending => complete,
-            () = sender.closed() => false,
-        };
-        if !complete {
-            state.hangups.fetch_add(1, Ordering::SeqCst);
-        }
-        state.streams.fetch_sub(1, Ordering::SeqCst);
-        state.changed.notify_waiters();
-    });
-    Frames(receiver).boxed_unsync()
-}
-
-/// What comes in place of frame `index`, if the stream ends there.
-async fn ends(fault: Option<&Fault>, index: usize, frame: &Bytes) -> Option<Vec<Sent>> {
-    match fault {
-        Some(Fault::ResetMidStream(after)) if *after == index => Some(vec![Err(Box::new(Reset))]),
-        Some(Fault::ResetMidFrame(after)) if *after == index => {
-            Some(vec![Ok(frame.slice(..frame.len() / 2)), Err(Box::new(Reset))])
-        }
-        Some(Fault::ExceptionMidStream(after, kind)) if *after == index => {
-            Some(vec![Ok(frames::exception(kind, "failed"))])
-        }
-        Some(Fault::HangMidStream(after)) if *after == index => std::future::pending().await,
-        _ => None,
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Account { bill, call } = &self.account;
+        bill.charge(call, Usage { output: self.output, ..Usage::default() });
     }
 }

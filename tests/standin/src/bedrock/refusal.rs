@@ -1,0 +1,131 @@
+//! Errors as Bedrock writes them.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::bill::Operation;
+use crate::clock;
+use crate::server::{self, Body};
+use crate::signature::SignatureFault;
+
+/// What follows the type in `x-amzn-errortype`.
+const NAMESPACE: &str = ":http://internal.amazon.com/coral/com.amazon.bedrock/";
+
+const TOLERANCE: Duration = Duration::from_mins(5);
+
+/// An error: status, type, message.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    kind: Cow<'static, str>,
+    message: String,
+    type_in_body_only: bool,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind: Cow::Borrowed(kind), message: message.into(), type_in_body_only: false }
+    }
+
+    /// Any error at all; a status that is none becomes 500.
+    pub(super) fn any(status: u16, kind: &'static str, message: &str) -> Self {
+        Self::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), kind, message)
+    }
+
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ValidationException", message)
+    }
+
+    pub(super) fn throttling() -> Self {
+        let message = "Too many requests, please wait before trying again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message)
+    }
+
+    pub(super) fn access_denied(principal: &str, operation: Operation, model: &str) -> Self {
+        let action = operation.iam_action();
+        let message = format!(
+            "User: {principal} is not authorized to perform: {action} on resource: {model} because no \
+             identity-based policy allows the {action} action"
+        );
+        Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
+    }
+
+    pub(super) fn unknown_model() -> Self {
+        let message = "Could not resolve the foundation model from the provided model identifier.";
+        Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub(super) fn unknown_operation() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", "No such operation.")
+    }
+
+    /// The session has ended, or is not known (any more).
+    pub(super) fn credentials(kind: &'static str) -> Self {
+        let what = if kind.starts_with("Expired") { "expired" } else { "invalid" };
+        let message = format!("The security token included in the request is {what}");
+        Self::new(StatusCode::FORBIDDEN, kind, message)
+    }
+
+    pub(super) fn with_type_in_body_only(mut self, only: bool) -> Self {
+        self.type_in_body_only = only;
+        self
+    }
+
+    pub(super) fn response(self) -> Response<Body> {
+        let Self { status, kind, message, type_in_body_only } = self;
+        let body = if type_in_body_only {
+            json!({ "__type": format!("com.amazon.coral.service#{kind}"), "message": message })
+        } else {
+            json!({ "message": message })
+        };
+        let mut response = Response::new(server::full(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !type_in_body_only {
+            let kind = HeaderValue::from_str(&format!("{kind}{NAMESPACE}"));
+            headers.insert("x-amzn-errortype", kind.expect("types are words"));
+        }
+        response
+    }
+}
+
+impl From<&SignatureFault> for Refusal {
+    fn from(fault: &SignatureFault) -> Self {
+        use SignatureFault as F;
+        let (kind, message) = match fault {
+            F::UnknownKey(_) | F::TokenMissing | F::TokenMismatch | F::TokenUnexpected => {
+                return Self::credentials("UnrecognizedClientException");
+            }
+            F::MissingAuthorization => {
+                ("MissingAuthenticationTokenException", "Missing Authentication Token".to_owned())
+            }
+            F::OtherScheme
+            | F::QueryAuthentication
+            | F::Malformed(_)
+            | F::HeaderMissing(_)
+            | F::HeaderRepeated(_)
+            | F::HeaderNotSigned(_) => ("IncompleteSignatureException", fault.to_string()),
+            F::Skewed { signed_at, now } => {
+                let (signed, server) = (clock::amz_date(*signed_at), clock::amz_date(*now));
+                let message = if signed_at < now {
+                    let earliest = clock::amz_date(*now - TOLERANCE);
+                    format!("Signature expired: {signed} is now earlier than {earliest} ({server} - 5 min.)")
+                } else {
+                    let latest = clock::amz_date(*now + TOLERANCE);
+                    format!(
+                        "Signature not yet current: {signed} is still later than {latest} ({server} + 5 min.)"
+                    )
+                };
+                ("InvalidSignatureException", message)
+            }
+            F::Scope { .. } | F::PathNotNormal | F::PayloadHash | F::Mismatch { .. } => {
+                ("InvalidSignatureException", fault.to_string())
+            }
+        };
+        Self::new(StatusCode::FORBIDDEN, kind, message)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a model says, before it is put into a format.
+
+use bytes::Bytes;
+
+use super::prompt::Prompt;
+use crate::bill::Usage;
+use crate::frames;
+
+/// How many characters are a token here.
+const TOKEN_CHARS: usize = 4;
+
+/// How much of what was said is repeated.
+const MAX_ECHO_CHARS: usize = 400;
+
+/// In milliseconds, as the answers tell it: made up.
+pub(super) const LATENCY_MS: u64 = 12;
+pub(super) const FIRST_BYTE_LATENCY_MS: u64 = 3;
+
+/// An answer: `You said: ` and what was said last, so that tests can tell whose it is.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) text: String,
+    /// Without what the cache has saved, see [`Usage`].
+    pub(super) usage: Usage,
+}
+
+impl Reply {
+    /// Says something of at least `min_tokens`. `is_cached` says whether a prefix of the prompt has been
+    /// seen before.
+    pub(super) fn new(prompt: &Prompt, min_tokens: usize, is_cached: impl FnOnce(&str) -> bool) -> Self {
+        let echo: String = prompt.last.chars().take(MAX_ECHO_CHARS).collect();
+        let mut text = format!("You said: {echo}");
+        for _ in text.chars().count().div_ceil(TOKEN_CHARS)..min_tokens {
+            text.push_str(" and");
+        }
+        let mut usage = Usage { input: tokens(&prompt.fresh), output: tokens(&text), ..Usage::default() };
+        if !prompt.cached.is_empty() {
+            let saved = tokens(&prompt.cached);
+            if is_cached(&prompt.cached) {
+                usage.cache_read = saved;
+            } else {
+                usage.cache_write = saved;
+            }
+        }
+        Self { text, usage }
+    }
+
+    /// The text a token at a time.
+    pub(super) fn tokens(&self) -> Vec<String> {
+        let chars: Vec<char> = self.text.chars().collect();
+        chars.chunks(TOKEN_CHARS).map(|token| token.iter().collect()).collect()
+    }
+}
+
+fn tokens(text: &str) -> u64 {
+    text.chars().count().div_ceil(TOKEN_CHARS) as u64
+}
+
+/// A frame of a stream.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) bytes: Bytes,
+    /// How many tokens of output it carries.
+    pub(super) tokens: u64,
+}
+
+impl Frame {
+    pub(super) fn new(event_type: &str, payload: &serde_json::Value) -> Self {
+        Self { bytes: frames::event(event_type, "application/json", payload.to_string()), tokens: 0 }
+    }
+
+    pub(super) fn with_tokens(mut self, tokens: u64) -> Self {
+        self.tokens = tokens;
+        self
+    }
+}
+
+/// The `p` with which Bedrock hides how long the tokens of a stream are.
+pub(super) fn padding(hidden: &str) -> &'static str {
+    const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let length = 1 + (hidden.len() * 7) % LETTERS.len();
+    &LETTERS[..length]
+}

@@ -1,0 +1,347 @@
+//! The way of a call: read, verify, write down, suffer, answer, charge.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::fault::Fault;
+use super::progress::{InFlight, Progress};
+use super::prompt::Prompt;
+use super::refusal::Refusal;
+use super::reply::{Frame, Reply};
+use super::settings::Settings;
+use super::stream::{self, Account};
+use super::{claude, converse};
+use crate::bill::{Bill, Call, Operation, Usage};
+use crate::clock;
+use crate::credentials::{self, IssuedSession, Store};
+use crate::faults::Faults;
+use crate::server::{self, Body, Reset};
+use crate::signature::{self, Expect, SignatureFault, Signer};
+
+/// Above what the gateway accepts, so that its own limit is the one that bites.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Of AWS's service model.
+const MAX_MODEL_ID_CHARS: usize = 2048;
+
+/// Headers of a request that its answer repeats.
+const ECHOED: [&str; 2] = ["x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier"];
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
+
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+#[derive(Debug)]
+pub(super) struct State {
+    store: Arc<Store>,
+    pub(super) bill: Arc<Bill>,
+    regions: Vec<String>,
+    pub(super) faults: Faults<Fault>,
+    pub(super) progress: Arc<Progress>,
+    settings: Mutex<Settings>,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    violations: Vec<String>,
+    signature_refusals: Vec<SignatureFault>,
+    /// Prefixes of prompts that were marked to be cached: account, region, model, text.
+    cached: HashSet<[String; 4]>,
+}
+
+/// What is to be answered to a call, and how that is to go wrong.
+struct Answer {
+    call: Arc<Call>,
+    reply: Reply,
+    fault: Option<Fault>,
+}
+
+/// Why there is no answer, or no good one.
+enum Trouble {
+    Reset,
+    Refusal(Refusal),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl State {
+    pub(super) fn new(store: Arc<Store>, bill: Arc<Bill>, regions: Vec<String>) -> Self {
+        Self {
+            store,
+            bill,
+            regions,
+            faults: Faults::new(),
+            progress: Arc::default(),
+            settings: Mutex::default(),
+            record: Mutex::default(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        lock(&self.settings)
+    }
+
+    pub(super) fn violations(&self) -> Vec<String> {
+        lock(&self.record).violations.clone()
+    }
+
+    pub(super) fn signature_refusals(&self) -> Vec<SignatureFault> {
+        lock(&self.record).signature_refusals.clone()
+    }
+
+    pub(super) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
+        let (head, body) = request.into_parts();
+        let body = server::read(body, MAX_BODY_BYTES).await.map_err(|_| Reset)?;
+        let mut in_flight = InFlight::new(Arc::clone(&self.progress));
+        let mut response = match self.answer(&head, body).await {
+            Ok(answer) => self.write(&answer, in_flight),
+            Err(trouble) => {
+                in_flight.end();
+                match trouble {
+                    Trouble::Refusal(refusal) => refusal.response(),
+                    Trouble::Reset => return Err(Reset),
+                }
+            }
+        };
+        let date = OffsetDateTime::from(self.settings().now());
+        let date = date.format(HTTP_DATE).expect("the format has only fields that every time has");
+        let headers = response.headers_mut();
+        headers.insert(header::DATE, date.parse().expect("a date is ASCII"));
+        headers.insert("x-amzn-requestid", credentials::request_id().parse().expect("an id is ASCII"));
+        // AWS sends none, and a gateway is not to send on what is not known to be harmless.
+        headers.insert(header::SET_COOKIE, HeaderValue::from_static("session=must-not-pass"));
+        for name in ECHOED {
+            if let Some(value) = head.headers.get(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        Ok(response)
+    }
+
+    async fn answer(&self, head: &Parts, body: Bytes) -> Result<Answer, Trouble> {
+        let call = Arc::new(self.open(head, body)?);
+        self.bill.arrived(Arc::clone(&call));
+        self.progress.announce();
+        let fault = self.faults.take();
+        if let Some(fault) = &fault {
+            suffer(fault, &call).await?;
+        }
+        let reply = self.reply(&call)?;
+        self.bill.charge(&call, Usage { output: 0, ..reply.usage });
+        Ok(Answer { call, reply, fault })
+    }
+
+    /// Checks who calls, and reads what for.
+    fn open(&self, head: &Parts, body: Bytes) -> Result<Call, Refusal> {
+        let signer = self.verify(head, &body)?;
+        let session = self.session(head, &signer)?;
+        let (operation, model) = target(head)?;
+        Ok(Call {
+            principal: session.principal,
+            tags: session.tags,
+            model,
+            operation,
+            region: signer.region,
+            access_key_id: signer.access_key_id,
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            headers: head.headers.clone(),
+            body,
+            at: clock::now(),
+        })
+    }
+
+    fn verify(&self, head: &Parts, body: &[u8]) -> Result<Signer, Refusal> {
+        for name in bearers(&head.headers) {
+            self.violation(head, &format!("header {name} carries a caller's token"));
+        }
+        let now = self.settings().now();
+        let expect = Expect { service: "bedrock", region: self.region(&head.headers), now };
+        let verified = signature::verify_request(head, body, &expect, |id| self.store.credential(id));
+        match verified {
+            Ok(signer) => {
+                for name in &signer.strays {
+                    self.violation(head, &format!("header {name}"));
+                }
+                Ok(signer)
+            }
+            Err(fault) => {
+                use SignatureFault as F;
+                if matches!(
+                    fault,
+                    F::MissingAuthorization | F::OtherScheme | F::QueryAuthentication | F::TokenMismatch
+                ) {
+                    self.violation(head, &fault.to_string());
+                }
+                let refusal = Refusal::from(&fault);
+                lock(&self.record).signature_refusals.push(fault);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The region that the signature says it is for, if it is one of ours.
+    fn region(&self, headers: &HeaderMap) -> &str {
+        let scoped = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split('/').nth(2));
+        let found = self.regions.iter().find(|region| Some(region.as_str()) == scoped);
+        found.or(self.regions.first()).map_or("", String::as_str)
+    }
+
+    fn session(&self, head: &Parts, signer: &Signer) -> Result<IssuedSession, Refusal> {
+        if self.store.is_gateway(&signer.access_key_id) {
+            self.violation(head, "unattributed: signed with the gateway's own keys");
+            return Err(Refusal::credentials("UnrecognizedClientException"));
+        }
+        let session = self.store.session(&signer.access_key_id);
+        let session = session.ok_or_else(|| Refusal::credentials("UnrecognizedClientException"))?;
+        if session.revoked {
+            return Err(Refusal::credentials(self.settings().revoked_kind));
+        }
+        if session.expired(clock::now()) {
+            return Err(Refusal::credentials("ExpiredTokenException"));
+        }
+        Ok(session)
+    }
+
+    fn violation(&self, head: &Parts, what: &str) {
+        let violation = format!("{} {}: {what}", head.method, head.uri.path());
+        lock(&self.record).violations.push(violation);
+        self.progress.announce();
+    }
+
+    fn reply(&self, call: &Call) -> Result<Reply, Refusal> {
+        let min_tokens = {
+            let settings = self.settings();
+            if settings.forbids(&call.model) {
+                return Err(Refusal::access_denied(&call.principal, call.operation, &call.model));
+            }
+            settings.min_tokens
+        };
+        if call.model.starts_with("unknown.") {
+            return Err(Refusal::unknown_model());
+        }
+        let prompt = Prompt::read(call)?;
+        Ok(Reply::new(&prompt, min_tokens, |prefix| self.was_cached(call, prefix)))
+    }
+
+    /// Whether this prefix of a prompt was there before; it is from now on.
+    fn was_cached(&self, call: &Call, prefix: &str) -> bool {
+        let account = call.principal.split(':').nth(4).unwrap_or_default();
+        let key = [account, &call.region, &call.model, prefix].map(str::to_owned);
+        !lock(&self.record).cached.insert(key)
+    }
+
+    /// Puts the reply into the operation's format.
+    fn write(&self, answer: &Answer, in_flight: InFlight) -> Response<Body> {
+        let Answer { call, reply, .. } = answer;
+        match call.operation {
+            Operation::Invoke => {
+                let mut response = self.whole(&claude::whole(reply, &call.model), answer, in_flight);
+                response.headers_mut().extend(claude::count_headers(reply.usage));
+                response
+            }
+            Operation::Converse => self.whole(&converse::whole(reply), answer, in_flight),
+            Operation::InvokeStream => {
+                let mut response = self.stream(claude::stream(reply, &call.model), answer, in_flight);
+                response.headers_mut().insert("x-amzn-bedrock-content-type", JSON);
+                response
+            }
+            Operation::ConverseStream => self.stream(converse::stream(reply), answer, in_flight),
+        }
+    }
+
+    fn whole(&self, body: &Value, answer: &Answer, mut in_flight: InFlight) -> Response<Body> {
+        let output = answer.reply.usage.output;
+        self.bill.charge(&answer.call, Usage { output, ..Usage::default() });
+        let body = Bytes::from(body.to_string());
+        let mut response = if answer.fault.as_ref().is_some_and(Fault::breaks_whole_answers) {
+            self.stream(stream::halves(&body), answer, in_flight)
+        } else {
+            in_flight.end();
+            Response::new(server::full(body))
+        };
+        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+        response
+    }
+
+    fn stream(&self, frames: Vec<Frame>, answer: &Answer, in_flight: InFlight) -> Response<Body> {
+        let pace = self.settings().pace.clone();
+        let account = Account { bill: Arc::clone(&self.bill), call: Arc::clone(&answer.call) };
+        let body = stream::body(frames, answer.fault.as_ref(), pace, in_flight, account);
+        let mut response = Response::new(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, EVENT_STREAM);
+        response
+    }
+}
+
+/// What befalls a call before there is anything to answer.
+async fn suffer(fault: &Fault, call: &Call) -> Result<(), Trouble> {
+    let refusal = match *fault {
+        Fault::Late(by) => {
+            tokio::time::sleep(by).await;
+            return Ok(());
+        }
+        Fault::HangBeforeHead => std::future::pending().await,
+        Fault::ResetBeforeHead => return Err(Trouble::Reset),
+        Fault::Throttle => Refusal::throttling(),
+        Fault::Deny => Refusal::access_denied(&call.principal, call.operation, &call.model),
+        Fault::Error(status, kind, message) => Refusal::any(status, kind, message),
+        Fault::CredentialsRefused { kind, in_body_only } => {
+            Refusal::credentials(kind).with_type_in_body_only(in_body_only)
+        }
+        Fault::ResetMidStream(_)
+        | Fault::ResetMidFrame(_)
+        | Fault::ExceptionMidStream(..)
+        | Fault::HangMidStream(_) => return Ok(()),
+    };
+    Err(refusal.into())
+}
+
+/// What is to be done with which model: `/model/{id}/{operation}`.
+fn target(head: &Parts) -> Result<(Operation, String), Refusal> {
+    let segments: Vec<_> = head.uri.path().split('/').collect();
+    let &["", "model", model, operation] = segments.as_slice() else {
+        return Err(Refusal::unknown_operation());
+    };
+    let operation = Operation::from_segment(operation)
+        .filter(|_| head.method == Method::POST)
+        .ok_or_else(Refusal::unknown_operation)?;
+    let model = percent_decode_str(model).decode_utf8_lossy().into_owned();
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:/".contains(c);
+    if model.is_empty() || model.len() > MAX_MODEL_ID_CHARS || !model.chars().all(legal) {
+        return Err(Refusal::validation("The provided model identifier is invalid."));
+    }
+    Ok((operation, model))
+}
+
+/// Names of headers with something in it that looks like a bearer token or a JWT.
+fn bearers(headers: &HeaderMap) -> Vec<&str> {
+    let is_token = |value: &[u8]| {
+        let scheme = value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+        scheme || (value.starts_with(b"eyJ") && value.split(|byte| *byte == b'.').count() == 3)
+    };
+    headers.iter().filter(|(_, value)| is_token(value.as_bytes())).map(|(name, _)| name.as_str()).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
