@@ -30,3 +30,46 @@ fn the_policies_are_json_and_the_readmes_is_the_deployed_one() {
         assert_eq!(policy(name)["Version"], "2012-10-17");
     }
 }
+
+/// Every reason that the code gives is documented, and no other.
+#[test]
+fn reasons_are_documented() {
+    let document = include_str!("../../docs/operations.md");
+    let (_, table) = document.split_once("## Reasons").unwrap();
+    let (table, _) = table.split_once("## The probe port").unwrap();
+    let documented: std::collections::BTreeSet<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('|').nth(1).unwrap().split('`'))
+        .filter(|word| !word.trim().is_empty() && *word != ", ")
+        .collect();
+    let sources = [
+        include_str!("../../src/error.rs"),
+        include_str!("../../src/auth.rs"),
+        include_str!("../../src/identity.rs"),
+        include_str!("../../src/sessions.rs"),
+        include_str!("../../src/sessions/sts.rs"),
+        include_str!("../../src/meter.rs"),
+        include_str!("../../src/request.rs"),
+    ];
+    for reason in &documented {
+        let quoted = format!("\"{reason}\"");
+        assert!(
+            sources.iter().any(|source| source.contains(&quoted)),
+            "{reason} is documented and never given"
+        );
+    }
+    // In these files every quoted word in snake case is a reason, but for names of other things.
+    let others = ["source_identity", "invalid_token", "_claim_names", "refresh_before", "access_key_id"];
+    for source in &sources[..5] {
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        for word in code.split('"').skip(1).step_by(2) {
+            let snake =
+                word.contains('_') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(
+                !snake || others.contains(&word) || documented.contains(word),
+                "{word} is not documented"
+            );
+        }
+    }
+}

@@ -226,3 +226,14 @@ async fn sessions_differ_by_tags_and_their_number_is_bounded() {
         world.standin.bill.calls().iter().map(|call| call.tags["team"].clone()).collect();
     assert_eq!(teams, ["a", "b"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sts_that_hangs_is_503_within_the_deadline() {
+    let world = World::start().await;
+    world.standin.sts.faults().always(StsFault::Hang);
+    let sent = Instant::now();
+    let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (503, "ServiceUnavailableException"));
+    assert!(sent.elapsed() < Duration::from_secs(12), "{:?}", sent.elapsed());
+    assert_eq!(world.standin.bedrock.server().requests(), 0);
+}
