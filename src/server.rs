@@ -6,7 +6,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,10 +14,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
@@ -41,6 +39,8 @@ const HEAD_BYTES: u32 = 128 * 1024;
 const HEAD_LINES: usize = 128;
 /// Streams of one HTTP/2 connection at once.
 const H2_STREAMS: u32 = 256;
+/// How long a connection without a request yet may still send one while the server stops.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// A silent HTTP/2 peer is asked whether it lives.
 const H2_PING: Duration = Duration::from_secs(20);
 const BACKLOG: u32 = 4096;
@@ -112,7 +112,7 @@ pub trait Service: Send + Sync + 'static {
 pub struct Server<S> {
     service: Arc<S>,
     seats: Arc<Semaphore>,
-    graceful: GracefulShutdown,
+    stopping: watch::Sender<bool>,
     connections: JoinSet<()>,
 }
 
@@ -121,7 +121,7 @@ impl<S: Service> Server<S> {
         Self {
             service,
             seats: Arc::new(Semaphore::new(CONNECTIONS)),
-            graceful: GracefulShutdown::new(),
+            stopping: watch::Sender::new(false),
             connections: JoinSet::new(),
         }
     }
@@ -138,7 +138,7 @@ impl<S: Service> Server<S> {
             tokio::select! {
                 () = &mut stop => break,
                 Some(arrival) = arrivals.recv() => {
-                    let serving = serve(arrival, Arc::clone(&self.service), self.graceful.watcher());
+                    let serving = serve(arrival, Arc::clone(&self.service), self.stopping.subscribe());
                     self.connections.spawn(serving);
                 }
                 Some(_ended) = self.connections.join_next() => {}
@@ -148,7 +148,7 @@ impl<S: Service> Server<S> {
         // What the system had accepted for us before the listeners closed is served too.
         arrivals.close();
         while let Some(arrival) = arrivals.recv().await {
-            let serving = serve(arrival, Arc::clone(&self.service), self.graceful.watcher());
+            let serving = serve(arrival, Arc::clone(&self.service), self.stopping.subscribe());
             self.connections.spawn(serving);
         }
     }
@@ -156,11 +156,8 @@ impl<S: Service> Server<S> {
     /// Tells every connection to finish (GOAWAY, `Connection: close`) and waits until all have, or
     /// until `give_up` completes. Returns how many were cut.
     pub async fn drain(mut self, give_up: impl Future<Output = ()>) -> usize {
-        let graceful = self.graceful;
-        let finished = async {
-            graceful.shutdown().await;
-            while self.connections.join_next().await.is_some() {}
-        };
+        self.stopping.send_replace(true);
+        let finished = async { while self.connections.join_next().await.is_some() {} };
         tokio::select! {
             () = finished => return 0,
             () = give_up => {}
@@ -207,16 +204,16 @@ async fn accept_all(
     }
 }
 
-async fn serve<S: Service>(arrival: Arrival, service: Arc<S>, watcher: Watcher) {
+async fn serve<S: Service>(arrival: Arrival, service: Arc<S>, stopping: watch::Receiver<bool>) {
     let Arrival { stream, peer, tls, seat } = arrival;
     let started = tokio::time::Instant::now();
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
     match tls {
-        None => speak(stream, peer, service, watcher, started).await,
+        None => speak(stream, peer, service, stopping, started).await,
         Some(tls) => match tokio::time::timeout_at(started + FIRST_HEAD, tls.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, peer, service, watcher, started).await,
+            Ok(Ok(stream)) => speak(stream, peer, service, stopping, started).await,
             Ok(Err(error)) => debug!(client = %peer.address, %error, "TLS handshake failed"),
             Err(_elapsed) => debug!(client = %peer.address, "TLS handshake not finished in time"),
         },
@@ -224,29 +221,37 @@ async fn serve<S: Service>(arrival: Arrival, service: Arc<S>, watcher: Watcher) 
     drop(seat);
 }
 
-async fn speak<S, I>(stream: I, peer: Peer, service: Arc<S>, watcher: Watcher, started: tokio::time::Instant)
-where
+async fn speak<S, I>(
+    stream: I,
+    peer: Peer,
+    service: Arc<S>,
+    stopping: watch::Receiver<bool>,
+    started: tokio::time::Instant,
+) where
     S: Service,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let spoken = Arc::new(AtomicBool::new(false));
+    let (spoken, has_spoken) = watch::channel(false);
     let answering = {
-        let spoken = Arc::clone(&spoken);
         let service = Arc::clone(&service);
         service_fn(move |request| {
-            spoken.store(true, Ordering::Relaxed);
+            spoken.send_replace(true);
             let service = Arc::clone(&service);
             async move { Ok::<_, Infallible>(service.call(request, peer).await) }
         })
     };
     let builder = protocol();
-    let connection = builder.serve_connection(TokioIo::new(stream), answering).into_owned();
-    let mut connection = std::pin::pin!(watcher.watch(connection));
+    let mut connection =
+        std::pin::pin!(builder.serve_connection(TokioIo::new(stream), answering).into_owned());
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = silent(started, &spoken) => {
+        ended = connection.as_mut() => ended,
+        () = silent(started, has_spoken.clone()) => {
             debug!(client = %peer.address, "no request in time");
             return;
+        }
+        () = to_finish(stopping, has_spoken) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = ended {
@@ -258,11 +263,19 @@ where
 }
 
 /// Completes when no request has come in time, and never when one has.
-async fn silent(started: tokio::time::Instant, spoken: &AtomicBool) {
+async fn silent(started: tokio::time::Instant, has_spoken: watch::Receiver<bool>) {
     tokio::time::sleep_until(started + FIRST_HEAD).await;
-    if spoken.load(Ordering::Relaxed) {
+    if *has_spoken.borrow() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Completes when the server stops; for a connection whose first request is perhaps just arriving, a
+/// moment later, since telling it to finish before it has begun would close it unread.
+async fn to_finish(mut stopping: watch::Receiver<bool>, mut has_spoken: watch::Receiver<bool>) {
+    // Errors say that the sender is gone, which for the server means that it stops.
+    let _gone = stopping.wait_for(|stopping| *stopping).await.is_err();
+    let _late = tokio::time::timeout(LAST_WORD, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
 }
 
 fn protocol() -> auto::Builder<TokioExecutor> {

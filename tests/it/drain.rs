@@ -119,3 +119,32 @@ async fn a_second_signal_stops_at_once() {
     assert_eq!(stopped, Ok(1));
     drop(open);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_first_request_is_just_arriving_is_served() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut world = World::start().await;
+    let token = world.token("alice");
+    world.send(post(CONVERSE, &token, HELLO)).await;
+    let address = world.gateway.addresses().http.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    // Accepted: a request on a later connection has been answered.
+    world.send(post(CONVERSE, &token, HELLO)).await;
+    world.gateway.drain();
+    for _ in 0..1_000 {
+        if tokio::net::TcpStream::connect(address).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let length = HELLO.len();
+    let request = format!(
+        "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{HELLO}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert_eq!(world.gateway.stopped().await, 0);
+}
