@@ -5,7 +5,7 @@
 //! [`Verified`] caller; an error never means "no" to a condition, so it never moves a caller to a wider
 //! rule.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -13,29 +13,30 @@ use serde_json::{Map, Value};
 
 use crate::auth::Verified;
 use crate::identity::arn::RoleArn;
-use crate::identity::expression::{Expression, Inputs};
-use crate::identity::mapping::{MappedValue, OnInvalid, Requirement, ValueError};
+use crate::identity::facts::Facts;
+use crate::identity::mapping::{MappedValue, OnInvalid, Requirement};
+use crate::identity::outcomes::{Key, Resolved};
 use crate::identity::role::Role;
 use crate::identity::session_name::SessionName;
 use crate::identity::tags::{SessionTags, TagKey, TagValue};
 
+pub use crate::identity::outcomes::Outcomes;
+
 pub mod arn;
 pub mod expression;
+mod facts;
 #[cfg(test)]
 mod for_tests;
 pub mod mapping;
 pub mod models;
+mod outcomes;
 pub mod role;
 pub mod session_name;
 mod suffix;
 pub mod tags;
 
-/// Most nodes of one token's claims; more are refused, as evaluation could take long.
-const MOST_NODES: usize = 1_000;
 /// Longest value of a listed request header, bytes.
 const LONGEST_HEADER: usize = 256;
-/// Outcomes remembered beside one caller.
-const OUTCOMES: usize = 8;
 
 /// What one issuer's callers become.
 #[derive(Debug, PartialEq)]
@@ -166,7 +167,7 @@ pub enum IdentityError {
     Evaluation { target: String, detail: String },
     #[error("the token says that it leaves out claims which {target} reads")]
     GroupsOverage { target: String },
-    #[error("the token has more than {MOST_NODES} nodes")]
+    #[error("the claims have more nodes than are evaluated")]
     ClaimsTooLarge,
     #[error("the request header {0} is sent twice")]
     HeaderRepeated(String),
@@ -191,19 +192,6 @@ impl IdentityError {
     }
 }
 
-type Resolved = Result<Arc<Identity>, IdentityError>;
-
-/// What was made of one verified caller so far, by the headers its mapping sees and the configuration.
-#[derive(Debug, Default)]
-pub struct Outcomes(Mutex<Vec<(Key, Resolved)>>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    generation: u64,
-    /// In the order that the issuer lists them; absent and empty told apart.
-    headers: Vec<Option<String>>,
-}
-
 impl Mapping {
     /// Makes `caller` an identity, or remembers what was made of it before.
     ///
@@ -213,17 +201,11 @@ impl Mapping {
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *caller.issuer());
         let Some(mapping) = mapping else { return Err(IdentityError::NoRole) };
         let key = Key { generation: self.generation, headers: listed(&mapping.request_headers, headers)? };
-        let mut outcomes = memo.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, resolved)) = outcomes.iter().find(|(known, _)| *known == key) {
-            return resolved.clone();
+        if let Some(resolved) = memo.get(&key) {
+            return resolved;
         }
-        drop(outcomes);
         let resolved = self.evaluate(mapping, caller.claims(), &key.headers).map(Arc::new);
-        outcomes = memo.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if outcomes.len() >= OUTCOMES {
-            drop(outcomes.remove(0));
-        }
-        outcomes.push((key, resolved.clone()));
+        memo.remember(key, resolved.clone());
         resolved
     }
 
@@ -233,44 +215,35 @@ impl Mapping {
         claims: &Map<String, Value>,
         headers: &[Option<String>],
     ) -> Result<Identity, IdentityError> {
-        let mut nodes = MOST_NODES;
-        let claims =
-            present(&Value::Object(claims.clone()), &mut nodes).ok_or(IdentityError::ClaimsTooLarge)?;
-        let left_out = claims_left_out(&claims);
-        let lacks = |expression: &Expression| left_out.iter().any(|claim| expression.reads(claim));
-        let header_values = mapping
-            .request_headers
-            .iter()
-            .zip(headers)
-            .filter_map(|(name, value)| Some((name.clone(), Value::String(value.clone()?))))
-            .collect::<Map<_, _>>();
-        let failed =
-            |target: &str, detail: String| IdentityError::Evaluation { target: target.to_owned(), detail };
-        let inputs = Inputs::new(&claims, &mapping.issuer, &Value::Object(header_values))
-            .map_err(|error| failed("claims", error.to_string()))?;
+        let headers = mapping.request_headers.iter().zip(headers);
+        let headers = headers.filter_map(|(name, value)| Some((name.clone(), value.clone()?.into())));
+        let facts = Facts::new(claims, &mapping.issuer, headers.collect())?;
 
-        for (index, requirement) in mapping.require.iter().enumerate() {
-            let target = format!("requirement {index}");
-            if !holds(&requirement.expression, &inputs, &lacks, &target)? {
-                return Err(IdentityError::RequirementFailed { index, message: requirement.message.clone() });
+        for (index, Requirement { expression, message }) in mapping.require.iter().enumerate() {
+            if !facts.hold(expression).map_err(|fault| fault.of(&format!("requirement {index}")))? {
+                return Err(IdentityError::RequirementFailed { index, message: message.clone() });
             }
         }
-        let (rule, role) = self.role(&mapping.issuer, &inputs, &lacks)?;
-        let mut values = Values { inputs: &inputs, lacks: &lacks, replaced: Vec::new() };
-        let name = values.name("name", &mapping.name)?;
+        let (rule, role) = self.role(&mapping.issuer, &facts)?;
+        let mut replaced = Vec::new();
+        let mut legal = Legal { facts: &facts, replaced: &mut replaced };
+        let name = legal.name("name", &mapping.name)?;
         let name = name.ok_or_else(|| IdentityError::ValueMissing { target: "name".to_owned() })?;
         let source_identity = match &mapping.source_identity {
-            Some(source) => values.name("source_identity", source)?,
+            Some(source) => legal.name("source_identity", source)?,
             None => None,
         };
         let mut tags = Vec::with_capacity(mapping.tags.len());
         for (key, mapped) in &mapping.tags {
-            if let Some(value) = values.tag(key, mapped)? {
+            if let Some(value) = legal.tag(key, mapped)? {
                 tags.push((key.clone(), value));
             }
         }
-        let replaced = values.replaced;
-        let tags = SessionTags::new(tags).map_err(|error| failed("tags", error.to_string()))?;
+        let tags = SessionTags::new(tags).map_err(|error| IdentityError::Evaluation {
+            target: "tags".to_owned(),
+            detail: error.to_string(),
+        })?;
+        // STS refuses to hand on what is not there.
         let transitive = role.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key));
         let session = SessionIdentity {
             role_arn: role.arn.clone(),
@@ -287,18 +260,15 @@ impl Mapping {
         Ok(Identity { session: Arc::new(session), role: Arc::clone(role), rule, principal, replaced })
     }
 
-    fn role(
-        &self,
-        issuer: &Arc<str>,
-        inputs: &Inputs<'_>,
-        lacks: &dyn Fn(&Expression) -> bool,
-    ) -> Result<(usize, &Arc<Role>), IdentityError> {
+    /// The first rule that matches. One that cannot be evaluated ends the search, so that no error
+    /// leads to a wider rule behind it.
+    fn role(&self, issuer: &Arc<str>, facts: &Facts<'_>) -> Result<(usize, &Arc<Role>), IdentityError> {
         for (index, role) in self.roles.iter().enumerate() {
             if role.issuers.as_ref().is_some_and(|issuers| !issuers.contains(issuer)) {
                 continue;
             }
             let matches = match &role.when {
-                Some(when) => holds(when, inputs, lacks, &format!("role {index}"))?,
+                Some(when) => facts.hold(when).map_err(|fault| fault.of(&format!("role {index}")))?,
                 None => true,
             };
             if matches {
@@ -309,42 +279,13 @@ impl Mapping {
     }
 }
 
-/// Whether a condition is true; missing is false, and everything else that is no boolean an error.
-fn holds(
-    condition: &Expression,
-    inputs: &Inputs<'_>,
-    lacks: &dyn Fn(&Expression) -> bool,
-    target: &str,
-) -> Result<bool, IdentityError> {
-    let failed = |detail: String| IdentityError::Evaluation { target: target.to_owned(), detail };
-    if lacks(condition) {
-        return Err(IdentityError::GroupsOverage { target: target.to_owned() });
-    }
-    let truth = condition.truth(inputs).map_err(|error| failed(error.to_string()))?;
-    Ok(truth.unwrap_or(false))
+/// Makes mapped values legal ones, and notes which had to be replaced.
+struct Legal<'a> {
+    facts: &'a Facts<'a>,
+    replaced: &'a mut Vec<String>,
 }
 
-/// Mapped values on their way to legal ones.
-struct Values<'a> {
-    inputs: &'a Inputs<'a>,
-    lacks: &'a dyn Fn(&Expression) -> bool,
-    replaced: Vec<String>,
-}
-
-impl Values<'_> {
-    fn text(&self, target: &str, mapped: &MappedValue) -> Result<Option<String>, IdentityError> {
-        let text = mapped.text(self.inputs, self.lacks).map_err(|error| match error {
-            ValueError::LeftOut => IdentityError::GroupsOverage { target: target.to_owned() },
-            ValueError::Evaluation(error) => {
-                IdentityError::Evaluation { target: target.to_owned(), detail: error.to_string() }
-            }
-        })?;
-        if text.is_none() && mapped.required {
-            return Err(IdentityError::ValueMissing { target: target.to_owned() });
-        }
-        Ok(text)
-    }
-
+impl Legal<'_> {
     fn name(&mut self, target: &str, mapped: &MappedValue) -> Result<Option<SessionName>, IdentityError> {
         let Some(text) = self.text(target, mapped)? else { return Ok(None) };
         let (name, replaced) = SessionName::from_value(&text);
@@ -353,11 +294,18 @@ impl Values<'_> {
     }
 
     fn tag(&mut self, key: &TagKey, mapped: &MappedValue) -> Result<Option<TagValue>, IdentityError> {
-        let target = format!("tag {}", key.as_str());
-        let Some(text) = self.text(&target, mapped)? else { return Ok(None) };
+        let Some(text) = self.text(key.as_str(), mapped)? else { return Ok(None) };
         let (value, replaced) = TagValue::from_value(&text);
         self.note(key.as_str(), replaced, mapped)?;
         Ok(Some(value))
+    }
+
+    fn text(&self, target: &str, mapped: &MappedValue) -> Result<Option<String>, IdentityError> {
+        let text = mapped.text(self.facts).map_err(|fault| fault.of(target))?;
+        if text.is_none() && mapped.required {
+            return Err(IdentityError::ValueMissing { target: target.to_owned() });
+        }
+        Ok(text)
     }
 
     fn note(&mut self, target: &str, replaced: bool, mapped: &MappedValue) -> Result<(), IdentityError> {
@@ -385,41 +333,6 @@ fn listed(names: &[String], headers: &HeaderMap) -> Result<Vec<Option<String>>, 
             text.map(|text| Some(text.to_owned())).ok_or_else(|| IdentityError::HeaderIllegal(name.clone()))
         })
         .collect()
-}
-
-/// `value` without null members; `None` when it has more than `nodes` nodes.
-fn present(value: &Value, nodes: &mut usize) -> Option<Value> {
-    *nodes = nodes.checked_sub(1)?;
-    Some(match value {
-        Value::Object(members) => {
-            let mut kept = Map::new();
-            for (name, member) in members {
-                if !member.is_null() {
-                    kept.insert(name.clone(), present(member, nodes)?);
-                }
-            }
-            Value::Object(kept)
-        }
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| present(item, nodes)).collect::<Option<Vec<_>>>()?)
-        }
-        other => other.clone(),
-    })
-}
-
-/// Claims that the token says were left out of it: distributed claims (`OpenID` Connect Core 5.6.2), as
-/// Entra writes them for people in many groups, and its `hasgroups`.
-fn claims_left_out(claims: &Value) -> Vec<String> {
-    let mut left_out: Vec<String> = claims
-        .get("_claim_names")
-        .and_then(Value::as_object)
-        .map_or_else(Vec::new, |names| names.keys().cloned().collect());
-    if claims.get("hasgroups").is_some_and(|has| has.as_bool() == Some(true) || has.as_str() == Some("true"))
-    {
-        left_out.push("groups".to_owned());
-    }
-    left_out.retain(|name| claims.get(name).is_none());
-    left_out
 }
 
 #[cfg(test)]

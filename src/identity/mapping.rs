@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use cel::Value;
 
-use crate::identity::expression::{EvaluationError, Expression, Inputs, Outcome};
+use crate::identity::expression::{EvaluationError, Expression, Outcome};
+use crate::identity::facts::{Facts, Fault};
 
 /// What becomes of a value that STS would not take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,32 +39,15 @@ pub struct Requirement {
     pub message: String,
 }
 
-/// Why a mapped value could not be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ValueError {
-    /// The claim that the identity provider left out of the token.
-    LeftOut,
-    Evaluation(EvaluationError),
-}
-
 impl MappedValue {
-    /// The value's text; `None` where it is missing. `left_out` tells which claims the token says
-    /// were too many to put in.
-    pub(super) fn text(
-        &self,
-        inputs: &Inputs<'_>,
-        left_out: impl Fn(&Expression) -> bool,
-    ) -> Result<Option<String>, ValueError> {
+    /// The value's text; `None` where it is missing.
+    pub(super) fn text(&self, facts: &Facts<'_>) -> Result<Option<String>, Fault> {
         if let Some(constant) = &self.constant {
             return Ok(Some(constant.clone()));
         }
         for expression in &self.from {
-            if left_out(expression) {
-                return Err(ValueError::LeftOut);
-            }
-            let outcome = expression.evaluate(inputs).map_err(ValueError::Evaluation)?;
-            if let Outcome::Value(value) = outcome
-                && let Some(text) = text(&value).map_err(ValueError::Evaluation)?
+            if let Outcome::Value(value) = facts.evaluate(expression)?
+                && let Some(text) = text(&value).map_err(Fault::Evaluation)?
             {
                 return Ok(Some(text));
             }

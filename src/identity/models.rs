@@ -31,7 +31,8 @@ impl ModelPattern {
         if self.0.starts_with("arn:") {
             return wildcard(&self.0, id);
         }
-        if id.starts_with("arn:") {
+        // No ARN begins otherwise, but were one taken that does, it must not pass for a bare id.
+        if id.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("arn:")) {
             return system_resource(id).is_some_and(|name| wildcard(&self.0, name));
         }
         wildcard(&self.0, id)
@@ -47,7 +48,7 @@ fn system_resource(arn: &str) -> Option<&str> {
     (matches!(kind, "foundation-model" | "inference-profile") && !name.contains('/')).then_some(name)
 }
 
-/// Matches in linear steps: on a mismatch only the last `*` is widened.
+/// On a mismatch only the last `*` is widened: at worst pattern times text steps, never more.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
@@ -116,10 +117,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bare_pattern_never_names_what_an_account_made(pattern in "[a-z*./:-]{1,20}", name in "[a-z0-9]{1,12}") {
+        fn a_bare_pattern_never_names_what_an_account_made(
+            pattern in "[a-zA-Z0-9*./:-]{1,20}|\\*",
+            prefix in "arn|ARN|Arn",
+            kind in "application-inference-profile|custom-model|custom-model-deployment|imported-model|provisioned-model|prompt|prompt-router|default-prompt-router|marketplace/model-endpoint",
+            name in "[a-z0-9./-]{1,12}",
+        ) {
             prop_assume!(!pattern.starts_with("arn:"));
-            let arn = format!("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{name}");
+            let arn = format!("{prefix}:aws:bedrock:us-east-1:123456789012:{kind}/{name}");
             prop_assert!(!matches(&pattern, &arn));
+        }
+
+        #[test]
+        fn stars_match_whatever_stands_between(parts in prop::collection::vec("[a-z.-]{0,6}", 1..6), between in "[a-z.-]{0,6}") {
+            prop_assume!(!parts.concat().is_empty());
+            let pattern = parts.join("*") + "*";
+            prop_assert!(matches(&pattern, &parts.join(&between)));
         }
     }
 }

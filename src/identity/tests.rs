@@ -1,7 +1,8 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::identity::mapping::Requirement;
+use crate::identity::expression::Expression;
 
 fn expression(source: &str) -> Expression {
     Expression::compile(source, &["x-project".to_owned()]).unwrap()
@@ -137,6 +138,8 @@ fn groups_that_were_left_out_are_not_taken_for_none() {
     assert_eq!(evaluate(&mapping, &overage, None).unwrap_err().reason(), "groups_overage");
     let implicit = json!({ "email": "a@b.c", "hasgroups": true });
     assert_eq!(evaluate(&mapping, &implicit, None).unwrap_err().reason(), "groups_overage");
+    let some = json!({ "email": "a@b.c", "groups": ["ml"], "_claim_names": { "groups": "src1" } });
+    assert_eq!(evaluate(&mapping, &some, None).unwrap_err().reason(), "groups_overage");
     let unread = json!({ "email": "a@b.c", "groups": [], "_claim_names": { "roles": "src1" } });
     assert!(evaluate(&mapping, &unread, None).is_ok());
 }
@@ -181,4 +184,74 @@ fn a_role_of_another_issuer_is_passed_over() {
     other.issuers = Some(vec!["elsewhere".into()]);
     mapping.roles = vec![Arc::new(other)];
     assert_eq!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).unwrap_err(), IdentityError::NoRole);
+}
+
+#[test]
+fn what_is_wrong_beside_what_is_missing_reaches_no_wider_role() {
+    let mut mapping = mapping();
+    let when = "claims.level.startsWith('contractor') || claims.kind == 'contractor'";
+    mapping.roles = vec![role("Contractor", Some(when)), role("User", None)];
+    let odd = json!({ "email": "a@b.c", "level": 7 });
+    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), "evaluation_failed");
+}
+
+#[test]
+fn fallbacks_end_at_what_is_wrong() {
+    let mut mapping = mapping();
+    mapping.issuers[0].name = mapped(&["claims.upn.lowerAscii()", "claims.email"]);
+    assert!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).is_ok());
+    let odd = json!({ "email": "a@b.c", "upn": ["x"] });
+    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), "evaluation_failed");
+}
+
+#[test]
+fn an_identity_is_what_its_rule_says() {
+    let mut mapping = mapping();
+    let mut rule = Arc::try_unwrap(role("team/Deep", None)).unwrap();
+    let key = |text: &str| TagKey::parse(text).unwrap();
+    rule.external_id = Some("x-1".to_owned());
+    rule.duration = Some(Duration::from_secs(900));
+    rule.transitive_tags = vec![key("team"), key("absent")];
+    mapping.roles = vec![Arc::new(rule)];
+    mapping.issuers[0].source_identity = Some(mapped(&["claims.sub"]));
+    mapping.issuers[0].tags = vec![
+        (key("team"), mapped(&["claims.team"])),
+        (key("absent"), MappedValue { required: false, ..mapped(&["claims.gone"]) }),
+    ];
+    let claims = json!({ "email": "a@b.c", "sub": "auth0|7", "team": "search" });
+    let identity = evaluate(&mapping, &claims, None).unwrap();
+    let session = identity.session();
+    assert_eq!(identity.principal(), "arn:aws:sts::123456789012:assumed-role/Deep/a@b.c");
+    assert_eq!(session.external_id(), Some("x-1"));
+    assert_eq!(session.duration(), Duration::from_secs(900));
+    assert_eq!(session.transitive_tags(), [key("team")]);
+    assert!(session.source_identity().unwrap().starts_with("auth07=="));
+    assert_eq!(identity.replaced(), ["source_identity"]);
+}
+
+#[test]
+fn outcomes_are_remembered_by_headers_and_configuration() {
+    let key = |generation, header: Option<&str>| Key { generation, headers: vec![header.map(str::to_owned)] };
+    let memo = Outcomes::default();
+    memo.remember(key(1, None), Err(IdentityError::NoRole));
+    assert!(matches!(memo.get(&key(1, None)), Some(Err(IdentityError::NoRole))));
+    assert!(memo.get(&key(1, Some(""))).is_none());
+    assert!(memo.get(&key(2, None)).is_none());
+    for header in ["a", "b", "c", "d", "e", "f", "g", "g", "g"] {
+        memo.remember(key(1, Some(header)), Err(IdentityError::NoRole));
+    }
+    assert!(memo.get(&key(1, None)).is_some());
+    memo.remember(key(1, Some("h")), Err(IdentityError::NoRole));
+    assert!(memo.get(&key(1, None)).is_none());
+    assert!(memo.get(&key(1, Some("a"))).is_some());
+}
+
+proptest! {
+    #[test]
+    fn two_people_never_share_a_session_name(first in ".{1,70}", second in ".{1,70}") {
+        let mapping = mapping();
+        let name = |email: &str| evaluate(&mapping, &json!({ "email": email }), None).unwrap().session().name().clone();
+        prop_assert_eq!(name(&first) == name(&second), first == second);
+        prop_assert_eq!(name(&first), name(&first));
+    }
 }

@@ -1,0 +1,162 @@
+//! The functions that expressions may call: the standard ones, CEL's strings extension, and ours where
+//! those are not bounded.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{LazyLock, PoisonError, RwLock};
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
+use cel::common::types::{CelBool, CelList, CelString, DYN_TYPE, Kind};
+use cel::common::value::{CowVal, Val};
+use cel::objects::Key;
+use cel::{DeclarationError, Env, ExecutionError, Value};
+use regex::Regex;
+
+use super::ExpressionError;
+
+/// What the parser makes of operators and macros.
+const OPERATORS: &str =
+    "!_ -_ @in @not_strictly_false _!=_ _%_ _&&_ _*_ _+_ _-_ _/_ _<=_ _<_ _==_ _>=_ _>_ _?_:_ _||_";
+
+/// `f(x)`, all of one argument.
+const GLOBAL: &[&str] = &["bool", "bytes", "double", "dyn", "int", "size", "string", "type", "uint"];
+
+/// `x.f(…)`: its name, how many arguments stand between the parentheses, and how to write it.
+const METHODS: &[(&str, RangeInclusive<usize>, &str)] = &[
+    ("charAt", 1..=1, "text.charAt(index)"),
+    ("contains", 1..=1, "text.contains(text)"),
+    ("endsWith", 1..=1, "text.endsWith(text)"),
+    ("extract", 1..=1, "text.extract('regular expression')"),
+    ("indexOf", 1..=2, "text.indexOf(text), or with an index to start at"),
+    ("join", 0..=1, "list.join('separator')"),
+    ("lastIndexOf", 1..=2, "text.lastIndexOf(text), or with an index to start at"),
+    ("lowerAscii", 0..=0, "text.lowerAscii()"),
+    ("matches", 1..=1, "text.matches('regular expression')"),
+    ("replace", 2..=3, "text.replace(text, 'text'), or with a number of times"),
+    ("reverse", 0..=0, "text.reverse()"),
+    ("size", 0..=0, "value.size()"),
+    ("split", 1..=1, "text.split(separator)"),
+    ("startsWith", 1..=1, "text.startsWith(text)"),
+    ("substring", 1..=2, "text.substring(from), or text.substring(from, to)"),
+    ("trim", 0..=0, "text.trim()"),
+    ("upperAscii", 0..=0, "text.upperAscii()"),
+];
+
+/// Most parts of a split text: as many as claims have nodes.
+const MOST_PARTS: usize = 1_000;
+
+/// Every regular expression of an expression that was compiled, by its text: the library would compile
+/// it anew at every call. Never shrinks, since a configuration's are few.
+static REGEXES: LazyLock<RwLock<BTreeMap<String, Regex>>> = LazyLock::new(RwLock::default);
+
+/// Declares ours. [`check`] turns the calls that operators write into calls of these, whose `@` nobody
+/// can write.
+pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
+    cel::add_member_overload!(env, fn matches: (CelString<'_>, CelString<'_>) -> Result<CelBool>, name = "@matches")?;
+    cel::add_member_overload!(env, fn extract: (CelString<'_>, CelString<'_>) -> Result<CelString<'_>>, name = "@extract")?;
+    cel::add_member_overload!(env, fn split: (CelString<'_>, CelString<'_>) -> Result<CelList<'_>>, name = "@split")?;
+    env.add_overload("@ordered", "@ordered", vec![DYN_TYPE], ordered)
+}
+
+/// Gives a comprehension that goes over the keys of a map an order: the library's own differs from
+/// process to process, and a name made from it would too.
+pub(super) fn order(range: &mut IdedExpr) {
+    let unordered = std::mem::take(range);
+    let id = unordered.id;
+    let call = CallExpr { func_name: "@ordered".to_owned(), target: None, args: vec![unordered] };
+    *range = IdedExpr { id, expr: Expr::Call(call) };
+}
+
+/// Checks that a call can be made, and points it at our function where there is one.
+pub(super) fn check(call: &mut CallExpr) -> Result<(), ExpressionError> {
+    let name = call.func_name.as_str();
+    let operator = OPERATORS.split(' ').any(|operator| operator == name);
+    if call.target.is_none() && (operator || GLOBAL.contains(&name) && call.args.len() == 1) {
+        return Ok(());
+    }
+    let Some((name, arguments, usage)) = METHODS.iter().find(|(known, ..)| *known == name) else {
+        return Err(if GLOBAL.contains(&name) {
+            ExpressionError::WrongCall("f(value), with one argument")
+        } else {
+            ExpressionError::UnknownFunction(name.to_owned())
+        });
+    };
+    if call.target.is_none() || !arguments.contains(&call.args.len()) {
+        return Err(ExpressionError::WrongCall(usage));
+    }
+    match (*name, call.args.as_slice()) {
+        ("matches" | "extract", [pattern]) => {
+            compile(literal(pattern).ok_or(ExpressionError::ComputedRegex)?)?;
+        }
+        // A text of n letters with one of n put between them would be n² long.
+        ("replace", [_, text, ..]) | ("join", [text]) if literal(text).is_none() => {
+            return Err(ExpressionError::ComputedText(name));
+        }
+        _ => {}
+    }
+    if matches!(*name, "matches" | "extract" | "split") {
+        call.func_name = format!("@{name}");
+    }
+    Ok(())
+}
+
+/// The text of a string literal.
+pub(super) fn literal(node: &IdedExpr) -> Option<&str> {
+    match &node.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    }
+}
+
+fn compile(pattern: &str) -> Result<(), ExpressionError> {
+    let regex = Regex::new(pattern).map_err(|error| {
+        ExpressionError::Regex(error.to_string().lines().last().unwrap_or_default().to_owned())
+    })?;
+    REGEXES.write().unwrap_or_else(PoisonError::into_inner).insert(pattern.to_owned(), regex);
+    Ok(())
+}
+
+/// The compiled form of a pattern that [`check`] has seen.
+fn compiled(pattern: &str) -> Result<Regex, ExecutionError> {
+    let regexes = REGEXES.read().unwrap_or_else(PoisonError::into_inner);
+    let regex = regexes.get(pattern).cloned();
+    regex.ok_or_else(|| ExecutionError::function_error("matches", "not compiled"))
+}
+
+fn matches(text: &CelString<'_>, pattern: &CelString<'_>) -> Result<CelBool, ExecutionError> {
+    Ok(compiled(pattern.inner())?.is_match(text.inner()).into())
+}
+
+/// The first group of the first match, or all of the match where the pattern has no group; missing
+/// where nothing matches.
+fn extract(text: &CelString<'_>, pattern: &CelString<'_>) -> Result<CelString<'static>, ExecutionError> {
+    let regex = compiled(pattern.inner())?;
+    let group = usize::from(regex.captures_len() > 1);
+    let found = regex.captures(text.inner()).and_then(|captures| captures.get(group));
+    let found = found.ok_or_else(|| ExecutionError::no_such_key("extract"))?;
+    Ok(found.as_str().to_owned().into())
+}
+
+fn split(text: &CelString<'_>, separator: &CelString<'_>) -> Result<CelList<'static>, ExecutionError> {
+    let part = |part: &str| -> Box<dyn Val> { Box::new(CelString::from(part.to_owned())) };
+    let separator: &str = separator.inner();
+    let parts: Vec<_> = text.inner().split(separator).take(MOST_PARTS + 1).map(part).collect();
+    if separator.is_empty() || parts.len() > MOST_PARTS {
+        return Err(ExecutionError::function_error("split", "no separator, or too many parts"));
+    }
+    Ok(parts.into())
+}
+
+/// The keys of a map in their order; anything else as it is.
+fn ordered<'b, 'v>(mut range: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let range = range.pop().ok_or_else(|| ExecutionError::function_error("ordered", "no range"))?;
+    if range.get_type().kind() != Kind::Map {
+        return Ok(range);
+    }
+    let Some(map) = range.as_iterable() else { return Ok(range) };
+    let mut iterator = map.iter();
+    let mut keys: Vec<_> = std::iter::from_fn(|| iterator.next().map(Val::clone_as_boxed)).collect();
+    drop(iterator);
+    keys.sort_by_cached_key(|key| -> Option<Key> { Value::try_from(&**key).ok()?.try_into().ok() });
+    Ok(CowVal::owned(CelList::from(keys)))
+}

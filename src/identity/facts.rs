@@ -1,0 +1,74 @@
+//! What is known of one caller: all that expressions are evaluated over, and what the token left out.
+
+use serde_json::{Map, Value};
+
+use super::IdentityError;
+use super::expression::{ClaimsTooLarge, EvaluationError, Expression, Inputs, Outcome};
+
+/// One caller, as expressions see them.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    inputs: Inputs<'a>,
+    left_out: Vec<String>,
+}
+
+/// Why an expression says nothing about a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It reads a claim that the identity provider left out of the token.
+    LeftOut,
+    Evaluation(EvaluationError),
+}
+
+impl Fault {
+    /// `target` is what the expression is for.
+    pub(super) fn of(self, target: &str) -> IdentityError {
+        let target = target.to_owned();
+        match self {
+            Self::LeftOut => IdentityError::GroupsOverage { target },
+            Self::Evaluation(EvaluationError(detail)) => IdentityError::Evaluation { target, detail },
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// `headers` are the listed ones that the request has.
+    pub(super) fn new(
+        claims: &Map<String, Value>,
+        issuer: &str,
+        headers: Map<String, Value>,
+    ) -> Result<Self, IdentityError> {
+        let inputs = Inputs::new(&claims.clone().into(), issuer, &headers.into());
+        let inputs = inputs.map_err(|ClaimsTooLarge| IdentityError::ClaimsTooLarge)?;
+        Ok(Self { inputs, left_out: left_out(claims) })
+    }
+
+    pub(super) fn evaluate(&self, expression: &Expression) -> Result<Outcome, Fault> {
+        self.can_answer(expression)?;
+        expression.evaluate(&self.inputs).map_err(Fault::Evaluation)
+    }
+
+    /// Whether a condition holds; it does not where it is missing.
+    pub(super) fn hold(&self, condition: &Expression) -> Result<bool, Fault> {
+        self.can_answer(condition)?;
+        Ok(condition.truth(&self.inputs).map_err(Fault::Evaluation)?.unwrap_or(false))
+    }
+
+    fn can_answer(&self, expression: &Expression) -> Result<(), Fault> {
+        let left_out = self.left_out.iter().any(|claim| expression.reads(claim));
+        if left_out { Err(Fault::LeftOut) } else { Ok(()) }
+    }
+}
+
+/// Claims that the token says were left out of it: distributed claims (`OpenID` Connect Core 1.0 §5.6.2),
+/// as Entra writes them for people in many groups, and its `hasgroups`. What stands in the token
+/// beside such a word cannot be taken for all of it.
+fn left_out(claims: &Map<String, Value>) -> Vec<String> {
+    let named = claims.get("_claim_names").and_then(Value::as_object);
+    let mut left_out: Vec<String> = named.into_iter().flat_map(Map::keys).cloned().collect();
+    if claims.get("hasgroups").is_some_and(|has| has.as_bool() == Some(true) || has.as_str() == Some("true"))
+    {
+        left_out.push("groups".to_owned());
+    }
+    left_out
+}
