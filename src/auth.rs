@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::auth::cache::Remembered;
@@ -61,10 +62,20 @@ impl Verified {
         self.claims.get("jti")?.as_str()
     }
 
-    /// The end of the token's life.
+    /// The end of the token's life (`exp`).
     pub fn expires(&self) -> SystemTime {
         self.expires
     }
+}
+
+/// Requests that may wait at once for a refresh of keys: anybody can cause such a wait, so that it must
+/// not take the places of those who need none.
+const WAITING: usize = 256;
+
+/// What the next stage remembers beside a caller.
+pub trait Memo: Default + Send + Sync + 'static {
+    /// About how much memory it takes, bytes; grows as more is remembered.
+    fn bytes(&self) -> usize;
 }
 
 /// A verified caller, and what the next stage remembers beside them.
@@ -114,13 +125,22 @@ pub enum InvalidReason {
     TooOld,
     KeyUnknown,
     Signature,
-    /// A time that every token has is missing or no time.
+    /// A time that the token must have is missing or no time.
     Claims,
 }
 
 impl AuthError {
     fn invalid(reason: InvalidReason, unverified: Option<Unverified>) -> Self {
         Self::Invalid { reason, unverified }
+    }
+
+    /// Whether other keys of the issuer might have another answer.
+    fn is_about_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::KeysUnavailable { .. }
+                | Self::Invalid { reason: InvalidReason::KeyUnknown | InvalidReason::Signature, .. }
+        )
     }
 
     /// One word of a closed list, for log and metrics.
@@ -167,6 +187,7 @@ pub struct Authenticator<M> {
     issuers: Vec<Arc<Issuer>>,
     remembered: Remembered<M>,
     metrics: Arc<Metrics>,
+    waiting: Semaphore,
     /// Keep keys fresh; end with this.
     refreshing: Mutex<JoinSet<()>>,
 }
@@ -177,7 +198,7 @@ impl<M> std::fmt::Debug for Authenticator<M> {
     }
 }
 
-impl<M: Default + Send + Sync + 'static> Authenticator<M> {
+impl<M: Memo> Authenticator<M> {
     /// Sets up `issuers` without any network traffic.
     ///
     /// # Errors
@@ -193,12 +214,21 @@ impl<M: Default + Send + Sync + 'static> Authenticator<M> {
             .into_iter()
             .map(|settings| Issuer::new(settings, Arc::clone(&metrics)).map(Arc::new))
             .collect::<Result<_, _>>()?;
-        Ok(Self { issuers, remembered: Remembered::new(limits), metrics, refreshing: Mutex::default() })
+        Ok(Self {
+            issuers,
+            remembered: Remembered::new(limits),
+            metrics,
+            waiting: Semaphore::new(WAITING),
+            refreshing: Mutex::default(),
+        })
     }
 
-    /// Begins to fetch every issuer's keys and to keep them fresh, in the background.
+    /// Begins to fetch every issuer's keys and to keep them fresh, in the background. Once is enough.
     pub fn start(&self) {
         let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refreshing.is_empty() {
+            return;
+        }
         for issuer in &self.issuers {
             refreshing.spawn(Arc::clone(issuer).keep_fresh());
         }
@@ -215,7 +245,7 @@ impl<M: Default + Send + Sync + 'static> Authenticator<M> {
     /// [`AuthError`] tells whether the token is absent, expired, or bad in another way.
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Arc<Caller<M>>, AuthError> {
         let mut issuer = None;
-        let verified = self.verify_token(headers, &mut issuer).await;
+        let verified = self.verify_at(clock::now(), headers, &mut issuer).await;
         let name = issuer.map_or("unknown", |issuer| &*issuer.settings.name);
         match &verified {
             Ok((_, remembered)) => {
@@ -227,8 +257,9 @@ impl<M: Default + Send + Sync + 'static> Authenticator<M> {
     }
 
     /// The caller, and whether they were remembered; `issuer` becomes the one that was asked.
-    async fn verify_token<'a>(
+    async fn verify_at<'a>(
         &'a self,
+        now: SystemTime,
         headers: &HeaderMap,
         issuer: &mut Option<&'a Arc<Issuer>>,
     ) -> Result<(Arc<Caller<M>>, bool), AuthError> {
@@ -237,7 +268,7 @@ impl<M: Default + Send + Sync + 'static> Authenticator<M> {
         if let Some(entry) = self.remembered.get(&digest) {
             let known = self.issuers.get(entry.issuer);
             let signed = known.and_then(|issuer| issuer.keys()).is_some_and(|keys| keys.contains(&entry.key));
-            if signed && clock::now() < entry.until {
+            if signed && now < entry.until {
                 *issuer = known;
                 return Ok((entry.caller, true));
             }
@@ -250,25 +281,33 @@ impl<M: Default + Send + Sync + 'static> Authenticator<M> {
         *issuer = Some(asked);
         let settings = &asked.settings;
         let algorithm = parsed.check_header(settings)?;
-        if !asked.keys().is_some_and(|keys| keys.knows(parsed.header.kid.as_deref())) {
-            asked.refresh_for_unknown_key().await;
-        }
-        let unavailable = || AuthError::KeysUnavailable { issuer: Arc::clone(&settings.name) };
-        let keys = asked.keys().ok_or_else(unavailable)?;
-        let good = parsed.verify(settings, &keys, algorithm, clock::now())?;
+        let good = match self.check(asked, &parsed, algorithm, now) {
+            // Perhaps the issuer has a new key, be it under a new id, an old one or none.
+            Err(error) if error.is_about_keys() => {
+                let _waiting = self.waiting.try_acquire().map_err(|_| asked.unavailable())?;
+                if !asked.refresh_for_unknown_key().await {
+                    return Err(error);
+                }
+                self.check(asked, &parsed, algorithm, now)?
+            }
+            checked => checked?,
+        };
         let verified =
-            Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: good.until };
+            Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: good.expires };
         let caller = Arc::new(Caller { verified, memo: M::default() });
-        self.remembered.put(
-            digest,
-            cache::Entry {
-                caller: Arc::clone(&caller),
-                issuer: index,
-                key: good.key,
-                until: good.until,
-                bytes: token.len(),
-            },
-        );
+        let entry = cache::Entry::new(Arc::clone(&caller), index, good.key, good.until);
+        self.remembered.put(digest, entry);
         Ok((caller, false))
+    }
+
+    fn check(
+        &self,
+        issuer: &Issuer,
+        parsed: &Parsed<'_>,
+        algorithm: jsonwebtoken::Algorithm,
+        now: SystemTime,
+    ) -> Result<verify::Good, AuthError> {
+        let keys = issuer.keys().ok_or_else(|| issuer.unavailable())?;
+        parsed.verify(&issuer.settings, &keys, algorithm, now)
     }
 }

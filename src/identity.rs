@@ -71,8 +71,8 @@ pub struct SessionIdentity {
     source_identity: Option<SessionName>,
     external_id: Option<String>,
     duration: Duration,
-    policy: Option<String>,
-    policy_arns: Vec<String>,
+    policy: Option<Arc<str>>,
+    policy_arns: Arc<[String]>,
 }
 
 impl SessionIdentity {
@@ -254,7 +254,7 @@ impl Mapping {
             external_id: role.external_id.clone(),
             duration: role.duration.unwrap_or(self.default_duration),
             policy: role.policy.clone(),
-            policy_arns: role.policy_arns.clone(),
+            policy_arns: Arc::clone(&role.policy_arns),
         };
         let principal = session.principal();
         Ok(Identity { session: Arc::new(session), role: Arc::clone(role), rule, principal, replaced })

@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use serde_json::{Map, Value};
 
-use crate::auth::Caller;
 use crate::auth::keys::Fingerprint;
+use crate::auth::{Caller, Memo};
 
 /// How many callers are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +23,36 @@ impl Default for CacheLimits {
     }
 }
 
+/// About what an entry takes beside its claims, bytes: key, counters, and the cache's own nodes.
+const ENTRY: usize = 256;
+/// What an entry's memo is taken to weigh, bytes, until it weighs more.
+const MEMO: usize = 1024;
+
 /// A caller under their token.
 pub(super) struct Entry<M> {
     pub(super) caller: Arc<Caller<M>>,
     /// Index of the issuer.
     pub(super) issuer: usize,
     pub(super) key: Fingerprint,
+    /// From here on the token is not good any more; whoever finds the entry compares.
     pub(super) until: SystemTime,
-    /// The token's length; its parsed claims take about as much again.
-    pub(super) bytes: usize,
+    /// What it weighs in the cache, bytes, and how much of that is for the memo.
+    weight: usize,
+    memo: usize,
+}
+
+impl<M: Memo> Entry<M> {
+    pub(super) fn new(caller: Arc<Caller<M>>, issuer: usize, key: Fingerprint, until: SystemTime) -> Self {
+        let weight = ENTRY + MEMO + weight(caller.verified.claims());
+        Self { caller, issuer, key, until, weight, memo: MEMO }
+    }
+
+    /// The same with a heavier memo, if it is.
+    fn grown(&self) -> Option<Self> {
+        let memo = self.caller.memo.bytes();
+        let grown = || Self { weight: self.weight - self.memo + memo, memo, ..self.clone() };
+        (memo > self.memo).then(grown)
+    }
 }
 
 impl<M> Clone for Entry<M> {
@@ -42,20 +64,24 @@ impl<M> Clone for Entry<M> {
 /// Callers by the SHA-256 of their whole token.
 pub(super) struct Remembered<M>(Cache<[u8; 32], Entry<M>>);
 
-impl<M: Send + Sync + 'static> Remembered<M> {
+impl<M: Memo> Remembered<M> {
     /// One bound over both limits: an entry weighs its memory, and no less than its share of it.
     pub(super) fn new(limits: CacheLimits) -> Self {
         let share = u32::try_from(limits.bytes / limits.callers.max(1)).unwrap_or(u32::MAX);
         let cache = Cache::builder()
             .max_capacity(limits.bytes)
-            .weigher(move |_, entry: &Entry<M>| u32::try_from(2 * entry.bytes).unwrap_or(u32::MAX).max(share))
+            .weigher(move |_, entry: &Entry<M>| u32::try_from(entry.weight).unwrap_or(u32::MAX).max(share))
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self(cache)
     }
 
     pub(super) fn get(&self, token: &[u8; 32]) -> Option<Entry<M>> {
-        self.0.get(token)
+        let entry = self.0.get(token)?;
+        if let Some(grown) = entry.grown() {
+            self.0.insert(*token, grown);
+        }
+        Some(entry)
     }
 
     pub(super) fn put(&self, token: [u8; 32], entry: Entry<M>) {
@@ -64,5 +90,93 @@ impl<M: Send + Sync + 'static> Remembered<M> {
 
     pub(super) fn forget(&self, token: &[u8; 32]) {
         self.0.invalidate(token);
+    }
+}
+
+/// About how much memory claims take, bytes. Parsed they are several times their text: a list of
+/// one-letter groups ten times.
+fn weight(claims: &Map<String, Value>) -> usize {
+    claims.iter().map(|(name, value)| size_of::<String>() + name.len() + of_value(value)).sum()
+}
+
+fn of_value(value: &Value) -> usize {
+    let held = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(of_value).sum(),
+        Value::Object(members) => weight(members),
+    };
+    size_of::<Value>() + held
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::Verified;
+
+    /// The bytes of one.
+    #[derive(Default)]
+    struct Notes(std::sync::atomic::AtomicUsize);
+
+    impl Memo for Notes {
+        fn bytes(&self) -> usize {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+
+    fn entry(claims: &Value) -> Entry<Notes> {
+        let until = SystemTime::UNIX_EPOCH;
+        let claims = claims.as_object().unwrap().clone();
+        let verified = Verified { issuer: "acme".into(), claims, expires: until };
+        Entry::new(Arc::new(Caller { verified, memo: Notes::default() }), 0, [0; 32], until)
+    }
+
+    fn kept(limits: CacheLimits, claims: &Value) -> u64 {
+        let remembered = Remembered::new(limits);
+        for n in 0..100_u8 {
+            remembered.put([n; 32], entry(claims));
+            remembered.0.run_pending_tasks();
+        }
+        assert!(remembered.get(&[99; 32]).is_some(), "the newest is kept");
+        remembered.0.entry_count()
+    }
+
+    #[test]
+    fn bounded_in_number_and_in_memory() {
+        let small = json!({ "sub": "alice" });
+        assert_eq!(kept(CacheLimits { callers: 10, bytes: 1 << 20 }, &small), 10);
+        assert_eq!(kept(CacheLimits { callers: 1000, bytes: 1 << 20 }, &small), 100);
+        assert!((20..80).contains(&kept(CacheLimits { callers: 1000, bytes: 100_000 }, &small)));
+        let groups = json!({ "groups": vec!["g"; 1000] });
+        assert!((1..=3).contains(&kept(CacheLimits { callers: 1000, bytes: 100_000 }, &groups)));
+    }
+
+    #[test]
+    fn what_is_remembered_later_is_weighed_too() {
+        let remembered = Remembered::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
+        for n in 0..100_u8 {
+            let entry = entry(&json!({}));
+            entry.caller.memo.0.store(100_000, std::sync::atomic::Ordering::Relaxed);
+            remembered.put([n; 32], entry);
+            let _seen = remembered.get(&[n; 32]);
+            remembered.0.run_pending_tasks();
+        }
+        assert!(remembered.0.entry_count() <= 10, "{}", remembered.0.entry_count());
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let remembered = Remembered::new(CacheLimits { callers: 2, bytes: 1 << 20 });
+        for n in [1, 2] {
+            remembered.put([n; 32], entry(&json!({})));
+        }
+        remembered.0.run_pending_tasks();
+        assert!(remembered.get(&[1; 32]).is_some());
+        remembered.put([3; 32], entry(&json!({})));
+        remembered.0.run_pending_tasks();
+        let there: Vec<bool> = [1, 2, 3].map(|n| remembered.get(&[n; 32]).is_some()).into();
+        assert_eq!(there, [true, false, true]);
     }
 }

@@ -27,7 +27,7 @@ use crate::auth::issuer::{self, KeySource, Settings, UrlFault};
 
 /// Largest document taken, bytes.
 const LARGEST: usize = 1024 * 1024;
-/// Longest time for one document.
+/// Longest time for the keys, discovery included.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// An HTTPS client of one issuer.
@@ -50,8 +50,8 @@ pub enum SetupError {
 pub(super) enum FetchError {
     #[error("{url}: {fault}")]
     Refused { url: String, fault: UrlFault },
-    #[error("{url} did not answer within 5 s")]
-    TooSlow { url: String },
+    #[error("no keys within 5 s")]
+    TooSlow,
     #[error("{url} answered {status}")]
     Status { url: String, status: u16 },
     #[error("{url} cannot be fetched: {detail}")]
@@ -111,8 +111,15 @@ impl Fetcher {
         Ok(Self { client })
     }
 
-    /// The document of the issuer's keys.
+    /// The document of the issuer's keys, within 5 s.
     pub(super) async fn keys(&self, settings: &Settings) -> Result<Fetched, FetchError> {
+        match tokio::time::timeout(DEADLINE, self.keys_at_leisure(settings)).await {
+            Ok(fetched) => fetched,
+            Err(_elapsed) => Err(FetchError::TooSlow),
+        }
+    }
+
+    async fn keys_at_leisure(&self, settings: &Settings) -> Result<Fetched, FetchError> {
         match &settings.keys {
             KeySource::JwksUrl(url) => self.get(url).await,
             KeySource::JwksFile(path) => file(path).await,
@@ -136,20 +143,13 @@ impl Fetcher {
         let keys: Url = discovery.jwks_uri.parse().map_err(|_| not_discovery(address.clone()))?;
         // A remote document must not send us to services of this machine.
         if issuer::is_loopback(&keys) && !issuer::is_loopback(&url) {
-            return Err(FetchError::Refused { url: keys.to_string(), fault: UrlFault::LinkLocal });
+            return Err(FetchError::Refused { url: keys.to_string(), fault: UrlFault::Loopback });
         }
         Ok(keys)
     }
 
     async fn get(&self, url: &Url) -> Result<Fetched, FetchError> {
         issuer::check_url(url).map_err(|fault| FetchError::Refused { url: url.to_string(), fault })?;
-        match tokio::time::timeout(DEADLINE, self.get_in_time(url)).await {
-            Ok(fetched) => fetched,
-            Err(_elapsed) => Err(FetchError::TooSlow { url: url.to_string() }),
-        }
-    }
-
-    async fn get_in_time(&self, url: &Url) -> Result<Fetched, FetchError> {
         let failed = |detail: String| FetchError::Failed { url: url.to_string(), detail };
         let request = Request::get(url.as_str())
             .header(header::ACCEPT, "application/json")
@@ -160,19 +160,23 @@ impl Fetcher {
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
         }
-        let max_age = response
+        let good_for = response
             .headers()
             .get(header::CACHE_CONTROL)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| {
-                value.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok())
-            })
-            .map(Duration::from_secs);
+            .and_then(max_age);
         #[expect(clippy::disallowed_methods, reason = "limited in the same expression")]
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         let document = body.map_err(|error| failed(error.to_string()))?.to_bytes();
-        Ok(Fetched { from: url.to_string(), document, max_age })
+        Ok(Fetched { from: url.to_string(), document, max_age: good_for })
     }
+}
+
+/// `max-age` of a `Cache-Control` (RFC 9111, section 5.2.2.1).
+fn max_age(cache_control: &str) -> Option<Duration> {
+    let directives = cache_control.split(',').filter_map(|directive| directive.trim().split_once('='));
+    let (_, seconds) = directives.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("max-age"))?;
+    seconds.trim_matches('"').parse().ok().map(Duration::from_secs)
 }
 
 async fn file(path: &Path) -> Result<Fetched, FetchError> {
@@ -227,5 +231,27 @@ impl Service<Name> for PublicResolver {
             }
             Ok(found.into_iter())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_document_is_good_for() {
+        let seconds = |text| max_age(text).map(|age| age.as_secs());
+        assert_eq!(seconds("public, max-age=600, must-revalidate"), Some(600));
+        assert_eq!(seconds("Max-Age=\"7\""), Some(7));
+        for none in ["no-store", "max-age", "max-age=soon", "s-maxage=600", ""] {
+            assert_eq!(seconds(none), None, "{none}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_lead_nowhere_near_the_metadata_service() {
+        let resolve = |name: &str| PublicResolver(GaiResolver::new()).call(name.parse().unwrap());
+        assert!(resolve("169.254.169.254").await.is_err());
+        assert!(resolve("127.0.0.1").await.is_ok());
     }
 }

@@ -56,6 +56,8 @@ pub enum UrlFault {
     Fragment,
     #[error("it is a link-local address, where clouds keep machine credentials")]
     LinkLocal,
+    #[error("it is this machine, and who names it is not")]
+    Loopback,
 }
 
 /// Whether keys may be fetched from `url`.
@@ -63,19 +65,13 @@ pub enum UrlFault {
 /// # Errors
 /// [`UrlFault`] says what is wrong.
 pub fn check_url(url: &Url) -> Result<(), UrlFault> {
-    let loopback = match url.host() {
+    match url.host() {
         None => return Err(UrlFault::NoHost),
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => {
-            check_address(address.into())?;
-            address.is_loopback()
-        }
-        Some(Host::Ipv6(address)) => {
-            check_address(address.into())?;
-            address.is_loopback()
-        }
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        Some(Host::Domain(_)) => {}
+        Some(Host::Ipv4(address)) => check_address(address.into())?,
+        Some(Host::Ipv6(address)) => check_address(address.into())?,
+    }
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(url)) {
         return Err(UrlFault::NotHttps);
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -85,7 +81,7 @@ pub fn check_url(url: &Url) -> Result<(), UrlFault> {
 }
 
 /// Refuses addresses that name the machine's own metadata service: 169.254.0.0/16, `fe80::/10` and
-/// AWS's `fd00:ec2::254`.
+/// AWS's `fd00:ec2::/32` (`::254` is the instance's, `::23` the pod's).
 ///
 /// # Errors
 /// [`UrlFault::LinkLocal`].

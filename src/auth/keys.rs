@@ -7,10 +7,12 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-/// Shortest RSA modulus, bytes (2048 bits; NIST SP 800-131A).
-const SHORTEST_MODULUS: usize = 256;
+/// Shortest RSA modulus, bits (NIST SP 800-131A).
+const SHORTEST_MODULUS: usize = 2048;
 /// Most keys of a set; real ones have a handful.
 const MOST_KEYS: usize = 100;
+/// Most keys tried on one token: without a `kid` all that fit are, and anybody may send one.
+const MOST_TRIED: usize = 8;
 
 /// The usable keys of a set.
 pub(super) struct KeySet {
@@ -58,9 +60,9 @@ impl KeySet {
     }
 
     /// The keys that a token with this `kid` and algorithm may be verified with: those of the same id,
-    /// or, for a token without one, all that fit.
+    /// or, for a token without one, the first few that fit.
     pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
-        self.named(id).filter(move |key| key.algorithms.contains(&algorithm))
+        self.named(id).filter(move |key| key.algorithms.contains(&algorithm)).take(MOST_TRIED)
     }
 
     /// Whether there is a key of this id at all.
@@ -77,7 +79,7 @@ impl Key {
     fn parse(value: &serde_json::Value, allowed: &[Algorithm]) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
         let fits: &[Algorithm] = match &jwk.algorithm {
-            AlgorithmParameters::RSA(rsa) if modulus_bytes(&rsa.n)? >= SHORTEST_MODULUS => {
+            AlgorithmParameters::RSA(rsa) if modulus_bits(&rsa.n)? >= SHORTEST_MODULUS => {
                 use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
                 &[RS256, RS384, RS512, PS256, PS384, PS512]
             }
@@ -112,11 +114,15 @@ impl Key {
     }
 }
 
-fn modulus_bytes(n: &str) -> Option<usize> {
+fn modulus_bits(n: &str) -> Option<usize> {
     let bytes = URL_SAFE_NO_PAD.decode(n).ok()?;
-    Some(bytes.iter().skip_while(|byte| **byte == 0).count())
+    let leading = bytes.iter().position(|byte| *byte != 0)?;
+    Some((bytes.len() - leading) * 8 - bytes[leading].leading_zeros() as usize)
 }
 
 fn named(declared: KeyAlgorithm) -> Option<Algorithm> {
     Algorithm::try_from(declared).ok()
 }
+
+#[cfg(test)]
+mod tests;

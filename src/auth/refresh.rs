@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::auth::AuthError;
 use crate::auth::fetch::{FetchError, Fetcher, SetupError};
 use crate::auth::issuer::Settings;
 use crate::auth::keys::KeySet;
@@ -22,11 +23,9 @@ const SOONEST: Duration = Duration::from_secs(5 * 60);
 const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between refreshes for unknown key ids, whether they succeed or not: anybody can make up a `kid`.
 const COOL_DOWN: Duration = Duration::from_secs(60);
-/// First and longest pause between attempts while there are no keys at all.
+/// First and longest pause after failures.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(60);
-/// Longest wait of a caller for somebody's refresh: discovery and key set, 5 s each.
-const WAIT: Duration = Duration::from_secs(11);
 
 /// An issuer with its keys.
 pub(super) struct Issuer {
@@ -37,15 +36,23 @@ pub(super) struct Issuer {
     metrics: Arc<Metrics>,
 }
 
+type Flight = watch::Receiver<()>;
+
 #[derive(Default)]
 struct State {
-    /// The refresh that is under way; becomes true when it is over.
-    flight: Option<watch::Receiver<bool>>,
+    /// The latest refresh; it is over when the other end is gone, also by a panic.
+    flight: Option<Flight>,
     /// When the last refresh for an unknown key id began.
     asked: Option<Instant>,
     fetched: Option<SystemTime>,
     max_age: Option<Duration>,
     last_error: Option<String>,
+}
+
+impl State {
+    fn under_way(&self) -> Option<Flight> {
+        self.flight.clone().filter(|flight| flight.has_changed().is_ok())
+    }
 }
 
 /// How an issuer's keys are, for `/readyz`.
@@ -64,6 +71,11 @@ impl Issuer {
     pub(super) fn new(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
         let fetcher = Fetcher::new(&settings)?;
         Ok(Self { settings, fetcher, keys: ArcSwapOption::empty(), state: Mutex::default(), metrics })
+    }
+
+    /// That its keys are not to be had.
+    pub(super) fn unavailable(&self) -> AuthError {
+        AuthError::KeysUnavailable { issuer: Arc::clone(&self.settings.name) }
     }
 
     /// The keys as they are now.
@@ -92,56 +104,46 @@ impl Issuer {
                 let state = self.state();
                 (state.last_error.is_some(), state.max_age)
             };
-            let pause = if failed && self.keys.load().is_none() {
-                retry = (retry * 2).min(RETRY_MOST);
-                retry / 2
-            } else {
-                retry = RETRY;
-                max_age.unwrap_or(EVERY).clamp(SOONEST, LATEST)
-            };
+            let pause = if failed { retry } else { max_age.unwrap_or(EVERY).clamp(SOONEST, LATEST) };
+            retry = if failed { (retry * 2).min(RETRY_MOST) } else { RETRY };
             tokio::time::sleep(jittered(pause)).await;
         }
     }
 
-    /// Refreshes for a token whose key is not in the set, unless somebody did within the last minute,
-    /// and waits for a refresh that is under way.
-    pub(super) async fn refresh_for_unknown_key(self: &Arc<Self>) {
-        let under_way = {
+    /// Refreshes for a token that no key of the set verifies, unless somebody did within the last
+    /// minute, and waits for a refresh that is under way, which takes 5 s at most. Whether there was any.
+    pub(super) async fn refresh_for_unknown_key(self: &Arc<Self>) -> bool {
+        let flight = {
             let mut state = self.state();
-            let running = state.flight.clone().filter(|flight| !*flight.borrow());
             let cooling = state.asked.is_some_and(|asked| asked.elapsed() < COOL_DOWN);
-            if running.is_none() && !cooling {
-                state.asked = Some(Instant::now());
-            }
-            match running {
-                Some(running) => Some(running),
-                None if cooling => None,
+            match state.under_way() {
+                Some(flight) => flight,
+                None if cooling => return false,
                 None => {
-                    drop(state);
-                    Some(self.refresh())
+                    state.asked = Some(Instant::now());
+                    self.begin(&mut state)
                 }
             }
         };
-        if let Some(under_way) = under_way {
-            // A caller waits so long and no longer; the refresh goes on without them.
-            let _late = tokio::time::timeout(WAIT, done(under_way)).await.is_err();
-        }
+        done(flight).await;
+        true
     }
 
-    /// The refresh under way, or a new one in a task of its own, which outlives whoever asked.
-    fn refresh(self: &Arc<Self>) -> watch::Receiver<bool> {
+    /// The refresh under way, or a new one.
+    fn refresh(self: &Arc<Self>) -> Flight {
         let mut state = self.state();
-        if let Some(running) = state.flight.clone().filter(|flight| !*flight.borrow()) {
-            return running;
-        }
-        let (over, flight) = watch::channel(false);
+        state.under_way().unwrap_or_else(|| self.begin(&mut state))
+    }
+
+    /// Begins a refresh in a task of its own, which outlives whoever asked.
+    fn begin(self: &Arc<Self>, state: &mut State) -> Flight {
+        let (over, flight) = watch::channel(());
         state.flight = Some(flight.clone());
-        drop(state);
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
             let fetched = issuer.fetch().await;
             issuer.take(fetched);
-            over.send_replace(true);
+            drop(over);
         });
         flight
     }
@@ -185,9 +187,8 @@ impl Issuer {
     }
 }
 
-async fn done(mut flight: watch::Receiver<bool>) {
-    // An error says that the task is gone, so it is over as well.
-    let _gone = flight.wait_for(|over| *over).await.is_err();
+async fn done(mut flight: Flight) {
+    while flight.changed().await.is_ok() {}
 }
 
 /// Up to a tenth less, so that replicas do not come all at once.
@@ -195,3 +196,6 @@ fn jittered(pause: Duration) -> Duration {
     let part = uuid::Uuid::new_v4().as_bytes()[0];
     pause.mul_f64(1.0 - f64::from(part) / 2560.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::auth::issuer::Settings;
@@ -31,10 +32,40 @@ pub(super) struct Header {
     crit: Option<Value>,
 }
 
+/// Claims, none of them twice: whoever else reads the token might take the other one (RFC 7519,
+/// section 4). The header's members are looked at by name, which refuses them twice as well.
+struct Claims(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once;
+        impl<'de> Visitor<'de> for Once {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Claims, A::Error> {
+                let mut claims = Map::new();
+                while let Some((name, value)) = members.next_entry::<String, Value>()? {
+                    if claims.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a claim stands twice"));
+                    }
+                }
+                Ok(Claims(claims))
+            }
+        }
+        deserializer.deserialize_map(Once)
+    }
+}
+
 /// What a good token is good for.
 pub(super) struct Good {
     pub(super) key: Fingerprint,
-    /// `exp`, or earlier where the token grows too old before.
+    /// `exp`.
+    pub(super) expires: SystemTime,
+    /// When the token will be refused: leeway after `exp`, or after it has grown too old.
     pub(super) until: SystemTime,
 }
 
@@ -45,7 +76,7 @@ impl<'a> Parsed<'a> {
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         let json = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
         let header = serde_json::from_slice(&json(header)?).map_err(|_| malformed())?;
-        let claims = serde_json::from_slice(&json(claims)?).map_err(|_| malformed())?;
+        let Claims(claims) = serde_json::from_slice(&json(claims)?).map_err(|_| malformed())?;
         Ok(Self { header, claims, signed, signature })
     }
 
@@ -106,19 +137,25 @@ impl<'a> Parsed<'a> {
         };
         let key =
             candidates.find(verifies).ok_or_else(|| self.invalid(InvalidReason::Signature))?.fingerprint;
-        let until = self.check_claims(settings, now)?;
-        Ok(Good { key, until })
+        let (expires, until) = self.check_claims(settings, now)?;
+        Ok(Good { key, expires, until })
     }
 
-    fn check_claims(&self, settings: &Settings, now: SystemTime) -> Result<SystemTime, AuthError> {
+    /// `exp`, and when the token will be refused.
+    fn check_claims(
+        &self,
+        settings: &Settings,
+        now: SystemTime,
+    ) -> Result<(SystemTime, SystemTime), AuthError> {
         if self.issuer() != Some(&settings.url) {
             return Err(self.invalid(InvalidReason::Issuer));
         }
         if !self.is_for(settings) {
             return Err(self.invalid(InvalidReason::Audience));
         }
-        let mut until = self.time("exp")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
-        if now >= until + settings.leeway {
+        let expires = self.time("exp")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
+        let mut until = expires + settings.leeway;
+        if now >= until {
             return Err(AuthError::Expired { unverified: self.unverified() });
         }
         if self.time("nbf")?.is_some_and(|from| now + settings.leeway < from) {
@@ -126,13 +163,16 @@ impl<'a> Parsed<'a> {
         }
         if let Some(most) = settings.max_token_age {
             let issued = self.time("iat")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
-            let old = issued + most;
-            if now >= old + settings.leeway || now + settings.leeway < issued {
+            if now + settings.leeway < issued {
+                return Err(self.invalid(InvalidReason::NotYetValid));
+            }
+            let old = issued + most + settings.leeway;
+            if now >= old {
                 return Err(self.invalid(InvalidReason::TooOld));
             }
             until = until.min(old);
         }
-        Ok(until)
+        Ok((expires, until))
     }
 
     fn is_for(&self, settings: &Settings) -> bool {

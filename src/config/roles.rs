@@ -75,7 +75,7 @@ fn one(
         issuers,
         external_id: raw.external_id.as_ref().map(|id| id.get_ref().clone()),
         duration: session_duration(raw.duration.as_ref(), findings),
-        policy: raw.policy.as_ref().map(|policy| policy.get_ref().clone()),
+        policy: raw.policy.as_ref().map(|policy| policy.get_ref().as_str().into()),
         policy_arns: raw.policy_arns.iter().map(|arn| arn.get_ref().clone()).collect(),
         transitive_tags: transitive_tags(&raw.transitive_tags, &its_own, findings),
         operations: raw.operations.as_ref().map(|list| {

@@ -2,8 +2,8 @@
 //!
 //! Unknown names would fail only when a caller's request reaches them, so the syntax tree is walked at
 //! load and they are refused. Expressions are the operator's; what they are evaluated over is not, so
-//! what could make one expensive is refused too: deep comprehensions, computed regular expressions, and
-//! texts that a caller could make grow.
+//! what could make one expensive is refused too, deep comprehensions and computed regular expressions, and
+//! what one evaluation puts together is bounded.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -16,6 +16,7 @@ pub use self::evaluation::{EvaluationError, Outcome};
 pub use self::inputs::{ClaimsTooLarge, Inputs};
 use self::references::References;
 
+mod budget;
 mod evaluation;
 mod functions;
 mod inputs;
@@ -66,10 +67,6 @@ pub enum ExpressionError {
     ComputedRegex,
     #[error("the regular expression is wrong: {0}")]
     Regex(String),
-    #[error(
-        "what `{0}` puts in is written out as a string: computed, a token could make it grow without bound"
-    )]
-    ComputedText(&'static str),
     #[error("comprehensions nest at most {MOST_NESTED} deep")]
     TooNested,
     #[error("it is more than {DEEPEST} levels deep; a map, as {{'a': 'b'}}[claims.c], replaces long chains")]
@@ -117,13 +114,13 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails, or comes to anything but true or false.
     pub fn truth(&self, inputs: &Inputs<'_>) -> Result<Option<bool>, EvaluationError> {
-        evaluation::truth(&self.tree, &inputs.0)
+        budget::whole(|| evaluation::truth(&self.tree, &inputs.0))
     }
 
     /// # Errors
     /// When the evaluation fails in any way but by something missing.
     pub fn evaluate(&self, inputs: &Inputs<'_>) -> Result<Outcome, EvaluationError> {
-        evaluation::evaluate(&self.tree, &inputs.0)
+        budget::whole(|| evaluation::evaluate(&self.tree, &inputs.0))
     }
 }
 

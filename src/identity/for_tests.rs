@@ -21,7 +21,7 @@ impl SessionIdentity {
             external_id: None,
             duration,
             policy: None,
-            policy_arns: Vec::new(),
+            policy_arns: [].into(),
         }
     }
 }

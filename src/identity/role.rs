@@ -21,8 +21,8 @@ pub struct Role {
     /// Of its sessions, where it is not the general one.
     pub duration: Option<Duration>,
     /// A session policy, JSON, that narrows the role.
-    pub policy: Option<String>,
-    pub policy_arns: Vec<String>,
+    pub policy: Option<Arc<str>>,
+    pub policy_arns: Arc<[String]>,
     /// Session tags that roles assumed further down keep.
     pub transitive_tags: Vec<TagKey>,
     /// Absent: all but those of state that an account's users share.

@@ -26,7 +26,7 @@ fn role(name: &str, when: Option<&str>) -> Arc<Role> {
         external_id: None,
         duration: None,
         policy: None,
-        policy_arns: vec![],
+        policy_arns: [].into(),
         transitive_tags: vec![],
         operations: None,
         models: None,

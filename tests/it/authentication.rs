@@ -191,6 +191,44 @@ async fn keys_rotate_without_a_refused_caller_and_old_tokens_end_with_their_key(
     assert_eq!(world.send(post(CONVERSE, &new, HELLO)).await.status, 200, "what was good stays good");
 }
 
+/// Some identity providers name no keys, and some give a new key the old one's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_without_a_name_rotate_too() {
+    let world = World::start().await;
+    let old = world.mint(World::claims("alice").without_kid());
+    assert_eq!(world.send(post(CONVERSE, &old, HELLO)).await.status, 200);
+    world.standin.idp.rotate();
+    let new = world.mint(World::claims("alice").without_kid());
+    assert_eq!(world.send(post(CONVERSE, &new, HELLO)).await.status, 200);
+    assert_eq!(world.send(post(CONVERSE, &old, HELLO)).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_wait_for_keys_are_few_and_known_callers_do_not_wait() {
+    let world = std::sync::Arc::new(World::start().await);
+    let alice = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+    world.standin.idp.jwks_faults().always(DocumentFault::Hang);
+    let mut strangers = tokio::task::JoinSet::new();
+    for n in 0..300 {
+        let token = world.mint(World::claims("eve").header("kid", format!("made-up-{n}")));
+        let world = std::sync::Arc::clone(&world);
+        strangers.spawn(async move { world.send(post(CONVERSE, &token, HELLO)).await.status.as_u16() });
+    }
+    let mut statuses = Vec::new();
+    while statuses.len() < 44 {
+        statuses.push(strangers.join_next().await.unwrap().unwrap());
+    }
+    assert_eq!(statuses, [503; 44], "256 wait, the others are told at once to come back");
+    assert_eq!(strangers.len(), 256);
+    assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
+    let bob = world.token("bob");
+    assert_eq!(world.send(post(CONVERSE, &bob, HELLO)).await.status, 200, "known keys are not waited for");
+    while let Some(status) = strangers.join_next().await {
+        assert_eq!(status.unwrap(), 401);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_provider_that_dies_is_not_the_users_trouble() {
     let world = World::start().await;

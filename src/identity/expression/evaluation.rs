@@ -8,6 +8,8 @@
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, operators};
 use cel::{Context, ExecutionError, Value};
 
+use super::budget::SPENT;
+
 /// What an evaluation came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -128,6 +130,9 @@ fn missing_or_wrong(error: &ExecutionError) -> Result<(), EvaluationError> {
         ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => return Ok(()),
         ExecutionError::NoSuchOverload(_) => "an operator or function does not take these types",
         ExecutionError::UndeclaredReference(_) => "a name is not there",
+        ExecutionError::FunctionError { function, .. } if function == SPENT => {
+            "it puts more together than is made of one token's claims"
+        }
         ExecutionError::FunctionError { .. } => "a function failed",
         ExecutionError::UnexpectedType { .. } | ExecutionError::UnsupportedTargetType { .. } => {
             "a value has another type"

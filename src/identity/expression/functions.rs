@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
-use cel::common::types::{CelBool, CelList, CelString, DYN_TYPE, Kind};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::common::types::{CelBool, CelInt, CelList, CelString, DYN_TYPE, Kind, LIST_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::objects::Key;
 use cel::{DeclarationError, Env, ExecutionError, Value};
 use regex::Regex;
 
 use super::ExpressionError;
+use super::budget::{pay, size};
 
 /// What the parser makes of operators and macros.
 const OPERATORS: &str =
@@ -55,20 +56,47 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     cel::add_member_overload!(env, fn matches: (CelString<'_>, CelString<'_>) -> Result<CelBool>, name = "@matches")?;
     cel::add_member_overload!(env, fn extract: (CelString<'_>, CelString<'_>) -> Result<CelString<'_>>, name = "@extract")?;
     cel::add_member_overload!(env, fn split: (CelString<'_>, CelString<'_>) -> Result<CelList<'_>>, name = "@split")?;
+    cel::add_member_overload!(env, fn replace: (CelString<'_>, CelString<'_>, CelString<'_>) -> Result<CelString<'_>>, name = "@replace")?;
+    cel::add_member_overload!(env, fn replace_first: (CelString<'_>, CelString<'_>, CelString<'_>, CelInt) -> Result<CelString<'_>>, name = "@replace")?;
+    env.add_member_overload("@join", "list.@join()", LIST_TYPE, vec![], join)?;
+    env.add_member_overload("@join", "list.@join(string)", LIST_TYPE, vec![DYN_TYPE], join)?;
+    env.add_overload("@plus", "@plus", vec![DYN_TYPE, DYN_TYPE], plus)?;
+    env.add_overload("@kept", "@kept", vec![DYN_TYPE], kept)?;
     env.add_overload("@ordered", "@ordered", vec![DYN_TYPE], ordered)
 }
 
 /// Gives a comprehension that goes over the keys of a map an order: the library's own differs from
 /// process to process, and a name made from it would too.
 pub(super) fn order(range: &mut IdedExpr) {
-    let unordered = std::mem::take(range);
-    let id = unordered.id;
-    let call = CallExpr { func_name: "@ordered".to_owned(), target: None, args: vec![unordered] };
-    *range = IdedExpr { id, expr: Expr::Call(call) };
+    wrap(range, "@ordered");
 }
 
-/// Checks that a call can be made, and points it at our function where there is one.
-pub(super) fn check(call: &mut CallExpr) -> Result<(), ExpressionError> {
+fn wrap(node: &mut IdedExpr, function: &str) {
+    let argument = std::mem::take(node);
+    let id = argument.id;
+    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![argument] };
+    *node = IdedExpr { id, expr: Expr::Call(call) };
+}
+
+/// Points a call that was checked at our function, where there is one.
+pub(super) fn point(call: &mut CallExpr) {
+    match (call.func_name.as_str(), call.args.as_mut_slice()) {
+        // What the parser makes of `map` and `filter`; the library knows it and appends in place.
+        (operators::ADD, [IdedExpr { expr: Expr::Ident(result), .. }, members])
+            if result.starts_with('@') =>
+        {
+            if let Expr::List(members) = &mut members.expr {
+                members.elements.iter_mut().for_each(|member| wrap(member, "@kept"));
+            }
+        }
+        (operators::ADD, _) => "@plus".clone_into(&mut call.func_name),
+        ("extract" | "join" | "matches" | "replace" | "split", _) => call.func_name.insert(0, '@'),
+        _ => {}
+    }
+}
+
+/// Checks that a call can be made.
+pub(super) fn check(call: &CallExpr) -> Result<(), ExpressionError> {
     let name = call.func_name.as_str();
     let operator = OPERATORS.split(' ').any(|operator| operator == name);
     if call.target.is_none() && (operator || GLOBAL.contains(&name) && call.args.len() == 1) {
@@ -84,18 +112,8 @@ pub(super) fn check(call: &mut CallExpr) -> Result<(), ExpressionError> {
     if call.target.is_none() || !arguments.contains(&call.args.len()) {
         return Err(ExpressionError::WrongCall(usage));
     }
-    match (*name, call.args.as_slice()) {
-        ("matches" | "extract", [pattern]) => {
-            compile(literal(pattern).ok_or(ExpressionError::ComputedRegex)?)?;
-        }
-        // A text of n letters with one of n put between them would be n² long.
-        ("replace", [_, text, ..]) | ("join", [text]) if literal(text).is_none() => {
-            return Err(ExpressionError::ComputedText(name));
-        }
-        _ => {}
-    }
-    if matches!(*name, "matches" | "extract" | "split") {
-        call.func_name = format!("@{name}");
+    if let ("matches" | "extract", [pattern]) = (*name, call.args.as_slice()) {
+        compile(literal(pattern).ok_or(ExpressionError::ComputedRegex)?)?;
     }
     Ok(())
 }
@@ -144,7 +162,66 @@ fn split(text: &CelString<'_>, separator: &CelString<'_>) -> Result<CelList<'sta
     if separator.is_empty() || parts.len() > MOST_PARTS {
         return Err(ExecutionError::function_error("split", "no separator, or too many parts"));
     }
-    Ok(parts.into())
+    let parts = CelList::from(parts);
+    pay(size(&parts))?;
+    Ok(parts)
+}
+
+fn replace(
+    text: &CelString<'_>,
+    from: &CelString<'_>,
+    to: &CelString<'_>,
+) -> Result<CelString<'static>, ExecutionError> {
+    replace_first(text, from, to, &CelInt::from(-1))
+}
+
+/// The first `most` occurrences, or all where it is negative.
+fn replace_first(
+    text: &CelString<'_>,
+    from: &CelString<'_>,
+    to: &CelString<'_>,
+    most: &CelInt,
+) -> Result<CelString<'static>, ExecutionError> {
+    let most = usize::try_from(*most.inner()).unwrap_or(usize::MAX);
+    let (text, from, to): (&str, &str, &str) = (text.inner(), from.inner(), to.inner());
+    let found = text.matches(from).take(most).count();
+    pay(text.len() + found * to.len())?;
+    Ok(text.replacen(from, to, found).into())
+}
+
+fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let no_text = || ExecutionError::function_error("join", "not a text");
+    let text = |value: &dyn Val| -> Result<String, ExecutionError> {
+        let text: &str = value.downcast_ref::<CelString<'_>>().ok_or_else(no_text)?.inner();
+        pay(text.len())?;
+        Ok(text.to_owned())
+    };
+    let (list, separator) = match arguments.as_slice() {
+        [list] => (list, ""),
+        [list, separator] => (list, separator.downcast_ref::<CelString<'_>>().ok_or_else(no_text)?.inner()),
+        _ => return Err(no_text()),
+    };
+    let list = list.as_iterable().ok_or_else(no_text)?;
+    let mut members = list.iter();
+    let parts = std::iter::from_fn(|| members.next().map(text)).collect::<Result<Vec<_>, _>>()?;
+    pay(parts.len() * separator.len())?;
+    Ok(CowVal::owned(CelString::from(parts.join(separator))))
+}
+
+/// `left + right`.
+fn plus<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let untaken = || ExecutionError::no_such_overload("+", Vec::new());
+    let [left, right] = arguments.as_slice() else { return Err(untaken()) };
+    pay(size(left.as_ref()) + size(right.as_ref()))?;
+    let sum = left.as_adder().ok_or_else(untaken)?.add(right.as_ref())?;
+    Ok(CowVal::Owned(sum.into_owned()))
+}
+
+/// A member of the list that `map` or `filter` makes.
+fn kept<'b, 'v>(mut member: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let member = member.pop().ok_or_else(|| ExecutionError::function_error("kept", "no member"))?;
+    pay(size(member.as_ref()))?;
+    Ok(member)
 }
 
 /// The keys of a map in their order; anything else as it is.
@@ -154,6 +231,7 @@ fn ordered<'b, 'v>(mut range: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exe
         return Ok(range);
     }
     let Some(map) = range.as_iterable() else { return Ok(range) };
+    pay(size(range.as_ref()))?;
     let mut iterator = map.iter();
     let mut keys: Vec<_> = std::iter::from_fn(|| iterator.next().map(Val::clone_as_boxed)).collect();
     drop(iterator);

@@ -132,7 +132,9 @@ impl<'a> References<'a> {
         }
         functions::check(call)?;
         let parts = call.target.as_deref_mut().into_iter().chain(&mut call.args);
-        parts.into_iter().try_for_each(|part| self.expression(part, nested))
+        parts.into_iter().try_for_each(|part| self.expression(part, nested))?;
+        functions::point(call);
+        Ok(())
     }
 
     fn comprehension(
