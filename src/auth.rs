@@ -281,14 +281,14 @@ impl<M: Memo> Authenticator<M> {
         *issuer = Some(asked);
         let settings = &asked.settings;
         let algorithm = parsed.check_header(settings)?;
-        let good = match self.check(asked, &parsed, algorithm, now) {
+        let good = match check(asked, &parsed, algorithm, now) {
             // Perhaps the issuer has a new key, be it under a new id, an old one or none.
             Err(error) if error.is_about_keys() => {
                 let _waiting = self.waiting.try_acquire().map_err(|_| asked.unavailable())?;
                 if !asked.refresh_for_unknown_key().await {
                     return Err(error);
                 }
-                self.check(asked, &parsed, algorithm, now)?
+                check(asked, &parsed, algorithm, now)?
             }
             checked => checked?,
         };
@@ -299,15 +299,15 @@ impl<M: Memo> Authenticator<M> {
         self.remembered.put(digest, entry);
         Ok((caller, false))
     }
+}
 
-    fn check(
-        &self,
-        issuer: &Issuer,
-        parsed: &Parsed<'_>,
-        algorithm: jsonwebtoken::Algorithm,
-        now: SystemTime,
-    ) -> Result<verify::Good, AuthError> {
-        let keys = issuer.keys().ok_or_else(|| issuer.unavailable())?;
-        parsed.verify(&issuer.settings, &keys, algorithm, now)
-    }
+/// Checks a token with the keys that its issuer has now.
+fn check(
+    issuer: &Issuer,
+    parsed: &Parsed<'_>,
+    algorithm: jsonwebtoken::Algorithm,
+    now: SystemTime,
+) -> Result<verify::Good, AuthError> {
+    let keys = issuer.keys().ok_or_else(|| issuer.unavailable())?;
+    parsed.verify(&issuer.settings, &keys, algorithm, now)
 }

@@ -176,6 +176,7 @@ fn replace(
 }
 
 /// The first `most` occurrences, or all where it is negative.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library's macro passes references")]
 fn replace_first(
     text: &CelString<'_>,
     from: &CelString<'_>,
@@ -189,6 +190,7 @@ fn replace_first(
     Ok(text.replacen(from, to, found).into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the library's signature of functions")]
 fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let no_text = || ExecutionError::function_error("join", "not a text");
     let text = |value: &dyn Val| -> Result<String, ExecutionError> {
@@ -209,6 +211,7 @@ fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
 }
 
 /// `left + right`.
+#[expect(clippy::needless_pass_by_value, reason = "the library's signature of functions")]
 fn plus<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let untaken = || ExecutionError::no_such_overload("+", Vec::new());
     let [left, right] = arguments.as_slice() else { return Err(untaken()) };
