@@ -3,6 +3,7 @@
 //!
 //! `when` alone selects the role: a role that refuses here does not fall through to the next.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,7 +37,6 @@ pub struct Permit {
 
 /// A call that its caller may make, with everything that the decision and the signature need.
 /// Only this can be signed, and only by a session of its own identity.
-#[derive(Debug)]
 pub struct Authorized {
     identity: Arc<Identity>,
     call: Call,
@@ -44,6 +44,17 @@ pub struct Authorized {
     headers: HeaderMap,
     body: Bytes,
     _held: Held,
+}
+
+impl fmt::Debug for Authorized {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorized")
+            .field("principal", &self.identity.principal())
+            .field("call", &self.call)
+            .field("region", &self.region)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Checks `call` against the role of `identity`. `home` is the region of a call that names none.
@@ -85,7 +96,7 @@ impl Permit {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let (body, held) = bodies.read(body).await?;
+        let (body, held) = bodies.read(self.identity.principal(), body).await?;
         Ok(Authorized {
             identity: self.identity,
             call: self.call,

@@ -166,6 +166,15 @@ fn body(error: &BodyError) -> Answer {
         BodyError::NoMemory => {
             unavailable("The gateway holds too many request bodies at once.", "busy_bodies", 1)
         }
+        BodyError::NoMemoryForCaller => Answer {
+            retry_after: Some(1),
+            ..answer(
+                429,
+                "ThrottlingException",
+                "You have too many large requests under way at once.",
+                "busy_caller_bodies",
+            )
+        },
         BodyError::TooSlow => {
             answer(400, "ValidationException", "The request body did not arrive in time.", "body_too_slow")
         }

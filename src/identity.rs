@@ -124,7 +124,7 @@ pub struct Identity {
     session: Arc<SessionIdentity>,
     role: Arc<Role>,
     rule: usize,
-    principal: String,
+    principal: Arc<str>,
     replaced: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl Identity {
         self.rule
     }
 
-    pub fn principal(&self) -> &str {
+    pub fn principal(&self) -> &Arc<str> {
         &self.principal
     }
 
@@ -256,7 +256,7 @@ impl Mapping {
             policy: role.policy.clone(),
             policy_arns: Arc::clone(&role.policy_arns),
         };
-        let principal = session.principal();
+        let principal = session.principal().into();
         Ok(Identity { session: Arc::new(session), role: Arc::clone(role), rule, principal, replaced })
     }
 

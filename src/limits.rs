@@ -51,21 +51,15 @@ impl Limits {
 
     /// # Errors
     /// [`Busy::Caller`] when `principal` has all of its places taken.
-    pub fn enter_as(&self, principal: &str) -> Result<Place, Busy> {
+    pub fn enter_as(&self, principal: &Arc<str>) -> Result<Place, Busy> {
         let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((name, count)) = principals.get_key_value(principal) {
-            if *count >= PER_PRINCIPAL {
-                return Err(Busy::Caller);
-            }
-            let principal = Arc::clone(name);
-            principals.entry(Arc::clone(&principal)).and_modify(|count| *count += 1);
-            drop(principals);
-            return Ok(Place { principal, principals: Arc::clone(&self.principals) });
+        let count = principals.entry(Arc::clone(principal)).or_default();
+        if *count >= PER_PRINCIPAL {
+            return Err(Busy::Caller);
         }
-        let principal: Arc<str> = principal.into();
-        principals.insert(Arc::clone(&principal), 1);
+        *count += 1;
         drop(principals);
-        Ok(Place { principal, principals: Arc::clone(&self.principals) })
+        Ok(Place { principal: Arc::clone(principal), principals: Arc::clone(&self.principals) })
     }
 }
 
@@ -95,12 +89,13 @@ mod tests {
     #[test]
     fn one_caller_does_not_take_every_place_and_places_come_back() {
         let limits = Limits::default();
-        let places: Vec<Place> = (0..PER_PRINCIPAL).map(|_| limits.enter_as("alice").unwrap()).collect();
-        assert_eq!(limits.enter_as("alice").unwrap_err(), Busy::Caller);
-        assert!(limits.enter_as("bob").is_ok());
+        let (alice, bob) = ("alice".into(), "bob".into());
+        let places: Vec<Place> = (0..PER_PRINCIPAL).map(|_| limits.enter_as(&alice).unwrap()).collect();
+        assert_eq!(limits.enter_as(&alice).unwrap_err(), Busy::Caller);
+        assert!(limits.enter_as(&bob).is_ok());
         drop(places);
         assert!(limits.principals.lock().unwrap().is_empty());
-        assert!(limits.enter_as("alice").is_ok());
+        assert!(limits.enter_as(&alice).is_ok());
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Meter {
             self.books.metrics.value_replaced(target);
         }
         self.record.role_rule = Some(identity.rule());
-        self.record.principal = Some(identity.principal().to_owned());
+        self.record.principal = Some(identity.principal().to_string());
         self.record.tags = identity
             .session()
             .tags()

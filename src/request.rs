@@ -73,7 +73,13 @@ impl Gateway {
     /// The way of a request. `None` answers a client that only asks whether something is here.
     async fn answer(&self, request: Request<Incoming>, meter: &mut Meter) -> Result<Option<Reply>, Failure> {
         let (head, mut body) = request.into_parts();
-        let seat = self.limits.enter()?;
+        let seat = match self.limits.enter() {
+            Ok(seat) => seat,
+            Err(busy) => {
+                discard(body);
+                return Err(busy.into());
+            }
+        };
         let (permit, headers, place) = match self.permit(&head, meter).await {
             Ok(Some(permitted)) => permitted,
             Ok(None) => return Ok(None),
@@ -130,7 +136,7 @@ impl Gateway {
             let response = self.upstream.send(signed).await?;
             let (answer, refusal) = refusal::examine(response, signed_at).await;
             let mended = match refusal {
-                Some(Refusal::Credentials) if again => match self.sessions.replace(&session).await? {
+                Some(Refusal::Credentials) if again => match self.sessions.replace(&session).await {
                     Some(fresh) => {
                         session = fresh;
                         true
@@ -181,8 +187,7 @@ impl Reply {
         let tapped = event_stream && !headers.contains_key(header::CONTENT_LENGTH);
         meter.answered(answer.status, &headers, event_stream);
         mark(&mut headers, meter.request_id());
-        let mut response =
-            Response::new(Relay::upstream(answer.read, answer.rest, tapped, meter, Some(seat), Some(place)));
+        let mut response = Response::new(Relay::upstream(answer.body, tapped, meter, seat, place));
         *response.status_mut() = answer.status;
         *response.headers_mut() = headers;
         response

@@ -245,13 +245,14 @@ pub fn check_authority(uri: &Uri, headers: &http::HeaderMap) -> Result<(), Route
     if hosts.next().is_some() {
         return Err(RouteError::Malformed("Host is sent twice"));
     }
-    match (uri.authority(), host) {
-        (Some(authority), Some(host))
-            if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
-        {
-            Err(RouteError::Malformed("the target is not the Host"))
-        }
-        _ => Ok(()),
+    let (Some(authority), Some(host)) = (uri.authority(), host) else { return Ok(()) };
+    // A port that is the scheme's own may be written or left out (RFC 9110, section 4.2.3).
+    let port: &[u8] = if uri.scheme_str() == Some("https") { b":443" } else { b":80" };
+    let bare = |host: &'_ [u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+    if bare(host.as_bytes()) == bare(authority.as_str().as_bytes()) {
+        Ok(())
+    } else {
+        Err(RouteError::Malformed("the target is not the Host"))
     }
 }
 

@@ -15,7 +15,7 @@ mod transport;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use self::cache::{Cache, Live, Refusals};
 use self::flights::{Flights, Lost};
 use self::names::Names;
-use self::rate::Rate;
+pub use self::rate::Rate;
 pub use self::session::{Lookup, Session, SessionRecord};
 pub use self::sts::{AssumeRole, Failure, Issued, StsError};
 pub use self::transport::SetupError;
@@ -58,7 +58,7 @@ pub struct Sessions {
     flights: Flights<Arc<SessionIdentity>, Result<Arc<Live>, SessionError>>,
     names: Names,
     rate: Rate,
-    /// When each session that Bedrock refused was replaced.
+    /// When the session of each identity was last replaced because Bedrock refused it.
     replaced: Mutex<HashMap<Arc<SessionIdentity>, Instant>>,
     refresh_before: Duration,
     sts: Box<dyn AssumeRole>,
@@ -110,21 +110,26 @@ impl Sessions {
         answer
     }
 
-    /// A session in place of one whose credentials Bedrock refused. If those are still the cached
-    /// ones they are dropped and others taken, once a minute at most; if others are there already,
-    /// those are returned. `None`: not again so soon, Bedrock's refusal stands.
-    ///
-    /// # Errors
-    /// As of [`Sessions::get`].
-    pub async fn replace(self: &Arc<Self>, refused: &Session) -> Result<Option<Session>, SessionError> {
+    /// A session in place of one whose credentials Bedrock refused: another that is there already, or
+    /// else one that STS is asked for, once a minute at most. `None`: it was replaced a moment ago, or
+    /// STS gives no other, and Bedrock's refusal stands. The refused one stays until there is another,
+    /// since what one region refuses for a moment others may take.
+    pub async fn replace(self: &Arc<Self>, refused: &Session) -> Option<Session> {
         let id = refused.identity();
-        if !self.drop_refused(id, refused.access_key_id()) {
-            return Ok(None);
-        }
-        match self.cached(id) {
-            Some(session) => Ok(Some(session)),
-            None => self.obtain(id).await.map(Some),
-        }
+        let begun = self.flights.join_or_start(id, || {
+            let current = self.cache.get(id, (self.now)());
+            if let Some(other) =
+                current.filter(|live| live.credentials().access_key_id() != refused.access_key_id())
+            {
+                return Err(Some(other));
+            }
+            if self.may_replace(id) { Ok(Arc::clone(self).replacement(Arc::clone(id))) } else { Err(None) }
+        });
+        let live = match begun {
+            Ok(flight) => flight.landed().await.ok()?.ok(),
+            Err(settled) => settled,
+        };
+        live.map(|live| Session::new(live, Lookup::Miss))
     }
 
     /// Whoever is cached now, without their secrets, in no order.
@@ -240,7 +245,7 @@ impl Sessions {
         if turn == Turn::Queue {
             self.rate.turn().await.map_err(|_| SessionError::Overloaded)?;
         }
-        let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id)));
+        let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id), &self.rate));
         let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));
         let outcome = outcome.map_err(SessionError::from).and_then(|issued| {
             // Used, it would be refused; kept, it would be asked for again by every request.
@@ -262,23 +267,27 @@ impl Sessions {
         live
     }
 
-    /// Drops the cached session if it has this access key. False, and nothing dropped, if it has
-    /// but was replaced within the minute.
-    fn drop_refused(&self, id: &Arc<SessionIdentity>, access_key_id: &str) -> bool {
-        // Locked throughout, so that of many refused at once one drops it and the others follow.
-        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.cache.get(id, (self.now)());
-        if current.is_none_or(|live| live.credentials().access_key_id() != access_key_id) {
-            return true;
+    /// A renewal for a session that Bedrock refused.
+    async fn replacement(self: Arc<Self>, id: Arc<SessionIdentity>) -> Result<Arc<Live>, SessionError> {
+        let sessions = Arc::clone(&self);
+        let outcome = self.renewal(Arc::clone(&id), Turn::Queue).await;
+        if outcome.is_ok() {
+            sessions.replaced().insert(id, Instant::now());
         }
-        let now = Instant::now();
-        replaced.retain(|_, at| now.duration_since(*at) < REPLACED_ONCE_IN);
-        if replaced.contains_key(id) {
-            return false;
-        }
-        replaced.insert(Arc::clone(id), now);
-        self.cache.remove(id, access_key_id);
-        true
+        outcome
+    }
+
+    /// Not within a minute of the last replacement, nor at once after a failed attempt.
+    fn may_replace(&self, id: &Arc<SessionIdentity>) -> bool {
+        let mut replaced = self.replaced();
+        replaced.retain(|_, at| at.elapsed() < REPLACED_ONCE_IN);
+        let refused = self.refusals.get(id).is_some();
+        let paused = self.cache.get(id, (self.now)()).is_some_and(|live| !live.may_retry());
+        !replaced.contains_key(id) && !refused && !paused
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, HashMap<Arc<SessionIdentity>, Instant>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

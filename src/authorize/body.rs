@@ -1,13 +1,13 @@
 //! Reading a request's body: whole, bounded in size and time, within one budget of memory for all.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Request bodies held in memory at once by this process, bytes.
@@ -17,19 +17,36 @@ pub const IDLE: Duration = Duration::from_secs(30);
 /// Longest time a body may take in all.
 pub const TOTAL: Duration = Duration::from_secs(5 * 60);
 
-/// The budget counts in units, because a semaphore's acquire takes a `u32` of them.
-const UNIT_BYTES: usize = 1024;
+/// … of which one principal's take this at most: nobody shuts the others out by sending slowly.
+pub const PRINCIPAL_BYTES: usize = MEMORY_BYTES / 4;
 
 /// The bounds of bodies and the memory they share.
 #[derive(Debug)]
 pub struct Bodies {
     max: usize,
-    memory: Arc<Semaphore>,
+    memory: Arc<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    all: usize,
+    each: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    principals: HashMap<Arc<str>, usize>,
 }
 
 /// A share of the memory for bodies, given back on drop.
 #[derive(Debug)]
-pub struct Held(Option<OwnedSemaphorePermit>);
+pub struct Held {
+    memory: Arc<Memory>,
+    principal: Arc<str>,
+    bytes: usize,
+}
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +55,8 @@ pub enum BodyError {
     TooLarge { max: usize },
     #[error("too many request bodies at once")]
     NoMemory,
+    #[error("too many request bodies of one caller at once")]
+    NoMemoryForCaller,
     #[error("the body did not arrive in time")]
     TooSlow,
     #[error("the body broke off: {0}")]
@@ -47,14 +66,18 @@ pub enum BodyError {
 impl Bodies {
     /// `max`: the largest body taken, bytes.
     pub fn new(max: usize) -> Self {
-        Self { max, memory: Arc::new(Semaphore::new(MEMORY_BYTES / UNIT_BYTES)) }
+        Self::within(max, MEMORY_BYTES, PRINCIPAL_BYTES)
     }
 
-    /// Reads `body` to its end.
+    fn within(max: usize, all: usize, each: usize) -> Self {
+        Self { max, memory: Arc::new(Memory { all, each, taken: Mutex::default() }) }
+    }
+
+    /// Reads `body` of a caller to its end. Memory is taken as bytes arrive, whatever was announced.
     ///
     /// # Errors
     /// See [`BodyError`]; an announced length over the limit is refused before a byte is read.
-    pub(super) async fn read<B>(&self, body: &mut B) -> Result<(Bytes, Held), BodyError>
+    pub(super) async fn read<B>(&self, principal: &Arc<str>, body: &mut B) -> Result<(Bytes, Held), BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -63,8 +86,7 @@ impl Bodies {
         if announced > self.max {
             return Err(BodyError::TooLarge { max: self.max });
         }
-        let mut held = Held(None);
-        self.hold(&mut held, announced)?;
+        let mut held = Held { memory: Arc::clone(&self.memory), principal: Arc::clone(principal), bytes: 0 };
         let end = Instant::now() + TOTAL;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
@@ -73,34 +95,59 @@ impl Bodies {
             if length > self.max {
                 return Err(BodyError::TooLarge { max: self.max });
             }
-            self.hold(&mut held, length)?;
             // A body that came in one piece is not copied.
             if first.is_empty() && rest.is_empty() {
+                held.grow_to(length)?;
                 first = data;
-            } else {
-                if rest.is_empty() {
-                    rest.reserve(announced.max(length));
-                    rest.extend_from_slice(&std::mem::take(&mut first));
-                }
-                rest.extend_from_slice(&data);
+                continue;
             }
+            if length > rest.capacity() {
+                let room = if announced < length { self.max } else { announced }.min(2 * length);
+                held.grow_to(first.len() + room)?;
+                rest.reserve(room - rest.len());
+            }
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&data);
         }
         Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
     }
+}
 
-    fn hold(&self, held: &mut Held, bytes: usize) -> Result<(), BodyError> {
-        let has = held.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let wants = bytes.div_ceil(UNIT_BYTES);
-        if wants <= has {
-            return Ok(());
+impl Held {
+    fn grow_to(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let more = bytes.saturating_sub(self.bytes);
+        let mut taken = self.memory.taken();
+        if taken.all + more > self.memory.all {
+            return Err(BodyError::NoMemory);
         }
-        let more = u32::try_from(wants - has).map_err(|_| BodyError::NoMemory)?;
-        let more = Arc::clone(&self.memory).try_acquire_many_owned(more).map_err(|_| BodyError::NoMemory)?;
-        match &mut held.0 {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
+        let of_caller = taken.principals.entry(Arc::clone(&self.principal)).or_default();
+        if *of_caller + more > self.memory.each {
+            return Err(BodyError::NoMemoryForCaller);
         }
+        *of_caller += more;
+        taken.all += more;
+        drop(taken);
+        self.bytes += more;
         Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut taken = self.memory.taken();
+        taken.all -= self.bytes;
+        if let Some(of_caller) = taken.principals.get_mut(&self.principal) {
+            *of_caller -= self.bytes;
+            if *of_caller == 0 {
+                taken.principals.remove(&self.principal);
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,51 +224,91 @@ mod tests {
         }
     }
 
+    fn alice() -> Arc<str> {
+        "alice".into()
+    }
+
+    fn taken(bodies: &Bodies) -> (usize, usize) {
+        let taken = bodies.memory.taken();
+        (taken.all, taken.principals.len())
+    }
+
     #[tokio::test]
     async fn a_body_arrives_whole_and_its_memory_is_given_back() {
         let bodies = Bodies::new(16);
-        let before = bodies.memory.available_permits();
-        let (body, held) = bodies.read(&mut pieces(&[b"ab", b"", b"cd", b"e"])).await.unwrap();
+        let (body, held) = bodies.read(&alice(), &mut pieces(&[b"ab", b"", b"cd", b"e"])).await.unwrap();
         assert_eq!(&body[..], b"abcde");
-        assert_eq!(bodies.memory.available_permits(), before - 1);
+        assert!((5..=16).contains(&taken(&bodies).0));
         drop(held);
-        assert_eq!(bodies.memory.available_permits(), before);
+        assert_eq!(taken(&bodies), (0, 0));
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_announced_or_not() {
         let bodies = Bodies::new(4);
         assert!(matches!(
-            bodies.read(&mut pieces(&[b"abc", b"de"])).await,
+            bodies.read(&alice(), &mut pieces(&[b"abc", b"de"])).await,
             Err(BodyError::TooLarge { max: 4 })
         ));
         let announced = Full::new(Bytes::from_static(b"abcde"));
-        assert!(matches!(bodies.read(&mut { announced }).await, Err(BodyError::TooLarge { max: 4 })));
-        assert_eq!(bodies.memory.available_permits(), MEMORY_BYTES / UNIT_BYTES);
+        assert!(matches!(
+            bodies.read(&alice(), &mut { announced }).await,
+            Err(BodyError::TooLarge { max: 4 })
+        ));
+        assert_eq!(taken(&bodies), (0, 0));
     }
 
     #[tokio::test]
-    async fn bodies_share_one_budget() {
-        let bodies = Bodies { max: 10_000, memory: Arc::new(Semaphore::new(2)) };
-        let (_, first) = bodies.read(&mut Full::new(Bytes::from(vec![0; 2048]))).await.unwrap();
-        assert!(matches!(bodies.read(&mut pieces(&[b"x"])).await, Err(BodyError::NoMemory)));
-        drop(first);
-        assert!(bodies.read(&mut pieces(&[b"x"])).await.is_ok());
+    async fn bodies_share_one_budget_and_nobody_takes_all_of_it() {
+        let bodies = Bodies::within(10_000, 4096, 2048);
+        let large = || Full::new(Bytes::from(vec![0; 2048]));
+        let (_, first) = bodies.read(&alice(), &mut large()).await.unwrap();
+        let more = bodies.read(&alice(), &mut pieces(&[b"x"])).await;
+        assert!(matches!(more, Err(BodyError::NoMemoryForCaller)));
+        let (_, second) = bodies.read(&"bob".into(), &mut large()).await.unwrap();
+        let more = bodies.read(&"carol".into(), &mut pieces(&[b"x"])).await;
+        assert!(matches!(more, Err(BodyError::NoMemory)));
+        drop((first, second));
+        assert!(bodies.read(&alice(), &mut pieces(&[b"x"])).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_announced_and_never_sent_takes_no_memory() {
+        let bodies = Bodies::new(1000);
+        let mut announced = Announced { bytes: 1000, sent: 10 };
+        let (alice, reading) = (alice(), &bodies);
+        let mut read = std::pin::pin!(reading.read(&alice, &mut announced));
+        assert!(timeout(Duration::from_secs(1), &mut read).await.is_err(), "it waits");
+        assert_eq!(taken(&bodies).0, 10);
+    }
+
+    /// Announces some bytes, sends a few and then nothing more.
+    struct Announced {
+        bytes: u64,
+        sent: usize,
+    }
+
+    impl Body for Announced {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            match std::mem::take(&mut self.sent) {
+                0 => std::task::Poll::Pending,
+                some => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(vec![0; some].into())))),
+            }
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(self.bytes)
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_is_given_up() {
-        struct Never;
-        impl Body for Never {
-            type Data = Bytes;
-            type Error = Infallible;
-            fn poll_frame(
-                self: Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
-                std::task::Poll::Pending
-            }
-        }
-        assert!(matches!(Bodies::new(4).read(&mut Never).await, Err(BodyError::TooSlow)));
+        let mut silent = Announced { bytes: 4, sent: 0 };
+        assert!(matches!(Bodies::new(4).read(&alice(), &mut silent).await, Err(BodyError::TooSlow)));
     }
 }

@@ -74,7 +74,7 @@ fn name_tags_and_the_first_role_that_matches() {
     ];
     let claims = json!({ "email": "a@b.c", "team": null, "department": "R&D", "groups": ["ml"], "level": 7 });
     let identity = evaluate(&mapping, &claims, None).unwrap();
-    assert_eq!(identity.principal(), "arn:aws:sts::123456789012:assumed-role/Ml/a@b.c");
+    assert_eq!(&**identity.principal(), "arn:aws:sts::123456789012:assumed-role/Ml/a@b.c");
     assert_eq!(identity.rule(), 0);
     let tags: Vec<_> = identity.session().tags().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(tags[0], ("cost-center", "unallocated"));
@@ -221,7 +221,7 @@ fn an_identity_is_what_its_rule_says() {
     let claims = json!({ "email": "a@b.c", "sub": "auth0|7", "team": "search" });
     let identity = evaluate(&mapping, &claims, None).unwrap();
     let session = identity.session();
-    assert_eq!(identity.principal(), "arn:aws:sts::123456789012:assumed-role/Deep/a@b.c");
+    assert_eq!(&**identity.principal(), "arn:aws:sts::123456789012:assumed-role/Deep/a@b.c");
     assert_eq!(session.external_id(), Some("x-1"));
     assert_eq!(session.duration(), Duration::from_secs(900));
     assert_eq!(session.transitive_tags(), [key("team")]);

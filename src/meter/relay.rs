@@ -1,6 +1,6 @@
 //! The answer's body on its way to the caller: bytes as they come, one record at the end.
 
-use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,25 +8,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::limits::{Place, Seat};
 use crate::meter::Meter;
 use crate::meter::tap::{Frames, exception_frame};
+use crate::upstream::refusal::Remaining;
 
 /// Longest silence within an answer from Bedrock.
 pub const IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// An answer's body and everything that is held until it ends.
-#[derive(Debug)]
 pub struct Relay {
     source: Source,
     meter: Meter,
     _places: (Option<Seat>, Option<Place>),
 }
 
-#[derive(Debug)]
 enum Source {
     /// The gateway's own words.
     Whole(Bytes),
@@ -34,10 +32,8 @@ enum Source {
     Ended,
 }
 
-#[derive(Debug)]
 struct Upstream {
-    read: VecDeque<Bytes>,
-    rest: Incoming,
+    body: Remaining,
     /// Set for event streams: there, a break can be told in the client's own terms.
     frames: Option<Frames>,
     heard: Instant,
@@ -49,6 +45,12 @@ struct Upstream {
 #[error("the answer from Bedrock broke off: {0}")]
 pub struct BrokenOff(String);
 
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("meter", &self.meter).finish_non_exhaustive()
+    }
+}
+
 impl Relay {
     /// An answer of the gateway's own.
     pub fn whole(bytes: Bytes, mut meter: Meter) -> Self {
@@ -57,33 +59,27 @@ impl Relay {
         Self { source: Source::Whole(bytes), meter, _places: (None, None) }
     }
 
-    /// Bedrock's answer: `read` are the pieces already taken from it, `rest` what is still to come.
-    pub fn upstream(
-        read: VecDeque<Bytes>,
-        rest: Incoming,
-        event_stream: bool,
-        meter: Meter,
-        seat: Option<Seat>,
-        place: Option<Place>,
-    ) -> Self {
+    /// Bedrock's answer. `seat` and `place` are given back when it has been passed on.
+    pub fn upstream(body: Remaining, event_stream: bool, mut meter: Meter, seat: Seat, place: Place) -> Self {
+        let places = (Some(seat), Some(place));
+        if body.is_end_stream() {
+            meter.complete();
+            return Self { source: Source::Ended, meter, _places: places };
+        }
         let upstream = Upstream {
-            read,
-            rest,
+            body,
             frames: event_stream.then(Frames::default),
             heard: Instant::now(),
             idle: Box::pin(tokio::time::sleep(IDLE)),
         };
-        Self { source: Source::Upstream(Box::new(upstream)), meter, _places: (seat, place) }
+        Self { source: Source::Upstream(Box::new(upstream)), meter, _places: places }
     }
 }
 
 impl Upstream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
-        if let Some(data) = self.read.pop_front() {
-            return Poll::Ready(Some(Ok(data)));
-        }
         loop {
-            match Pin::new(&mut self.rest).poll_frame(cx) {
+            match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.heard = Instant::now();
                     // Trailers are not passed on: no operation has any.
@@ -132,7 +128,7 @@ impl Body for Relay {
                     frames.follow(&data);
                 }
                 this.meter.passed(data.len());
-                if upstream.read.is_empty() && upstream.rest.is_end_stream() {
+                if upstream.body.is_end_stream() {
                     this.source = Source::Ended;
                     this.meter.complete();
                 }

@@ -118,6 +118,9 @@ fn an_absolute_target_must_be_the_host() {
     assert_eq!(check_authority(&absolute, &headers(&["GATEWAY:1"])), Ok(()));
     assert_eq!(check_authority(&absolute, &headers(&[])), Ok(()));
     assert!(check_authority(&absolute, &headers(&["elsewhere"])).is_err());
+    let standard: Uri = "https://gateway/model/m/invoke".parse().unwrap();
+    assert_eq!(check_authority(&standard, &headers(&["gateway:443"])), Ok(()));
+    assert!(check_authority(&standard, &headers(&["gateway:80"])).is_err());
     let origin: Uri = "/model/m/invoke".parse().unwrap();
     assert_eq!(check_authority(&origin, &headers(&["x"])), Ok(()));
     assert!(check_authority(&origin, &headers(&["x", "x"])).is_err());

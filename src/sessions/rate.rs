@@ -11,7 +11,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const BURST: Duration = Duration::from_secs(1);
 
 /// An even rate of calls; after an idle second, a second's worth of them at once.
-pub(super) struct Rate {
+#[derive(Debug)]
+pub struct Rate {
     /// From one call to the next.
     interval: Duration,
     /// When the next call may go. Callers in the queue have theirs already, so a moment in the
@@ -21,7 +22,7 @@ pub(super) struct Rate {
 
 /// The turn would come too late to be worth waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooLate;
+pub struct TooLate;
 
 impl Rate {
     /// At most `per_second` calls a second, one at least.
@@ -34,7 +35,7 @@ impl Rate {
     ///
     /// # Errors
     /// At once, when the turn would come later than ten seconds from now.
-    pub(super) async fn turn(&self) -> Result<(), TooLate> {
+    pub async fn turn(&self) -> Result<(), TooLate> {
         let turn = self.claim(LONGEST_WAIT).ok_or(TooLate)?;
         sleep_until(turn).await;
         Ok(())

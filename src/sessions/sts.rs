@@ -19,6 +19,8 @@ use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use url::Url;
 
+use super::jitter;
+use super::rate::Rate;
 use super::source::{Source, causes, chain};
 use super::transport::{SetupError, http_client};
 use crate::identity::SessionIdentity;
@@ -30,13 +32,15 @@ const CHAINED: Duration = Duration::from_hours(1);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
+/// The longest pause before the second attempt; four times as long before the third.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What grants sessions: STS, or a test's stand-in for it.
 pub trait AssumeRole: Send + Sync + 'static {
-    /// Asks for one session. Callers bound the time, and ask for a session once at a time.
-    fn assume_role(&self, id: Arc<SessionIdentity>) -> Issuing<'_>;
+    /// Asks for one session. Callers bound the time, ask for a session once at a time, and have taken a
+    /// turn of `rate` for the first call; each further one takes its own.
+    fn assume_role<'a>(&'a self, id: Arc<SessionIdentity>, rate: &'a Rate) -> Issuing<'a>;
 }
 
 /// The outcome of an `AssumeRole` call, when it comes.
@@ -162,7 +166,7 @@ pub struct StsClient {
 }
 
 impl StsClient {
-    /// One client for every session: 2 s to connect, 4 s an attempt, three attempts, 10 s in all.
+    /// One client for every session: 2 s to connect, 4 s an attempt, three attempts.
     /// The gateway's own credentials are cached by it and renewed shortly before they end.
     ///
     /// # Errors
@@ -171,14 +175,14 @@ impl StsClient {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let mut config = Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .http_client(http_client(settings.ca.as_deref())?)
             .credentials_provider(source.clone())
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            // It would call again without a turn.
+            .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .use_fips(settings.fips)
             .use_dual_stack(settings.dual_stack);
@@ -189,15 +193,28 @@ impl StsClient {
         Ok(Self { client, source, chaining: Chaining::new() })
     }
 
-    async fn grant(&self, id: &SessionIdentity) -> Result<Issued, StsError> {
-        let chained = self.source.status().is_session;
-        let duration = self.chaining.allowed(id.role_arn(), id.duration(), chained);
-        match self.call(id, duration).await {
-            Err(error) if duration > CHAINED && error.is_chaining_cap() => {
+    async fn grant(&self, id: &SessionIdentity, rate: &Rate) -> Result<Issued, StsError> {
+        let mut pause = PAUSE;
+        let mut attempt = 1;
+        loop {
+            let chained = self.source.status().is_session;
+            let duration = self.chaining.allowed(id.role_arn(), id.duration(), chained);
+            let error = match self.call(id, duration).await {
+                Ok(issued) => return Ok(issued),
+                Err(error) => error,
+            };
+            if duration > CHAINED && error.is_chaining_cap() {
                 self.chaining.learn(id.role_arn());
-                self.call(id, CHAINED).await
+            } else if matches!(error, StsError::Unavailable { .. }) && attempt < ATTEMPTS {
+                attempt += 1;
+                tokio::time::sleep(jitter::up_to(pause)).await;
+                pause *= 4;
+            } else {
+                return Err(error);
             }
-            outcome => outcome,
+            if rate.turn().await.is_err() {
+                return Err(error);
+            }
         }
     }
 
@@ -230,8 +247,8 @@ impl StsClient {
 }
 
 impl AssumeRole for StsClient {
-    fn assume_role(&self, id: Arc<SessionIdentity>) -> Issuing<'_> {
-        Box::pin(async move { self.grant(&id).await })
+    fn assume_role<'a>(&'a self, id: Arc<SessionIdentity>, rate: &'a Rate) -> Issuing<'a> {
+        Box::pin(async move { self.grant(&id, rate).await })
     }
 }
 

@@ -65,7 +65,7 @@ impl Sts {
 }
 
 impl AssumeRole for Sts {
-    fn assume_role(&self, _: Arc<SessionIdentity>) -> sts::Issuing<'_> {
+    fn assume_role<'a>(&'a self, _: Arc<SessionIdentity>, _: &'a Rate) -> sts::Issuing<'a> {
         let call = self.0.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let plan = self.0.plan.lock().unwrap().clone();
         Box::pin(async move {
@@ -383,16 +383,32 @@ async fn a_refused_session_is_replaced_once_a_minute() {
         tasks.spawn(async move { sessions.replace(&refused).await });
     }
     for answer in tasks.join_all().await {
-        assert_eq!(answer.unwrap().unwrap().access_key_id(), "ASIA2");
+        assert_eq!(answer.unwrap().access_key_id(), "ASIA2");
     }
-    let second = sessions.replace(&refused).await.unwrap().unwrap();
-    assert_eq!((second.lookup(), sts.calls()), (Lookup::Hit, 2));
+    let second = sessions.replace(&refused).await.unwrap();
+    assert_eq!(sts.calls(), 2);
 
-    assert!(sessions.replace(&second).await.unwrap().is_none(), "not again so soon");
+    assert!(sessions.replace(&second).await.is_none(), "not again so soon");
     assert_eq!(sessions.get(&id).await.unwrap().access_key_id(), "ASIA2");
     advance(MINUTE).await;
-    assert_eq!(sessions.replace(&second).await.unwrap().unwrap().access_key_id(), "ASIA3");
+    assert_eq!(sessions.replace(&second).await.unwrap().access_key_id(), "ASIA3");
     assert_eq!(sts.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_session_stays_until_there_is_another() {
+    let (sessions, sts) = world(&settings());
+    let id = user("alice");
+    let refused = sessions.get(&id).await.unwrap();
+    sts.fail(StsError::Unavailable { failure: Failure::Throttled, message: String::new() });
+    assert!(sessions.replace(&refused).await.is_none(), "Bedrock's refusal stands");
+    assert_eq!(sessions.get(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may take it");
+    assert!(sessions.replace(&refused).await.is_none());
+    assert_eq!(sts.calls(), 2, "STS is not asked again at once");
+
+    sts.heal();
+    advance(MINUTE).await;
+    assert_eq!(sessions.replace(&refused).await.unwrap().access_key_id(), "ASIA3");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,14 @@
 //! clock. Everything else is Bedrock's answer to the caller.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -25,26 +29,62 @@ pub enum Refusal {
     Clock(SystemTime),
 }
 
-/// An answer's head, what was read of its body, and the rest.
-#[derive(Debug)]
+/// An answer's head and body.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub read: VecDeque<Bytes>,
-    pub rest: Incoming,
+    pub body: Remaining,
+}
+
+/// An answer's body: what was read of it already, and the rest.
+#[derive(Debug)]
+pub struct Remaining {
+    read: VecDeque<Bytes>,
+    rest: Incoming,
+    /// How it broke off after what was read.
+    broken: Option<hyper::Error>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Body for Remaining {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(data) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty() && self.broken.is_none() && self.rest.is_end_stream()
+    }
 }
 
 /// Looks at `response`, which answers a request signed as of `signed_at`. A refusal's body is read as
 /// far as its type may stand in it; nothing of it is lost.
 pub async fn examine(response: Response<Incoming>, signed_at: SystemTime) -> (Answer, Option<Refusal>) {
     let (head, rest) = response.into_parts();
-    let mut answer = Answer { status: head.status, headers: head.headers, read: VecDeque::new(), rest };
+    let body = Remaining { read: VecDeque::new(), rest, broken: None };
+    let mut answer = Answer { status: head.status, headers: head.headers, body };
     if !matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return (answer, None);
     }
     let kind = match answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
         Some(kind) => Some(bare(kind).to_owned()),
-        None => kind_in_body(&mut answer).await,
+        None => kind_in_body(&mut answer.body).await,
     };
     let date = answer
         .headers
@@ -79,25 +119,29 @@ fn bare(kind: &str) -> &str {
     kind.rsplit('#').next().unwrap_or(kind).trim()
 }
 
-async fn kind_in_body(answer: &mut Answer) -> Option<String> {
+async fn kind_in_body(body: &mut Remaining) -> Option<String> {
     let end = tokio::time::Instant::now() + LOOKED_AT_TIME;
     let mut length = 0;
     loop {
-        match tokio::time::timeout_at(end, answer.rest.frame()).await {
+        match tokio::time::timeout_at(end, body.rest.frame()).await {
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
                     length += data.len();
-                    answer.read.push_back(data);
+                    body.read.push_back(data);
                 }
                 if length > LOOKED_AT_BYTES {
                     return None;
                 }
             }
             Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => return None,
+            Ok(Some(Err(error))) => {
+                body.broken = Some(error);
+                return None;
+            }
+            Err(_elapsed) => return None,
         }
     }
-    let text: Vec<u8> = answer.read.iter().flatten().copied().collect();
+    let text: Vec<u8> = body.read.iter().flatten().copied().collect();
     let body: serde_json::Value = serde_json::from_slice(&text).ok()?;
     ["__type", "code", "Code"]
         .iter()

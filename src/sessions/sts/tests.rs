@@ -107,7 +107,7 @@ fn alice(duration: Duration) -> Arc<SessionIdentity> {
 #[tokio::test]
 async fn asks_for_role_name_and_tags_and_reads_what_is_granted() {
     let (url, served) = serve([granted()].into()).await;
-    let issued = client(url, None).assume_role(alice(HOUR)).await.unwrap();
+    let issued = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap();
     assert_eq!(issued.credentials.access_key_id(), "ASIA1");
     assert_eq!(issued.credentials.session_token(), Some("token"));
     assert_eq!(issued.expires.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), 1_893_456_000);
@@ -128,10 +128,26 @@ async fn asks_for_role_name_and_tags_and_reads_what_is_granted() {
 #[tokio::test]
 async fn a_denial_is_not_tried_again() {
     let (url, served) = serve([error(403, "AccessDenied", "User: x is not authorized")].into()).await;
-    let error = client(url, None).assume_role(alice(HOUR)).await.unwrap_err();
+    let error = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
     assert_eq!(error.to_string(), "AccessDenied: User: x is not authorized");
     assert!(matches!(error, StsError::Denied { .. }));
     assert_eq!(served.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn every_further_attempt_takes_a_turn_of_its_own() {
+    let late = || error(400, "Throttling", "Rate exceeded");
+    let (url, served) = serve([late(), error(503, "ServiceUnavailable", ""), granted()].into()).await;
+    let rate = Rate::new(4);
+    client(url, None).assume_role(alice(HOUR), &rate).await.unwrap();
+    assert_eq!(served.await.unwrap().len(), 3);
+    let left = std::iter::from_fn(|| rate.take_spare().then_some(())).take(4).count();
+    assert!((2..4).contains(&left), "{left} of the second's four turns are left");
+
+    let (url, served) = serve([late(), late(), late()].into()).await;
+    let error = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
+    assert!(matches!(error, StsError::Unavailable { failure: Failure::Throttled, .. }), "{error:?}");
+    assert_eq!(served.await.unwrap().len(), 3, "and then no more");
 }
 
 #[tokio::test]
@@ -140,8 +156,8 @@ async fn chaining_s_cap_is_learnt_from_sts_and_not_met_again() {
         "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
     let (url, served) = serve([error(400, "ValidationError", words), granted(), granted()].into()).await;
     let client = client(url, None);
-    client.assume_role(alice(2 * HOUR)).await.unwrap();
-    client.assume_role(alice(2 * HOUR)).await.unwrap();
+    client.assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap();
+    client.assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap();
     let bodies = served.await.unwrap();
     let durations = ["DurationSeconds=7200", "DurationSeconds=3600", "DurationSeconds=3600"];
     assert!(bodies.iter().zip(durations).all(|(body, duration)| body.contains(duration)), "{bodies:?}");
@@ -152,7 +168,7 @@ async fn a_gateway_with_a_session_of_its_own_never_meets_the_cap() {
     let (url, served) = serve([granted()].into()).await;
     let client = client(url, Some("token"));
     client.source.warm().await.unwrap();
-    client.assume_role(alice(2 * HOUR)).await.unwrap();
+    client.assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap();
     assert!(served.await.unwrap().concat().contains("DurationSeconds=3600"));
 }
 
@@ -160,7 +176,7 @@ async fn a_gateway_with_a_session_of_its_own_never_meets_the_cap() {
 async fn a_role_s_own_maximum_is_a_denial() {
     let words = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
     let (url, served) = serve([error(400, "ValidationError", words)].into()).await;
-    let error = client(url, None).assume_role(alice(2 * HOUR)).await.unwrap_err();
+    let error = client(url, None).assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap_err();
     assert!(matches!(error, StsError::Denied { .. }), "{error:?}");
     assert_eq!(served.await.unwrap().len(), 1);
 }
@@ -182,7 +198,7 @@ impl aws_credential_types::provider::ProvideCredentials for Nothing {
 async fn without_credentials_of_its_own_the_gateway_is_at_fault() {
     let (url, _) = serve(VecDeque::new()).await;
     let client = StsClient::new(&at(url), Source::new(Nothing)).unwrap();
-    let error = client.assume_role(alice(HOUR)).await.unwrap_err();
+    let error = client.assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
     assert!(matches!(&error, StsError::GatewayRefused { code, .. } if code == "NoCredentials"), "{error:?}");
 }
 
