@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -21,18 +21,15 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::server::conduct::{Conduct, Fault, Patience, WatchedIo};
+
 pub mod admin;
+mod conduct;
 pub mod probe;
 pub mod tls;
 
 /// Connections of callers held at once; further ones wait in the listener's backlog.
 pub const CONNECTIONS: usize = 10_000;
-/// From the connection's start (TLS included) to the end of its first request's head.
-const FIRST_HEAD: Duration = Duration::from_secs(10);
-/// From one answer's end to the end of the next request's head on a kept connection. Longer than what
-/// clients and balancers keep idle connections for (60 s), so that they close first and no request is
-/// lost on a connection that closes as it is written.
-const NEXT_HEAD: Duration = Duration::from_secs(75);
 /// A request's head, bytes: Claude Code sends its token of up to 32 KiB twice.
 const HEAD_BYTES: u32 = 128 * 1024;
 /// Header lines of a request; real clients send some thirty.
@@ -96,7 +93,10 @@ pub struct Peer {
 
 /// What answers requests.
 pub trait Service: Send + Sync + 'static {
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
     fn call(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -113,6 +113,7 @@ pub struct Server<S> {
     service: Arc<S>,
     seats: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
+    patience: Patience,
     connections: JoinSet<()>,
 }
 
@@ -122,6 +123,7 @@ impl<S: Service> Server<S> {
             service,
             seats: Arc::new(Semaphore::new(CONNECTIONS)),
             stopping: watch::Sender::new(false),
+            patience: Patience::default(),
             connections: JoinSet::new(),
         }
     }
@@ -138,8 +140,7 @@ impl<S: Service> Server<S> {
             tokio::select! {
                 () = &mut stop => break,
                 Some(arrival) = arrivals.recv() => {
-                    let serving = serve(arrival, Arc::clone(&self.service), self.stopping.subscribe());
-                    self.connections.spawn(serving);
+                    self.spawn(arrival);
                 }
                 Some(_ended) = self.connections.join_next() => {}
             }
@@ -148,9 +149,13 @@ impl<S: Service> Server<S> {
         // What the system had accepted for us before the listeners closed is served too.
         arrivals.close();
         while let Some(arrival) = arrivals.recv().await {
-            let serving = serve(arrival, Arc::clone(&self.service), self.stopping.subscribe());
-            self.connections.spawn(serving);
+            self.spawn(arrival);
         }
+    }
+
+    fn spawn(&mut self, arrival: Arrival) {
+        let stopping = self.stopping.subscribe();
+        self.connections.spawn(serve(arrival, Arc::clone(&self.service), self.patience, stopping));
     }
 
     /// Tells every connection to finish (GOAWAY, `Connection: close`) and waits until all have, or
@@ -204,16 +209,21 @@ async fn accept_all(
     }
 }
 
-async fn serve<S: Service>(arrival: Arrival, service: Arc<S>, stopping: watch::Receiver<bool>) {
+async fn serve<S: Service>(
+    arrival: Arrival,
+    service: Arc<S>,
+    patience: Patience,
+    stopping: watch::Receiver<bool>,
+) {
     let Arrival { stream, peer, tls, seat } = arrival;
-    let started = tokio::time::Instant::now();
+    let first_head = tokio::time::Instant::now() + patience.head;
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
     match tls {
-        None => speak(stream, peer, service, stopping, started).await,
-        Some(tls) => match tokio::time::timeout_at(started + FIRST_HEAD, tls.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, peer, service, stopping, started).await,
+        None => speak(stream, peer, service, patience, first_head, stopping).await,
+        Some(tls) => match tokio::time::timeout_at(first_head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => speak(stream, peer, service, patience, first_head, stopping).await,
             Ok(Err(error)) => debug!(client = %peer.address, %error, "TLS handshake failed"),
             Err(_elapsed) => debug!(client = %peer.address, "TLS handshake not finished in time"),
         },
@@ -225,33 +235,49 @@ async fn speak<S, I>(
     stream: I,
     peer: Peer,
     service: Arc<S>,
+    patience: Patience,
+    first_head: tokio::time::Instant,
     stopping: watch::Receiver<bool>,
-    started: tokio::time::Instant,
 ) where
     S: Service,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (spoken, has_spoken) = watch::channel(false);
+    let conduct = Conduct::new();
     let answering = {
-        let service = Arc::clone(&service);
-        service_fn(move |request| {
+        let (service, conduct) = (Arc::clone(&service), Arc::clone(&conduct));
+        service_fn(move |request: Request<Incoming>| {
             spoken.send_replace(true);
+            let open = conduct.begin(request.version() == Version::HTTP_2);
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.call(request, peer).await) }
+            async move { Ok::<_, Infallible>(service.call(request, peer).await.map(|body| open.answer(body))) }
         })
     };
-    let builder = protocol();
-    let mut connection =
-        std::pin::pin!(builder.serve_connection(TokioIo::new(stream), answering).into_owned());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = silent(started, has_spoken.clone()) => {
-            debug!(client = %peer.address, "no request in time");
-            return;
-        }
-        () = to_finish(stopping, has_spoken) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let builder = protocol(patience.idle);
+    let stream = TokioIo::new(WatchedIo::new(stream, Arc::clone(&conduct)));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
+    let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
+    let mut to_finish = std::pin::pin!(to_finish(stopping, has_spoken));
+    let mut finishing = false;
+    let mut tick = tokio::time::interval(patience.tick);
+    let ended = loop {
+        let fault = tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = &mut silent => Some(Fault::SlowHead),
+            () = &mut to_finish, if !finishing => Some(Fault::Idle),
+            _ = tick.tick() => conduct.fault(&patience),
+        };
+        match fault {
+            None => {}
+            Some(Fault::Idle) if finishing => {}
+            Some(Fault::Idle) => {
+                finishing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Some(fault) => {
+                debug!(client = %peer.address, ?fault, "connection cut");
+                return;
+            }
         }
     };
     if let Err(error) = ended {
@@ -263,8 +289,8 @@ async fn speak<S, I>(
 }
 
 /// Completes when no request has come in time, and never when one has.
-async fn silent(started: tokio::time::Instant, has_spoken: watch::Receiver<bool>) {
-    tokio::time::sleep_until(started + FIRST_HEAD).await;
+async fn silent(first_head: tokio::time::Instant, has_spoken: watch::Receiver<bool>) {
+    tokio::time::sleep_until(first_head).await;
     if *has_spoken.borrow() {
         std::future::pending::<()>().await;
     }
@@ -278,12 +304,12 @@ async fn to_finish(mut stopping: watch::Receiver<bool>, mut has_spoken: watch::R
     let _late = tokio::time::timeout(LAST_WORD, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
 }
 
-fn protocol() -> auto::Builder<TokioExecutor> {
+fn protocol(idle: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_HEAD)
+        .header_read_timeout(idle)
         .max_headers(HEAD_LINES)
         .max_buf_size(HEAD_BYTES as usize);
     builder
@@ -295,3 +321,6 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(H2_PING);
     builder
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,8 @@ struct Upstream {
     body: Remaining,
     /// Set for event streams: there, a break can be told in the client's own terms.
     frames: Option<Frames>,
+    /// How it broke off, while what came before is still on its way.
+    broken: Option<String>,
     heard: Instant,
     idle: Pin<Box<Sleep>>,
 }
@@ -69,6 +71,7 @@ impl Relay {
         let upstream = Upstream {
             body,
             frames: event_stream.then(Frames::default),
+            broken: None,
             heard: Instant::now(),
             idle: Box::pin(tokio::time::sleep(IDLE)),
         };
@@ -78,6 +81,9 @@ impl Relay {
 
 impl Upstream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -87,7 +93,12 @@ impl Upstream {
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.to_string()))),
+                Poll::Ready(Some(Err(error))) => {
+                    // The HTTP library drops what it has not written when a body fails, even the head.
+                    self.broken = Some(error.to_string());
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => break,
             }

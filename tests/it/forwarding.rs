@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::world::{CONVERSE, HELLO, World, post, until};
+use http_body_util::BodyExt as _;
+
+use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_pass_by_the_list_both_ways() {
@@ -182,4 +184,34 @@ async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
     until("Bedrock to see it", || world.standin.bedrock.hangups() == 1).await;
     let line = world.logged(2).await;
     assert_eq!((line["status"].as_u64(), line["ended"].as_str()), (Some(499), Some("client")));
+}
+
+/// A refusal is read for its type before it is passed on; what breaks meanwhile breaks for the caller too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_breaks_off_is_not_passed_off_as_whole() {
+    let cut = "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"message\":\"half\r\n";
+    let world = World::with(Setup { bedrock: Some(parrot(cut).await), ..Setup::default() }).await;
+    let mut answer = world.open(post(CONVERSE, &world.token("alice"), HELLO)).await;
+    assert_eq!(answer.status(), 403);
+    let mut body = Vec::new();
+    let broke = loop {
+        match answer.body_mut().frame().await {
+            Some(Ok(frame)) => body.extend(frame.into_data().unwrap()),
+            Some(Err(_)) => break true,
+            None => break false,
+        }
+    };
+    assert!(broke && body == b"{\"message\":\"half", "{:?}", String::from_utf8_lossy(&body));
+    let line = world.logged(1).await;
+    assert_eq!((&line["ended"], &line["reason"]), (&"upstream".into(), &"upstream_broke_off".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_is_a_whole_one() {
+    for empty in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"] {
+        let world = World::with(Setup { bedrock: Some(parrot(empty).await), ..Setup::default() }).await;
+        let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
+        assert!(answer.status.is_success() && answer.body.is_empty());
+        assert_eq!(world.logged(1).await["ended"], "complete", "{empty}");
+    }
 }

@@ -197,6 +197,20 @@ async fn a_revoked_session_is_replaced_once_and_unseen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bedrocks_refusal_stands_where_sts_gives_no_other_session() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+    world.standin.sts.server().stop().await;
+    let kind = "ExpiredTokenException";
+    world.standin.bedrock.faults().next(1, Fault::CredentialsRefused { kind, in_body_only: false });
+    let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.kind().starts_with(kind), "Bedrock's own answer: {}", answer.kind());
+    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "the session was not dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_word_for_bad_credentials_is_understood_wherever_it_stands() {
     for (kind, in_body_only) in [
         ("ExpiredTokenException", false),

@@ -23,6 +23,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::Level;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -43,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) mapping: &'static str,
     pub(crate) roles: &'static str,
     pub(crate) options: Options,
+    /// Another Bedrock than the stand-in's.
+    pub(crate) bedrock: Option<String>,
 }
 
 impl Default for Setup {
@@ -54,6 +57,7 @@ impl Default for Setup {
             mapping: "[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = \"claims.team\"\n",
             roles: "[[role]]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
             options: Options::default(),
+            bedrock: None,
         }
     }
 }
@@ -118,7 +122,7 @@ audiences = ["bedrock-gateway"]
 "#,
             listen = setup.listen,
             sts = standin.sts.url(),
-            bedrock = standin.bedrock.url(),
+            bedrock = setup.bedrock.unwrap_or_else(|| standin.bedrock.url()),
             sessions = setup.sessions,
             issuer_url = standin.idp.issuer(),
             issuer = setup.issuer,
@@ -299,6 +303,22 @@ pub(crate) fn post(path: &str, token: &str, body: impl Into<Bytes>) -> Request<F
         .header("content-type", "application/json")
         .body(Full::new(body.into()))
         .unwrap()
+}
+
+/// A server that reads a request's head, answers every connection with these bytes, and closes it.
+pub(crate) async fn parrot(answer: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 16 * 1024];
+            if stream.read(&mut head).await.is_ok() {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        }
+    });
+    format!("http://{address}")
 }
 
 /// Waits for something that will come true, for ten seconds at most.

@@ -1,0 +1,185 @@
+//! Peers that neither send nor read, over real sockets, by a server of little patience.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
+
+use super::*;
+
+const PATIENCE: Patience = Patience {
+    head: Duration::from_millis(300),
+    idle: Duration::from_millis(900),
+    reading: Duration::from_millis(300),
+    tick: Duration::from_millis(50),
+};
+
+/// `/endless` answers without end, `/silent` never, all others nothing.
+#[derive(Default)]
+struct Answers {
+    open: Arc<AtomicUsize>,
+}
+
+enum Answer {
+    Nothing,
+    Silent { _counted: Counted },
+    Endless { _counted: Counted },
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &*self {
+            Self::Nothing => Poll::Ready(None),
+            Self::Silent { .. } => Poll::Pending,
+            Self::Endless { .. } => Poll::Ready(Some(Ok(Frame::data(vec![0; 65_536].into())))),
+        }
+    }
+}
+
+impl Service for Answers {
+    type Body = Answer;
+
+    async fn call(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Answer> {
+        let counted = || {
+            self.open.fetch_add(1, Ordering::SeqCst);
+            Counted(Arc::clone(&self.open))
+        };
+        Response::new(match request.uri().path() {
+            "/endless" => Answer::Endless { _counted: counted() },
+            "/silent" => Answer::Silent { _counted: counted() },
+            _ => Answer::Nothing,
+        })
+    }
+}
+
+fn start() -> (SocketAddr, Arc<AtomicUsize>) {
+    let service = Arc::new(Answers::default());
+    let open = Arc::clone(&service.open);
+    let mut server = Server::new(service);
+    server.patience = PATIENCE;
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).unwrap();
+    let address = listener.address().unwrap();
+    tokio::spawn(async move { server.accept(vec![listener], std::future::pending()).await });
+    (address, open)
+}
+
+async fn until(open: &AtomicUsize, count: usize) -> Duration {
+    let begun = Instant::now();
+    while open.load(Ordering::SeqCst) != count {
+        assert!(begun.elapsed() < Duration::from_secs(10), "waited in vain");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begun.elapsed()
+}
+
+async fn h2(address: SocketAddr) -> (http2::SendRequest<Empty<Bytes>>, tokio::task::JoinHandle<()>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let ended = tokio::spawn(async move {
+        // How it ended is the server's business.
+        let _ended = connection.await.is_err();
+    });
+    (sender, ended)
+}
+
+fn get(address: SocketAddr, path: &str) -> Request<Empty<Bytes>> {
+    Request::get(format!("http://{address}{path}")).body(Empty::new()).unwrap()
+}
+
+#[tokio::test]
+async fn a_later_head_is_not_waited_for_longer_than_the_first() {
+    let (address, _) = start();
+    for first in ["", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(first.as_bytes()).await.unwrap();
+        if !first.is_empty() {
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0, "it was answered");
+        }
+        stream.write_all(b"GET / HT").await.unwrap();
+        let begun = Instant::now();
+        assert!(matches!(stream.read(&mut [0; 1024]).await, Ok(0) | Err(_)), "{first:?}");
+        assert!(begun.elapsed() < PATIENCE.idle * 8 / 9, "{first:?}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_for_longer_than_a_head_takes_and_then_closed() {
+    let (address, _) = start();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+    let begun = Instant::now();
+    assert!(matches!(stream.read(&mut [0; 1024]).await, Ok(0) | Err(_)));
+    assert!(begun.elapsed() > PATIENCE.idle / 2, "{:?}", begun.elapsed());
+
+    let (mut sender, ended) = h2(address).await;
+    sender.send_request(get(address, "/")).await.unwrap();
+    let begun = Instant::now();
+    ended.await.unwrap();
+    assert!(begun.elapsed() > PATIENCE.idle / 2, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_with_a_silent_answer_is_kept() {
+    let (address, open) = start();
+    let (mut sender, ended) = h2(address).await;
+    let answer = sender.send_request(get(address, "/silent")).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /silent HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    until(&open, 2).await;
+    tokio::time::sleep(2 * PATIENCE.idle).await;
+    assert_eq!(open.load(Ordering::SeqCst), 2, "who waits for Bedrock is not at fault");
+    assert!(!ended.is_finished());
+    drop((answer, stream));
+    until(&open, 0).await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_cut() {
+    let (address, open) = start();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    until(&open, 1).await;
+    assert!(until(&open, 0).await >= PATIENCE.reading);
+
+    let (mut sender, _ended) = h2(address).await;
+    let unread = sender.send_request(get(address, "/endless")).await.unwrap();
+    until(&open, 1).await;
+    assert!(until(&open, 0).await >= PATIENCE.reading);
+    drop(unread);
+}
+
+#[tokio::test]
+async fn who_reads_slowly_is_not_cut() {
+    let (address, open) = start();
+    let (mut sender, _ended) = h2(address).await;
+    let mut answer = sender.send_request(get(address, "/endless")).await.unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < 4 * PATIENCE.reading {
+        // The client library gives its peer new room when half of it, 1 MiB or more, was read.
+        for _ in 0..100 {
+            assert!(answer.body_mut().frame().await.unwrap().is_ok(), "cut after {:?}", begun.elapsed());
+        }
+        tokio::time::sleep(PATIENCE.reading / 6).await;
+    }
+    assert_eq!(open.load(Ordering::SeqCst), 1);
+}
