@@ -1,4 +1,4 @@
-//! Whether they may: the role's operations, models and regions against the call, first from the
+//! Whether they may: the role's operations, models, regions and projects against the call, first from the
 //! request's head ([`Permit`]), then with its body read ([`Authorized`]).
 //!
 //! `when` alone selects the role: a role that refuses here does not fall through to the next.
@@ -7,14 +7,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use http_body::Body;
 
 use crate::authorize::body::{Bodies, BodyError, Held};
+use crate::authorize::members::MembersError;
 use crate::identity::Identity;
-use crate::route::Call;
+use crate::identity::role::Role;
+use crate::route::{Call, Deciding, ModelId, Operation};
 
 pub mod body;
+pub mod members;
 
 /// What the caller's role refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +28,25 @@ pub enum Forbidden {
     Model,
     #[error("this region is not allowed for you")]
     Region,
+    #[error("this project or workspace is not allowed for you")]
+    Project,
+    #[error("what is stored for all users of the account is not allowed for you")]
+    Stored,
 }
+
+/// Why a call that its head permitted is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("the body does not say what is called: {0}")]
+    Members(#[from] MembersError),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+}
+
+/// Headers that name who pays within the account (user guide, projects and workspaces).
+const PROJECTS: [&str; 2] = ["openai-project", "anthropic-workspace-id"];
 
 /// A call that its caller may make, as far as the head tells.
 #[derive(Debug)]
@@ -41,6 +62,7 @@ pub struct Authorized {
     identity: Arc<Identity>,
     call: Call,
     region: String,
+    model: Option<ModelId>,
     headers: HeaderMap,
     body: Bytes,
     _held: Held,
@@ -57,54 +79,96 @@ impl fmt::Debug for Authorized {
     }
 }
 
-/// Checks `call` against the role of `identity`. `home` is the region of a call that names none.
+/// Checks `call` against the role of `identity`. `home` is the region of a call that names none;
+/// `headers` are those of the request.
 ///
 /// # Errors
 /// [`Forbidden`] names what the role refuses; nothing of the role is in it.
-pub fn authorize(identity: Arc<Identity>, call: Call, home: &str) -> Result<Permit, Forbidden> {
+pub fn authorize(
+    identity: Arc<Identity>,
+    call: Call,
+    home: &str,
+    headers: &HeaderMap,
+) -> Result<Permit, Forbidden> {
     let role = identity.role();
     let region = call.region().unwrap_or(home).to_owned();
-    if role.operations.as_ref().is_some_and(|allowed| !allowed.contains(&call.operation())) {
+    if !allows(role, call.operation()) {
         return Err(Forbidden::Operation);
     }
-    if role
-        .models
-        .as_ref()
-        .is_some_and(|allowed| !allowed.iter().any(|pattern| pattern.matches(call.model())))
-    {
-        return Err(Forbidden::Model);
+    if let Deciding::Path(model) = call.deciding() {
+        check_model(role, model)?;
     }
     if role.regions.as_ref().is_some_and(|allowed| !allowed.contains(&region)) {
         return Err(Forbidden::Region);
     }
+    for name in PROJECTS {
+        let mut named = headers.get_all(name).iter();
+        let allowed =
+            |value: &HeaderValue| role.projects.iter().any(|project| project.as_bytes() == value.as_bytes());
+        if named.next().is_some_and(|value| !allowed(value)) || named.next().is_some() {
+            return Err(Forbidden::Project);
+        }
+    }
     Ok(Permit { identity, call, region })
 }
 
+/// What an account's users share is allowed only where it is named.
+fn allows(role: &Role, operation: Operation) -> bool {
+    role.operations.as_ref().map_or(!operation.is_shared(), |allowed| allowed.contains(&operation))
+}
+
+fn check_model(role: &Role, model: &ModelId) -> Result<(), Forbidden> {
+    let allowed =
+        role.models.as_ref().is_none_or(|allowed| allowed.iter().any(|pattern| pattern.matches(model)));
+    if allowed { Ok(()) } else { Err(Forbidden::Model) }
+}
+
 impl Permit {
-    /// Reads the whole body within `bodies`' bounds; `SigV4` signs its hash. `headers` are those that
-    /// will be sent.
+    /// Reads the whole body within `bodies`' bounds, since `SigV4` signs its hash, and completes the decision
+    /// where it stands in the body. `headers` are those that will be sent.
     ///
     /// # Errors
-    /// When the body is larger, slower or later than the bounds, or memory for it is used up.
+    /// When the body is larger, slower or later than the bounds or memory for it is used up; when it does not
+    /// say plainly what is called; when the role refuses what it says.
     pub async fn read_body<B>(
         self,
         headers: HeaderMap,
         body: &mut B,
         bodies: &Bodies,
-    ) -> Result<Authorized, BodyError>
+    ) -> Result<Authorized, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let (body, held) = bodies.read(self.identity.principal(), body).await?;
+        let model = match self.call.deciding() {
+            Deciding::Path(model) => Some(model.clone()),
+            Deciding::Body(member) => Some(self.decide(member, &headers, &body)?),
+            Deciding::None => None,
+        };
         Ok(Authorized {
             identity: self.identity,
             call: self.call,
             region: self.region,
+            model,
             headers,
             body,
             _held: held,
         })
+    }
+
+    /// What the body decides.
+    fn decide(&self, model: &'static str, headers: &HeaderMap, body: &[u8]) -> Result<ModelId, Refused> {
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(MembersError::Encoded.into());
+        }
+        let role = self.identity.role();
+        let members = members::read(body, model)?;
+        check_model(role, &members.model)?;
+        if members.refers_to_stored && !allows(role, Operation::ResponsesStored) {
+            return Err(Forbidden::Stored.into());
+        }
+        Ok(members.model)
     }
 }
 
@@ -115,6 +179,11 @@ impl Authorized {
 
     pub fn call(&self) -> &Call {
         &self.call
+    }
+
+    /// The model that is called, if one is.
+    pub fn model(&self) -> Option<&ModelId> {
+        self.model.as_ref()
     }
 
     /// The region whose Bedrock is called.

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use crate::auth::AuthError;
-use crate::authorize::Forbidden;
 use crate::authorize::body::BodyError;
+use crate::authorize::members::MembersError;
+use crate::authorize::{Forbidden, Refused};
 use crate::identity::IdentityError;
 use crate::limits::Busy;
 use crate::route::RouteError;
@@ -17,6 +18,8 @@ use crate::sessions::SessionError;
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
 use crate::upstream::headers::NotAscii;
+
+pub mod dialect;
 
 /// What can end a request before Bedrock's answer does, by the stage that says so.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +37,12 @@ pub enum Failure {
     #[error(transparent)]
     Header(#[from] NotAscii),
     #[error(transparent)]
-    Body(#[from] BodyError),
+    Refused(#[from] Refused),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
     Sign(#[from] SignError),
-    #[error("the region has no endpoint")]
+    #[error("this service has no endpoint in this region, or none for FIPS")]
     NoEndpoint,
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -95,28 +98,25 @@ impl Failure {
             },
             Self::Auth(error) => token(error),
             Self::Identity(error) => identity(error),
-            Self::Forbidden(forbidden) => {
-                let reason = match forbidden {
-                    Forbidden::Operation => "operation_forbidden",
-                    Forbidden::Model => "model_forbidden",
-                    Forbidden::Region => "region_forbidden",
-                };
-                Answer {
-                    message: format!("Access denied: {forbidden}.").into(),
-                    ..answer(403, "AccessDeniedException", "", reason)
-                }
-            }
+            Self::Forbidden(error) => forbidden(*error),
             Self::Header(_) => answer(
                 400,
                 "ValidationException",
                 "A request header has a value that is not ASCII.",
                 "header_malformed",
             ),
-            Self::Body(error) => body(error),
+            Self::Refused(Refused::Body(error)) => body(error),
+            Self::Refused(Refused::Members(error)) => members(*error),
+            Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
             Self::Session(error) => session(error),
             Self::Sign(SignError::WrongSession) => internal("session_mismatch"),
             Self::Sign(SignError::Unsignable(_)) => internal("unsignable"),
-            Self::NoEndpoint => internal("no_endpoint"),
+            Self::NoEndpoint => answer(
+                404,
+                "UnknownOperationException",
+                "This service is not to be had in this region.",
+                "no_endpoint",
+            ),
             Self::Upstream(UpstreamError::Connect(_)) => {
                 unavailable("Bedrock could not be reached.", "upstream_connect", 1)
             }
@@ -155,6 +155,27 @@ fn unavailable(message: &'static str, reason: &'static str, retry_after: u32) ->
 
 fn internal(reason: &'static str) -> Answer {
     answer(500, "InternalServerException", "The gateway failed at this request.", reason)
+}
+
+fn forbidden(error: Forbidden) -> Answer {
+    let reason = match error {
+        Forbidden::Operation => "operation_forbidden",
+        Forbidden::Model => "model_forbidden",
+        Forbidden::Region => "region_forbidden",
+        Forbidden::Project => "project_forbidden",
+        Forbidden::Stored => "stored_forbidden",
+    };
+    Answer {
+        message: format!("Access denied: {error}.").into(),
+        ..answer(403, "AccessDeniedException", "", reason)
+    }
+}
+
+fn members(error: MembersError) -> Answer {
+    Answer {
+        message: format!("The request body is refused: {error}.").into(),
+        ..answer(400, "ValidationException", "", "body_malformed")
+    }
 }
 
 fn body(error: &BodyError) -> Answer {

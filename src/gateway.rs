@@ -19,6 +19,7 @@ use crate::config::{Aws, Config, Endpoints, Listen};
 use crate::limits::Limits;
 use crate::meter::Books;
 use crate::request::Gateway;
+use crate::route::Family;
 use crate::server::admin::Admin;
 use crate::server::probe::{Probe, Readiness};
 use crate::server::tls::{self, TlsError};
@@ -296,14 +297,21 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
     Ok(Upstream::new(pool::client(&extra)?))
 }
 
-async fn endpoints(aws: &Aws) -> Result<BTreeMap<String, Endpoint>, StartError> {
+async fn endpoints(aws: &Aws) -> Result<BTreeMap<(String, Family), Endpoint>, StartError> {
     let mut endpoints = BTreeMap::new();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =
             if *region == aws.region { Some(&aws.endpoints) } else { aws.region_endpoints.get(region) };
-        let url = written.and_then(|endpoints: &Endpoints| endpoints.bedrock_runtime.as_ref());
-        let endpoint = Endpoint::bedrock_runtime(region, url, aws.fips, aws.dual_stack).await?;
-        endpoints.insert(region.clone(), endpoint);
+        for family in Family::ALL {
+            let url = written.and_then(|endpoints: &Endpoints| match family {
+                Family::Runtime => endpoints.bedrock_runtime.as_ref(),
+                Family::ControlPlane => endpoints.bedrock.as_ref(),
+                Family::Mantle => endpoints.bedrock_mantle.as_ref(),
+            });
+            if let Some(endpoint) = Endpoint::of(family, region, url, aws.fips, aws.dual_stack).await? {
+                endpoints.insert((region.clone(), family), endpoint);
+            }
+        }
     }
     Ok(endpoints)
 }

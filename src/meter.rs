@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::auth::Verified;
 use crate::clock;
 use crate::identity::Identity;
-use crate::route::Call;
+use crate::route::{Call, Deciding, ModelId};
 use crate::sessions::Session;
 use crate::telemetry::access::{AccessLog, AccessRecord, Ended, Unverified};
 use crate::telemetry::metrics::Metrics;
@@ -81,7 +81,9 @@ impl Meter {
     pub fn routed(&mut self, call: &Call) {
         self.operation = call.operation().as_str();
         self.record.operation = Some(self.operation);
-        self.record.model = Some(call.model().as_str().to_owned());
+        if let Deciding::Path(model) = call.deciding() {
+            self.record.model = Some(model.as_str().to_owned());
+        }
         self.record.region = call.region().map(str::to_owned);
     }
 
@@ -111,8 +113,10 @@ impl Meter {
             .collect();
     }
 
-    pub fn received(&mut self, region: &str, body: usize) {
+    /// The request has been read and may be sent.
+    pub fn received(&mut self, region: &str, model: Option<&ModelId>, body: usize) {
         self.record.region = Some(region.to_owned());
+        self.record.model = model.map(|model| model.as_str().to_owned());
         self.record.request_bytes = body as u64;
     }
 

@@ -18,12 +18,12 @@ use uuid::Uuid;
 use crate::auth::{AuthError, Authenticator};
 use crate::authorize::body::{Bodies, discard};
 use crate::authorize::{Authorized, Permit, authorize};
-use crate::error::Failure;
+use crate::error::{Failure, dialect};
 use crate::identity::{Mapping, Outcomes};
 use crate::limits::{Limits, Place};
 use crate::meter::relay::Relay;
 use crate::meter::{Books, Meter};
-use crate::route::{self, Route};
+use crate::route::{self, Dialect, Family, Route};
 use crate::server::{Peer, Service};
 use crate::sessions::Sessions;
 use crate::sign::sign;
@@ -46,7 +46,8 @@ pub struct Gateway {
     pub home: String,
     /// Those that a path may name.
     pub regions: Vec<String>,
-    pub endpoints: BTreeMap<String, Endpoint>,
+    /// By region; one that is missing is not to be had.
+    pub endpoints: BTreeMap<(String, Family), Endpoint>,
     pub books: Arc<Books>,
 }
 
@@ -57,10 +58,11 @@ impl Service for Gateway {
         let id = Uuid::new_v4().to_string();
         let protocol = protocol(request.version(), peer.tls);
         let mut meter = Meter::start(Arc::clone(&self.books), id, peer.address, request.headers(), protocol);
+        let dialect = Dialect::of(request.uri(), &self.regions);
         match self.answer(request, &mut meter).await {
             Ok(Some(reply)) => reply.relayed(meter),
             Ok(None) => probed(meter),
-            Err(failure) => refused(&failure, meter),
+            Err(failure) => refused(&failure, dialect, meter),
         }
     }
 
@@ -95,7 +97,7 @@ impl Gateway {
                 return Err(error.into());
             }
         };
-        meter.received(call.region(), call.body().len());
+        meter.received(call.region(), call.model(), call.body().len());
         let answer = self.exchange(call, meter).await?;
         Ok(Some(Reply { answer, seat, place }))
     }
@@ -118,15 +120,16 @@ impl Gateway {
         let identity = self.mapping.resolve(&caller.verified, &caller.memo, &head.headers)?;
         meter.identified(&identity);
         let place = self.limits.enter_as(identity.principal())?;
-        let permit = authorize(identity, call, &self.home)?;
+        let permit = authorize(identity, call, &self.home, &head.headers)?;
         Ok(Some((permit, headers::to_bedrock(&head.headers)?, place)))
     }
 
     /// Session, signature, Bedrock: at most twice, and the second time only because Bedrock refused the
     /// first for its signature and so has done nothing for it.
     async fn exchange(&self, call: Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
+        let place = (call.region().to_owned(), call.call().family());
+        let endpoint = self.endpoints.get(&place).ok_or(Failure::NoEndpoint)?;
         let mut session = self.sessions.get(call.identity().session()).await?;
-        let endpoint = self.endpoints.get(call.region()).ok_or(Failure::NoEndpoint)?;
         let mut again = true;
         loop {
             meter.session(&session);
@@ -180,12 +183,16 @@ impl Reply {
     fn relayed(self, mut meter: Meter) -> Response<Relay> {
         let Self { answer, seat, place } = self;
         let mut headers = headers::to_caller(&answer.headers);
-        let event_stream = headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/vnd.amazon.eventstream"));
+        let is = |kind: &str| {
+            headers
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|value| value.as_bytes().starts_with(kind.as_bytes()))
+        };
+        let event_stream = is("application/vnd.amazon.eventstream");
+        let stream = event_stream || is("text/event-stream");
         // With an announced length there is no room for a frame of ours.
         let tapped = event_stream && !headers.contains_key(header::CONTENT_LENGTH);
-        meter.answered(answer.status, &headers, event_stream);
+        meter.answered(answer.status, &headers, stream);
         mark(&mut headers, meter.request_id());
         let mut response = Response::new(Relay::upstream(answer.body, tapped, meter, seat, place));
         *response.status_mut() = answer.status;
@@ -203,10 +210,10 @@ fn probed(mut meter: Meter) -> Response<Relay> {
     response
 }
 
-fn refused(failure: &Failure, mut meter: Meter) -> Response<Relay> {
+fn refused(failure: &Failure, dialect: Dialect, mut meter: Meter) -> Response<Relay> {
     let answer = failure.answer();
     meter.refused(answer.status, answer.kind, answer.reason, failure.detail());
-    let body = Bytes::from(serde_json::json!({ "message": answer.message }).to_string());
+    let body = Bytes::from(dialect::body(&answer, dialect, meter.request_id()));
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-amzn-errortype", HeaderValue::from_static(answer.kind));
@@ -219,6 +226,11 @@ fn refused(failure: &Failure, mut meter: Meter) -> Response<Relay> {
     }
     if answer.is_final {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    if let Some(name) = dialect::request_id_header(dialect)
+        && let Ok(id) = HeaderValue::from_str(meter.request_id())
+    {
+        headers.insert(name, id);
     }
     mark(&mut headers, meter.request_id());
     let mut response = Response::new(Relay::whole(body, meter));

@@ -12,7 +12,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
-use http::{Method, Request, Uri, header};
+use http::{Request, Uri, header};
 use http_body_util::Full;
 
 use crate::authorize::Authorized;
@@ -74,7 +74,7 @@ pub fn sign(
         .build()
         .map_err(|error| unsignable(&error))?;
     let mut request = Request::builder()
-        .method(Method::POST)
+        .method(call.call().method().clone())
         .uri(uri)
         .body(Full::new(call.body().clone()))
         .map_err(|error| unsignable(&error))?;
@@ -86,9 +86,13 @@ pub fn sign(
         .filter(|(name, _)| headers::is_signed(name))
         .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let target = request.uri().to_string();
-    let signable =
-        SignableRequest::new(Method::POST.as_str(), target, signed_headers, SignableBody::Bytes(call.body()))
-            .map_err(|error| unsignable(&error))?;
+    let signable = SignableRequest::new(
+        call.call().method().as_str(),
+        target,
+        signed_headers,
+        SignableBody::Bytes(call.body()),
+    )
+    .map_err(|error| unsignable(&error))?;
     let credentials = session.credentials().clone();
     instructions(signable, credentials, &endpoint.region, endpoint.service, now)?
         .apply_to_request_http1x(&mut request);

@@ -14,6 +14,13 @@ fn call(target: &str) -> Call {
     }
 }
 
+fn model(call: &Call) -> &str {
+    match call.deciding() {
+        Deciding::Path(model) => model.as_str(),
+        other => panic!("no model in the path: {other:?}"),
+    }
+}
+
 #[test]
 fn the_four_actions_of_two_operations() {
     for (action, operation) in [
@@ -24,7 +31,7 @@ fn the_four_actions_of_two_operations() {
     ] {
         let call = call(&format!("/model/amazon.nova-lite-v1%3A0/{action}"));
         assert_eq!(call.operation(), operation);
-        assert_eq!(call.model().as_str(), "amazon.nova-lite-v1:0");
+        assert_eq!(model(&call), "amazon.nova-lite-v1:0");
         assert_eq!(call.target().as_str(), format!("/model/amazon.nova-lite-v1%3A0/{action}"));
         assert_eq!(call.region(), None);
     }
@@ -38,7 +45,7 @@ fn an_arn_arrives_escaped_in_either_style_and_leaves_as_it_came() {
         "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile%2fabc",
     ] {
         let call = call(&format!("/us-west-2/model/{raw}/invoke"));
-        assert_eq!(call.model().as_str(), arn);
+        assert_eq!(model(&call), arn);
         assert_eq!(call.region(), Some("us-west-2"));
         assert_eq!(call.target().as_str(), format!("/model/{raw}/invoke"));
     }
@@ -54,7 +61,6 @@ fn probes_and_strangers() {
         (Method::PUT, "/model/m/converse"),
         (Method::POST, "/model/m"),
         (Method::POST, "/model/m/invoke/x"),
-        (Method::POST, "/model/m/count-tokens"),
         (Method::POST, "/eu-west-1/model/m/invoke"),
         (Method::POST, "/us-west-2/us-west-2/model/m/invoke"),
         (Method::POST, "/Model/m/invoke"),
@@ -126,6 +132,58 @@ fn an_absolute_target_must_be_the_host() {
     assert!(check_authority(&origin, &headers(&["x", "x"])).is_err());
 }
 
+/// Every row of `tests/cases/routes/served.txt`, and none of `refused.txt`.
+#[test]
+fn the_table_is_what_the_cases_say() {
+    for line in
+        include_str!("../../tests/cases/routes/served.txt").lines().filter(|line| !line.starts_with('#'))
+    {
+        let [method, target, operation, family, deciding, sent] =
+            line.split_whitespace().collect::<Vec<_>>().try_into().unwrap();
+        let call = match parsed(&method.parse().unwrap(), target) {
+            Ok(Route::Call(call)) => call,
+            other => panic!("{line}: {other:?}"),
+        };
+        let found = match call.deciding() {
+            Deciding::Path(model) => format!("path={}", model.as_str()),
+            Deciding::Body(member) => format!("body={member}"),
+            Deciding::None => "none".to_owned(),
+        };
+        assert_eq!(call.operation().as_str(), operation, "{line}");
+        assert_eq!(format!("{:?}", call.family()).to_lowercase(), family, "{line}");
+        assert_eq!((found.as_str(), call.target().as_str()), (deciding, sent), "{line}");
+        assert_eq!(call.method().as_str(), method);
+    }
+    for line in
+        include_str!("../../tests/cases/routes/refused.txt").lines().filter(|line| !line.starts_with('#'))
+    {
+        let (method, target) = line.split_once(' ').unwrap();
+        let refused = parsed(&method.parse().unwrap(), target);
+        assert!(
+            matches!(refused, Err(RouteError::Unknown | RouteError::Malformed(_))),
+            "{line}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn paths_are_answered_in_their_clients_words() {
+    let regions = ["us-west-2".to_owned()];
+    for (path, dialect) in [
+        ("/model/m/converse", Dialect::Aws),
+        ("/openai/v1/chat/completions", Dialect::OpenAi),
+        ("/us-west-2/openai/v1/none", Dialect::OpenAi),
+        ("/mantle/v1/models", Dialect::OpenAi),
+        ("/us-west-2/mantle/openai/v1/responses/r", Dialect::OpenAi),
+        ("/anthropic/v1/messages", Dialect::Anthropic),
+        ("/mantle/anthropic/v1/messages/count_tokens", Dialect::Anthropic),
+        ("/eu-west-1/openai/v1/x", Dialect::Aws),
+        ("/", Dialect::Aws),
+    ] {
+        assert_eq!(Dialect::of(&path.parse().unwrap(), &regions), dialect, "{path}");
+    }
+}
+
 proptest! {
     /// Whatever reaches an operation has a legal id and leaves with the bytes it came with.
     #[test]
@@ -135,7 +193,9 @@ proptest! {
             && let Ok(Route::Call(call)) = parse(&Method::POST, &uri, &[])
         {
             prop_assert_eq!(call.target().as_str(), path.as_str());
-            prop_assert!(ModelId::parse(call.model().as_str()).is_ok());
+            if let Deciding::Path(model) = call.deciding() {
+                prop_assert!(ModelId::parse(model.as_str()).is_ok());
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveE
 use http::uri::{Authority, Scheme};
 use url::Url;
 
+use crate::route::Family;
+
 /// One service in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -24,25 +26,38 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// The runtime endpoint of `region`: `written`, or what AWS's endpoint rules say for the region,
-    /// FIPS and dual-stack. FIPS never falls back to an endpoint without it.
+    /// The endpoint of a service in `region`: `written`, or what AWS's endpoint rules say for the region,
+    /// FIPS and dual-stack. `None` where there is none: FIPS never falls back to an endpoint without it.
     ///
     /// # Errors
-    /// When the rules have none, or the address has a path or no host.
-    pub async fn bedrock_runtime(
+    /// When the rules do not know the region, or the address has a path or no host.
+    pub async fn of(
+        family: Family,
         region: &str,
         written: Option<&Url>,
         fips: bool,
         dual_stack: bool,
-    ) -> Result<Self, EndpointError> {
-        let address = match written {
-            Some(url) => url.as_str().to_owned(),
-            None => resolve(region, fips, dual_stack).await?,
+    ) -> Result<Option<Self>, EndpointError> {
+        let address = match (written, family) {
+            (Some(url), _) => Some(url.as_str().to_owned()),
+            (None, Family::Runtime) => Some(resolve(region, fips, dual_stack).await?),
+            // The same rules with another name before the region (service model, endpoint rule set).
+            (None, Family::ControlPlane) => {
+                let runtime = resolve(region, fips, dual_stack).await?;
+                Some(runtime.replacen("//bedrock-runtime", "//bedrock", 1))
+            }
+            // Documented for AWS's commercial and GovCloud regions, without FIPS.
+            (None, Family::Mantle) => {
+                let elsewhere =
+                    ["cn-", "us-iso", "eu-iso", "eusc-"].iter().any(|prefix| region.starts_with(prefix));
+                (!fips && !elsewhere).then(|| format!("https://bedrock-mantle.{region}.api.aws"))
+            }
         };
-        Self::at(&address, region).ok_or(EndpointError::NotAnAddress(address))
+        let Some(address) = address else { return Ok(None) };
+        Self::at(&address, region, family).map(Some).ok_or(EndpointError::NotAnAddress(address))
     }
 
-    fn at(address: &str, region: &str) -> Option<Self> {
+    fn at(address: &str, region: &str, family: Family) -> Option<Self> {
         let parts = address.parse::<http::Uri>().ok()?.into_parts();
         let no_path = parts.path_and_query.is_none_or(|path| path == "/");
         if !no_path {
@@ -52,7 +67,7 @@ impl Endpoint {
             scheme: parts.scheme?,
             authority: parts.authority?,
             region: region.to_owned(),
-            service: "bedrock",
+            service: family.signing_name(),
         })
     }
 
@@ -79,25 +94,40 @@ async fn resolve(region: &str, fips: bool, dual_stack: bool) -> Result<String, E
 mod tests {
     use super::*;
 
-    async fn host(region: &str, fips: bool, dual_stack: bool) -> String {
-        Endpoint::bedrock_runtime(region, None, fips, dual_stack).await.unwrap().authority.to_string()
+    async fn host(family: Family, region: &str, fips: bool, dual_stack: bool) -> String {
+        let endpoint = Endpoint::of(family, region, None, fips, dual_stack).await.unwrap();
+        endpoint.map_or_else(String::new, |endpoint| format!("{} {}", endpoint.authority, endpoint.service))
     }
 
     #[tokio::test]
     async fn aws_rules_name_the_hosts() {
-        assert_eq!(host("us-east-1", false, false).await, "bedrock-runtime.us-east-1.amazonaws.com");
-        assert_eq!(host("us-west-2", true, false).await, "bedrock-runtime-fips.us-west-2.amazonaws.com");
-        assert_eq!(host("eu-west-1", false, true).await, "bedrock-runtime.eu-west-1.api.aws");
-        assert_eq!(host("cn-north-1", false, false).await, "bedrock-runtime.cn-north-1.amazonaws.com.cn");
+        use Family::{ControlPlane, Mantle, Runtime};
+        for (family, region, fips, dual_stack, expected) in [
+            (Runtime, "us-east-1", false, false, "bedrock-runtime.us-east-1.amazonaws.com bedrock"),
+            (Runtime, "us-west-2", true, false, "bedrock-runtime-fips.us-west-2.amazonaws.com bedrock"),
+            (Runtime, "eu-west-1", false, true, "bedrock-runtime.eu-west-1.api.aws bedrock"),
+            (Runtime, "cn-north-1", false, false, "bedrock-runtime.cn-north-1.amazonaws.com.cn bedrock"),
+            (ControlPlane, "us-east-1", false, false, "bedrock.us-east-1.amazonaws.com bedrock"),
+            (ControlPlane, "us-west-2", true, true, "bedrock-fips.us-west-2.api.aws bedrock"),
+            (Mantle, "us-east-1", false, false, "bedrock-mantle.us-east-1.api.aws bedrock-mantle"),
+            (Mantle, "us-gov-west-1", false, true, "bedrock-mantle.us-gov-west-1.api.aws bedrock-mantle"),
+            (Mantle, "us-east-1", true, false, ""),
+            (Mantle, "cn-north-1", false, false, ""),
+        ] {
+            assert_eq!(host(family, region, fips, dual_stack).await, expected);
+        }
     }
 
     #[tokio::test]
     async fn a_written_address_wins_and_has_no_path() {
         let at = async |url: &str| {
-            Endpoint::bedrock_runtime("us-east-1", Some(&url.parse().unwrap()), false, false).await
+            Endpoint::of(Family::Mantle, "us-east-1", Some(&url.parse().unwrap()), true, false).await
         };
-        let endpoint = at("https://vpce-1.example:8443").await.unwrap();
-        assert_eq!(endpoint.authority, "vpce-1.example:8443");
+        let endpoint = at("https://vpce-1.example:8443").await.unwrap().unwrap();
+        assert_eq!(
+            (endpoint.authority.as_str(), endpoint.service),
+            ("vpce-1.example:8443", "bedrock-mantle")
+        );
         assert!(endpoint.is_https());
         assert!(at("https://vpce-1.example/path").await.is_err());
     }

@@ -10,8 +10,10 @@ const TO_BEDROCK: &[&str] = &[
     "amz-sdk-request",
     "anthropic-beta",
     "anthropic-version",
+    "anthropic-workspace-id",
     "content-encoding",
     "content-type",
+    "openai-project",
     "user-agent",
 ];
 
@@ -20,8 +22,17 @@ const TO_BEDROCK: &[&str] = &[
 const BEDROCK_PREFIX: &str = "x-amzn-bedrock-";
 
 /// Bedrock's headers that a caller may see, beside those that begin with `x-amzn-`.
-const TO_CALLER: &[&str] =
-    &["cache-control", "content-encoding", "content-length", "content-type", "date", "retry-after", "vary"];
+const TO_CALLER: &[&str] = &[
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "request-id",
+    "retry-after",
+    "vary",
+    "x-request-id",
+];
 
 /// A header whose value is not visible ASCII; it could not be signed as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

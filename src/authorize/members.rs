@@ -1,0 +1,299 @@
+//! The few members of a body that decide: which model is called, and whether the call goes on from what
+//! an account's users share.
+//!
+//! The body is looked through once and goes out as it came. What two parsers could read differently is
+//! refused: a member that decides and stands twice, an encoding, anything but one JSON object in UTF-8.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::route::{IllegalModelId, ModelId};
+
+/// What the body says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Members {
+    pub(super) model: ModelId,
+    /// It refers to a stored response, conversation, prompt, container or file.
+    pub(super) refers_to_stored: bool,
+}
+
+/// Why a body does not say what the call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MembersError {
+    #[error("it has a Content-Encoding")]
+    Encoded,
+    #[error("it is not one JSON object in UTF-8")]
+    NotAnObject,
+    #[error("a member that decides stands in it twice")]
+    Twice,
+    #[error("it does not name exactly one model")]
+    NotOneModel,
+    #[error("its model is no legal model id")]
+    IllegalModel,
+}
+
+impl From<IllegalModelId> for MembersError {
+    fn from(_: IllegalModelId) -> Self {
+        Self::IllegalModel
+    }
+}
+
+/// Names of models in bodies; each upstream reads one of them.
+const MODELS: [&str; 2] = ["model", "modelId"];
+/// Members that refer to what is stored (OpenAI API reference, create a response; Anthropic API reference,
+/// create a message), unless they are null.
+const STORED: [&str; 4] = ["previous_response_id", "conversation", "prompt", "container"];
+
+/// Reads the members that decide. `model` is the one that names the model for this upstream.
+pub(super) fn read(body: &[u8], model: &'static str) -> Result<Members, MembersError> {
+    let text = std::str::from_utf8(body).map_err(|_| MembersError::NotAnObject)?;
+    let mut found = Found::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let parsed = json.deserialize_map(&mut found).and_then(|()| json.end());
+    if found.twice {
+        return Err(MembersError::Twice);
+    }
+    parsed.map_err(|_| MembersError::NotAnObject)?;
+    match found.models.as_slice() {
+        [(name, Some(id))] if *name == model => {
+            Ok(Members { model: ModelId::parse(id)?, refers_to_stored: found.stored })
+        }
+        _ => Err(MembersError::NotOneModel),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    /// `None` is no text.
+    models: Vec<(&'static str, Option<String>)>,
+    seen: Vec<&'static str>,
+    stored: bool,
+    twice: bool,
+}
+
+impl<'de> Visitor<'de> for &mut Found {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = members.next_key()? {
+            let Some(known) = name else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if self.seen.contains(&known) {
+                self.twice = true;
+                return Err(A::Error::custom("twice"));
+            }
+            self.seen.push(known);
+            if MODELS.contains(&known) {
+                let id = members.next_value::<serde_json::Value>()?;
+                self.models.push((known, id.as_str().map(str::to_owned)));
+            } else if STORED.contains(&known) {
+                self.stored |= members.next_value::<Option<IgnoredAny>>()?.is_some();
+            } else {
+                members.next_value_seed(References(&mut self.stored))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a member that decides; `None` is any other.
+struct Name(Option<&'static str>);
+
+/// Where messages stand, which may refer to files.
+const MESSAGES: [&str; 2] = ["input", "messages"];
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Known;
+        impl Visitor<'_> for Known {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                let known = MODELS.iter().chain(&STORED).chain(&MESSAGES).find(|known| **known == name);
+                Ok(Name(known.copied()))
+            }
+        }
+        deserializer.deserialize_str(Known)
+    }
+}
+
+/// Looks through messages for parts that refer to stored files or items; what tools are given or give is
+/// the caller's own and is passed over.
+struct References<'a>(&'a mut bool);
+
+/// Where the parts of a message may stand.
+const PARTS: [&str; 5] = ["content", "file", "image", "output", "source"];
+const FILE: &str = "file_id";
+
+impl<'de> DeserializeSeed<'de> for References<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for References<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(References(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+            if name == FILE {
+                *self.0 |= members.next_value::<Option<IgnoredAny>>()?.is_some();
+            } else if name == "type" {
+                let kind = members.next_value::<serde_json::Value>()?;
+                *self.0 |= kind.as_str() == Some("item_reference");
+            } else if PARTS.contains(&&*name) {
+                members.next_value_seed(References(self.0))?;
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read_as(name: &'static str, body: &str) -> Result<(String, bool), MembersError> {
+        read(body.as_bytes(), name)
+            .map(|members| (members.model.as_str().to_owned(), members.refers_to_stored))
+    }
+
+    #[test]
+    fn the_model_wherever_it_stands_and_however_it_is_written() {
+        let good = Ok(("openai.gpt-oss-120b-1:0".to_owned(), false));
+        for body in [
+            r#"{"model":"openai.gpt-oss-120b-1:0"}"#,
+            r#" {"messages":[{"model":"x","content":"model"}],"model":"openai.gpt-oss-120b-1:0","n":1.5}"#,
+            r#"{"mod\u0065l":"openai.gpt-oss-120b-1\u003a0","input":"a","previous_response_id":null}"#,
+        ] {
+            assert_eq!(read_as("model", body), good, "{body}");
+        }
+        assert_eq!(
+            read_as("modelId", r#"{"modelId":"m","modelInput":{"model":"x"}}"#),
+            Ok(("m".into(), false))
+        );
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (body, error) in [
+            (r#"{"model":"a","model":"b"}"#, MembersError::Twice),
+            (r#"{"model":"a","mod\u0065l":"b"}"#, MembersError::Twice),
+            (r#"{"model":"a","conversation":null,"conversation":"c"}"#, MembersError::Twice),
+            (r#"{"model":"a","modelId":"b"}"#, MembersError::NotOneModel),
+            (r#"{"modelId":"b"}"#, MembersError::NotOneModel),
+            (r#"{"model":["a"]}"#, MembersError::NotOneModel),
+            (r#"{"model":null}"#, MembersError::NotOneModel),
+            ("{}", MembersError::NotOneModel),
+            (r#"{"model":"a b"}"#, MembersError::IllegalModel),
+            (r#"{"model":""}"#, MembersError::IllegalModel),
+            (r#"{"model":"a"} {"model":"b"}"#, MembersError::NotAnObject),
+            (r#"{"model":"a""#, MembersError::NotAnObject),
+            (r#"[{"model":"a"}]"#, MembersError::NotAnObject),
+            ("", MembersError::NotAnObject),
+            ("\u{feff}{\"model\":\"a\"}", MembersError::NotAnObject),
+        ] {
+            assert_eq!(read_as("model", body), Err(error), "{body}");
+        }
+        assert_eq!(read(b"{\"model\":\"a\",\"x\":\"\xff\"}", "model"), Err(MembersError::NotAnObject));
+        let deep = format!("{{\"model\":\"a\",\"messages\":{}", "[".repeat(100_000));
+        assert_eq!(read_as("model", &deep), Err(MembersError::NotAnObject));
+    }
+
+    #[test]
+    fn references_to_what_is_stored() {
+        for stored in [
+            json!({ "previous_response_id": "resp_1" }),
+            json!({ "conversation": { "id": "conv_1" } }),
+            json!({ "prompt": { "id": "pmpt_1" } }),
+            json!({ "container": "c" }),
+            json!({ "input": [{ "type": "item_reference", "id": "msg_1" }] }),
+            json!({ "input": [{ "content": [{ "type": "input_file", "file_id": "file_1" }] }] }),
+            json!({ "messages": [{ "content": [{ "type": "file", "file": { "file_id": "f" } }] }] }),
+            json!({ "messages": [{ "content": [{ "source": { "type": "file", "file_id": "f" } }] }] }),
+        ] {
+            let mut body = stored;
+            body["model"] = json!("m");
+            assert_eq!(read_as("model", &body.to_string()), Ok(("m".into(), true)), "{body}");
+        }
+        for own in [
+            json!({ "tools": [{ "parameters": { "properties": { "file_id": { "type": "string" } } } }] }),
+            json!({ "messages": [{ "content": [{ "type": "tool_use", "input": { "file_id": "f" } }] }] }),
+            json!({ "messages": [{ "content": [{ "file_id": null }] }], "prompt": null }),
+            json!({ "input": "file_id", "metadata": { "conversation": "c" } }),
+        ] {
+            let mut body = own;
+            body["model"] = json!("m");
+            assert_eq!(read_as("model", &body.to_string()), Ok(("m".into(), false)), "{body}");
+        }
+    }
+
+    proptest! {
+        /// The model that is found is the one that any JSON parser finds.
+        #[test]
+        fn no_body_names_another_model_than_is_found(
+            members in prop::collection::vec(("model|modelId|messages|n|x", "[a-z]{0,3}|\"|\\\\|[{}\\[\\]:,]{1,2}"), 0..5),
+            cut in 0..200_usize,
+        ) {
+            let body: Vec<String> = members.iter().map(|(name, text)| format!("\"{name}\":{}", json!(text))).collect();
+            let body = format!("{{{}}}", body.join(","));
+            let body = body.get(..body.len().saturating_sub(cut / 20)).unwrap_or(&body);
+            if let Ok(found) = read(body.as_bytes(), "model") {
+                let parsed: serde_json::Value = serde_json::from_str(body).unwrap();
+                prop_assert_eq!(parsed["model"].as_str(), Some(found.model.as_str()));
+                prop_assert_eq!(members.iter().filter(|(name, _)| name.starts_with("model")).count(), 1);
+            }
+        }
+    }
+}

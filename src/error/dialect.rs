@@ -1,0 +1,60 @@
+//! An answer's body in the words that its caller's client library reads.
+
+use serde_json::json;
+
+use super::Answer;
+use crate::route::Dialect;
+
+/// The body of `answer` to the request of this id.
+pub fn body(answer: &Answer, dialect: Dialect, request_id: &str) -> String {
+    let message = &answer.message;
+    let status = answer.status.as_u16();
+    let body = match dialect {
+        Dialect::Aws => json!({ "message": message }),
+        Dialect::OpenAi => json!({
+            "error": { "message": message, "type": openai(status), "param": null, "code": answer.kind },
+        }),
+        Dialect::Anthropic => json!({
+            "type": "error",
+            "error": { "type": anthropic(status), "message": message },
+            "request_id": request_id,
+        }),
+    };
+    body.to_string()
+}
+
+/// Where this dialect's libraries look for a request's id, beside the headers that every answer has.
+pub fn request_id_header(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::Aws => None,
+        Dialect::OpenAi => Some("x-request-id"),
+        Dialect::Anthropic => Some("request-id"),
+    }
+}
+
+/// Error types of the OpenAI API reference.
+fn openai(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        408 => "timeout_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// Error types of the Anthropic API reference.
+fn anthropic(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 | 501 => "not_found_error",
+        408 => "timeout_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}

@@ -1,0 +1,148 @@
+//! The operations that a role may allow, and what each needs of IAM.
+
+use std::str::FromStr;
+
+/// An operation that a role may allow; `operations` in the configuration names these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `InvokeModel` and `InvokeModelWithResponseStream`.
+    Invoke,
+    /// `Converse` and `ConverseStream`.
+    Converse,
+    /// `CountTokens`.
+    CountTokens,
+    /// `ApplyGuardrail` and `InvokeGuardrailChecks`.
+    Guardrail,
+    /// Chat completions as OpenAI's clients call them.
+    OpenaiChat,
+    /// Responses as OpenAI's clients create them.
+    Responses,
+    /// Messages as Anthropic's clients create them.
+    Messages,
+    /// Foundation models and inference profiles, to be looked at.
+    ListModels,
+    /// Inference by `bedrock-mantle`: chat completions, responses, messages, and the list of its models.
+    Mantle,
+    /// `StartAsyncInvoke`.
+    AsyncStart,
+    /// `GetAsyncInvoke`; any job of the account.
+    AsyncGet,
+    /// `ListAsyncInvokes`; all jobs of the account.
+    AsyncList,
+    /// Responses that the account stores: to get, cancel, delete and continue them.
+    ResponsesStored,
+}
+
+/// One of Bedrock's services, each with its own host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    Runtime,
+    ControlPlane,
+    Mantle,
+}
+
+impl Family {
+    pub const ALL: [Self; 3] = [Self::Runtime, Self::ControlPlane, Self::Mantle];
+
+    /// The name in the signature's scope.
+    pub fn signing_name(self) -> &'static str {
+        match self {
+            Self::Runtime | Self::ControlPlane => "bedrock",
+            Self::Mantle => "bedrock-mantle",
+        }
+    }
+}
+
+impl Operation {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 13] = [
+        Self::Invoke,
+        Self::Converse,
+        Self::CountTokens,
+        Self::Guardrail,
+        Self::OpenaiChat,
+        Self::Responses,
+        Self::Messages,
+        Self::ListModels,
+        Self::Mantle,
+        Self::AsyncStart,
+        Self::AsyncGet,
+        Self::AsyncList,
+        Self::ResponsesStored,
+    ];
+
+    /// The name in configuration, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invoke => "invoke",
+            Self::Converse => "converse",
+            Self::CountTokens => "count-tokens",
+            Self::Guardrail => "guardrail",
+            Self::OpenaiChat => "openai-chat",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::ListModels => "list-models",
+            Self::Mantle => "mantle",
+            Self::AsyncStart => "async-start",
+            Self::AsyncGet => "async-get",
+            Self::AsyncList => "async-list",
+            Self::ResponsesStored => "responses-stored",
+        }
+    }
+
+    /// Whether it reaches what Bedrock keeps for all of an account's users alike. Such an operation is
+    /// allowed only to a role that names it: whoever has it can read what everybody stored.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::AsyncGet | Self::AsyncList | Self::ResponsesStored)
+    }
+
+    /// The IAM actions that the caller's role needs for it (Service Authorization Reference, Amazon Bedrock
+    /// and Bedrock Mantle; the user guide's pages on responses and chat completions). `InvokeGuardrailChecks`
+    /// has no documented action of its own.
+    pub fn iam_actions(self) -> &'static [&'static str] {
+        match self {
+            Self::Invoke | Self::Converse | Self::OpenaiChat | Self::Responses | Self::Messages => {
+                &["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+            }
+            Self::CountTokens => &["bedrock:CountTokens"],
+            Self::Guardrail => &["bedrock:ApplyGuardrail"],
+            Self::ListModels => &[
+                "bedrock:ListFoundationModels",
+                "bedrock:GetFoundationModel",
+                "bedrock:GetFoundationModelAvailability",
+                "bedrock:ListInferenceProfiles",
+                "bedrock:GetInferenceProfile",
+            ],
+            Self::Mantle => &[
+                "bedrock-mantle:CreateInference",
+                "bedrock-mantle:CountTokens",
+                "bedrock-mantle:Get*",
+                "bedrock-mantle:List*",
+            ],
+            Self::AsyncStart => &["bedrock:InvokeModel"],
+            Self::AsyncGet => &["bedrock:GetAsyncInvoke"],
+            Self::AsyncList => &["bedrock:ListAsyncInvokes"],
+            Self::ResponsesStored => &[
+                "bedrock:GetInvoke",
+                "bedrock:CancelInvoke",
+                "bedrock:DeleteInvoke",
+                "bedrock-mantle:GetInference",
+                "bedrock-mantle:CancelInference",
+                "bedrock-mantle:DeleteInference",
+            ],
+        }
+    }
+}
+
+/// A name that is no operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no operation of this name")]
+pub struct UnknownOperation;
+
+impl FromStr for Operation {
+    type Err = UnknownOperation;
+
+    fn from_str(name: &str) -> Result<Self, UnknownOperation> {
+        Self::ALL.into_iter().find(|operation| operation.as_str() == name).ok_or(UnknownOperation)
+    }
+}

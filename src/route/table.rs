@@ -1,0 +1,115 @@
+//! The table of routes. It is closed: what is not here is not served.
+
+use super::operation::{Family, Operation};
+use super::{ModelId, RouteError, target};
+
+/// Where it stands which model is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deciding {
+    /// In the path.
+    Path(ModelId),
+    /// In this member of the body, beside others that decide whether the call may be made.
+    Body(&'static str),
+    /// Nowhere: none is called.
+    None,
+}
+
+/// A row that was found.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) operation: Operation,
+    pub(super) family: Family,
+    pub(super) deciding: Deciding,
+}
+
+/// Finds the row of a method and raw path segments.
+pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
+    use Operation as O;
+    let model = Deciding::Body("model");
+    match (method, segments) {
+        ("POST", ["model", id, "invoke" | "invoke-with-response-stream"]) => in_path(O::Invoke, id),
+        ("POST", ["model", id, "converse" | "converse-stream"]) => in_path(O::Converse, id),
+        ("POST", ["model", id, "count-tokens"]) => in_path(O::CountTokens, id),
+        ("POST", ["model", _, "invoke-with-bidirectional-stream"]) => Err(RouteError::Bidirectional),
+        ("POST", ["guardrail", id, "version", version, "apply"]) => {
+            ids(&[id, version])?;
+            runtime(O::Guardrail, Deciding::None)
+        }
+        ("POST", ["guardrail-checks", "invoke"]) => runtime(O::Guardrail, Deciding::None),
+        ("POST", ["openai", "v1", "chat", "completions"]) => runtime(O::OpenaiChat, model),
+        ("POST", ["openai", "v1", "responses"]) => runtime(O::Responses, model),
+        ("POST", ["anthropic", "v1", "messages"]) => runtime(O::Messages, model),
+        ("POST", ["async-invoke"]) => runtime(O::AsyncStart, Deciding::Body("modelId")),
+        ("GET", ["async-invoke"]) => runtime(O::AsyncList, Deciding::None),
+        ("GET", ["async-invoke", id]) => {
+            ids(&[id])?;
+            runtime(O::AsyncGet, Deciding::None)
+        }
+        ("GET" | "DELETE", ["openai", "v1", "responses", id])
+        | ("POST", ["openai", "v1", "responses", id, "cancel"]) => {
+            ids(&[id])?;
+            runtime(O::ResponsesStored, Deciding::None)
+        }
+        ("GET", ["foundation-models" | "inference-profiles"]) => {
+            row(O::ListModels, Family::ControlPlane, Deciding::None)
+        }
+        ("GET", ["foundation-models" | "foundation-model-availability" | "inference-profiles", id]) => {
+            ids(&[id])?;
+            row(O::ListModels, Family::ControlPlane, Deciding::None)
+        }
+        (_, ["mantle", "openai", rest @ ..]) => mantle(method, rest),
+        (_, ["mantle", rest @ ..]) => match rest {
+            ["anthropic", "v1", "messages"] | ["anthropic", "v1", "messages", "count_tokens"]
+                if method == "POST" =>
+            {
+                row(O::Mantle, Family::Mantle, model)
+            }
+            _ => mantle(method, rest),
+        },
+        _ => Err(RouteError::Unknown),
+    }
+}
+
+/// What mantle serves under `/v1` and again under `/openai/v1`, each for some models.
+fn mantle(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
+    let (operation, deciding) = match (method, segments) {
+        ("POST", ["v1", "chat", "completions"] | ["v1", "responses"]) => {
+            (Operation::Mantle, Deciding::Body("model"))
+        }
+        ("GET", ["v1", "models"]) => (Operation::Mantle, Deciding::None),
+        ("GET" | "DELETE", ["v1", "responses", id]) | ("POST", ["v1", "responses", id, "cancel"]) => {
+            ids(&[id])?;
+            (Operation::ResponsesStored, Deciding::None)
+        }
+        _ => return Err(RouteError::Unknown),
+    };
+    row(operation, Family::Mantle, deciding)
+}
+
+fn in_path(operation: Operation, id: &str) -> Result<Row, RouteError> {
+    let model = ModelId::parse(&target::decode(id)?)
+        .map_err(|_| RouteError::Malformed("the model id has an illegal character"))?;
+    runtime(operation, Deciding::Path(model))
+}
+
+/// Checks ids of other things than models: an escaped `/` in one that is no ARN would be another path to
+/// a server that decodes before it splits.
+fn ids(raw: &[&str]) -> Result<(), RouteError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
+    for raw in raw {
+        let id = target::decode(raw)?;
+        if !id.bytes().all(legal) || id.contains('/') && !id.starts_with("arn:") {
+            return Err(RouteError::Malformed("an id has an illegal character"));
+        }
+    }
+    Ok(())
+}
+
+fn runtime(operation: Operation, deciding: Deciding) -> Result<Row, RouteError> {
+    row(operation, Family::Runtime, deciding)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the rows of a table are all alike")]
+fn row(operation: Operation, family: Family, deciding: Deciding) -> Result<Row, RouteError> {
+    Ok(Row { operation, family, deciding })
+}

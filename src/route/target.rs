@@ -1,0 +1,73 @@
+//! The request target's bytes: what two servers could read differently is refused, the rest is sent as
+//! it came.
+
+use std::fmt::Write as _;
+use std::str::FromStr as _;
+
+use http::uri::PathAndQuery;
+use percent_encoding::percent_decode_str;
+
+use super::RouteError;
+
+/// Refuses what a URI normaliser would rewrite (the canonical request is normalised, the sent one
+/// would not be) and what some servers cut off or choke on.
+pub(super) fn check_segment(raw: &str) -> Result<(), RouteError> {
+    if raw.is_empty() {
+        return Err(RouteError::Malformed("it has an empty path segment"));
+    }
+    let decoded = decode(raw)?;
+    if decoded == "." || decoded == ".." {
+        return Err(RouteError::Malformed("it has a dot segment"));
+    }
+    if decoded.contains(';') {
+        return Err(RouteError::Malformed("it has a `;`"));
+    }
+    if decoded.chars().any(char::is_control) {
+        return Err(RouteError::Malformed("it has a control character"));
+    }
+    // An id holds slashes only as separators within an ARN: its parts obey the same rules, in
+    // case the far side decodes before it splits.
+    if decoded.contains('/') && decoded.split('/').any(|part| part.is_empty() || part == "." || part == "..")
+    {
+        return Err(RouteError::Malformed("it has an escaped dot segment or an escaped `//`"));
+    }
+    Ok(())
+}
+
+/// Decodes once; refuses truncated escapes and bytes that are not UTF-8.
+pub(super) fn decode(raw: &str) -> Result<String, RouteError> {
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+            if !hex(bytes.next()) || !hex(bytes.next()) {
+                return Err(RouteError::Malformed("it has a broken percent-escape"));
+            }
+        }
+    }
+    percent_decode_str(raw)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| RouteError::Malformed("it is not UTF-8"))
+}
+
+/// The target to sign and send: the raw path, and the query re-encoded.
+pub(super) fn assemble(path: &str, query: Option<&str>) -> Result<PathAndQuery, RouteError> {
+    let mut target = format!("/{path}");
+    for (index, (name, value)) in url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).enumerate() {
+        if name.to_ascii_lowercase().starts_with("x-amz-") {
+            return Err(RouteError::Malformed("X-Amz-* query parameters are not taken from callers"));
+        }
+        target.push(if index == 0 { '?' } else { '&' });
+        // Writing to a String cannot fail.
+        let _ok = write!(target, "{}={}", encode(&name), encode(&value));
+    }
+    PathAndQuery::from_str(&target).map_err(|_| RouteError::Malformed("it is not a legal request target"))
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters, as `SigV4`'s canonical query does.
+fn encode(text: &str) -> impl std::fmt::Display + '_ {
+    const RESERVED: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    percent_encoding::utf8_percent_encode(text, RESERVED)
+}
