@@ -114,7 +114,10 @@ pub fn authorize(
 
 /// What an account's users share is allowed only where it is named.
 fn allows(role: &Role, operation: Operation) -> bool {
-    role.operations.as_ref().map_or(!operation.is_shared(), |allowed| allowed.contains(&operation))
+    match &role.operations {
+        Some(allowed) => allowed.contains(&operation),
+        None => !operation.is_shared(),
+    }
 }
 
 fn check_model(role: &Role, model: &ModelId) -> Result<(), Forbidden> {
@@ -201,3 +204,6 @@ impl Authorized {
         &self.body
     }
 }
+
+#[cfg(test)]
+mod tests;

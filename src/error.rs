@@ -98,7 +98,6 @@ impl Failure {
             },
             Self::Auth(error) => token(error),
             Self::Identity(error) => identity(error),
-            Self::Forbidden(error) => forbidden(*error),
             Self::Header(_) => answer(
                 400,
                 "ValidationException",
@@ -107,7 +106,7 @@ impl Failure {
             ),
             Self::Refused(Refused::Body(error)) => body(error),
             Self::Refused(Refused::Members(error)) => members(*error),
-            Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
+            Self::Forbidden(error) | Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
             Self::Session(error) => session(error),
             Self::Sign(SignError::WrongSession) => internal("session_mismatch"),
             Self::Sign(SignError::Unsignable(_)) => internal("unsignable"),

@@ -1,11 +1,13 @@
 //! Identities out of thin air, for the tests of the stages behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::SessionIdentity;
 use super::arn::RoleArn;
+use super::role::Role;
 use super::session_name::SessionName;
 use super::tags::{SessionTags, TagKey, TagValue};
+use super::{Identity, SessionIdentity};
 
 impl SessionIdentity {
     /// `duration` and nothing but role, name and tags.
@@ -23,5 +25,31 @@ impl SessionIdentity {
             policy: None,
             policy_arns: [].into(),
         }
+    }
+}
+
+impl Identity {
+    /// Somebody whose role says nothing, but for what `change` says.
+    pub(crate) fn for_tests(name: &str, change: impl FnOnce(&mut Role)) -> Self {
+        let arn = "arn:aws:iam::123456789012:role/BedrockUser";
+        let session = Arc::new(SessionIdentity::for_tests(arn, name, &[], Duration::from_hours(1)));
+        let mut role = Role {
+            when: None,
+            issuers: None,
+            arn: RoleArn::parse(arn).unwrap(),
+            external_id: None,
+            duration: None,
+            policy: None,
+            policy_arns: [].into(),
+            transitive_tags: Vec::new(),
+            operations: None,
+            models: None,
+            regions: None,
+            projects: Vec::new(),
+            shared_names: false,
+        };
+        change(&mut role);
+        let principal = session.principal().into();
+        Self { session, role: Arc::new(role), rule: 0, principal, replaced: Vec::new() }
     }
 }

@@ -24,7 +24,7 @@ async fn unknown_and_malformed_targets() {
     let world = World::start().await;
     let token = world.token("alice");
     for (method, path, status, kind, reason) in [
-        (Method::POST, "/model/m/count-tokens", 404, "UnknownOperationException", "route_unknown"),
+        (Method::POST, "/model/m/guess", 404, "UnknownOperationException", "route_unknown"),
         (Method::GET, "/model/m/converse", 404, "UnknownOperationException", "route_unknown"),
         (Method::POST, "/eu-west-1/model/m/converse", 404, "UnknownOperationException", "route_unknown"),
         (

@@ -1,6 +1,7 @@
 //! What the documentation shows is true.
 
 use bedrock_gateway::config::Config;
+use bedrock_gateway::route::Operation;
 
 const README: &str = include_str!("../../README.md");
 
@@ -28,6 +29,46 @@ fn the_policies_are_json_and_the_readmes_is_the_deployed_one() {
     assert_eq!(shown, trust);
     for name in ["invocation-role.json", "gateway-role.json"] {
         assert_eq!(policy(name)["Version"], "2012-10-17");
+    }
+}
+
+/// The example policy allows what operations need that a role has unless it says otherwise, and nothing of
+/// what users share.
+#[test]
+fn the_invocation_roles_policy_covers_the_operations() {
+    let policy: serde_json::Value =
+        serde_json::from_str(include_str!("../../deploy/iam/invocation-role.json")).unwrap();
+    let list = |value: &serde_json::Value| -> Vec<String> {
+        match value {
+            serde_json::Value::Array(items) => {
+                items.iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+            }
+            one => vec![one.as_str().unwrap().to_owned()],
+        }
+    };
+    let allowed: std::collections::BTreeSet<String> = policy["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|statement| list(&statement["Action"]))
+        .collect();
+    let needed: std::collections::BTreeSet<String> = Operation::ALL
+        .iter()
+        .filter(|operation| !operation.is_shared())
+        .flat_map(|operation| operation.iam_actions())
+        .map(|action| (*action).to_owned())
+        .collect();
+    assert_eq!(allowed, needed);
+}
+
+/// Each operation stands in the reference configuration and in the README.
+#[test]
+fn operations_are_documented() {
+    let reference = include_str!("../../config/gateway.toml");
+    for operation in Operation::ALL {
+        let name = operation.as_str();
+        assert!(reference.contains(name), "{name} is not in config/gateway.toml");
+        assert!(README.contains(&format!("`{name}`")), "{name} is not in README.md");
     }
 }
 

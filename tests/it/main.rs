@@ -12,6 +12,7 @@ mod answers;
 mod architecture;
 mod authentication;
 mod clients;
+mod dialects;
 mod documents;
 mod drain;
 mod forwarding;
