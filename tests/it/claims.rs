@@ -1,0 +1,208 @@
+//! From claims to principal over real sockets: whatever a claim holds, the bill names one person, or the
+//! call is refused and sent nowhere.
+
+use std::sync::Arc;
+
+use http::Request;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
+
+/// The principal of the one call that a new world's Bedrock was sent, and its team.
+fn billed(world: &World) -> (String, String) {
+    let call = world.standin.bill.calls().pop().unwrap();
+    let (_, name) = call.principal.rsplit_once('/').unwrap();
+    (name.to_owned(), call.tags.get("team").cloned().unwrap_or_default())
+}
+
+async fn with_email(world: &World, email: Option<Value>) -> Answer {
+    let claims = match email {
+        Some(email) => World::claims("alice").claim("email", email),
+        None => World::claims("alice").without("email"),
+    };
+    world.send(post(CONVERSE, &world.mint(claims), HELLO)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_text_is_refused_and_sent_nowhere() {
+    let world = World::start().await;
+    for (email, reason) in [
+        (None, "value_missing"),
+        (Some(json!(null)), "value_missing"),
+        (Some(json!("")), "value_missing"),
+        (Some(json!(["alice@acme.org"])), "evaluation_failed"),
+        (Some(json!({ "value": "alice@acme.org" })), "evaluation_failed"),
+    ] {
+        let lines = world.log.lines().len();
+        let answer = with_email(&world, email.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"), "{email:?}");
+        assert_eq!(world.logged(lines + 1).await["reason"], reason, "{email:?}");
+    }
+    let many = World::claims("alice").claim("groups", vec!["g"; 2_000]);
+    let answer = world.send(post(CONVERSE, &world.mint(many), HELLO)).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(world.logged(6).await["reason"], "claims_too_large");
+    world.assert_untouched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_texts_become_legal_names_that_are_nobody_elses() {
+    let world = World::start().await;
+    let mut seen = std::collections::BTreeSet::new();
+    for email in [
+        "a".repeat(10_000),
+        format!("{}b", "a".repeat(9_999)),
+        "alice\n@acme.org".to_owned(),
+        "alice@acme.org\r\nX-Amz-Date: 1".to_owned(),
+        "alice🦀@acme.org".to_owned(),
+        "alice@acme.org ".to_owned(),
+        "Åsa@acme.org".to_owned(),
+        "a".to_owned(),
+        "../../bob@acme.org".to_owned(),
+        "alice@acme.org".to_owned(),
+        "alice%40acme.org".to_owned(),
+    ] {
+        let answer = with_email(&world, Some(json!(email))).await;
+        assert_eq!(answer.status, 200, "{email:?}");
+        let (name, _) = billed(&world);
+        assert!((2..=64).contains(&name.len()), "{name}");
+        assert!(
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)),
+            "{name}"
+        );
+        assert!(seen.insert(name.clone()), "{email:?} is named as another was: {name}");
+        // Whoever writes down a replaced name is somebody else.
+        if name != email {
+            let answer = with_email(&world, Some(json!(name))).await;
+            assert_eq!(answer.status, 200);
+            assert_ne!(billed(&world).0, name);
+        }
+    }
+    assert_eq!(world.standin.sts.refusals(), []);
+}
+
+const PROJECTS: &str = r#"
+[issuer.session]
+name = "claims.email"
+[issuer.session.tags]
+team = "claims.team"
+project = "request.headers['x-project'] in claims.projects ? request.headers['x-project'] : null"
+"#;
+
+fn naming_project(token: &str, projects: &[&str]) -> Request<http_body_util::Full<bytes::Bytes>> {
+    let mut request = post(CONVERSE, token, HELLO);
+    for project in projects {
+        request.headers_mut().append("x-project", project.parse().unwrap());
+    }
+    request
+}
+
+/// The same token, and a header that chooses within what the claims allow: each call is billed to what it
+/// itself said.
+#[tokio::test(flavor = "multi_thread")]
+async fn alternating_values_of_a_listed_header_are_never_crossed() {
+    let mapping = "request_headers = [\"x-project\"]\n[issuer.session]\nname = \"claims.email + '+' + request.headers['x-project']\"\n\
+                   [issuer.session.tags]\nproject = \"request.headers['x-project'] in claims.projects ? request.headers['x-project'] : null\"";
+    let setup = Setup { mapping, ..Setup::default() };
+    let world = Arc::new(World::with(setup).await);
+    let token = world.mint(World::claims("alice").claim("projects", vec!["apollo", "gemini"]));
+    let mut calls = JoinSet::new();
+    for n in 0..200 {
+        let (world, token) = (Arc::clone(&world), token.clone());
+        calls.spawn(async move {
+            let project = if n % 2 == 0 { "apollo" } else { "gemini" };
+            let mut request = naming_project(&token, &[project]);
+            let body = HELLO.replace("hello", &format!("for {project}"));
+            *request.body_mut() = body.into();
+            assert_eq!(world.send(request).await.status, 200);
+        });
+    }
+    calls.join_all().await;
+    let billed = world.standin.bill.calls();
+    assert_eq!(billed.len(), 200);
+    for call in billed {
+        let asked = String::from_utf8_lossy(&call.body).contains("for apollo");
+        let project = if asked { "apollo" } else { "gemini" };
+        assert_eq!(call.tags["project"], project);
+        assert!(call.principal.ends_with(&format!("/alice@acme.org+{project}")), "{}", call.principal);
+    }
+    assert_eq!(world.standin.sts.calls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_header_beyond_the_claims_absent_or_sent_twice() {
+    let setup = Setup { issuer: "request_headers = [\"x-project\"]", mapping: PROJECTS, ..Setup::default() };
+    let world = World::with(setup).await;
+    let token = world.mint(World::claims("alice").claim("projects", vec!["apollo"]));
+    for (projects, reason) in [
+        (&["gemini"][..], "value_missing"),
+        (&[], "value_missing"),
+        (&["apollo", "apollo"], "request_header_repeated"),
+        (&["apollo,gemini"], "value_missing"),
+    ] {
+        let lines = world.log.lines().len();
+        let answer = world.send(naming_project(&token, projects)).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"), "{projects:?}");
+        assert_eq!(world.logged(lines + 1).await["reason"], reason, "{projects:?}");
+    }
+    world.assert_untouched();
+    assert_eq!(world.send(naming_project(&token, &["apollo"])).await.status, 200);
+}
+
+/// Headers, queries and bodies that are not listed change nothing of who is billed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_else_chooses_the_attribution() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let path = format!("{CONVERSE}?RoleSessionName=bob&team=ads");
+    let body = HELLO.replacen('{', r#"{"requestMetadata":{"team":"ads","user":"bob"},"#, 1);
+    let mut request = post(&path, &token, body);
+    for (name, value) in [
+        ("x-project", "ads"),
+        ("x-amzn-oidc-identity", "bob"),
+        ("x-forwarded-user", "bob@acme.org"),
+        ("x-amz-tags", "team=ads"),
+        ("x-amz-source-identity", "bob"),
+        ("team", "ads"),
+        ("cookie", "user=bob"),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(world.send(request).await.status, 200);
+    assert_eq!(billed(&world), ("alice@acme.org".to_owned(), "search".to_owned()));
+}
+
+const NARROW_FIRST: &str = r#"
+[[role]]
+when = "claims.level > 3"
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+models = ["amazon.nova-lite-v1:0"]
+[[role]]
+arn = "arn:aws:iam::210987654321:role/BedrockMl"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_an_error_nor_a_refusal_leads_to_the_wider_rule() {
+    let world = World::with(Setup { roles: NARROW_FIRST, ..Setup::default() }).await;
+    for level in [json!("7"), json!([7]), json!({ "n": 7 }), json!(true)] {
+        let token = world.mint(World::claims("alice").claim("level", level.clone()));
+        let lines = world.log.lines().len();
+        let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+        assert_eq!(answer.status, 403, "{level}");
+        assert_eq!(world.logged(lines + 1).await["reason"], "evaluation_failed", "{level}");
+    }
+    // The narrow role refuses this model, and the wider one behind it is not asked.
+    let token = world.mint(World::claims("alice").claim("level", 7));
+    let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(world.logged(5).await["reason"], "model_forbidden");
+    world.assert_untouched();
+    // Missing is no, and so is a level that is not above three.
+    for claims in [World::claims("bob"), World::claims("bob").claim("level", 3)] {
+        let token = world.mint(claims);
+        assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+        let call = world.standin.bill.calls().pop().unwrap();
+        assert!(call.principal.contains("assumed-role/BedrockMl/"), "{}", call.principal);
+    }
+}
