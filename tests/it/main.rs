@@ -11,6 +11,7 @@
 mod answers;
 mod architecture;
 mod authentication;
+mod bodies;
 mod claims;
 mod clients;
 mod dialects;
