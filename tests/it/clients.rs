@@ -90,6 +90,32 @@ async fn the_four_calls_on_an_id_and_on_an_arn_are_signed_as_their_users() {
     assert_eq!(world.standin.sts.calls().len(), 2, "one AssumeRole a user");
 }
 
+/// The carrier for SDKs that can only sign: their own signature is discarded.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sdk_that_signs_with_placeholders_and_the_token_as_session_token() {
+    let world = World::start().await;
+    for user in ["alice", "bob"] {
+        let client = world.signing_sdk(&world.token(user));
+        let text = format!("I am {user}");
+        assert!(converse(&client, MODEL, &text).await.contains(&text));
+        assert!(converse_stream(&client, ARN, &text).await.contains(&text));
+        assert!(invoke(&client, ARN, &text).await.contains(&text));
+        assert!(invoke_stream(&client, MODEL, &text).await.contains(&text));
+    }
+    let calls = world.standin.bill.calls();
+    assert_eq!(calls.len(), 8);
+    for call in &calls {
+        let user = if String::from_utf8_lossy(&call.body).contains("I am alice") { "alice" } else { "bob" };
+        assert!(call.principal.ends_with(&format!("/BedrockUser/{user}@acme.org")), "{}", call.principal);
+    }
+    let forged = world.token("alice").replace('.', "x.");
+    world.secret(&forged);
+    let call = world.signing_sdk(&forged).converse().model_id(MODEL).messages(says("hello")).send().await;
+    let error = aws_sdk_bedrockruntime::Error::from(call.unwrap_err());
+    assert!(format!("{error:?}").contains("UnrecognizedClientException"), "{error:?}");
+    assert_eq!(world.standin.bill.calls().len(), 8);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_path_selects_the_region_and_the_signature_follows() {
     let world = World::start().await;

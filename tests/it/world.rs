@@ -174,21 +174,28 @@ audiences = ["bedrock-gateway"]
     }
 
     pub(crate) fn sdk_at(&self, endpoint: &str, token: &str) -> Client {
+        Client::from_conf(self.sdk_config(endpoint).bearer_token(Token::new(token, None)).build())
+    }
+
+    /// The AWS SDK with placeholder credentials whose session token is the caller's: it signs, as any does.
+    pub(crate) fn signing_sdk(&self, token: &str) -> Client {
+        let placeholder =
+            Credentials::new("placeholder", "placeholder", Some(token.to_owned()), None, "test");
+        Client::from_conf(self.sdk_config(&self.https()).credentials_provider(placeholder).build())
+    }
+
+    fn sdk_config(&self, endpoint: &str) -> Builder {
         let trust = TrustStore::empty().with_pem_certificate(self.standin.ca_pem().into_bytes());
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
             .tls_context(TlsContext::builder().with_trust_store(trust).build().unwrap())
             .build_https();
-        Client::from_conf(
-            Builder::new()
-                .behavior_version(BehaviorVersion::v2026_01_12())
-                .http_client(http)
-                .region(Region::new("us-east-1"))
-                .endpoint_url(endpoint)
-                .bearer_token(Token::new(token, None))
-                .retry_config(RetryConfig::disabled())
-                .build(),
-        )
+        Builder::new()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .retry_config(RetryConfig::disabled())
     }
 
     /// Sends over plain HTTP/1.1 and reads the answer to its end.
