@@ -129,7 +129,7 @@ impl Gateway {
     async fn exchange(&self, call: Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
         let place = (call.region().to_owned(), call.call().family());
         let endpoint = self.endpoints.get(&place).ok_or(Failure::NoEndpoint)?;
-        let mut session = self.sessions.get(call.identity().session()).await?;
+        let mut session = self.sessions.get(&call).await?;
         let mut again = true;
         loop {
             meter.session(&session);

@@ -27,6 +27,7 @@ pub use self::rate::Rate;
 pub use self::session::{Lookup, Session, SessionRecord};
 pub use self::sts::{AssumeRole, Failure, Issued, StsError};
 pub use self::transport::SetupError;
+use crate::authorize::Authorized;
 use crate::clock;
 use crate::identity::SessionIdentity;
 use crate::telemetry::metrics::Metrics;
@@ -91,13 +92,17 @@ impl Sessions {
         })
     }
 
-    /// The session of this identity: from the cache, or else from STS.
-    ///
-    /// Whoever stops waiting leaves the call to STS running; its session is there for the next.
+    /// The session of this call's identity: from the cache, or else from STS. Only what is authorized may
+    /// ask, so that no refused call costs an `AssumeRole`.
     ///
     /// # Errors
     /// When there is no session and STS cannot be asked for one or gave none; see [`SessionError`].
-    pub async fn get(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
+    pub async fn get(self: &Arc<Self>, call: &Authorized) -> Result<Session, SessionError> {
+        self.of(call.identity().session()).await
+    }
+
+    /// Whoever stops waiting leaves the call to STS running; its session is there for the next.
+    async fn of(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
         let answer = match self.cached(id) {
             Some(session) => Ok(session),
             None => self.obtain(id).await,

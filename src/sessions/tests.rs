@@ -117,7 +117,7 @@ async fn all_at_once(
     let mut tasks = JoinSet::new();
     for id in ids {
         let sessions = Arc::clone(sessions);
-        tasks.spawn(async move { sessions.get(&id).await });
+        tasks.spawn(async move { sessions.of(&id).await });
     }
     tasks.join_all().await
 }
@@ -155,14 +155,14 @@ async fn a_flight_survives_the_caller_who_started_it() {
     let id = user("alice");
     let first = tokio::spawn({
         let (sessions, id) = (Arc::clone(&sessions), Arc::clone(&id));
-        async move { sessions.get(&id).await.map(drop) }
+        async move { sessions.of(&id).await.map(drop) }
     });
     tokio::task::yield_now().await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
 
-    assert_eq!(sessions.get(&id).await.unwrap().lookup(), Lookup::Miss);
-    assert_eq!(sessions.get(&id).await.unwrap().lookup(), Lookup::Hit);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Miss);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Hit);
     assert_eq!(sts.calls(), 1);
 }
 
@@ -171,22 +171,22 @@ async fn a_miss_that_meets_a_renewal_joins_it() {
     let (sessions, sts) = world(&settings());
     sts.set(|plan| plan.lifetime = 100 * SECOND);
     let id = user("alice");
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
 
     // The session ends while it is being renewed.
     sts.set(|plan| plan.latency = 8 * SECOND);
     advance(93 * SECOND).await;
-    assert_eq!(sessions.get(&id).await.unwrap().lookup(), Lookup::Stale);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
     advance(3 * SECOND).await;
-    let session = sessions.get(&id).await.unwrap();
+    let session = sessions.of(&id).await.unwrap();
     assert_eq!((session.lookup(), session.access_key_id()), (Lookup::Miss, "ASIA2"));
     assert_eq!(sts.calls(), 2);
 
     // The same where it is evicted meanwhile.
     advance(93 * SECOND).await;
-    assert_eq!(sessions.get(&id).await.unwrap().lookup(), Lookup::Stale);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
     sessions.cache.remove(&id, "ASIA2");
-    let session = sessions.get(&id).await.unwrap();
+    let session = sessions.of(&id).await.unwrap();
     assert_eq!((session.lookup(), session.access_key_id()), (Lookup::Miss, "ASIA3"));
     assert_eq!(sts.calls(), 3);
 }
@@ -199,11 +199,11 @@ async fn renewal_is_not_noticed_by_a_client_that_loops() {
         plan.latency = SECOND / 2;
     });
     let id = user("alice");
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
     let start = Instant::now();
     while start.elapsed() < 200 * SECOND {
         let asked = Instant::now();
-        let session = sessions.get(&id).await.unwrap();
+        let session = sessions.of(&id).await.unwrap();
         assert_ne!(session.lookup(), Lookup::Miss);
         assert_eq!(asked.elapsed(), Duration::ZERO);
         assert!(session.expires() > now() + SECOND);
@@ -217,10 +217,10 @@ async fn renewal_is_not_noticed_by_a_client_that_loops() {
 async fn trouble_at_sts_is_noticed_when_the_session_ends() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
-    let expires = sessions.get(&id).await.unwrap().expires();
+    let expires = sessions.of(&id).await.unwrap().expires();
     sts.fail(denied());
     while now() < expires - 10 * SECOND {
-        assert_eq!(sessions.get(&id).await.unwrap().access_key_id(), "ASIA1");
+        assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA1");
         sleep(SECOND).await;
     }
     assert!((4..40).contains(&sts.calls()), "it backs off: {}", sts.calls());
@@ -229,14 +229,14 @@ async fn trouble_at_sts_is_noticed_when_the_session_ends() {
     sts.set(|plan| plan.latency = 60 * MINUTE);
     sleep(10 * SECOND).await;
     let asked = Instant::now();
-    let error = sessions.get(&id).await.unwrap_err();
+    let error = sessions.of(&id).await.unwrap_err();
     assert!(asked.elapsed() <= 10 * SECOND, "{:?}", asked.elapsed());
     assert_eq!(error.reason(), "sts_timeout");
 
     sts.heal();
     sts.set(|plan| plan.latency = Duration::ZERO);
     sleep(SECOND).await;
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,13 +245,13 @@ async fn a_denial_is_remembered_for_five_seconds() {
     sts.fail(denied());
     let id = user("alice");
     for _ in 0..40 {
-        assert_eq!(sessions.get(&id).await.unwrap_err().reason(), "sts_denied");
+        assert_eq!(sessions.of(&id).await.unwrap_err().reason(), "sts_denied");
         sleep(SECOND / 10).await;
     }
     assert_eq!(sts.calls(), 1);
     sts.heal();
     advance(2 * SECOND).await;
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
     assert_eq!(sts.calls(), 2);
 }
 
@@ -261,13 +261,13 @@ async fn a_throttled_miss_backs_off_and_recovers() {
     sts.fail(throttled());
     let id = user("alice");
     for _ in 0..600 {
-        assert_eq!(sessions.get(&id).await.unwrap_err().reason(), "sts_throttled");
+        assert_eq!(sessions.of(&id).await.unwrap_err().reason(), "sts_throttled");
         sleep(SECOND / 10).await;
     }
     assert!((10..40).contains(&sts.calls()), "{}", sts.calls());
     sts.heal();
     sleep(5 * SECOND).await;
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,9 +275,9 @@ async fn what_concerns_the_gateway_is_not_held_against_a_user() {
     let (sessions, sts) = world(&settings());
     sts.fail(StsError::GatewayRefused { code: "ExpiredToken".to_owned(), message: String::new() });
     let id = user("alice");
-    assert_eq!(sessions.get(&id).await.unwrap_err().reason(), "sts_refuses_gateway");
+    assert_eq!(sessions.of(&id).await.unwrap_err().reason(), "sts_refuses_gateway");
     sts.heal();
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,14 +289,14 @@ async fn a_flight_that_panics_is_an_error_and_the_next_one_flies() {
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap_err().reason() == "sts_failed"));
     assert_eq!(sts.calls(), 1);
     sts.set(|plan| plan.panics = false);
-    sessions.get(&id).await.unwrap();
+    sessions.of(&id).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_over_when_it_comes_is_not_used() {
     let (sessions, sts) = world(&settings());
     sts.set(|plan| plan.lifetime = Duration::ZERO);
-    assert_eq!(sessions.get(&user("alice")).await.unwrap_err().reason(), "sts_failed");
+    assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), "sts_failed");
     assert_eq!(sessions.len(), 0);
 }
 
@@ -314,7 +314,7 @@ async fn above_the_rate_misses_wait_ten_seconds_at_most() {
 async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
     let (sessions, sts) = world(&Settings { max_sts_rate: 1, ..settings() });
     let id = user("alice");
-    let expires = sessions.get(&id).await.unwrap().expires();
+    let expires = sessions.of(&id).await.unwrap().expires();
     let keep_busy = |round: usize| {
         let sessions = Arc::clone(&sessions);
         tokio::spawn(async move {
@@ -325,17 +325,17 @@ async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
     advance(55 * MINUTE).await;
     let busy = keep_busy(0);
     sleep(SECOND / 10).await;
-    assert_eq!(sessions.get(&id).await.unwrap().lookup(), Lookup::Stale);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
     busy.await.unwrap();
     assert_eq!(sts.calls(), 6, "nothing was left for the renewal");
 
     sleep((expires - 50 * SECOND).duration_since(now()).unwrap()).await;
     let busy = keep_busy(1);
     sleep(SECOND / 10).await;
-    assert_eq!(sessions.get(&id).await.unwrap().lookup(), Lookup::Stale);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
     busy.await.unwrap();
     sleep(2 * SECOND).await;
-    let session = sessions.get(&id).await.unwrap();
+    let session = sessions.of(&id).await.unwrap();
     assert_eq!(session.lookup(), Lookup::Hit, "it waited its turn among the misses");
     assert_eq!(sts.calls(), 12);
 }
@@ -344,20 +344,20 @@ async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
 async fn too_many_sessions_of_a_name_evict_the_least_used() {
     let (sessions, sts) = world(&Settings { per_name: 2, ..settings() });
     let [a, b, c] = ["a", "b", "c"].map(|team| tagged("alice", team));
-    sessions.get(&a).await.unwrap();
-    sessions.get(&b).await.unwrap();
+    sessions.of(&a).await.unwrap();
+    sessions.of(&b).await.unwrap();
     sleep(SECOND).await;
-    sessions.get(&a).await.unwrap();
-    assert_eq!(sessions.get(&c).await.unwrap_err(), SessionError::TooManySessions);
-    sessions.get(&user("bob")).await.unwrap();
+    sessions.of(&a).await.unwrap();
+    assert_eq!(sessions.of(&c).await.unwrap_err(), SessionError::TooManySessions);
+    sessions.of(&user("bob")).await.unwrap();
     assert_eq!(sts.calls(), 3);
 
     advance(MINUTE).await;
-    sessions.get(&c).await.unwrap();
-    assert_eq!(sessions.get(&a).await.unwrap().lookup(), Lookup::Hit);
+    sessions.of(&c).await.unwrap();
+    assert_eq!(sessions.of(&a).await.unwrap().lookup(), Lookup::Hit);
     let alices = sessions.list().into_iter().filter(|record| record.name.as_str() == "alice");
     assert_eq!(alices.count(), 2, "b was the least used");
-    assert_eq!(sessions.get(&b).await.unwrap().lookup(), Lookup::Miss);
+    assert_eq!(sessions.of(&b).await.unwrap().lookup(), Lookup::Miss);
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,7 +365,7 @@ async fn a_session_that_sts_refuses_over_and_over_is_no_further_session() {
     let (sessions, sts) = world(&Settings { per_name: 2, ..settings() });
     sts.fail(denied());
     for _ in 0..12 {
-        assert_eq!(sessions.get(&user("alice")).await.unwrap_err().reason(), "sts_denied");
+        assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), "sts_denied");
         sleep(5 * SECOND).await;
     }
     assert_eq!(sts.calls(), 12);
@@ -375,7 +375,7 @@ async fn a_session_that_sts_refuses_over_and_over_is_no_further_session() {
 async fn a_refused_session_is_replaced_once_a_minute() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
-    let refused = sessions.get(&id).await.unwrap();
+    let refused = sessions.of(&id).await.unwrap();
 
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
@@ -389,7 +389,7 @@ async fn a_refused_session_is_replaced_once_a_minute() {
     assert_eq!(sts.calls(), 2);
 
     assert!(sessions.replace(&second).await.is_none(), "not again so soon");
-    assert_eq!(sessions.get(&id).await.unwrap().access_key_id(), "ASIA2");
+    assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA2");
     advance(MINUTE).await;
     assert_eq!(sessions.replace(&second).await.unwrap().access_key_id(), "ASIA3");
     assert_eq!(sts.calls(), 3);
@@ -399,10 +399,10 @@ async fn a_refused_session_is_replaced_once_a_minute() {
 async fn a_refused_session_stays_until_there_is_another() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
-    let refused = sessions.get(&id).await.unwrap();
+    let refused = sessions.of(&id).await.unwrap();
     sts.fail(StsError::Unavailable { failure: Failure::Throttled, message: String::new() });
     assert!(sessions.replace(&refused).await.is_none(), "Bedrock's refusal stands");
-    assert_eq!(sessions.get(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may take it");
+    assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may take it");
     assert!(sessions.replace(&refused).await.is_none());
     assert_eq!(sts.calls(), 2, "STS is not asked again at once");
 
@@ -421,7 +421,7 @@ async fn capacity_is_kept_and_newcomers_are_let_in() {
     let new: Vec<_> = (0..50).map(|n| user(&format!("new-{n}"))).collect();
     for _ in 0..3 {
         for id in &new {
-            sessions.get(id).await.unwrap();
+            sessions.of(id).await.unwrap();
         }
     }
     assert_eq!(sts.calls(), 100);
@@ -431,7 +431,7 @@ async fn capacity_is_kept_and_newcomers_are_let_in() {
 #[tokio::test(start_paused = true)]
 async fn secrets_are_not_shown() {
     let (sessions, _) = world(&settings());
-    let session = sessions.get(&user("alice")).await.unwrap();
+    let session = sessions.of(&user("alice")).await.unwrap();
     let shown = format!("{sessions:?} {session:?} {:?}", sessions.list());
     assert!(shown.contains("ASIA1"));
     assert!(!shown.contains("the-secret") && !shown.contains("the-session-token"));

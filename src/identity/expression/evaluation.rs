@@ -2,10 +2,10 @@
 //!
 //! To CEL both are errors, and where `a || b` has one on each side its library reports either: a claim
 //! of the wrong type beside one that is absent could pass for absent, that is for "no". So conditions
-//! are decided here, and within one what is wrong outweighs what is missing; the library evaluates what
-//! stands between them.
+//! are decided here, wherever they stand, and within one what is wrong outweighs what is missing; the
+//! library evaluates what has no conditions in it.
 
-use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, operators};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, operators};
 use cel::{Context, ExecutionError, Value};
 
 use super::budget::SPENT;
@@ -43,13 +43,13 @@ pub(super) fn evaluate(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Out
                     None => Ok(Outcome::Missing),
                 };
             }
-            _ => return by_library(node, context),
+            _ => return in_parts(node, context),
         },
         Expr::Comprehension(comprehension) => match quantifier(comprehension) {
             Some((deciding, predicate)) => quantify(deciding, predicate, comprehension, context)?,
-            None => return by_library(node, context),
+            None => return list(node, comprehension, context),
         },
-        _ => return by_library(node, context),
+        _ => return in_parts(node, context),
     };
     Ok(truth.map_or(Outcome::Missing, |truth| Outcome::Value(Value::Bool(truth))))
 }
@@ -95,23 +95,137 @@ fn quantify(
     comprehension: &ComprehensionExpr,
     context: &Context<'_, '_>,
 ) -> Truth {
-    let range = match Value::resolve_val(&comprehension.iter_range, context) {
-        Ok(range) => range,
-        Err(error) => return missing_or_wrong(&error).map(|()| None),
-    };
-    let Some(range) = range.as_iterable() else {
-        return Err(EvaluationError("what is iterated over is no list".to_owned()));
-    };
-    let mut items = range.iter();
-    let items = std::iter::from_fn(|| items.next());
+    let Some(range) = range(comprehension, context)? else { return Ok(None) };
     decide(
         deciding,
-        items.map(|item| {
+        range.into_iter().map(|item| {
             let mut inner = context.new_inner_scope();
-            inner.add_variable_as_val(&comprehension.iter_var, item.clone_as_boxed());
+            inner.add_variable_from_value(comprehension.iter_var.clone(), item);
             truth(predicate, &inner)
         }),
     )
+}
+
+/// Whether a condition stands in it whose two sides could fail in different ways.
+fn has_conditions(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Call(call) => {
+            matches!(call.func_name.as_str(), operators::LOGICAL_OR | operators::LOGICAL_AND)
+                || call.target.as_deref().is_some_and(has_conditions)
+                || call.args.iter().any(has_conditions)
+        }
+        Expr::Comprehension(comprehension) => {
+            quantifier(comprehension).is_some()
+                || [&comprehension.iter_range, &comprehension.loop_step].into_iter().any(has_conditions)
+        }
+        Expr::Select(select) => has_conditions(&select.operand),
+        Expr::List(list) => list.elements.iter().any(has_conditions),
+        Expr::Map(map) => map.entries.iter().any(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => has_conditions(&field.value),
+            EntryExpr::MapEntry(entry) => has_conditions(&entry.key) || has_conditions(&entry.value),
+        }),
+        Expr::Struct(_) | Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => false,
+    }
+}
+
+/// Evaluates what takes all of its parts: those with conditions first, here; then the whole, with what
+/// they came to in their places.
+fn in_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {
+    if !has_conditions(node) {
+        return by_library(node, context);
+    }
+    let mut whole = node.clone();
+    let mut inner = context.new_inner_scope();
+    let mut missing = Ok(false);
+    let mut names = 0..;
+    let mut settle = |part: &mut IdedExpr| {
+        if has_conditions(part) {
+            match evaluate(part, context) {
+                Ok(Outcome::Value(value)) => {
+                    // Nobody can write this name.
+                    let name = format!("@part{}", names.next().unwrap_or_default());
+                    inner.add_variable_from_value(name.clone(), value);
+                    part.expr = Expr::Ident(name);
+                }
+                Ok(Outcome::Missing) => missing = missing.clone().map(|_| true),
+                Err(error) => missing = missing.clone().and(Err(error)),
+            }
+        }
+    };
+    match &mut whole.expr {
+        Expr::Call(call) => {
+            call.target.as_deref_mut().into_iter().chain(&mut call.args).for_each(&mut settle);
+        }
+        Expr::Select(select) => settle(&mut select.operand),
+        Expr::List(list) => list.elements.iter_mut().for_each(&mut settle),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
+            EntryExpr::StructField(field) => settle(&mut field.value),
+            EntryExpr::MapEntry(entry) => {
+                settle(&mut entry.key);
+                settle(&mut entry.value);
+            }
+        }),
+        _ => {}
+    }
+    if missing? { Ok(Outcome::Missing) } else { by_library(&whole, &inner) }
+}
+
+/// Evaluates `map` and `filter`, of whose steps the parser makes `@result + [member]`, or
+/// `guard ? @result + [member] : @result`.
+fn list(
+    node: &IdedExpr,
+    comprehension: &ComprehensionExpr,
+    context: &Context<'_, '_>,
+) -> Result<Outcome, EvaluationError> {
+    if !has_conditions(node) {
+        return by_library(node, context);
+    }
+    let unknown = || EvaluationError("this comprehension takes no conditions".to_owned());
+    let (guard, appended) = match &comprehension.loop_step.expr {
+        Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::CONDITIONAL, [guard, step, _]) => (Some(guard), step),
+            _ => (None, &comprehension.loop_step),
+        },
+        _ => return Err(unknown()),
+    };
+    let Expr::Call(call) = &appended.expr else { return Err(unknown()) };
+    let (operators::ADD, [_, member]) = (call.func_name.as_str(), call.args.as_slice()) else {
+        return Err(unknown());
+    };
+    let Expr::List(member) = &member.expr else { return Err(unknown()) };
+    let [member] = member.elements.as_slice() else { return Err(unknown()) };
+
+    let Some(range) = range(comprehension, context)? else { return Ok(Outcome::Missing) };
+    let mut members = Vec::new();
+    let mut missing = Ok(false);
+    for item in range {
+        let mut inner = context.new_inner_scope();
+        inner.add_variable_from_value(comprehension.iter_var.clone(), item);
+        let kept = guard.map_or(Ok(Some(true)), |guard| truth(guard, &inner));
+        match kept.and_then(|kept| match kept {
+            Some(true) => evaluate(member, &inner).map(Some),
+            Some(false) => Ok(None),
+            None => Ok(Some(Outcome::Missing)),
+        }) {
+            Ok(Some(Outcome::Value(member))) => members.push(member),
+            Ok(Some(Outcome::Missing)) => missing = missing.map(|_| true),
+            Ok(None) => {}
+            Err(error) => missing = missing.and(Err(error)),
+        }
+    }
+    Ok(if missing? { Outcome::Missing } else { Outcome::Value(Value::from(members)) })
+}
+
+/// What a comprehension goes over; `None` where that is missing.
+fn range(
+    comprehension: &ComprehensionExpr,
+    context: &Context<'_, '_>,
+) -> Result<Option<Vec<Value>>, EvaluationError> {
+    match evaluate(&comprehension.iter_range, context)? {
+        Outcome::Missing => Ok(None),
+        Outcome::Value(Value::List(items)) => Ok(Some(items.to_vec())),
+        Outcome::Value(_) => Err(EvaluationError("what is iterated over is no list".to_owned())),
+    }
 }
 
 fn by_library(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {

@@ -148,6 +148,14 @@ fn what_is_wrong_outweighs_what_is_missing() {
         "!(claims.n.startsWith('x') || claims.gone == 'y')",
         "claims.ok || claims.n ? claims.n || claims.gone : false",
         "claims.gone || claims.n",
+        "claims.items.filter(i, i.kind.startsWith('a') || i.gone == 'x').size() > 0",
+        "claims.items.filter(i, i.gone == 'x' && i.kind.startsWith('a')).size() > 0",
+        "claims.items.map(i, i.gone == 'y' || i.kind.startsWith('x'))[0]",
+        "string(claims.gone == 'y' || claims.n.startsWith('x')) == 'true'",
+        "(claims.n.startsWith('x') || claims.gone == 'y') == true",
+        "[claims.gone == 'y' || claims.n.startsWith('x')][0]",
+        "{'a': claims.gone == 'y' || claims.n.startsWith('x')}['a']",
+        "claims.items.filter(i, claims.items.exists(j, j.kind.startsWith('a')))[0].kind == 7",
     ] {
         assert!(truth(wrong, &claims).is_err(), "{wrong}: {:?}", truth(wrong, &claims));
     }
@@ -157,6 +165,19 @@ fn what_is_wrong_outweighs_what_is_missing() {
         assert_eq!(truth(missing, &claims), Ok(None), "{missing}");
     }
     assert_eq!(truth("claims.gone || claims.ok", &claims), Ok(Some(true)));
+    for holds in [
+        "claims.items.filter(i, has(i.kind) && i.kind == 7).size() == 1",
+        "claims.items.map(i, has(i.kind) && i.kind == 7) == [true, false]",
+        "claims.items.map(i, has(i.kind) || claims.ok, size(i))[1] == 0",
+        "string(claims.gone || claims.ok) == 'true'",
+        "[claims.ok && claims.ok, !claims.ok][0]",
+        "{'a': claims.ok || claims.gone}.a",
+        "{'a': 1}.filter(k, k == 'a' || k == 'b') == ['a']",
+        "(claims.ok && claims.ok ? claims.items : []).size() == 2",
+    ] {
+        assert_eq!(truth(holds, &claims), Ok(Some(true)), "{holds}");
+    }
+    assert_eq!(truth("claims.items.filter(i, i.kind == 7 || i.gone)[0].kind == 7", &claims), Ok(None));
     assert_eq!(truth("claims.gone && !claims.ok", &claims), Ok(Some(false)));
     assert_eq!(truth("[].exists(x, x)", &claims), Ok(Some(false)));
     assert_eq!(truth("[].all(x, x)", &claims), Ok(Some(true)));
