@@ -9,20 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde_json::{Map, Value};
 
 use crate::auth::Verified;
 use crate::identity::arn::RoleArn;
-use crate::identity::facts::Facts;
-use crate::identity::mapping::{MappedValue, OnInvalid, Requirement};
+use crate::identity::decision::{Decision, LONGEST_HEADER, listed};
+use crate::identity::mapping::{MappedValue, Requirement};
 use crate::identity::outcomes::{Key, Resolved};
 use crate::identity::role::Role;
 use crate::identity::session_name::SessionName;
-use crate::identity::tags::{SessionTags, TagKey, TagValue};
+use crate::identity::tags::{SessionTags, TagKey};
 
 pub use crate::identity::outcomes::Outcomes;
 
 pub mod arn;
+mod decision;
+pub mod explain;
 pub mod expression;
 mod facts;
 #[cfg(test)]
@@ -34,9 +35,6 @@ pub mod role;
 pub mod session_name;
 mod suffix;
 pub mod tags;
-
-/// Longest value of a listed request header, bytes.
-const LONGEST_HEADER: usize = 256;
 
 /// What one issuer's callers become.
 #[derive(Debug, PartialEq)]
@@ -129,6 +127,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The only way to an identity: that of a `caller` whose claims `decision` was made of.
+    fn of(_caller: &Verified, decision: Decision) -> Self {
+        let Decision { session, role, rule, replaced } = decision;
+        Self { principal: session.principal().into(), session: Arc::new(session), role, rule, replaced }
+    }
+
     pub fn session(&self) -> &Arc<SessionIdentity> {
         &self.session
     }
@@ -204,135 +208,11 @@ impl Mapping {
         if let Some(resolved) = memo.get(&key) {
             return resolved;
         }
-        let resolved = self.evaluate(mapping, caller.claims(), &key.headers).map(Arc::new);
+        let decided = self.evaluate(mapping, caller.claims(), &key.headers);
+        let resolved = decided.map(|decision| Arc::new(Identity::of(caller, decision)));
         memo.remember(key, resolved.clone());
         resolved
     }
-
-    fn evaluate(
-        &self,
-        mapping: &IssuerMapping,
-        claims: &Map<String, Value>,
-        headers: &[Option<String>],
-    ) -> Result<Identity, IdentityError> {
-        let headers = mapping.request_headers.iter().zip(headers);
-        let headers = headers.filter_map(|(name, value)| Some((name.clone(), value.clone()?.into())));
-        let facts = Facts::new(claims, &mapping.issuer, headers.collect())?;
-
-        for (index, Requirement { expression, message }) in mapping.require.iter().enumerate() {
-            if !facts.hold(expression).map_err(|fault| fault.of(&format!("requirement {index}")))? {
-                return Err(IdentityError::RequirementFailed { index, message: message.clone() });
-            }
-        }
-        let (rule, role) = self.role(&mapping.issuer, &facts)?;
-        let mut replaced = Vec::new();
-        let mut legal = Legal { facts: &facts, replaced: &mut replaced };
-        let name = legal.name("name", &mapping.name)?;
-        let name = name.ok_or_else(|| IdentityError::ValueMissing { target: "name".to_owned() })?;
-        let source_identity = match &mapping.source_identity {
-            Some(source) => legal.name("source_identity", source)?,
-            None => None,
-        };
-        let mut tags = Vec::with_capacity(mapping.tags.len());
-        for (key, mapped) in &mapping.tags {
-            if let Some(value) = legal.tag(key, mapped)? {
-                tags.push((key.clone(), value));
-            }
-        }
-        let tags = SessionTags::new(tags).map_err(|error| IdentityError::Evaluation {
-            target: "tags".to_owned(),
-            detail: error.to_string(),
-        })?;
-        // STS refuses to hand on what is not there.
-        let transitive = role.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key));
-        let session = SessionIdentity {
-            role_arn: role.arn.clone(),
-            transitive_tags: transitive.cloned().collect(),
-            name,
-            tags,
-            source_identity,
-            external_id: role.external_id.clone(),
-            duration: role.duration.unwrap_or(self.default_duration),
-            policy: role.policy.clone(),
-            policy_arns: Arc::clone(&role.policy_arns),
-        };
-        let principal = session.principal().into();
-        Ok(Identity { session: Arc::new(session), role: Arc::clone(role), rule, principal, replaced })
-    }
-
-    /// The first rule that matches. One that cannot be evaluated ends the search, so that no error
-    /// leads to a wider rule behind it.
-    fn role(&self, issuer: &Arc<str>, facts: &Facts<'_>) -> Result<(usize, &Arc<Role>), IdentityError> {
-        for (index, role) in self.roles.iter().enumerate() {
-            if role.issuers.as_ref().is_some_and(|issuers| !issuers.contains(issuer)) {
-                continue;
-            }
-            let matches = match &role.when {
-                Some(when) => facts.hold(when).map_err(|fault| fault.of(&format!("role {index}")))?,
-                None => true,
-            };
-            if matches {
-                return Ok((index, role));
-            }
-        }
-        Err(IdentityError::NoRole)
-    }
-}
-
-/// Makes mapped values legal ones, and notes which had to be replaced.
-struct Legal<'a> {
-    facts: &'a Facts<'a>,
-    replaced: &'a mut Vec<String>,
-}
-
-impl Legal<'_> {
-    fn name(&mut self, target: &str, mapped: &MappedValue) -> Result<Option<SessionName>, IdentityError> {
-        let Some(text) = self.text(target, mapped)? else { return Ok(None) };
-        let (name, replaced) = SessionName::from_value(&text);
-        self.note(target, replaced, mapped)?;
-        Ok(Some(name))
-    }
-
-    fn tag(&mut self, key: &TagKey, mapped: &MappedValue) -> Result<Option<TagValue>, IdentityError> {
-        let Some(text) = self.text(key.as_str(), mapped)? else { return Ok(None) };
-        let (value, replaced) = TagValue::from_value(&text);
-        self.note(key.as_str(), replaced, mapped)?;
-        Ok(Some(value))
-    }
-
-    fn text(&self, target: &str, mapped: &MappedValue) -> Result<Option<String>, IdentityError> {
-        let text = mapped.text(self.facts).map_err(|fault| fault.of(target))?;
-        if text.is_none() && mapped.required {
-            return Err(IdentityError::ValueMissing { target: target.to_owned() });
-        }
-        Ok(text)
-    }
-
-    fn note(&mut self, target: &str, replaced: bool, mapped: &MappedValue) -> Result<(), IdentityError> {
-        if replaced && mapped.on_invalid == OnInvalid::Reject {
-            return Err(IdentityError::ValueInvalid { target: target.to_owned() });
-        }
-        if replaced {
-            self.replaced.push(target.to_owned());
-        }
-        Ok(())
-    }
-}
-
-/// The listed headers' values, in the list's order.
-fn listed(names: &[String], headers: &HeaderMap) -> Result<Vec<Option<String>>, IdentityError> {
-    names
-        .iter()
-        .map(|name| {
-            let mut values = headers.get_all(name.as_str()).iter();
-            let Some(value) = values.next() else { return Ok(None) };
-            if values.next().is_some() {
-                return Err(IdentityError::HeaderRepeated(name.clone()));
-            }
-            let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.len() <= LONGEST_HEADER);
-            text.map(|text| Some(text.to_owned())).ok_or_else(|| IdentityError::HeaderIllegal(name.clone()))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,15 @@ pub(super) enum Fault {
     Evaluation(EvaluationError),
 }
 
+/// What a condition says of a caller. Only `True` counts as true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Truth {
+    True,
+    False,
+    /// What it reads is missing.
+    Missing,
+}
+
 impl Fault {
     /// `target` is what the expression is for.
     pub(super) fn of(self, target: &str) -> IdentityError {
@@ -48,10 +57,14 @@ impl Facts<'_> {
         expression.evaluate(&self.inputs).map_err(Fault::Evaluation)
     }
 
-    /// Whether a condition holds; it does not where it is missing.
-    pub(super) fn hold(&self, condition: &Expression) -> Result<bool, Fault> {
+    /// Whether a condition holds.
+    pub(super) fn truth(&self, condition: &Expression) -> Result<Truth, Fault> {
         self.can_answer(condition)?;
-        Ok(condition.truth(&self.inputs).map_err(Fault::Evaluation)?.unwrap_or(false))
+        Ok(match condition.truth(&self.inputs).map_err(Fault::Evaluation)? {
+            Some(true) => Truth::True,
+            Some(false) => Truth::False,
+            None => Truth::Missing,
+        })
     }
 
     fn can_answer(&self, expression: &Expression) -> Result<(), Fault> {

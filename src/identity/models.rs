@@ -25,6 +25,11 @@ impl ModelPattern {
         }
     }
 
+    /// The pattern as the operator wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether the pattern names `model`.
     pub fn matches(&self, model: &ModelId) -> bool {
         let id = model.as_str();

@@ -1,8 +1,11 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::identity::expression::Expression;
+use crate::identity::mapping::OnInvalid;
+
+mod explain;
 
 fn expression(source: &str) -> Expression {
     Expression::compile(source, &["x-project".to_owned()]).unwrap()
@@ -54,7 +57,14 @@ fn mapping() -> Mapping {
 
 fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<Identity, IdentityError> {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
-    mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)])
+    let decided = mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)]);
+    decided.map(|Decision { session, role, rule, replaced }| Identity {
+        principal: session.principal().into(),
+        session: Arc::new(session),
+        role,
+        rule,
+        replaced,
+    })
 }
 
 #[test]
