@@ -21,6 +21,7 @@ use crate::telemetry::metrics::Metrics;
 pub use crate::auth::cache::CacheLimits;
 pub use crate::auth::fetch::SetupError;
 pub use crate::auth::refresh::IssuerStatus;
+pub use crate::auth::unproven::Unproven;
 
 mod bearer;
 mod cache;
@@ -28,6 +29,7 @@ mod fetch;
 pub mod issuer;
 mod keys;
 mod refresh;
+mod unproven;
 mod verify;
 
 /// A caller whose token was verified. Made only by this module.

@@ -29,10 +29,14 @@ pub(super) fn find(headers: &HeaderMap) -> Result<&str, AuthError> {
         }
     }
     let token = found.ok_or(AuthError::Missing)?;
-    if token.len() > LONGEST {
-        return Err(AuthError::Oversized);
-    }
+    check_length(token)?;
     Ok(token)
+}
+
+/// # Errors
+/// When the token is longer than any that is taken.
+pub(super) fn check_length(token: &str) -> Result<(), AuthError> {
+    if token.len() > LONGEST { Err(AuthError::Oversized) } else { Ok(()) }
 }
 
 /// The value of a header that may come once; `None` where it is absent or no text.
@@ -51,7 +55,7 @@ fn of_bearer_scheme(value: &str) -> Option<&str> {
 }
 
 /// Three parts of base64url, the last of which is empty where nothing was signed (RFC 7515, 7.1).
-fn is_shaped_like_a_jwt(text: &str) -> bool {
+pub(super) fn is_shaped_like_a_jwt(text: &str) -> bool {
     let mut parts = text.split('.');
     let (Some(header), Some(claims), Some(signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

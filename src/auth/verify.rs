@@ -26,8 +26,8 @@ pub(super) struct Parsed<'a> {
 /// the configured issuer and nowhere else.
 #[derive(Deserialize)]
 pub(super) struct Header {
-    alg: String,
-    typ: Option<String>,
+    pub(super) alg: String,
+    pub(super) typ: Option<String>,
     pub(super) kid: Option<String>,
     crit: Option<Value>,
 }
@@ -188,7 +188,7 @@ impl<'a> Parsed<'a> {
     }
 
     /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
-    fn time(&self, claim: &str) -> Result<Option<SystemTime>, AuthError> {
+    pub(super) fn time(&self, claim: &str) -> Result<Option<SystemTime>, AuthError> {
         /// Beyond any date that a token means; keeps the arithmetic from overflowing.
         const LATEST: f64 = 1e11;
         match self.claims.get(claim) {
