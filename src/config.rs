@@ -10,6 +10,7 @@ mod listen;
 mod problem;
 mod raw;
 mod roles;
+mod schema;
 mod units;
 mod values;
 
@@ -25,6 +26,7 @@ pub use aws::{Aws, Endpoints};
 pub use expand::Environment;
 pub use listen::{Listen, Tls};
 pub use problem::{Problem, Problems};
+pub use schema::json_schema;
 
 use crate::auth;
 use crate::identity::Mapping;
@@ -142,7 +144,7 @@ fn sessions(raw: &raw::Sessions, duration: Duration, findings: &mut Findings<'_>
 }
 
 fn at_least_one<N: Copy + Default + PartialEq>(
-    number: Option<&Spanned<N>>,
+    number: Option<&raw::Spanned<N>>,
     findings: &mut Findings<'_>,
 ) -> Option<N> {
     let number = number?;

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use toml::Spanned;
 use url::Url;
 
 use super::listen::path;
 use super::problem::{Findings, Span};
-use super::raw::{self, Text};
+use super::raw::{self, Spanned, Text};
 use super::values::{Target, expression, mapped};
 use crate::auth::issuer::{self, KeySource, Settings};
 use crate::identity::IssuerMapping;
@@ -17,6 +16,9 @@ use crate::identity::tags::{MOST, TagKey};
 
 /// What nearly every identity provider signs with.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
+/// All that can be checked: public keys only.
+pub(super) const KNOWN_ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 /// Plain tokens and OAuth access tokens (RFC 9068); never ID tokens of other protocols or logout tokens.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 /// Beyond five minutes AWS would refuse the gateway's own signatures, too.
@@ -42,7 +44,7 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], findings: &mut Findings<'
         );
     }
     for (index, table) in tables.iter().enumerate() {
-        let (before, raw) = (tables.iter().take(index).map(Spanned::get_ref), table.get_ref());
+        let (before, raw) = (tables.iter().take(index).map(|table| table.get_ref()), table.get_ref());
         for other in before {
             if other.name == raw.name {
                 let fault = format!("two issuers are named \"{}\"", raw.name.get_ref());
@@ -179,7 +181,7 @@ fn algorithms(names: &Spanned<Vec<Text>>, findings: &mut Findings<'_>) -> Vec<Al
                 Err(_) => findings.fault(
                     name.span(),
                     format!("\"{name}\" is no algorithm that can be checked"),
-                    "give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA",
+                    format!("give some of {}", KNOWN_ALGORITHMS.join(", ")),
                 ),
             },
         }

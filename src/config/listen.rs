@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::problem::Findings;
-use super::raw::{self, Text};
+use super::raw::{self, Spanned, Text};
 use super::units;
 
 /// What model requests with documents and images come to; Bedrock's own limits are of this order.

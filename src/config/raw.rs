@@ -4,19 +4,61 @@
 //! Strings stay strings here, each with its place in the file, so that everything that is wrong with
 //! them can be reported at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use toml::Spanned;
+
+use super::schema;
+
+/// A value and where it stands: TOML's own, whose schema is the value's.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Spanned<T>(toml::Spanned<T>);
+
+impl<T> Deref for Spanned<T> {
+    type Target = toml::Spanned<T>;
+
+    fn deref(&self) -> &toml::Spanned<T> {
+        &self.0
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Spanned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.get_ref().fmt(f)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
 
 /// A string and where it stands.
 pub(super) type Text = Spanned<String>;
 
-/// The whole file.
-#[derive(Debug, Deserialize)]
+/// The configuration of bedrock-gateway. In every string but expressions, `${NAME}` and `${NAME:-default}`
+/// are taken from the environment. Durations are as in `"10m"`, sizes as in `"32MiB"`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     /// Where the gateway listens.
@@ -38,7 +80,7 @@ pub(super) struct File {
 }
 
 /// At least one of `https` and `http`. Addresses are an IP address and a port.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listen {
     /// Callers, over TLS: HTTP/2 and HTTP/1.1 by ALPN. Needs `[listen.tls]`. Default: none.
@@ -60,7 +102,7 @@ pub(super) struct Listen {
 }
 
 /// Both PEM files are read again when they change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
     /// The certificate, and those between it and its authority.
@@ -69,7 +111,7 @@ pub(super) struct Tls {
     pub(super) key: Text,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Aws {
     /// Region of Bedrock and of STS.
@@ -92,7 +134,7 @@ pub(super) struct Aws {
 }
 
 /// URLs without a path, `https` or, for what is written here, `http`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Endpoints {
     pub(super) sts: Option<Text>,
@@ -103,8 +145,8 @@ pub(super) struct Endpoints {
     pub(super) ca: Option<Text>,
 }
 
-/// As [`Endpoints`], but for STS, which is only asked in `region`.
-#[derive(Debug, Deserialize)]
+/// As `[aws.endpoints]`, but for STS, which is only asked in `region`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegionEndpoints {
     pub(super) bedrock_runtime: Option<Text>,
@@ -113,7 +155,7 @@ pub(super) struct RegionEndpoints {
     pub(super) ca: Option<Text>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sessions {
     /// Lifetime to ask of STS, 15m to 12h. Default: `"1h"`.
@@ -122,14 +164,17 @@ pub(super) struct Sessions {
     /// granted. Default: `"10m"`.
     pub(super) refresh_before: Option<Text>,
     /// Sessions cached at most. Default: 100000.
+    #[schemars(range(min = 1))]
     pub(super) capacity: Option<Spanned<u64>>,
     /// `AssumeRole` calls per second of this process at most. Default: 100.
+    #[schemars(range(min = 1))]
     pub(super) max_sts_rate: Option<Spanned<u32>>,
     /// Live sessions of one role and session name, by differing tags, at most. Default: 8.
+    #[schemars(range(min = 1))]
     pub(super) per_name: Option<Spanned<usize>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Issuer {
     /// A short name of your choice: in expressions (`issuer.name`), roles, logs and metrics.
@@ -138,12 +183,15 @@ pub(super) struct Issuer {
     /// `jwks_file` says otherwise.
     pub(super) url: Text,
     /// A token must name one of these as its audience.
+    #[schemars(length(min = 1))]
     pub(super) audiences: Spanned<Vec<Text>>,
     /// The claim that holds the audience, for access tokens without `aud`. Default: `aud`.
     pub(super) audience_claim: Option<Text>,
     /// Signature algorithms accepted. Default: `["RS256", "ES256"]`.
+    #[schemars(with = "Option<Vec<schema::AlgorithmName>>", length(min = 1))]
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
     /// Values of `typ` accepted, beside none at all. Default: `["JWT", "at+jwt"]`.
+    #[schemars(length(min = 1))]
     pub(super) types: Option<Spanned<Vec<Text>>>,
     /// Longest time since `iat`. Default: no limit but `exp`.
     pub(super) max_token_age: Option<Text>,
@@ -165,7 +213,7 @@ pub(super) struct Issuer {
     pub(super) session: Session,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Require {
     /// CEL; anything but true refuses the request.
@@ -174,7 +222,7 @@ pub(super) struct Require {
     pub(super) message: Text,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Session {
     /// The session name: who stands in the bill.
@@ -187,13 +235,14 @@ pub(super) struct Session {
 }
 
 /// A string is the expression; a table is the long form.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum Mapped {
     Expression(String),
     Long(LongMapped),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LongMapped {
     /// An expression, or several that are tried in order until one is not missing.
@@ -214,13 +263,14 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum OneOrMore {
     One(String),
     More(Vec<Text>),
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnInvalid {
     /// Illegal characters go, and a hash of the whole value is appended.
@@ -230,12 +280,13 @@ pub(super) enum OnInvalid {
     Reject,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Role {
     /// CEL; the role is the caller's if it is true. Default: it is.
     pub(super) when: Option<Text>,
     /// Names of issuers whose callers it is for. Default: the only one there is.
+    #[schemars(length(min = 1))]
     pub(super) issuers: Option<Spanned<Vec<Text>>>,
     /// The IAM role to assume.
     pub(super) arn: Text,
@@ -252,10 +303,13 @@ pub(super) struct Role {
     #[serde(default)]
     pub(super) transitive_tags: Vec<Text>,
     /// Operations it may be used for. Default: all but those of state shared by the whole account.
+    #[schemars(with = "Option<Vec<schema::OperationName>>", length(min = 1))]
     pub(super) operations: Option<Spanned<Vec<Text>>>,
     /// Models, as patterns with `*`. Default: all.
+    #[schemars(length(min = 1))]
     pub(super) models: Option<Spanned<Vec<Text>>>,
     /// Regions, of those in `[aws]`. Default: all of them.
+    #[schemars(length(min = 1))]
     pub(super) regions: Option<Spanned<Vec<Text>>>,
     /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: none.
     #[serde(default)]
@@ -265,7 +319,7 @@ pub(super) struct Role {
     pub(super) shared_names: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
     /// Default: `"auto"`.
@@ -277,13 +331,15 @@ pub(super) struct Log {
     pub(super) level: Option<Text>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
+    /// One JSON object a line.
     Json,
+    /// One line for people.
     Text,
 }
 

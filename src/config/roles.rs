@@ -4,12 +4,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::aws::Aws;
 use super::issuers::Issuer;
 use super::problem::{Findings, Span};
-use super::raw::{self, Text};
+use super::raw::{self, Spanned, Text};
 use super::values::expression;
 use super::{LONGEST_SESSION, SHORTEST_SESSION};
 use crate::identity::arn::RoleArn;

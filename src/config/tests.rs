@@ -4,6 +4,7 @@ use super::*;
 use crate::auth::issuer::KeySource;
 
 mod reference;
+mod schema;
 
 /// The smallest configuration that holds; each test changes one thing.
 const GOOD: &str = r#"

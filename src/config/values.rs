@@ -1,9 +1,7 @@
 //! Mapped values: from the file's short and long forms to compiled expressions and legal constants.
 
-use toml::Spanned;
-
 use super::problem::{Findings, Span};
-use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Text};
+use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Spanned, Text};
 use crate::identity::expression::Expression;
 use crate::identity::mapping::{MappedValue, OnInvalid};
 use crate::identity::session_name::SessionName;

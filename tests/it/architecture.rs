@@ -54,6 +54,7 @@ fn each_foreign_library_has_one_owner() {
         ("hyper_util::server", &["server"]),
         ("moka", &["auth", "sessions", "identity"]),
         ("toml", &["config"]),
+        ("schemars", &["config"]),
         ("prometheus_client", &["telemetry"]),
     ];
     for (name, text) in sources() {

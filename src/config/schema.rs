@@ -1,0 +1,93 @@
+//! The JSON Schema of the configuration file, for editors and for what generates configurations. What
+//! it refuses the loader refuses, too; the loader knows more, as how values go together.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform as _, transform_subschemas};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::issuers::KNOWN_ALGORITHMS;
+use super::raw;
+use crate::route::Operation;
+
+/// The schema (draft 2020-12), as it stands in `config/gateway.schema.json`.
+pub fn json_schema() -> String {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<raw::File>();
+    schema.insert("title".to_owned(), "bedrock-gateway".into());
+    RecursiveTransform(without_null).transform(&mut schema);
+    RecursiveTransform(unwrapped).transform(&mut schema);
+    or_from_the_environment(&mut schema);
+    format!("{:#}\n", schema.as_value())
+}
+
+/// A name of `role.operations`.
+pub(super) struct OperationName;
+
+/// A name of `issuer.algorithms`.
+pub(super) struct AlgorithmName;
+
+impl JsonSchema for OperationName {
+    fn schema_name() -> Cow<'static, str> {
+        "Operation".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        one_of(&Operation::ALL.map(Operation::as_str))
+    }
+}
+
+impl JsonSchema for AlgorithmName {
+    fn schema_name() -> Cow<'static, str> {
+        "Algorithm".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        one_of(&KNOWN_ALGORITHMS)
+    }
+}
+
+fn one_of(names: &[&str]) -> Schema {
+    schemars::json_schema!({ "type": "string", "enum": names })
+}
+
+/// TOML has no null: what is optional is left out.
+fn without_null(schema: &mut Schema) {
+    let is_null = |value: &Value| *value == json!({ "type": "null" });
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+        forms.retain(|form| !is_null(form));
+        if let [Value::Object(only)] = forms.as_slice() {
+            let only = only.clone();
+            schema.remove("anyOf");
+            only.into_iter().for_each(|(key, value)| drop(schema.insert(key, value)));
+        }
+    }
+}
+
+/// A comment's lines are as long as the source's, which is no reason to break a description.
+fn unwrapped(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace('\n', " ");
+    }
+}
+
+/// A string of a closed list may also be `${NAME}`.
+fn or_from_the_environment(schema: &mut Schema) {
+    // Inner ones first: what is put around a list would be found again.
+    transform_subschemas(&mut or_from_the_environment, schema);
+    let closed = ["enum", "oneOf"].into_iter().find_map(|key| Some((key, schema.remove(key)?)));
+    if let Some((key, names)) = closed {
+        schema.remove("type");
+        let forms = json!([{ key: names }, { "type": "string", "pattern": "\\$\\{" }]);
+        schema.insert("anyOf".to_owned(), forms);
+    }
+}
