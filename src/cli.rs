@@ -1,13 +1,24 @@
 //! The command line: what each command takes, and its exit code.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 mod check;
+mod credentials;
+mod explain;
+mod input;
+mod schema;
 mod serve;
 
+/// A command line that makes no sense, as `clap` has it.
+const EXIT_USAGE: u8 = 2;
 /// `serve` refused its configuration (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
 
@@ -18,6 +29,7 @@ const EXIT_CONFIG: u8 = 78;
     about,
     after_help = "Examples:
   bedrock-gateway check --config config/gateway.toml
+  bedrock-gateway explain --config config/gateway.toml --token token.jwt
   bedrock-gateway serve --config config/gateway.toml
 
 Exit codes: 0 fine or drained; 1 a fault was found, or a failure at run time; 2 usage; 78 the configuration was refused."
@@ -37,6 +49,40 @@ enum Command {
     #[command(after_help = "Example:
   bedrock-gateway check --config gateway.toml && kubectl rollout restart deployment/bedrock-gateway")]
     Check(ConfigFile),
+    /// Show what a token becomes, and why: issuer, requirements, role, session name, tags, bill.
+    ///
+    /// Keys are fetched from the token's issuer; nothing is sent to AWS, and the token is not printed.
+    #[command(after_help = "Examples:
+  bedrock-gateway explain --config gateway.toml --token token.jwt
+  okta-token | bedrock-gateway explain --config gateway.toml --token - --json | jq -r .principal
+  bedrock-gateway explain --config gateway.toml --claims alice.json --issuer okta --header x-project=apollo
+
+Exit codes: 0 it becomes an identity; 1 it is refused, or the configuration is; 2 usage.")]
+    Explain(explain::Explain),
+    /// Print a token in the shape of AWS credentials, for a profile's `credential_process`.
+    ///
+    /// With it every AWS SDK that can sign uses the gateway, and asks anew before the token expires. The token
+    /// is not verified here; it stands in the output, as credentials do.
+    #[command(after_help = "Example, in ~/.aws/config:
+  [profile bedrock]
+  region = us-east-1
+  credential_process = bedrock-gateway credentials --token-file /var/run/secrets/bedrock/token
+  services = gateway
+
+  [services gateway]
+  bedrock_runtime =
+    endpoint_url = https://gateway.acme.internal
+
+Or with a command that prints the token:
+  credential_process = bedrock-gateway credentials --token-command 'gcloud auth print-identity-token'")]
+    Credentials(credentials::Credentials),
+    /// Print the JSON Schema of the configuration.
+    #[command(after_help = "Example:
+  bedrock-gateway schema > gateway.schema.json
+
+Editors find it by a first line in the configuration:
+  #:schema ./gateway.schema.json")]
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -51,5 +97,23 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match &arguments.command {
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(file) => check::run(&file.config),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Credentials(arguments) => credentials::run(arguments),
+        Command::Schema => schema::run(),
     }
+}
+
+/// Writes to standard output; whoever reads it may have gone.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// RFC 3339 in UTC, whole seconds.
+fn rfc3339(time: SystemTime) -> String {
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    // Fails for formats that need what a time does not have; this one does not.
+    OffsetDateTime::from(time).format(FORMAT).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! The binary itself: exit codes, signals, and the log on its standard output.
 
-use std::io::Read as _;
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -49,6 +50,22 @@ fn free_port() -> u16 {
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
     assert!(sent.success());
+}
+
+/// How the binary ended, and what it printed.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs the binary to its end, with this on its standard input.
+pub(crate) fn run<A: AsRef<OsStr>>(arguments: &[A], input: &str) -> Ended {
+    let mut child = binary().args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    // It may have ended without reading.
+    let _read = child.stdin.take().unwrap().write_all(input.as_bytes()).is_ok();
+    let (code, out, err) = ended(child);
+    Ended { code, out, err }
 }
 
 fn ended(mut child: Child) -> (Option<i32>, String, String) {
@@ -150,11 +167,67 @@ arn = "arn:aws:iam::1:role/x"
     assert_eq!(code, Some(2));
 }
 
+/// Each has its file, line, key, what is wrong and what would be right.
+#[test]
+fn ten_faults_are_reported_at_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = r#"
+[listen]
+http = "localhost:8080"
+[aws]
+region = "Virginia"
+[sessions]
+duration = "1 hour"
+per_name = 0
+[[issuer]]
+name = "acme"
+url = "http://acme.example"
+audiences = []
+algorithms = ["HS256"]
+[issuer.session]
+name = "clams.email"
+[issuer.session.tags]
+"aws:team" = "claims.team"
+[[role]]
+arn = "arn:aws:iam::123456789012:user/bob"
+"#;
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    let ended = run(&["check", "--config", path], "");
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    let reported: Vec<&str> = ended.err.lines().collect();
+    let faults = [
+        ("localhost", "listen.http", "no address to listen on"),
+        ("Virginia", "aws.region", "no region"),
+        ("1 hour", "sessions.duration", "no duration"),
+        ("per_name", "sessions.per_name", "it is 0"),
+        ("http://", "issuer[0].url", "must be https"),
+        ("audiences", "issuer[0].audiences", "it is empty"),
+        ("HS256", "issuer[0].algorithms[0]", "signs with a secret"),
+        ("clams", "issuer[0].session.name", "there is no `clams`"),
+        ("aws:team", "issuer[0].session.tags.\"aws:team\"", "cannot be a tag key"),
+        ("user/bob", "role[0].arn", "not the ARN of a role"),
+    ];
+    assert_eq!(reported.len(), faults.len(), "{}", ended.err);
+    for (line, (place, key, fault)) in reported.into_iter().zip(faults) {
+        let number = text.lines().position(|line| line.contains(place)).unwrap() + 1;
+        assert!(line.starts_with(&format!("{path}:{number}:")), "{line}");
+        let (_, said) = line.split_once(": ").unwrap();
+        let (named, words) = said.split_once(": ").unwrap();
+        assert_eq!(named, key, "{line}");
+        let (wrong, remedy) = words.rsplit_once("; ").unwrap();
+        assert!(wrong.contains(fault) && remedy.len() > 3, "{line}");
+    }
+}
+
 #[test]
 fn help_shows_examples() {
-    for arguments in [vec!["--help"], vec!["serve", "--help"], vec!["check", "--help"]] {
-        let (code, out, _) = ended(binary().args(&arguments).spawn().unwrap());
-        assert_eq!(code, Some(0));
-        assert!(out.contains("Example"), "{out}");
+    for command in ["", "serve", "check", "explain", "credentials", "schema"] {
+        let arguments: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let help = run(&arguments, "");
+        assert_eq!(help.code, Some(0));
+        assert!(help.out.contains("Example"), "{}", help.out);
     }
+    let profile = run(&["credentials", "--help"], "").out;
+    assert!(profile.contains("credential_process = ") && profile.contains("endpoint_url = "), "{profile}");
 }

@@ -1,0 +1,140 @@
+//! `credentials`: a token in the shape of credentials, so that every AWS SDK renews it by itself
+//! (`credential_process` of a profile; AWS SDKs and Tools Reference Guide, "Process credential provider").
+
+use std::path::PathBuf;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+use crate::auth::Unproven;
+use crate::cli::{input, print, rfc3339};
+use crate::clock;
+
+/// Time that a command has: it may wait for somebody to log in.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// More than any token has, bytes.
+const LARGEST: u64 = 64 * 1024;
+/// Stands for both keys. SDKs sign with it, and the gateway throws their signature away.
+const PLACEHOLDER: &str = "bedrock-gateway";
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Credentials {
+    /// A file with the token, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// A shell command that prints the token, within 60 s.
+    #[arg(long, value_name = "COMMAND")]
+    token_command: Option<String>,
+}
+
+pub(super) fn run(arguments: &Credentials) -> ExitCode {
+    let text = match (&arguments.token_file, &arguments.token_command) {
+        (Some(file), _) => input::read(file),
+        (None, Some(command)) => output_of(command, PATIENCE),
+        (None, None) => Err("give --token-file or --token-command".to_owned()),
+    };
+    match text.and_then(|text| as_credentials(text.trim(), clock::now())) {
+        Ok(credentials) => print(&credentials),
+        Err(fault) => {
+            eprintln!("error: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Nothing is verified here: the gateway does that with every request.
+fn as_credentials(token: &str, now: SystemTime) -> Result<String, String> {
+    let parts = Unproven::read(token).map_err(|_| {
+        if token.is_empty() { "there is no token" } else { "this is no JWT of at most 32 KiB" }.to_owned()
+    })?;
+    let expires = parts.expires().map_err(|_| "exp of the token is no time".to_owned())?;
+    let expires = expires.ok_or("the token has no exp, and the gateway takes none without")?;
+    if expires <= now {
+        return Err(format!("the token has expired, at {}", rfc3339(expires)));
+    }
+    let credentials = json!({
+        "Version": 1,
+        "AccessKeyId": PLACEHOLDER,
+        "SecretAccessKey": PLACEHOLDER,
+        "SessionToken": token,
+        "Expiration": rfc3339(expires),
+    });
+    Ok(format!("{credentials}\n"))
+}
+
+fn output_of(command: &str, patience: Duration) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let printed = runtime.block_on(async { tokio::time::timeout(patience, printed(command)).await });
+    printed.unwrap_or_else(|_elapsed| Err(format!("the command did not end within {} s", patience.as_secs())))
+}
+
+/// What the command prints, if it ends well. Its standard error is this process's.
+async fn printed(command: &str) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("the command cannot be run: {error}");
+    let shell = Command::new("sh").args(["-c", command]).stdout(Stdio::piped()).kill_on_drop(true).spawn();
+    let mut shell = shell.map_err(failed)?;
+    let mut text = String::new();
+    if let Some(output) = shell.stdout.take() {
+        output.take(LARGEST).read_to_string(&mut text).await.map_err(failed)?;
+    }
+    let status = shell.wait().await.map_err(failed)?;
+    if status.success() { Ok(text) } else { Err(format!("the command failed: {status}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn token(claims: &Value) -> String {
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        format!("{}.{}.c2ln", part(&json!({ "alg": "RS256" })), part(claims))
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_token_in_the_shape_of_credentials() {
+        let token = token(&json!({ "exp": 1_800_000_000.7 }));
+        let printed: Value = serde_json::from_str(&as_credentials(&token, at(0)).unwrap()).unwrap();
+        let credentials = json!({
+            "Version": 1,
+            "AccessKeyId": "bedrock-gateway",
+            "SecretAccessKey": "bedrock-gateway",
+            "SessionToken": token,
+            "Expiration": "2027-01-15T08:00:00Z",
+        });
+        assert_eq!(printed, credentials);
+    }
+
+    #[test]
+    fn what_is_none_and_why() {
+        let fault = |text: &str, now| as_credentials(text, at(now)).unwrap_err();
+        assert!(fault("", 0).contains("no token"));
+        assert!(fault("sk-123", 0).contains("no JWT"));
+        assert!(fault("a.b.c", 0).contains("no JWT"));
+        assert!(fault(&token(&json!({ "exp": 5, "pad": "x".repeat(32 * 1024) })), 0).contains("32 KiB"));
+        assert!(fault(&token(&json!({ "sub": "a" })), 0).contains("no exp"));
+        assert!(fault(&token(&json!({ "exp": "soon" })), 0).contains("no time"));
+        let late = fault(&token(&json!({ "exp": 5 })), 5);
+        assert!(late.contains("expired") && late.contains("1970-01-01T00:00:05Z"), "{late}");
+    }
+
+    #[test]
+    fn commands_print_tokens_or_fail() {
+        assert_eq!(output_of("printf ' a.b.c\\n'", PATIENCE).unwrap(), " a.b.c\n");
+        assert!(output_of("echo a; exit 3", PATIENCE).unwrap_err().contains('3'));
+        assert!(output_of("sleep 5", Duration::from_millis(50)).unwrap_err().contains("did not end"));
+    }
+}

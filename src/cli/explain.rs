@@ -1,0 +1,218 @@
+//! `explain`: what a token, or bare claims, become under a configuration, and why. Keys are fetched as
+//! `serve` fetches them; nothing is sent to AWS.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::{Map, Value};
+
+use crate::auth::{AuthError, Authenticator, CacheLimits, Unproven, Verified};
+use crate::cli::{ConfigFile, EXIT_USAGE, input, print};
+use crate::config::{self, Config};
+use crate::identity::Outcomes;
+use crate::identity::explain::Explanation;
+use crate::telemetry::metrics::Metrics;
+
+mod json;
+mod refusal;
+mod text;
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(flatten)]
+    source: Source,
+    /// The name of the issuer whose token would have the claims.
+    #[arg(long, value_name = "NAME", conflicts_with = "token")]
+    issuer: Option<String>,
+    /// A header of the request, for expressions that read one. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    header: Vec<Header>,
+    /// Print one JSON object, with the names of the access log.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A file with the token, or - for standard input. Its signature and claims are verified.
+    #[arg(long, value_name = "FILE")]
+    token: Option<PathBuf>,
+    /// A file with claims as JSON, or - for standard input. Nothing of them is verified.
+    #[arg(long, value_name = "FILE", requires = "issuer")]
+    claims: Option<PathBuf>,
+}
+
+/// A header as given on the command line.
+#[derive(Debug, Clone)]
+struct Header {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+impl FromStr for Header {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
+        let name = name.trim().parse().map_err(|_| "this is no header's name")?;
+        let value = value.parse().map_err(|_| "this is no header's value")?;
+        Ok(Self { name, value })
+    }
+}
+
+/// Whoever is asked about, as far as known.
+struct Holder {
+    /// The issuer's configured name; of a refused token, the one it says it is of.
+    issuer: Option<String>,
+    subject: Option<String>,
+    jti: Option<String>,
+    standing: Standing,
+}
+
+/// What the claims rest on.
+enum Standing {
+    Verified,
+    /// Bare claims.
+    Unchecked,
+    Refused {
+        error: AuthError,
+        /// In detail.
+        why: String,
+    },
+}
+
+/// All there is to be printed.
+struct Findings<'a> {
+    holder: Holder,
+    /// Of all but a refused token.
+    explanation: Option<Explanation>,
+    config: &'a Config,
+    notes: Vec<String>,
+}
+
+impl Findings<'_> {
+    fn accepted(&self) -> bool {
+        self.explanation.as_ref().is_some_and(|explanation| explanation.outcome.is_ok())
+    }
+}
+
+pub(super) fn run(arguments: &Explain) -> ExitCode {
+    let config = match config::load(&arguments.config.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut headers = HeaderMap::new();
+    for Header { name, value } in &arguments.header {
+        headers.append(name, value.clone());
+    }
+    let findings = match (&arguments.source.token, &arguments.source.claims, &arguments.issuer) {
+        (Some(file), _, _) => of_token(file, &headers, &config),
+        (None, Some(file), Some(issuer)) => of_claims(file, issuer, &headers, &config),
+        _ => Err("give --token, or --claims with --issuer".to_owned()),
+    };
+    let findings = match findings {
+        Ok(findings) => findings,
+        Err(fault) => {
+            eprintln!("error: {fault}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let text = if arguments.json {
+        format!("{:#}\n", json::of(&findings))
+    } else {
+        text::of(&findings, is_colour_wanted())
+    };
+    let printed = print(&text);
+    if findings.accepted() { printed } else { ExitCode::FAILURE }
+}
+
+/// <https://no-color.org>: the variable counts if it is not empty.
+fn is_colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
+}
+
+fn of_claims<'a>(
+    file: &Path,
+    issuer: &str,
+    headers: &HeaderMap,
+    config: &'a Config,
+) -> Result<Findings<'a>, String> {
+    if !config.issuers.iter().any(|known| *known.name == *issuer) {
+        let known: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
+        return Err(format!("no issuer is named {issuer}; there are: {}", known.join(", ")));
+    }
+    let claims: Map<String, Value> = serde_json::from_str(&input::read(file)?)
+        .map_err(|error| format!("{}: the claims are no JSON object: {error}", file.display()))?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    let holder = Holder {
+        issuer: Some(issuer.to_owned()),
+        subject: text("sub"),
+        jti: text("jti"),
+        standing: Standing::Unchecked,
+    };
+    let explanation = Some(config.mapping.explain(issuer, &claims, headers));
+    Ok(Findings { holder, explanation, config, notes: unread_headers(issuer, headers, config) })
+}
+
+fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<Findings<'a>, String> {
+    let text = input::read(file)?;
+    let token = text.trim();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let authenticator =
+        Authenticator::<Outcomes>::new(config.issuers.clone(), CacheLimits::default(), Metrics::new());
+    let authenticator = authenticator.map_err(|error| error.to_string())?;
+    let parts = Unproven::read(token);
+    // A token's characters are a header's, once it has the shape of one.
+    let error = match (&parts, HeaderValue::from_str(&format!("Bearer {token}"))) {
+        (Ok(_), Ok(bearer)) => {
+            let carrier = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
+            match runtime.block_on(authenticator.verify(&carrier)) {
+                Ok(caller) => return Ok(of_verified(&caller.verified, headers, config)),
+                Err(error) => error,
+            }
+        }
+        (Err(error), _) => error.clone(),
+        (Ok(_), Err(_)) => AuthError::Missing,
+    };
+    let status = authenticator.status();
+    let why = refusal::in_words(&error, parts.as_ref().ok(), &config.issuers, &status);
+    let unverified = error.unverified().cloned().unwrap_or_default();
+    let holder = Holder {
+        issuer: unverified.issuer,
+        subject: unverified.subject,
+        jti: None,
+        standing: Standing::Refused { error, why },
+    };
+    Ok(Findings { holder, explanation: None, config, notes: Vec::new() })
+}
+
+fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -> Findings<'a> {
+    let holder = Holder {
+        issuer: Some(caller.issuer().to_owned()),
+        subject: caller.subject().map(str::to_owned),
+        jti: caller.jti().map(str::to_owned),
+        standing: Standing::Verified,
+    };
+    let explanation = Some(config.mapping.explain(caller.issuer(), caller.claims(), headers));
+    Findings { holder, explanation, config, notes: unread_headers(caller.issuer(), headers, config) }
+}
+
+/// Headers that were given in vain.
+fn unread_headers(issuer: &str, headers: &HeaderMap, config: &Config) -> Vec<String> {
+    let mapping = config.mapping.issuers.iter().find(|mapping| *mapping.issuer == *issuer);
+    let listed =
+        |name: &str| mapping.is_some_and(|mapping| mapping.request_headers.iter().any(|l| l == name));
+    let unread = headers.keys().filter(|name| !listed(name.as_str()));
+    unread.map(|name| format!("{name} is not among request_headers of {issuer}: nothing reads it")).collect()
+}

@@ -1,0 +1,259 @@
+//! `explain`, against a real issuer and against what serving makes of the same token.
+
+use std::path::Path;
+
+use bedrock_gateway::auth::{Authenticator, CacheLimits};
+use bedrock_gateway::config::Config;
+use bedrock_gateway::identity::Outcomes;
+use bedrock_gateway::telemetry::metrics::Metrics;
+use bedrock_standin::idp::{Claims, DocumentFault};
+use bedrock_standin::{Options, Standin};
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::{Ended, run};
+
+const MAPPING: &str = r#"
+request_headers = ["x-project"]
+[[issuer.require]]
+expression = "claims.email_verified"
+message = "the address is not verified"
+[issuer.session]
+name = "claims.email"
+source_identity = "claims.sub"
+[issuer.session.tags]
+team = "claims.team"
+project = { from = "request.headers['x-project']", required = false }
+[[role]]
+when = "'ml' in claims.groups"
+arn = "arn:aws:iam::123456789012:role/BedrockMl"
+[[role]]
+arn = "arn:aws:iam::123456789012:role/deep/BedrockUser"
+models = ["*claude*"]
+operations = ["converse"]
+"#;
+
+/// An issuer, a configuration that trusts it, and files for tokens.
+struct Desk {
+    standin: Standin,
+    folder: TempDir,
+    config: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let standin = Standin::start(Options::default());
+        let config = format!(
+            "[listen]\nhttp = \"127.0.0.1:0\"\n[aws]\nregion = \"us-east-1\"\n[[issuer]]\nname = \"acme\"\nurl = \"{}\"\naudiences = [\"bedrock-gateway\"]\n{MAPPING}",
+            standin.idp.issuer()
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("gateway.toml"), &config).unwrap();
+        Self { standin, folder, config }
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    async fn explain(&self, arguments: &[&str]) -> Ended {
+        let config = self.folder.path().join("gateway.toml");
+        let all = [&["explain", "--config", config.to_str().unwrap()], arguments].concat();
+        let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+        tokio::task::spawn_blocking(move || run(&all, "")).await.unwrap()
+    }
+
+    async fn explain_token(&self, token: &str, more: &[&str]) -> Ended {
+        let file = self.write("token", &format!(" {token}\n"));
+        let ended = self.explain(&[&["--token", &file], more].concat()).await;
+        let signature = token.rsplit('.').next().unwrap();
+        assert!(!ended.out.contains(signature) && !ended.err.contains(signature), "a token was printed");
+        ended
+    }
+}
+
+fn alice() -> Claims {
+    let claims = Claims::of("auth0|7").claim("email", "alice@acme.org").claim("email_verified", true);
+    claims.claim("team", "R&D").claim("groups", json!(["users"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_token_is_explained_as_it_is_served() {
+    let desk = Desk::new();
+    let token = desk.standin.idp.mint(alice());
+    let text = desk.explain_token(&token, &["--header", "X-Project=apollo"]).await;
+    assert_eq!(text.code, Some(0), "{}{}", text.out, text.err);
+    for part in [
+        "verified: signature and claims are good",
+        "met: claims.email_verified",
+        "does not match: 'ml' in claims.groups",
+        "replaced: AWS does not take \"R&D\"",
+        "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org",
+        "iamPrincipal/project      apollo",
+        "Accepted",
+    ] {
+        assert!(text.out.contains(part), "{part} is not in\n{}", text.out);
+    }
+    assert!(!text.out.contains('\u{1b}'), "colour where there is no terminal");
+
+    let printed = desk.explain_token(&token, &["--json", "--header", "x-project=apollo"]).await;
+    let explained: Value = serde_json::from_str(&printed.out).unwrap();
+    let config = Config::parse(&desk.config, "test.toml", &|_| None).unwrap();
+    let auth: Authenticator<Outcomes> =
+        Authenticator::new(config.issuers, CacheLimits::default(), Metrics::new()).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    headers.insert("x-project", "apollo".parse().unwrap());
+    let caller = auth.verify(&headers).await.unwrap();
+    let identity = config.mapping.resolve(&caller.verified, &caller.memo, &headers).unwrap();
+    let tags: serde_json::Map<_, _> = identity
+        .session()
+        .tags()
+        .iter()
+        .map(|(key, value)| (key.as_str().to_owned(), value.as_str().into()))
+        .collect();
+    assert_eq!(explained["token"], "verified");
+    assert_eq!(explained["issuer"], "acme");
+    assert_eq!(explained["subject"], "auth0|7");
+    assert_eq!(explained["role_rule"], identity.rule());
+    assert_eq!(explained["principal"], **identity.principal());
+    assert_eq!(explained["report"]["line_item_iam_principal"], **identity.principal());
+    assert_eq!(explained["tags"], Value::Object(tags));
+    assert_eq!(explained["source_identity"], identity.session().source_identity().unwrap());
+    assert_eq!(explained["replaced"], json!({ "source_identity": "auth0|7", "team": "R&D" }));
+    assert_eq!(explained["operations"], json!(["converse"]));
+    assert_eq!(explained["reason"], "ok");
+    assert_eq!(desk.standin.sts.calls().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_told_exactly_why() {
+    let desk = Desk::new();
+    let idp = &desk.standin.idp;
+    let hour = std::time::Duration::from_secs(3600);
+    let good = idp.mint(alice());
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", idp.mint(alice()).rsplit('.').next().unwrap());
+    for (token, reason, words) in [
+        (idp.mint(alice().expired_for(hour)), "token_expired", "exp is 20"),
+        (
+            idp.mint(alice().audience("other")),
+            "token_audience",
+            "\"other\"; audiences is [\"bedrock-gateway\"]",
+        ),
+        (idp.mint(alice().issuer("https://evil.example")), "token_issuer", "https://evil.example"),
+        (idp.mint(alice().good_in(hour)), "token_not_yet_valid", "nbf is"),
+        (idp.mint(alice().typ(Some("id+jwt"))), "token_type", "\"id+jwt\""),
+        (idp.mint(alice().header("kid", "gone")), "token_key_unknown", "\"gone\""),
+        (idp.mint(alice().without("exp")), "token_claims", "exp is not there"),
+        (forged, "token_signature", "not by the issuer's key"),
+        ("sk-123".to_owned(), "token_malformed", "no JWT"),
+        (format!("a.b.{}", "c".repeat(40_000)), "token_oversized", "32 KiB"),
+    ] {
+        let text = desk.explain_token(&token, &[]).await;
+        assert_eq!(text.code, Some(1), "{}{}", text.out, text.err);
+        assert!(text.out.contains(words) && text.out.contains(reason), "{words} is not in\n{}", text.out);
+        let printed = desk.explain_token(&token, &["--json"]).await;
+        let explained: Value = serde_json::from_str(&printed.out).unwrap();
+        assert_eq!(explained["reason"], reason);
+        assert_eq!(explained["token"], "refused");
+        assert_eq!(explained.get("principal"), None);
+    }
+    idp.jwks_faults().always(DocumentFault::Status(503));
+    let text = desk.explain_token(&good, &[]).await;
+    assert!(text.out.contains("cannot be fetched") && text.out.contains("503"), "{}", text.out);
+    assert!(text.out.contains("keys_unavailable"), "{}", text.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_are_refused_show_every_step() {
+    let desk = Desk::new();
+    let claims = desk.write("claims", r#"{ "email": "a@b.c", "groups": ["ml"], "sub": "\u001b[31m" }"#);
+    let text = desk.explain(&["--claims", &claims, "--issuer", "acme", "--header", "x-other=1"]).await;
+    assert_eq!(text.code, Some(1));
+    for part in [
+        "not verified",
+        "reads what is not there (the address is not verified)",
+        "matches: 'ml' in claims.groups",
+        "the value of team is missing",
+        "left out",
+        "x-other is not among request_headers of acme",
+        "Refused: requirement_failed",
+    ] {
+        assert!(text.out.contains(part), "{part} is not in\n{}", text.out);
+    }
+    assert!(!text.out.contains("iamPrincipal") && !text.out.contains('\u{1b}'), "{}", text.out);
+    let printed = desk.explain(&["--claims", &claims, "--issuer", "acme", "--json"]).await;
+    let explained: Value = serde_json::from_str(&printed.out).unwrap();
+    assert_eq!(
+        (&explained["token"], &explained["reason"]),
+        (&json!("not_checked"), &json!("requirement_failed"))
+    );
+    assert_eq!(explained["requirements"][0]["outcome"], "missing");
+    assert_eq!(explained["roles"][0]["outcome"], "matches");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_line_that_makes_no_sense() {
+    let desk = Desk::new();
+    let claims = desk.write("claims", "{}");
+    let list = desk.write("list", "[]");
+    for (arguments, words) in [
+        (vec![], "--token"),
+        (vec!["--token", "a", "--claims", "b", "--issuer", "acme"], "cannot be used with"),
+        (vec!["--claims", &claims], "--issuer"),
+        (vec!["--claims", &claims, "--issuer", "acne"], "no issuer is named acne; there are: acme"),
+        (vec!["--claims", &list, "--issuer", "acme"], "no JSON object"),
+        (vec!["--claims", "/nonexistent", "--issuer", "acme"], "/nonexistent cannot be read"),
+        (vec!["--claims", &claims, "--issuer", "acme", "--header", "x"], "name=value"),
+    ] {
+        let ended = desk.explain(&arguments).await;
+        assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
+        assert!(ended.err.contains(words), "{words} is not in\n{}", ended.err);
+    }
+    let ended = run(&["explain", "--config", "/nonexistent.toml", "--token", "-"], "");
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+}
+
+/// Every starting point in `config/issuers` loads, takes the tokens it shows, and makes of them what it
+/// says. `UPDATE_EXPECTED=1 cargo test --test it explain` writes the latter anew.
+#[test]
+fn the_starting_points_become_what_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/issuers");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    names.sort();
+    let all = ["cognito", "entra", "github-actions", "google", "keycloak", "kubernetes", "okta"];
+    assert_eq!(names, all);
+    for name in names {
+        let path = |end: &str| folder.join(format!("{name}.{end}"));
+        let text = std::fs::read_to_string(path("toml")).unwrap();
+        let config = Config::parse(&text, &name, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        let [issuer] = config.issuers.as_slice() else { panic!("{name} has one issuer") };
+        assert_eq!(*issuer.name, *name);
+        let claims: Value =
+            serde_json::from_str(&std::fs::read_to_string(path("claims.json")).unwrap()).unwrap();
+        assert_eq!(claims["iss"], issuer.url, "{name}");
+        let audience = &claims[issuer.audience_claim.as_deref().unwrap_or("aud")];
+        let taken = |value: &Value| issuer.audiences.iter().any(|taken| value == taken);
+        let audiences = audience.as_array().map_or_else(|| std::slice::from_ref(audience), Vec::as_slice);
+        assert!(audiences.iter().any(taken), "{name}: {audience}");
+
+        let (config, claims) = (path("toml"), path("claims.json"));
+        let (config, claims) = (config.to_str().unwrap(), claims.to_str().unwrap());
+        let ended = run(&["explain", "--config", config, "--claims", claims, "--issuer", &name], "");
+        assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            std::fs::write(path("explain.txt"), &ended.out).unwrap();
+        }
+        let expected = std::fs::read_to_string(path("explain.txt")).unwrap_or_default();
+        let remedy = "if this is meant: UPDATE_EXPECTED=1 cargo test --test it explain";
+        assert_eq!(ended.out, expected, "{name}.explain.txt is not what is printed; {remedy}");
+    }
+}
