@@ -157,7 +157,6 @@ async fn who_does_not_read_is_cut() {
     let (address, open) = start();
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let begun = Instant::now();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&open, 1).await;
     until(&open, 0).await;
@@ -165,7 +164,6 @@ async fn who_does_not_read_is_cut() {
 
     let begun = Instant::now();
     let (mut sender, _ended) = h2(address).await;
-    let begun = Instant::now();
     let unread = sender.send_request(get(address, "/endless")).await.unwrap();
     until(&open, 1).await;
     until(&open, 0).await;
