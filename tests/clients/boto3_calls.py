@@ -1,65 +1,165 @@
-"""The four calls with boto3 as it is: endpoint, CA and bearer token from the environment."""
+"""boto3 as it is: endpoint and CA from the environment; the token as bearer or in placeholder credentials."""
 
 import json
-import sys
+import os
 
 import boto3
 from botocore.exceptions import ClientError
+from common import (
+    BROKEN_TOKEN,
+    CLAUDE,
+    CLAUDE_BASE,
+    CLAUDE_PROFILE,
+    ENDPOINT,
+    FORBIDDEN,
+    GUARDRAIL,
+    SAID,
+    TOKEN,
+    VIDEO,
+    main,
+    raises,
+)
 
-MODELS = [
-    "us.anthropic.claude-sonnet-4-6-v1:0",
-    "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl",
-]
+MESSAGES = [{"role": "user", "content": [{"text": SAID}]}]
+BODY = json.dumps(
+    {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": SAID}],
+    }
+)
 
 
-def text_of_stream(events):
-    return "".join(event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event)
+def bearer(token: str = TOKEN, service: str = "bedrock-runtime", path: str = ""):
+    os.environ["AWS_BEARER_TOKEN_BEDROCK"] = token
+    return boto3.client(service, endpoint_url=ENDPOINT + path)
 
 
-def main(user: str) -> None:
-    client = boto3.client("bedrock-runtime")
-    said = f"hello from {user}"
-    messages = [{"role": "user", "content": [{"text": said}]}]
-    body = json.dumps(
-        {
-            "anthropic_version": "bedrock-2023-05-31",
-            "max_tokens": 100,
-            "messages": [{"role": "user", "content": said}],
-        }
+def signed(token: str = TOKEN, service: str = "bedrock-runtime", path: str = ""):
+    # botocore prefers the variable even to credentials that are given in code.
+    os.environ.pop("AWS_BEARER_TOKEN_BEDROCK", None)
+    return boto3.client(
+        service,
+        endpoint_url=ENDPOINT + path,
+        aws_access_key_id="placeholder",
+        aws_secret_access_key="placeholder",
+        aws_session_token=token,
     )
-    for model in MODELS:
-        answer = client.converse(modelId=model, messages=messages)
-        assert said in answer["output"]["message"]["content"][0]["text"], answer
+
+
+def data_path(connect) -> None:
+    client = connect()
+    for model in CLAUDE, CLAUDE_PROFILE:
+        answer = client.converse(modelId=model, messages=MESSAGES)
+        assert SAID in answer["output"]["message"]["content"][0]["text"], answer
         assert answer["usage"]["inputTokens"] > 0, answer
         assert answer["ResponseMetadata"]["HTTPHeaders"]["x-gateway-request-id"], answer
 
-        answer = client.converse_stream(modelId=model, messages=messages)
-        assert said in text_of_stream(answer["stream"])
+        events = list(client.converse_stream(modelId=model, messages=MESSAGES)["stream"])
+        deltas = [event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event]
+        assert SAID in "".join(deltas), events
+        assert events[-1]["metadata"]["usage"]["outputTokens"] > 0, events
 
-        answer = client.invoke_model(modelId=model, body=body)
-        assert said in json.loads(answer["body"].read())["content"][0]["text"]
+        answer = client.invoke_model(modelId=model, body=BODY)
+        assert SAID in json.loads(answer["body"].read())["content"][0]["text"]
 
-        answer = client.invoke_model_with_response_stream(modelId=model, body=body)
+        answer = client.invoke_model_with_response_stream(modelId=model, body=BODY)
         chunks = [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
-        text = "".join(chunk.get("delta", {}).get("text", "") for chunk in chunks)
-        assert said in text, chunks
+        assert SAID in "".join(chunk.get("delta", {}).get("text", "") for chunk in chunks), chunks
         assert "amazon-bedrock-invocationMetrics" in chunks[-1], chunks[-1]
 
-    try:
-        client.converse(modelId="meta.llama3-8b-instruct-v1:0", messages=messages)
-        raise SystemExit("a model that the role does not name was served")
-    except client.exceptions.AccessDeniedException as error:
-        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    with raises(client.exceptions.AccessDeniedException, lambda error: status(error) == 403):
+        client.converse(modelId=FORBIDDEN, messages=MESSAGES)
+    with raises(client.exceptions.AccessDeniedException):
+        client.invoke_model_with_response_stream(modelId=FORBIDDEN, body=BODY)
+    with raises(ClientError, lambda error: code(error) == "UnknownOperationException"):
+        connect(path="/nowhere").converse(modelId=CLAUDE, messages=MESSAGES)
+    with raises(ClientError, unrecognized):
+        connect(BROKEN_TOKEN).converse(modelId=CLAUDE, messages=MESSAGES)
+    with raises(ClientError, unrecognized):
+        connect(BROKEN_TOKEN).converse_stream(modelId=CLAUDE, messages=MESSAGES)
 
-    stranger = boto3.client("bedrock-runtime", endpoint_url=client.meta.endpoint_url + "/nowhere")
-    try:
-        stranger.converse(modelId=MODELS[0], messages=messages)
-        raise SystemExit("a path that is not in the table was served")
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "UnknownOperationException", error.response
 
-    print(f"boto3 {boto3.__version__} as {user}: {4 * len(MODELS)} calls answered, 2 refused as they should be")
+def count_tokens() -> None:
+    client = bearer()
+    for asked in {"converse": {"messages": MESSAGES}}, {"invokeModel": {"body": BODY}}:
+        answer = client.count_tokens(modelId=CLAUDE_BASE, input=asked)
+        assert answer["inputTokens"] > 0, answer
+    with raises(client.exceptions.AccessDeniedException):
+        client.count_tokens(modelId=FORBIDDEN, input={"converse": {"messages": MESSAGES}})
+    with raises(ClientError, unrecognized):
+        bearer(BROKEN_TOKEN).count_tokens(modelId=CLAUDE_BASE, input={"converse": {"messages": MESSAGES}})
+
+
+def guardrail() -> None:
+    client = bearer()
+    content = [{"text": {"text": SAID}}]
+    for name in GUARDRAIL, f"arn:aws:bedrock:us-east-1:123456789012:guardrail/{GUARDRAIL}":
+        answer = client.apply_guardrail(
+            guardrailIdentifier=name, guardrailVersion="1", source="INPUT", content=content
+        )
+        assert answer["action"] in ("NONE", "GUARDRAIL_INTERVENED"), answer
+        assert answer["usage"]["contentPolicyUnits"] >= 0, answer
+    with raises(ClientError, unrecognized):
+        bearer(BROKEN_TOKEN).apply_guardrail(
+            guardrailIdentifier=GUARDRAIL, guardrailVersion="DRAFT", source="OUTPUT", content=content
+        )
+
+
+def async_invoke() -> None:
+    client = bearer()
+    start = {
+        "modelInput": {"taskType": "TEXT_VIDEO", "textToVideoParams": {"text": SAID}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://acme-videos/clients/"}},
+    }
+    started = client.start_async_invoke(modelId=VIDEO, **start)["invocationArn"]
+    answer = client.get_async_invoke(invocationArn=started)
+    assert answer["invocationArn"] == started, answer
+    assert answer["status"] in ("InProgress", "Completed"), answer
+    answer = client.list_async_invokes(maxResults=10, sortBy="SubmissionTime", sortOrder="Descending")
+    assert started in [each["invocationArn"] for each in answer["asyncInvokeSummaries"]], answer
+    # The model stands in the body here, not in the path.
+    with raises(client.exceptions.AccessDeniedException):
+        client.start_async_invoke(modelId=FORBIDDEN, **start)
+    with raises(ClientError, unrecognized):
+        bearer(BROKEN_TOKEN).start_async_invoke(modelId=VIDEO, **start)
+
+
+def control_plane() -> None:
+    client = bearer(service="bedrock")
+    answer = client.list_foundation_models(byProvider="anthropic")
+    assert any("anthropic.claude" in each["modelId"] for each in answer["modelSummaries"]), answer
+    pages = client.get_paginator("list_inference_profiles").paginate(typeEquals="SYSTEM_DEFINED")
+    profiles = [each["inferenceProfileId"] for page in pages for each in page["inferenceProfileSummaries"]]
+    assert any("anthropic.claude" in each for each in profiles), profiles
+    # Of the control plane only the lists are for callers.
+    with raises(ClientError, lambda error: code(error) in ("UnknownOperationException", "AccessDeniedException")):
+        client.delete_guardrail(guardrailIdentifier=GUARDRAIL)
+    with raises(ClientError, unrecognized):
+        bearer(BROKEN_TOKEN, service="bedrock").list_foundation_models()
+
+
+def status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]
+
+
+def unrecognized(error: ClientError) -> bool:
+    return status(error) == 401 and code(error) == "UnrecognizedClientException"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(
+        f"boto3 {boto3.__version__}",
+        {
+            "data-path": lambda: data_path(bearer),
+            "signed": lambda: data_path(signed),
+            "count-tokens": count_tokens,
+            "guardrail": guardrail,
+            "async": async_invoke,
+            "control-plane": control_plane,
+        },
+    )

@@ -1,0 +1,91 @@
+"""anthropic-python: its two classes for Bedrock, and the plain client with its two ways to carry a key."""
+
+import os
+
+import anthropic
+from anthropic import Anthropic, AnthropicBedrock, AnthropicBedrockMantle
+from common import BROKEN_TOKEN, CLAUDE, CLAUDE_BASE, CLAUDE_PROFILE, ENDPOINT, FORBIDDEN, SAID, TOKEN, main, raises
+
+MESSAGES = [{"role": "user", "content": SAID}]
+
+
+def messages(client, model: str) -> None:
+    answer = client.messages.create(model=model, max_tokens=100, messages=MESSAGES)
+    assert SAID in answer.content[0].text, answer
+    assert answer.usage.input_tokens > 0, answer
+
+    with client.messages.stream(model=model, max_tokens=100, messages=MESSAGES) as stream:
+        text = "".join(stream.text_stream)
+        assert SAID in text, text
+        assert stream.get_final_message().usage.output_tokens > 0
+
+
+def refused(connect, model: str) -> None:
+    for stream in False, True:
+        with raises(anthropic.AuthenticationError):
+            connect(BROKEN_TOKEN).messages.create(model=model, max_tokens=100, messages=MESSAGES, stream=stream)
+        with raises(anthropic.PermissionDeniedError):
+            connect(TOKEN).messages.create(model=FORBIDDEN, max_tokens=100, messages=MESSAGES, stream=stream)
+
+
+def data_path() -> None:
+    def connect(token: str) -> AnthropicBedrock:
+        return AnthropicBedrock(base_url=ENDPOINT, api_key=token)
+
+    messages(connect(TOKEN), CLAUDE)
+    messages(connect(TOKEN), CLAUDE_PROFILE)
+    refused(connect, CLAUDE)
+
+    # The header of a beta feature is also copied into the body.
+    client = connect(TOKEN)
+    beta = client.beta.messages.create(model=CLAUDE, max_tokens=100, messages=MESSAGES, betas=["some-beta-2026-01-01"])
+    assert SAID in beta.content[0].text, beta
+
+
+def signed() -> None:
+    # The class refuses a token and credentials together, and looks for the token in the environment.
+    os.environ.pop("AWS_BEARER_TOKEN_BEDROCK", None)
+
+    def connect(token: str) -> AnthropicBedrock:
+        return AnthropicBedrock(
+            base_url=ENDPOINT,
+            aws_access_key="placeholder",
+            aws_secret_key="placeholder",
+            aws_session_token=token,
+        )
+
+    messages(connect(TOKEN), CLAUDE)
+    refused(connect, CLAUDE)
+
+
+def runtime() -> None:
+    def by_key(token: str) -> Anthropic:
+        return Anthropic(base_url=f"{ENDPOINT}/anthropic", api_key=token)
+
+    def by_bearer(token: str) -> Anthropic:
+        return Anthropic(base_url=f"{ENDPOINT}/anthropic", auth_token=token)
+
+    for connect in by_key, by_bearer:
+        messages(connect(TOKEN), CLAUDE)
+        refused(connect, CLAUDE)
+
+
+def mantle() -> None:
+    def own_class(token: str) -> AnthropicBedrockMantle:
+        return AnthropicBedrockMantle(base_url=f"{ENDPOINT}/mantle/anthropic", api_key=token)
+
+    def plain(token: str) -> Anthropic:
+        return Anthropic(base_url=f"{ENDPOINT}/mantle/anthropic", api_key=token)
+
+    for connect in own_class, plain:
+        messages(connect(TOKEN), CLAUDE_BASE)
+        counted = connect(TOKEN).messages.count_tokens(model=CLAUDE_BASE, messages=MESSAGES)
+        assert counted.input_tokens > 0, counted
+        refused(connect, CLAUDE_BASE)
+
+
+if __name__ == "__main__":
+    main(
+        f"anthropic {anthropic.__version__}",
+        {"data-path": data_path, "signed": signed, "anthropic": runtime, "mantle": mantle},
+    )

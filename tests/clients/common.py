@@ -1,0 +1,46 @@
+"""What the Python clients share: where the gateway is, whose token, which models, what was said."""
+
+import os
+import sys
+from contextlib import contextmanager
+
+ENDPOINT = os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
+TOKEN = os.environ["AWS_BEARER_TOKEN_BEDROCK"]
+USER = os.environ["CLIENT_USER"]
+
+CLAUDE = "us.anthropic.claude-sonnet-4-6-v1:0"
+CLAUDE_PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl"
+# bedrock-mantle and CountTokens take the model's own id, not an inference profile's.
+CLAUDE_BASE = "anthropic.claude-sonnet-4-6-v1:0"
+GPT = "openai.gpt-oss-120b-1:0"
+GPT_MANTLE = "openai.gpt-oss-120b"
+VIDEO = "amazon.nova-reel-v1:1"
+GUARDRAIL = "abcdefghijkl"
+# No role of the quickstart names it.
+FORBIDDEN = "meta.llama3-8b-instruct-v1:0"
+
+# The stand-in's answers repeat it.
+SAID = f"hello from {USER}"
+
+# A token whose signature does not fit: as long and as well-formed as the good one.
+BROKEN_TOKEN = TOKEN[:-16] + ("A" * 16 if not TOKEN.endswith("A" * 16) else "B" * 16)
+
+
+@contextmanager
+def raises(expected: type[Exception], check=lambda error: True):
+    """The block must raise this, for which `check` holds."""
+    try:
+        yield
+    except expected as error:
+        assert check(error), f"{type(error).__name__} as expected, but: {error}"
+    else:
+        raise AssertionError(f"{expected.__name__} was expected, and nothing was raised")
+
+
+def main(client: str, groups: dict) -> None:
+    """Runs the group of calls that the command line names."""
+    name = sys.argv[1] if len(sys.argv) == 2 else None
+    if name not in groups:
+        sys.exit(f"usage: {sys.argv[0]} {'|'.join(groups)}")
+    groups[name]()
+    print(f"{client}: {name} as {USER}")
