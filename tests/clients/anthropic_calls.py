@@ -1,4 +1,4 @@
-"""anthropic-python: its two classes for Bedrock, and the plain client with its two ways to carry a key."""
+"""anthropic-python: its two classes for Bedrock, and the plain client with each way to carry a key."""
 
 import os
 
@@ -65,7 +65,11 @@ def runtime() -> None:
     def by_bearer(token: str) -> Anthropic:
         return Anthropic(base_url=f"{ENDPOINT}/anthropic", auth_token=token)
 
-    for connect in by_key, by_bearer:
+    # This version sends both as bearer; the 0.x versions and other clients send a key in this header.
+    def by_header(token: str) -> Anthropic:
+        return Anthropic(base_url=f"{ENDPOINT}/anthropic", default_headers={"X-Api-Key": token})
+
+    for connect in by_key, by_bearer, by_header:
         messages(connect(TOKEN), CLAUDE)
         refused(connect, CLAUDE)
 
@@ -77,7 +81,19 @@ def mantle() -> None:
     def plain(token: str) -> Anthropic:
         return Anthropic(base_url=f"{ENDPOINT}/mantle/anthropic", api_key=token)
 
-    for connect in own_class, plain:
+    def by_header(token: str) -> Anthropic:
+        return Anthropic(base_url=f"{ENDPOINT}/mantle/anthropic", default_headers={"X-Api-Key": token})
+
+    def signed(token: str) -> AnthropicBedrockMantle:
+        return AnthropicBedrockMantle(
+            base_url=f"{ENDPOINT}/mantle/anthropic",
+            aws_region="us-east-1",
+            aws_access_key="placeholder",
+            aws_secret_key="placeholder",
+            aws_session_token=token,
+        )
+
+    for connect in own_class, plain, by_header, signed:
         messages(connect(TOKEN), CLAUDE_BASE)
         counted = connect(TOKEN).messages.count_tokens(model=CLAUDE_BASE, messages=MESSAGES)
         assert counted.input_tokens > 0, counted

@@ -4,7 +4,7 @@ import os
 from importlib.metadata import version
 
 from botocore.exceptions import ClientError
-from common import BROKEN_TOKEN, CLAUDE, FORBIDDEN, SAID, main, raises
+from common import BROKEN_TOKEN, CLAUDE, CLAUDE_BASE, CLAUDE_PROFILE, FORBIDDEN, SAID, main, raises
 from langchain_aws import ChatBedrockConverse
 
 
@@ -21,6 +21,10 @@ def data_path() -> None:
         whole += chunk
     assert SAID in whole.text, whole
     assert whole.usage_metadata["output_tokens"] > 0, whole
+
+    # Without base_model_id it would ask the control plane whose profile this is.
+    chat = ChatBedrockConverse(model=CLAUDE_PROFILE, base_model_id=CLAUDE_BASE, provider="anthropic")
+    assert SAID in chat.invoke(SAID).text
 
     with raises(ClientError, lambda error: error.response["Error"]["Code"] == "AccessDeniedException"):
         ChatBedrockConverse(model=FORBIDDEN).invoke(SAID)
