@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
 use url::{Host, Url};
 
 /// Seconds that clocks may differ by, where the operator says nothing.
@@ -32,6 +33,25 @@ pub struct Settings {
     pub leeway: Duration,
     /// A PEM file with CAs to trust for this issuer's addresses, beside the machine's.
     pub ca: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Whether claims name one of the audiences.
+    pub fn is_for(&self, claims: &Map<String, Value>) -> bool {
+        let taken = |audience: &Value| {
+            audience.as_str().is_some_and(|text| self.audiences.iter().any(|own| own == text))
+        };
+        match claims.get(self.audience_claim()) {
+            Some(Value::Array(audiences)) => audiences.iter().any(taken),
+            Some(audience) => taken(audience),
+            None => false,
+        }
+    }
+
+    /// The claim that holds the audience.
+    pub fn audience_claim(&self) -> &str {
+        self.audience_claim.as_deref().unwrap_or("aud")
+    }
 }
 
 /// Where an issuer's keys come from.

@@ -150,7 +150,7 @@ impl<'a> Parsed<'a> {
         if self.issuer() != Some(&settings.url) {
             return Err(self.invalid(InvalidReason::Issuer));
         }
-        if !self.is_for(settings) {
+        if !settings.is_for(&self.claims) {
             return Err(self.invalid(InvalidReason::Audience));
         }
         let expires = self.time("exp")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
@@ -173,18 +173,6 @@ impl<'a> Parsed<'a> {
             until = until.min(old);
         }
         Ok((expires, until))
-    }
-
-    fn is_for(&self, settings: &Settings) -> bool {
-        let claim = settings.audience_claim.as_deref().unwrap_or("aud");
-        let taken = |audience: &Value| {
-            audience.as_str().is_some_and(|text| settings.audiences.iter().any(|own| own == text))
-        };
-        match self.claims.get(claim) {
-            Some(Value::Array(audiences)) => audiences.iter().any(taken),
-            Some(audience) => taken(audience),
-            None => false,
-        }
     }
 
     /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.

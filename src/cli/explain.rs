@@ -62,7 +62,7 @@ impl FromStr for Header {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
         let name = name.trim().parse().map_err(|_| "this is no header's name")?;
-        let value = value.parse().map_err(|_| "this is no header's value")?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| "this is no header's value")?;
         Ok(Self { name, value })
     }
 }
@@ -147,10 +147,10 @@ fn of_claims<'a>(
     headers: &HeaderMap,
     config: &'a Config,
 ) -> Result<Findings<'a>, String> {
-    if !config.issuers.iter().any(|known| *known.name == *issuer) {
+    let Some(settings) = config.issuers.iter().find(|known| *known.name == *issuer) else {
         let known: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
         return Err(format!("no issuer is named {issuer}; there are: {}", known.join(", ")));
-    }
+    };
     let claims: Map<String, Value> = serde_json::from_str(&input::read(file)?)
         .map_err(|error| format!("{}: the claims are no JSON object: {error}", file.display()))?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -161,7 +161,9 @@ fn of_claims<'a>(
         standing: Standing::Unchecked,
     };
     let explanation = Some(config.mapping.explain(issuer, &claims, headers));
-    Ok(Findings { holder, explanation, config, notes: unread_headers(issuer, headers, config) })
+    let mut notes = refusal::of_claims(&claims, settings);
+    notes.extend(unread_headers(issuer, headers, config));
+    Ok(Findings { holder, explanation, config, notes })
 }
 
 fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<Findings<'a>, String> {

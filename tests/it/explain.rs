@@ -66,6 +66,13 @@ impl Desk {
         tokio::task::spawn_blocking(move || run(&all, "")).await.unwrap()
     }
 
+    async fn explain_piped(&self, token: &str) -> Ended {
+        let config = self.folder.path().join("gateway.toml").to_str().unwrap().to_owned();
+        let token = token.to_owned();
+        let run = move || run(&["explain", "--config", &config, "--token", "-"], &token);
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
     async fn explain_token(&self, token: &str, more: &[&str]) -> Ended {
         let file = self.write("token", &format!(" {token}\n"));
         let ended = self.explain(&[&["--token", &file], more].concat()).await;
@@ -97,6 +104,8 @@ async fn a_good_token_is_explained_as_it_is_served() {
     ] {
         assert!(text.out.contains(part), "{part} is not in\n{}", text.out);
     }
+    let piped = desk.explain_piped(&token).await;
+    assert!(piped.out.contains("Accepted"), "{}", piped.err);
     assert!(!text.out.contains('\u{1b}'), "colour where there is no terminal");
 
     let printed = desk.explain_token(&token, &["--json", "--header", "x-project=apollo"]).await;
@@ -181,6 +190,7 @@ async fn claims_that_are_refused_show_every_step() {
         "the value of team is missing",
         "left out",
         "x-other is not among request_headers of acme",
+        "its aud must be of [\"bedrock-gateway\"] and is not there",
         "Refused: requirement_failed",
     ] {
         assert!(text.out.contains(part), "{part} is not in\n{}", text.out);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Findings, Standing};
+use super::{Findings, Holder, Standing};
 use crate::config::Config;
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, Requirement, Rule, RuleOutcome, Target,
@@ -16,7 +16,7 @@ pub(super) fn of(findings: &Findings<'_>) -> Value {
     let mut object = match &holder.standing {
         Standing::Refused { error, why } => json!({
             "token": "refused",
-            "unverified": without_nulls(json!({ "issuer": holder.issuer, "subject": holder.subject })),
+            "unverified": unverified(holder),
             "reason": error.reason(),
             "detail": why,
         }),
@@ -32,6 +32,15 @@ pub(super) fn of(findings: &Findings<'_>) -> Value {
         members.insert("notes".to_owned(), json!(findings.notes));
     }
     without_nulls(object)
+}
+
+/// What a refused token says of itself.
+fn unverified(holder: &Holder) -> Value {
+    let said = holder.issuer.is_some() || holder.subject.is_some();
+    if !said {
+        return Value::Null;
+    }
+    without_nulls(json!({ "issuer": holder.issuer, "subject": holder.subject }))
 }
 
 fn explained(explanation: &Explanation, config: &Config) -> Map<String, Value> {

@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::auth::issuer::Settings;
 use crate::auth::{AuthError, InvalidReason, IssuerStatus, Unproven};
@@ -31,6 +31,27 @@ pub(super) fn in_words(
     fault.map_or_else(|| error.to_string(), at)
 }
 
+/// Why a token of the issuer that had these claims would be refused, whatever they become.
+pub(super) fn of_claims(claims: &Map<String, Value>, issuer: &Settings) -> Vec<String> {
+    let found = |name: &str| claims.get(name).map_or_else(|| "not there".to_owned(), Value::to_string);
+    let mut faults = Vec::new();
+    if claims.get("iss").and_then(Value::as_str) != Some(&issuer.url) {
+        faults.push(format!(
+            "a token would be refused: its iss must be {:?} and is {}",
+            issuer.url,
+            found("iss")
+        ));
+    }
+    if !issuer.is_for(claims) {
+        let (name, taken) = (issuer.audience_claim(), &issuer.audiences);
+        faults.push(format!(
+            "a token would be refused: its {name} must be of {taken:?} and is {}",
+            found(name)
+        ));
+    }
+    faults
+}
+
 fn invalid(reason: InvalidReason, token: Option<&Unproven<'_>>, issuers: &[Settings]) -> String {
     let Some(token) = token else {
         return "it is no JWT, which is three parts of base64url with dots between them, JSON in the first two"
@@ -46,7 +67,7 @@ fn invalid(reason: InvalidReason, token: Option<&Unproven<'_>>, issuers: &[Setti
             format!("its iss is {}; the issuers have the urls {}", claim("iss"), known.join(", "))
         }
         InvalidReason::Audience => {
-            let name = settings.and_then(|settings| settings.audience_claim.as_deref()).unwrap_or("aud");
+            let name = settings.map_or("aud", Settings::audience_claim);
             let taken = of_issuer(|settings| format!("{:?}", settings.audiences));
             format!("its {name} is {}; audiences is {taken}", claim(name))
         }

@@ -12,7 +12,7 @@ pub(super) fn of(findings: &Findings<'_>, colour: bool) -> String {
     let mut page = Page { text: String::new(), colour };
     holder(&findings.holder, &mut page);
     for note in &findings.notes {
-        page.line("note", note);
+        page.line("note", &printable(note));
     }
     if let Some(explanation) = &findings.explanation {
         steps(explanation, &mut page);
@@ -67,17 +67,24 @@ impl Page {
 }
 
 fn holder(holder: &Holder, page: &mut Page) {
-    let text = |text: &Option<String>| text.as_deref().map_or_else(|| "none".to_owned(), shown);
-    match &holder.standing {
-        Standing::Verified => page.step("token", Sign::Good, "verified", "signature and claims are good"),
-        Standing::Unchecked => page.step("claims", Sign::Neutral, "not verified", "as if a token had them"),
-        Standing::Refused { why, .. } => page.step("token", Sign::Bad, "refused", why),
-    }
-    let own_word = if matches!(holder.standing, Standing::Refused { .. }) { " (unverified)" } else { "" };
-    page.line("issuer", &format!("{}{own_word}", text(&holder.issuer)));
-    page.line("subject", &format!("{}{own_word}", text(&holder.subject)));
-    if holder.jti.is_some() {
-        page.line("jti", &text(&holder.jti));
+    let (issuer, subject) = match &holder.standing {
+        Standing::Refused { why, .. } => {
+            page.step("token", Sign::Bad, "refused", why);
+            ("issuer (unverified)", "subject (unverified)")
+        }
+        Standing::Verified => {
+            page.step("token", Sign::Good, "verified", "signature and claims are good");
+            ("issuer", "subject")
+        }
+        Standing::Unchecked => {
+            page.step("claims", Sign::Neutral, "not verified", "as if a token had them");
+            ("issuer", "subject")
+        }
+    };
+    for (label, text) in [(issuer, &holder.issuer), (subject, &holder.subject), ("jti", &holder.jti)] {
+        if let Some(text) = text {
+            page.line(label, &printable(text));
+        }
     }
 }
 
@@ -103,7 +110,9 @@ fn requirement_line(index: usize, requirement: &Requirement, page: &mut Page) {
             let more = format!("{expression} reads what is not there ({message})");
             page.step(&label, Sign::Bad, "not met", &more);
         }
-        Condition::Failed(error) => page.step(&label, Sign::Bad, "failed", &error.to_string()),
+        Condition::Failed(error) => {
+            page.step(&label, Sign::Bad, "failed", &format!("{expression} ({error})"));
+        }
     }
 }
 
@@ -116,7 +125,7 @@ fn rule_line(index: usize, rule: &Rule, page: &mut Page) {
         RuleOutcome::OtherIssuers => {
             page.step(&label, Sign::Neutral, "does not match", "it is for callers of other issuers");
         }
-        RuleOutcome::Failed(error) => page.step(&label, Sign::Bad, "failed", &error.to_string()),
+        RuleOutcome::Failed(error) => page.step(&label, Sign::Bad, "failed", &format!("{when} ({error})")),
     }
     if rule.outcome == RuleOutcome::Matches {
         page.line("role ARN", &rule.role_arn);
@@ -176,11 +185,6 @@ fn verdict(findings: &Findings<'_>, page: &mut Page) {
     };
     let words = page.painted(sign, &words);
     page.heading(&words);
-}
-
-/// A value of the claims as it is, or quoted where it could be mistaken for anything else.
-fn shown(text: &str) -> String {
-    if text.is_empty() { "\"\"".to_owned() } else { printable(text) }
 }
 
 /// Text of which nothing can act on a terminal.
