@@ -2,12 +2,14 @@
 //! STS and Bedrock on loopback, and verifies every signature.
 //!
 //! `cargo run --release --example quickstart` makes four calls and prints the bill;
-//! `… -- --serve` stays up and prints what boto3, aws-sdk-js or curl need to try it.
+//! `… -- --serve` stays up and prints what boto3, aws-sdk-js or curl need to try it, and keeps fresh tokens
+//! in files, which live as many seconds as `--serve SECONDS` says.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -27,28 +29,41 @@ use bedrock_standin::{Options, Standin};
 const SONNET: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 const OPUS: &str = "us.anthropic.claude-opus-4-8-v1:0";
 
+/// Who they are, and of which department.
+const ALICE: (&str, &str) = ("alice", "search");
+const BOB: (&str, &str) = ("bob", "ads");
+const HOUR: Duration = Duration::from_secs(3600);
+
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 #[tokio::main]
 async fn main() -> Outcome {
-    let serve = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--serve") => true,
+    let mut arguments = std::env::args().skip(1);
+    let serve = match arguments.next().as_deref() {
+        None => None,
+        Some("--serve") => Some(arguments.next().map_or(Ok(3600), |seconds| seconds.parse())?),
         Some(other) => return Err(format!("{other}: only --serve is known").into()),
     };
+    let serve = serve.map(Duration::from_secs);
     let folder = std::env::temp_dir().join(format!("bedrock-gateway-quickstart-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let standin = Standin::start(Options::default());
-    let mut gateway = start_gateway(&standin, &folder).await?;
+    let leeway = if serve.is_some_and(|lifetime| lifetime < HOUR) { "1s" } else { "30s" };
+    let mut gateway = start_gateway(&standin, &folder, leeway).await?;
     let address = gateway.addresses().https.ok_or("the gateway listens on no https address")?;
     let endpoint = format!("https://{address}");
 
-    let alice = token(&standin, "alice@acme.org", "search");
-    let bob = token(&standin, "bob@acme.org", "ads");
-    if serve {
-        serve_until_interrupted(&endpoint, &folder, &alice, &bob).await?;
-    } else {
-        call_as_both(&endpoint, &standin.ca_pem(), &alice, &bob).await?;
+    match serve {
+        Some(lifetime) => {
+            tokio::select! {
+                served = serve_until_interrupted(&endpoint, &folder, &token(&standin, ALICE, lifetime), &token(&standin, BOB, lifetime)) => served?,
+                renewed = keep_tokens_fresh(&standin, &folder, lifetime) => renewed?,
+            }
+        }
+        None => {
+            let (alice, bob) = (token(&standin, ALICE, HOUR), token(&standin, BOB, HOUR));
+            call_as_both(&endpoint, &standin.ca_pem(), &alice, &bob).await?;
+        }
     }
     print_bill(&standin);
 
@@ -59,12 +74,27 @@ async fn main() -> Outcome {
 }
 
 /// What a real identity provider would hand to a user's application.
-fn token(standin: &Standin, email: &str, department: &str) -> String {
-    standin.idp.mint(Claims::of(email).claim("email", email).claim("department", department))
+fn token(standin: &Standin, (user, department): (&str, &str), lifetime: Duration) -> String {
+    let email = format!("{user}@acme.org");
+    let claims = Claims::of(&email).claim("email", email.as_str()).claim("department", department);
+    standin.idp.mint(claims.expires_in(lifetime))
+}
+
+/// What an agent of the identity provider would do on a user's machine, for `bedrock-gateway credentials`.
+async fn keep_tokens_fresh(standin: &Standin, folder: &Path, lifetime: Duration) -> Outcome {
+    loop {
+        for user in [ALICE, BOB] {
+            let file = folder.join(format!("{}.jwt", user.0));
+            let new = file.with_extension("new");
+            std::fs::write(&new, token(standin, user, lifetime))?;
+            std::fs::rename(new, file)?;
+        }
+        tokio::time::sleep(lifetime / 2).await;
+    }
 }
 
 /// The real gateway, over TLS, with the configuration that an operator would write.
-async fn start_gateway(standin: &Standin, folder: &Path) -> Outcome<Running> {
+async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcome<Running> {
     let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
     std::fs::write(folder.join("ca.pem"), standin.ca_pem())?;
     std::fs::write(folder.join("tls.crt"), certificate)?;
@@ -91,6 +121,7 @@ async fn start_gateway(standin: &Standin, folder: &Path) -> Outcome<Running> {
             name = "acme"
             url = "{issuer}"
             audiences = ["bedrock-gateway"]
+            leeway = "{leeway}"
 
             [issuer.session]
             name = "claims.email"
@@ -100,7 +131,11 @@ async fn start_gateway(standin: &Standin, folder: &Path) -> Outcome<Running> {
 
             [[role]]
             arn = "arn:aws:iam::123456789012:role/BedrockUser"
-            models = ["*anthropic.claude-*", "arn:aws:bedrock:*"]
+            models = ["*anthropic.claude-*", "openai.gpt-oss-*", "amazon.nova-reel-*", "arn:aws:bedrock:*"]
+            operations = [
+              "invoke", "converse", "count-tokens", "guardrail", "openai-chat", "responses", "messages",
+              "list-models", "mantle", "async-start", "async-get", "async-list",
+            ]
         "#,
         folder = folder.display(),
         sts = standin.sts.url(),
@@ -226,6 +261,8 @@ async fn serve_until_interrupted(endpoint: &str, folder: &Path, alice: &str, bob
     println!("export AWS_BEARER_TOKEN_BEDROCK={alice}");
     println!("\n# … or as bob:\n");
     println!("export AWS_BEARER_TOKEN_BEDROCK={bob}");
+    println!("\n# Tokens kept fresh, for bedrock-gateway credentials --token-file:\n");
+    println!("# {0}/alice.jwt {0}/bob.jwt", folder.display());
     println!("\n# With curl:\n");
     println!(
         "curl --cacert {} -H \"Authorization: Bearer $AWS_BEARER_TOKEN_BEDROCK\" -H 'Content-Type: application/json' \\\n  \

@@ -2,6 +2,8 @@
 
 import json
 import os
+import tempfile
+import time
 
 import boto3
 from botocore.exceptions import ClientError
@@ -139,6 +141,29 @@ def control_plane() -> None:
         bearer(BROKEN_TOKEN, service="bedrock").list_foundation_models()
 
 
+def renewal() -> None:
+    """A profile whose credentials the gateway's command line prints outlives its tokens."""
+    os.environ.pop("AWS_BEARER_TOKEN_BEDROCK", None)
+    lifetime = int(os.environ["TOKEN_SECONDS"])
+    command = f"{os.path.abspath(os.environ['BEDROCK_GATEWAY'])} credentials --token-file {os.environ['TOKEN_FILE']}"
+    with tempfile.NamedTemporaryFile("w") as profile:
+        profile.write(f"[profile acme]\nregion = us-east-1\ncredential_process = {command}\n")
+        profile.flush()
+        os.environ["AWS_CONFIG_FILE"] = profile.name
+        session = boto3.Session(profile_name="acme")
+        client = session.client("bedrock-runtime", endpoint_url=ENDPOINT)
+        first = session.get_credentials().get_frozen_credentials().token
+        tokens, end = {first}, time.monotonic() + 2.5 * lifetime
+        while time.monotonic() < end:
+            answer = client.converse(modelId=CLAUDE, messages=MESSAGES)
+            assert SAID in answer["output"]["message"]["content"][0]["text"], answer
+            tokens.add(session.get_credentials().get_frozen_credentials().token)
+            time.sleep(0.2)
+    assert len(tokens) > 2, f"{len(tokens)} tokens in two and a half lifetimes"
+    with raises(ClientError, lambda error: code(error) == "ExpiredTokenException"):
+        signed(first).converse(modelId=CLAUDE, messages=MESSAGES)
+
+
 def status(error: ClientError) -> int:
     return error.response["ResponseMetadata"]["HTTPStatusCode"]
 
@@ -157,6 +182,7 @@ if __name__ == "__main__":
         {
             "data-path": lambda: data_path(bearer),
             "signed": lambda: data_path(signed),
+            "renewal": renewal,
             "count-tokens": count_tokens,
             "guardrail": guardrail,
             "async": async_invoke,
