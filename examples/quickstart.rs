@@ -53,17 +53,16 @@ async fn main() -> Outcome {
     let address = gateway.addresses().https.ok_or("the gateway listens on no https address")?;
     let endpoint = format!("https://{address}");
 
+    let lifetime = serve.unwrap_or(HOUR);
+    let (alice, bob) = (token(&standin, ALICE, lifetime), token(&standin, BOB, lifetime));
     match serve {
         Some(lifetime) => {
             tokio::select! {
-                served = serve_until_interrupted(&endpoint, &folder, &token(&standin, ALICE, lifetime), &token(&standin, BOB, lifetime)) => served?,
+                served = serve_until_interrupted(&endpoint, &folder, &alice, &bob) => served?,
                 renewed = keep_tokens_fresh(&standin, &folder, lifetime) => renewed?,
             }
         }
-        None => {
-            let (alice, bob) = (token(&standin, ALICE, HOUR), token(&standin, BOB, HOUR));
-            call_as_both(&endpoint, &standin.ca_pem(), &alice, &bob).await?;
-        }
+        None => call_as_both(&endpoint, &standin.ca_pem(), &alice, &bob).await?,
     }
     print_bill(&standin);
 
