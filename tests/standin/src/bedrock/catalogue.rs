@@ -117,11 +117,11 @@ fn model(call: &Call, id: &str, provider: &str, name: &str) -> Value {
 
 fn profile(call: &Call, id: &str) -> Value {
     let (region, account) = (&call.region, call.account());
-    let (scope, model) = id.split_once('.').unwrap_or(("", id));
+    let model = id.split_once('.').map_or(id, |(_, model)| model);
     let time = clock::iso8601(call.at);
     json!({
         "inferenceProfileId": id,
-        "inferenceProfileName": format!("{scope} {model}"),
+        "inferenceProfileName": id,
         "description": "Routes requests to several regions.",
         "inferenceProfileArn": format!("arn:aws:bedrock:{region}:{account}:inference-profile/{id}"),
         "models": [{ "modelArn": model_arn(call, model) }],
