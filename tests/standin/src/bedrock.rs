@@ -1,16 +1,25 @@
-//! Amazon Bedrock's runtime: recomputes every signature from the raw request, answers in the real
+//! Amazon Bedrock (runtime, control plane, mantle): recomputes every signature from the raw request, answers in the real
 //! formats, has everything charged to whoever signed, and fails on command.
 
+mod catalogue;
+mod chat;
 mod claude;
 mod converse;
+mod dialect;
 mod fault;
+mod kept;
+mod page;
 mod progress;
 mod prompt;
 mod refusal;
 mod reply;
+mod responses;
+mod route;
 mod settings;
 mod state;
 mod stream;
+mod tell;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +28,7 @@ use rustls::ServerConfig;
 
 pub use fault::Fault;
 
-use crate::bill::Bill;
+use crate::bill::{Bill, Service};
 use crate::credentials::Store;
 use crate::faults::Faults;
 use crate::server::Server;
@@ -35,7 +44,7 @@ pub struct Options {
     pub regions: Vec<String>,
 }
 
-/// Bedrock, what it was sent, and how it is to behave. What it charges, and the calls themselves, are in
+/// One of Bedrock's services, what it was sent, and how it is to behave. What it charges, and the calls themselves, are in
 /// the [`Bill`].
 ///
 /// It has every model, but for those whose id begins with `unknown.`.
@@ -46,12 +55,22 @@ pub struct Bedrock {
 }
 
 impl Bedrock {
-    /// Must be called within a tokio runtime.
+    /// The runtime. Must be called within a tokio runtime.
     pub fn start(store: Arc<Store>, bill: Arc<Bill>, options: Options) -> Self {
-        let state = Arc::new(State::new(store, bill, options.regions));
+        Self::start_as(Service::Runtime, store, bill, options)
+    }
+
+    /// Any of the services. What they keep is each one's own. Must be called within a tokio runtime.
+    pub fn start_as(service: Service, store: Arc<Store>, bill: Arc<Bill>, options: Options) -> Self {
+        let state = Arc::new(State::new(service, store, bill, options.regions));
         let serving = Arc::clone(&state);
         let server = Server::start(options.tls, move |request| Arc::clone(&serving).serve(request));
         Self { server, state }
+    }
+
+    /// Which of the services it is.
+    pub fn service(&self) -> Service {
+        self.state.service
     }
 
     pub fn url(&self) -> String {
@@ -166,7 +185,7 @@ impl Bedrock {
         self.state.progress.wait_until(|| holds(self)).await;
     }
 
-    /// Waits until the bill has `count` calls.
+    /// Waits until the bill has `count` calls, the last of which this service gets.
     pub async fn wait_for_calls(&self, count: usize) {
         self.wait_until(|bedrock| bedrock.state.bill.call_count() >= count).await;
     }

@@ -4,6 +4,7 @@
 //! Prices are the stand-in's own (see `bill/product.rs`); all else is as AWS documents it.
 
 mod call;
+mod operation;
 mod product;
 mod row;
 
@@ -11,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use call::{Call, Operation};
+pub use call::Call;
+pub use operation::{Operation, Service};
 pub use row::Row;
 
 use product::{Prices, Product};
@@ -46,6 +48,7 @@ struct Item {
     principal: String,
     tags: BTreeMap<String, String>,
     region: String,
+    service: Service,
     model: String,
     kind: Kind,
     streamed: bool,
@@ -140,6 +143,7 @@ impl Item {
             principal: call.principal.clone(),
             tags: call.tags.clone(),
             region: call.region.clone(),
+            service: call.service,
             model: call.model.clone(),
             kind,
             streamed: call.operation.streams(),

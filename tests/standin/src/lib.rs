@@ -3,7 +3,8 @@
 //! - [`idp::Idp`]: an OIDC issuer with discovery, keys that rotate, and a mint for tokens;
 //! - [`sts::Sts`]: the query protocol; checks the caller's signature and every limit of the
 //!   service model, and issues sessions;
-//! - [`bedrock::Bedrock`]: recomputes every signature, answers in the real formats;
+//! - [`bedrock::Bedrock`]: runtime, control plane and mantle; recomputes every signature, answers in the
+//!   real formats;
 //! - [`bill::Bill`]: what the Cost and Usage Report would say.
 //!
 //! It is strict where AWS is strict, and also where nobody knows whether AWS is. Each of them can
@@ -35,7 +36,7 @@ pub mod tls;
 use std::sync::Arc;
 
 use bedrock::Bedrock;
-use bill::Bill;
+use bill::{Bill, Service};
 use credentials::Store;
 use idp::Idp;
 use sts::Sts;
@@ -51,6 +52,7 @@ pub struct Options {
     /// TLS for the issuer, with a certificate of [`Standin::ca_pem`]; plain HTTP otherwise.
     pub idp_tls: bool,
     pub sts_tls: bool,
+    /// Of all three services.
     pub bedrock_tls: bool,
 }
 
@@ -72,7 +74,12 @@ impl Default for Options {
 pub struct Standin {
     pub idp: Idp,
     pub sts: Sts,
+    /// `bedrock-runtime`
     pub bedrock: Bedrock,
+    /// `bedrock`, which lists models and inference profiles.
+    pub control: Bedrock,
+    /// `bedrock-mantle`
+    pub mantle: Bedrock,
     pub bill: Arc<Bill>,
     /// The gateway's own keys, and every session that STS has issued.
     pub credentials: Arc<Store>,
@@ -88,11 +95,16 @@ impl Standin {
         let bill = Bill::new();
         let mut regions = vec![options.region.clone()];
         regions.extend(options.further_regions);
-        let bedrock = bedrock::Options { tls: tls(options.bedrock_tls), regions };
+        let bedrock = |service| {
+            let options = bedrock::Options { tls: tls(options.bedrock_tls), regions: regions.clone() };
+            Bedrock::start_as(service, Arc::clone(&credentials), Arc::clone(&bill), options)
+        };
         Self {
             idp: Idp::start(tls(options.idp_tls)),
             sts: Sts::start(Arc::clone(&credentials), &options.region, tls(options.sts_tls)),
-            bedrock: Bedrock::start(Arc::clone(&credentials), Arc::clone(&bill), bedrock),
+            bedrock: bedrock(Service::Runtime),
+            control: bedrock(Service::Control),
+            mantle: bedrock(Service::Mantle),
             bill,
             credentials,
             authority,

@@ -6,6 +6,7 @@ mod form;
 mod roles;
 mod xml;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -80,6 +81,8 @@ struct State {
     roles: Mutex<Roles>,
     record: Mutex<Record>,
     settings: Mutex<Settings>,
+    /// Of the gateway's own session.
+    inherited: Mutex<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +107,7 @@ impl Sts {
             roles: Mutex::default(),
             record: Mutex::default(),
             settings: Mutex::default(),
+            inherited: Mutex::default(),
         });
         let serving = Arc::clone(&state);
         let server = Server::start(tls, move |request| {
@@ -156,6 +160,13 @@ impl Sts {
     /// most.
     pub fn set_chained(&self, chained: bool) {
         lock(&self.state.settings).chained = chained;
+    }
+
+    /// The transitive tags of the gateway's own credentials, which every session inherits and none can
+    /// set anew. Only a role's session has any; see [`set_chained`](Self::set_chained).
+    pub fn set_inherited_tags(&self, tags: &[(&str, &str)]) {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        *lock(&self.state.inherited) = tags.collect();
     }
 
     /// What `AssumeRole` calls suffer.
@@ -255,10 +266,14 @@ impl State {
     fn assume_role(&self, call: &StsCall, request_id: &str) -> Result<String, StsError> {
         call.check_limits()?;
         let settings = *lock(&self.settings);
-        lock(&self.roles).authorize(call, &self.caller(), settings.chained)?;
-        let session_token = session_token(call.packed_bytes())?;
+        let inherited = if settings.chained { lock(&self.inherited).clone() } else { BTreeMap::default() };
+        lock(&self.roles).authorize(call, &inherited, &self.caller(), settings.chained)?;
+        let inherited_bytes: usize = inherited.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let session_token = session_token(call.packed_bytes() + inherited_bytes)?;
         let lifetime = settings.lifetime.unwrap_or_else(|| call.duration_or_default());
-        let session = issue(call, session_token, lifetime);
+        let mut session = issue(call, session_token, lifetime);
+        session.transitive.extend(inherited.keys().cloned());
+        session.tags.extend(inherited);
         let answer = xml::assumed_role(&session, request_id);
         self.store.issue(session);
         Ok(answer)

@@ -1,4 +1,4 @@
-//! `InvokeModel`'s formats for Claude: its Messages, with what Bedrock adds.
+//! Claude's Messages: as Anthropic has them, and in `InvokeModel`'s formats with what Bedrock adds.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,35 +30,49 @@ pub(super) fn count_headers(usage: Usage) -> HeaderMap {
     .collect()
 }
 
+/// Each in a frame of Bedrock's, the last with Bedrock's metrics.
 pub(super) fn stream(reply: &Reply, model: &str) -> Vec<Frame> {
-    let started = message(model, Usage { output: 1, ..reply.usage });
-    let block = json!({ "type": "text", "text": "" });
-    let mut frames = vec![
-        chunk(&json!({ "type": "message_start", "message": started })),
-        chunk(&json!({ "type": "content_block_start", "index": 0, "content_block": block })),
-    ];
-    frames.extend(reply.tokens().iter().map(|token| {
-        let delta = json!({ "type": "text_delta", "text": token });
-        chunk(&json!({ "type": "content_block_delta", "index": 0, "delta": delta })).with_tokens(1)
-    }));
-    frames.push(chunk(&json!({ "type": "content_block_stop", "index": 0 })));
-    frames.push(chunk(&json!({
-        "type": "message_delta",
-        "delta": { "stop_reason": "end_turn", "stop_sequence": null },
-        "usage": { "output_tokens": reply.usage.output },
-    })));
-    frames.push(chunk(&json!({
-        "type": "message_stop",
-        "amazon-bedrock-invocationMetrics": {
+    let mut events = events(reply, model);
+    if let Some((last, _)) = events.last_mut() {
+        last["amazon-bedrock-invocationMetrics"] = json!({
             "inputTokenCount": reply.usage.input,
             "outputTokenCount": reply.usage.output,
             "invocationLatency": LATENCY_MS,
             "firstByteLatency": FIRST_BYTE_LATENCY_MS,
             "cacheReadInputTokenCount": reply.usage.cache_read,
             "cacheWriteInputTokenCount": reply.usage.cache_write,
-        },
-    })));
-    frames
+        });
+    }
+    events.iter().map(|(event, tokens)| chunk(event).with_tokens(*tokens)).collect()
+}
+
+/// As Anthropic itself sends them.
+pub(super) fn sse(reply: &Reply, model: &str) -> Vec<Frame> {
+    let events = events(reply, model);
+    events.iter().map(|(event, tokens)| Frame::sse(event).with_tokens(*tokens)).collect()
+}
+
+/// The events of a stream, and how many tokens of output each carries.
+fn events(reply: &Reply, model: &str) -> Vec<(Value, u64)> {
+    let started = message(model, Usage { output: 1, ..reply.usage });
+    let block = json!({ "type": "text", "text": "" });
+    let mut events = vec![
+        (json!({ "type": "message_start", "message": started }), 0),
+        (json!({ "type": "content_block_start", "index": 0, "content_block": block }), 0),
+    ];
+    events.extend(reply.tokens().iter().map(|token| {
+        let delta = json!({ "type": "text_delta", "text": token });
+        (json!({ "type": "content_block_delta", "index": 0, "delta": delta }), 1)
+    }));
+    events.push((json!({ "type": "content_block_stop", "index": 0 }), 0));
+    let delta = json!({
+        "type": "message_delta",
+        "delta": { "stop_reason": "end_turn", "stop_sequence": null },
+        "usage": { "output_tokens": reply.usage.output },
+    });
+    events.push((delta, 0));
+    events.push((json!({ "type": "message_stop" }), 0));
+    events
 }
 
 /// A message that has only just begun.

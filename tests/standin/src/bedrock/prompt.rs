@@ -1,12 +1,18 @@
 //! What a model is told: the texts of a request's body.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::refusal::Refusal;
-use crate::bill::{Call, Operation};
+use super::reply::tokens;
+use crate::bill::{Call, Operation, Service};
 
 /// Of AWS's service model: `Body` of `InvokeModel`.
 const MAX_INVOKE_BODY_BYTES: usize = 25_000_000;
+
+/// What a body of `InvokeModel` for Claude has to have.
+const INVOKE_MEMBERS: &[&str] = &["anthropic_version", "max_tokens", "messages"];
 
 /// The texts of a prompt, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,18 +26,69 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    /// Reads a body in Converse's format or in Claude's.
+    /// Reads the body in its operation's format.
     pub(super) fn read(call: &Call) -> Result<Self, Refusal> {
-        let converse = matches!(call.operation, Operation::Converse | Operation::ConverseStream);
-        if !converse && call.body.len() > MAX_INVOKE_BODY_BYTES {
+        use Operation as O;
+
+        let invoked = matches!(call.operation, O::Invoke | O::InvokeStream);
+        if invoked && call.body.len() > MAX_INVOKE_BODY_BYTES {
             return Err(Refusal::validation(format!(
                 "the body is longer than {MAX_INVOKE_BODY_BYTES} bytes"
             )));
         }
-        let body: Value = serde_json::from_slice(&call.body).map_err(|_| {
-            Refusal::validation("Malformed input request, please reformat your input and try again.")
-        })?;
-        if converse { Self::of_converse(&body) } else { Self::of_claude(&body) }
+        let body = json(&call.body)?;
+        match call.operation {
+            O::Converse | O::ConverseStream => Self::of_converse(&body),
+            O::ChatCompletions | O::ChatCompletionsStream => Self::of_chat(&body),
+            O::Responses | O::ResponsesStream => Self::of_responses(&body),
+            O::Messages | O::MessagesStream => {
+                check_version(call)?;
+                Self::of_claude(&body, &["model", "max_tokens", "messages"])
+            }
+            _ => Self::of_claude(&body, INVOKE_MEMBERS),
+        }
+    }
+
+    /// Reads what is to be counted: in Anthropic's format, or in that of the call that is meant.
+    pub(super) fn to_count(call: &Call) -> Result<Self, Refusal> {
+        let body = json(&call.body)?;
+        if call.service == Service::Mantle {
+            check_version(call)?;
+            return Self::of_claude(&body, &["model", "messages"]);
+        }
+        let input = &body["input"];
+        if input["converse"].is_object() {
+            return Self::of_converse(&input["converse"]);
+        }
+        let invoke = input["invokeModel"]["body"].as_str().ok_or_else(|| missing("input"))?;
+        let invoke = STANDARD.decode(invoke).map_err(|_| Refusal::validation("body is not base64"))?;
+        Self::of_claude(&json(&invoke)?, INVOKE_MEMBERS)
+    }
+
+    /// How many tokens all of it is.
+    pub(super) fn tokens(&self) -> u64 {
+        tokens(&self.cached) + tokens(&self.fresh)
+    }
+
+    fn of_chat(body: &Value) -> Result<Self, Refusal> {
+        let messages = body["messages"].as_array().ok_or_else(|| missing("messages"))?;
+        let mut prompt = Self::default();
+        prompt.take_messages(messages);
+        Ok(prompt)
+    }
+
+    fn of_responses(body: &Value) -> Result<Self, Refusal> {
+        let mut prompt = Self::default();
+        prompt.take_content(&body["instructions"]);
+        match &body["input"] {
+            Value::String(text) => {
+                prompt.last.clear();
+                prompt.take_text(text);
+            }
+            Value::Array(items) => prompt.take_messages(items),
+            _ => return Err(missing("input")),
+        }
+        Ok(prompt)
     }
 
     fn of_converse(body: &Value) -> Result<Self, Refusal> {
@@ -50,8 +107,8 @@ impl Prompt {
         Ok(prompt)
     }
 
-    fn of_claude(body: &Value) -> Result<Self, Refusal> {
-        for required in ["anthropic_version", "max_tokens", "messages"] {
+    fn of_claude(body: &Value, members: &[&str]) -> Result<Self, Refusal> {
+        for required in members {
             if body[required].is_null() {
                 return Err(missing(required));
             }
@@ -59,11 +116,15 @@ impl Prompt {
         let messages = body["messages"].as_array().ok_or_else(|| missing("messages"))?;
         let mut prompt = Self::default();
         prompt.take_content(&body["system"]);
-        for message in messages {
-            prompt.last.clear();
-            prompt.take_content(&message["content"]);
-        }
+        prompt.take_messages(messages);
         Ok(prompt)
+    }
+
+    fn take_messages(&mut self, messages: &[Value]) {
+        for message in messages {
+            self.last.clear();
+            self.take_content(&message["content"]);
+        }
     }
 
     /// A text, or a list of blocks.
@@ -90,6 +151,19 @@ impl Prompt {
         self.fresh.push_str(text);
         self.last.push_str(text);
     }
+}
+
+fn json(body: &[u8]) -> Result<Value, Refusal> {
+    let malformed = "Malformed input request, please reformat your input and try again.";
+    serde_json::from_slice(body).map_err(|_| Refusal::validation(malformed))
+}
+
+/// Of Anthropic's interface, which wants a header.
+fn check_version(call: &Call) -> Result<(), Refusal> {
+    if call.headers.contains_key("anthropic-version") {
+        return Ok(());
+    }
+    Err(Refusal::validation("anthropic-version: header is required"))
 }
 
 fn missing(member: &str) -> Refusal {

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json;
 
-use crate::bill::Operation;
+use super::dialect::Dialect;
+use crate::bill::Call;
 use crate::clock;
 use crate::server::{self, Body};
 use crate::signature::SignatureFault;
@@ -44,8 +44,9 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message)
     }
 
-    pub(super) fn access_denied(principal: &str, operation: Operation, model: &str) -> Self {
-        let action = operation.iam_action();
+    pub(super) fn access_denied(call: &Call) -> Self {
+        let Call { principal, model, .. } = call;
+        let action = call.operation.iam_action(call.service);
         let message = format!(
             "User: {principal} is not authorized to perform: {action} on resource: {model} because no \
              identity-based policy allows the {action} action"
@@ -56,6 +57,16 @@ impl Refusal {
     pub(super) fn unknown_model() -> Self {
         let message = "Could not resolve the foundation model from the provided model identifier.";
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    /// In `OpenAI`'s words; `what` begins the sentence.
+    pub(super) fn no_such_response(what: &str, id: &str) -> Self {
+        let message = format!("{what} with id '{id}' not found.");
+        Self::new(StatusCode::NOT_FOUND, "response_not_found", message)
     }
 
     pub(super) fn unknown_operation() -> Self {
@@ -74,13 +85,9 @@ impl Refusal {
         self
     }
 
-    pub(super) fn response(self) -> Response<Body> {
+    pub(super) fn response(self, dialect: Dialect) -> Response<Body> {
         let Self { status, kind, message, type_in_body_only } = self;
-        let body = if type_in_body_only {
-            json!({ "__type": format!("com.amazon.coral.service#{kind}"), "message": message })
-        } else {
-            json!({ "message": message })
-        };
+        let body = dialect.error(status, &kind, &message, type_in_body_only);
         let mut response = Response::new(server::full(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -52,7 +52,8 @@ impl Reply {
     }
 }
 
-fn tokens(text: &str) -> u64 {
+/// How many tokens a text is.
+pub(super) fn tokens(text: &str) -> u64 {
     text.chars().count().div_ceil(TOKEN_CHARS) as u64
 }
 
@@ -67,6 +68,12 @@ pub(super) struct Frame {
 impl Frame {
     pub(super) fn new(event_type: &str, payload: &serde_json::Value) -> Self {
         Self { bytes: frames::event(event_type, "application/json", payload.to_string()), tokens: 0 }
+    }
+
+    /// A server-sent event, named by its `type`.
+    pub(super) fn sse(event: &serde_json::Value) -> Self {
+        let name = event["type"].as_str().unwrap_or_default();
+        Self { bytes: format!("event: {name}\ndata: {event}\n\n").into(), tokens: 0 }
     }
 
     pub(super) fn with_tokens(mut self, tokens: u64) -> Self {

@@ -5,23 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use super::dialect::Dialect;
 use super::fault::Fault;
+use super::kept::Kept;
 use super::progress::{InFlight, Progress};
 use super::prompt::Prompt;
 use super::refusal::Refusal;
-use super::reply::{Frame, Reply};
+use super::reply::Reply;
+use super::route::Target;
 use super::settings::Settings;
-use super::stream::{self, Account};
-use super::{claude, converse};
-use crate::bill::{Bill, Call, Operation, Usage};
+use crate::bill::{Bill, Call, Operation, Service, Usage};
 use crate::clock;
 use crate::credentials::{self, IssuedSession, Store};
 use crate::faults::Faults;
@@ -31,20 +31,15 @@ use crate::signature::{self, Expect, SignatureFault, Signer};
 /// Above what the gateway accepts, so that its own limit is the one that bites.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// Of AWS's service model.
-const MAX_MODEL_ID_CHARS: usize = 2048;
-
 /// Headers of a request that its answer repeats.
 const ECHOED: [&str; 2] = ["x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier"];
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
 
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 #[derive(Debug)]
 pub(super) struct State {
+    pub(super) service: Service,
     store: Arc<Store>,
     pub(super) bill: Arc<Bill>,
     regions: Vec<String>,
@@ -52,6 +47,7 @@ pub(super) struct State {
     pub(super) progress: Arc<Progress>,
     settings: Mutex<Settings>,
     record: Mutex<Record>,
+    kept: Mutex<Kept>,
 }
 
 #[derive(Debug, Default)]
@@ -63,10 +59,17 @@ struct Record {
 }
 
 /// What is to be answered to a call, and how that is to go wrong.
-struct Answer {
-    call: Arc<Call>,
-    reply: Reply,
-    fault: Option<Fault>,
+pub(super) struct Answer {
+    pub(super) call: Arc<Call>,
+    pub(super) outcome: Outcome,
+    pub(super) fault: Option<Fault>,
+}
+
+pub(super) enum Outcome {
+    /// By a model, which is charged.
+    Said(Reply),
+    /// By Bedrock itself.
+    Told(Value),
 }
 
 /// Why there is no answer, or no good one.
@@ -82,8 +85,9 @@ impl From<Refusal> for Trouble {
 }
 
 impl State {
-    pub(super) fn new(store: Arc<Store>, bill: Arc<Bill>, regions: Vec<String>) -> Self {
+    pub(super) fn new(service: Service, store: Arc<Store>, bill: Arc<Bill>, regions: Vec<String>) -> Self {
         Self {
+            service,
             store,
             bill,
             regions,
@@ -91,11 +95,16 @@ impl State {
             progress: Arc::default(),
             settings: Mutex::default(),
             record: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
     pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
         lock(&self.settings)
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
+        lock(&self.kept)
     }
 
     pub(super) fn violations(&self) -> Vec<String> {
@@ -115,7 +124,7 @@ impl State {
             Err(trouble) => {
                 in_flight.end();
                 match trouble {
-                    Trouble::Refusal(refusal) => refusal.response(),
+                    Trouble::Refusal(refusal) => refusal.response(Dialect::of(self.service, head.uri.path())),
                     Trouble::Reset => return Err(Reset),
                 }
             }
@@ -143,23 +152,28 @@ impl State {
         if let Some(fault) = &fault {
             suffer(fault, &call).await?;
         }
-        let reply = self.reply(&call)?;
-        self.bill.charge(&call, Usage { output: 0, ..reply.usage });
-        Ok(Answer { call, reply, fault })
+        let outcome = self.outcome(&call)?;
+        if let Outcome::Said(reply) = &outcome {
+            self.bill.charge(&call, Usage { output: 0, ..reply.usage });
+        }
+        Ok(Answer { call, outcome, fault })
     }
 
     /// Checks who calls, and reads what for.
     fn open(&self, head: &Parts, body: Bytes) -> Result<Call, Refusal> {
         let signer = self.verify(head, &body)?;
         let session = self.session(head, &signer)?;
-        let (operation, model) = target(head)?;
+        let Target { operation, model, subject } = Target::read(self.service, head, &body)?;
         Ok(Call {
             principal: session.principal,
             tags: session.tags,
-            model,
+            service: self.service,
             operation,
+            model,
+            subject,
             region: signer.region,
             access_key_id: signer.access_key_id,
+            method: head.method.clone(),
             target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
             headers: head.headers.clone(),
             body,
@@ -172,7 +186,7 @@ impl State {
             self.violation(head, &format!("header {name} carries a caller's token"));
         }
         let now = self.settings().now();
-        let expect = Expect { service: "bedrock", region: self.region(&head.headers), now };
+        let expect = Expect { service: self.service.signing_name(), region: self.region(&head.headers), now };
         let verified = signature::verify_request(head, body, &expect, |id| self.store.credential(id));
         match verified {
             Ok(signer) => {
@@ -228,68 +242,35 @@ impl State {
         self.progress.announce();
     }
 
-    fn reply(&self, call: &Call) -> Result<Reply, Refusal> {
+    fn outcome(&self, call: &Call) -> Result<Outcome, Refusal> {
         let min_tokens = {
             let settings = self.settings();
-            if settings.forbids(&call.model) {
-                return Err(Refusal::access_denied(&call.principal, call.operation, &call.model));
+            if !call.model.is_empty() && settings.forbids(&call.model) {
+                return Err(Refusal::access_denied(call));
             }
             settings.min_tokens
         };
-        if call.model.starts_with("unknown.") {
+        let profiled = call.service == Service::Mantle && is_profile(&call.model);
+        if call.model.starts_with("unknown.") || profiled {
             return Err(Refusal::unknown_model());
         }
+        if !call.operation.infers() {
+            return self.tell(call).map(Outcome::Told);
+        }
         let prompt = Prompt::read(call)?;
-        Ok(Reply::new(&prompt, min_tokens, |prefix| self.was_cached(call, prefix)))
+        if call.model.is_empty() {
+            return Err(Refusal::validation("model: Field required"));
+        }
+        if matches!(call.operation, Operation::Responses | Operation::ResponsesStream) {
+            self.check_response(call)?;
+        }
+        Ok(Outcome::Said(Reply::new(&prompt, min_tokens, |prefix| self.was_cached(call, prefix))))
     }
 
     /// Whether this prefix of a prompt was there before; it is from now on.
     fn was_cached(&self, call: &Call, prefix: &str) -> bool {
-        let account = call.principal.split(':').nth(4).unwrap_or_default();
-        let key = [account, &call.region, &call.model, prefix].map(str::to_owned);
+        let key = [call.account(), &call.region, &call.model, prefix].map(str::to_owned);
         !lock(&self.record).cached.insert(key)
-    }
-
-    /// Puts the reply into the operation's format.
-    fn write(&self, answer: &Answer, in_flight: InFlight) -> Response<Body> {
-        let Answer { call, reply, .. } = answer;
-        match call.operation {
-            Operation::Invoke => {
-                let mut response = self.whole(&claude::whole(reply, &call.model), answer, in_flight);
-                response.headers_mut().extend(claude::count_headers(reply.usage));
-                response
-            }
-            Operation::Converse => self.whole(&converse::whole(reply), answer, in_flight),
-            Operation::InvokeStream => {
-                let mut response = self.stream(claude::stream(reply, &call.model), answer, in_flight);
-                response.headers_mut().insert("x-amzn-bedrock-content-type", JSON);
-                response
-            }
-            Operation::ConverseStream => self.stream(converse::stream(reply), answer, in_flight),
-        }
-    }
-
-    fn whole(&self, body: &Value, answer: &Answer, mut in_flight: InFlight) -> Response<Body> {
-        let output = answer.reply.usage.output;
-        self.bill.charge(&answer.call, Usage { output, ..Usage::default() });
-        let body = Bytes::from(body.to_string());
-        let mut response = if answer.fault.as_ref().is_some_and(Fault::breaks_whole_answers) {
-            self.stream(stream::halves(&body), answer, in_flight)
-        } else {
-            in_flight.end();
-            Response::new(server::full(body))
-        };
-        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-        response
-    }
-
-    fn stream(&self, frames: Vec<Frame>, answer: &Answer, in_flight: InFlight) -> Response<Body> {
-        let pace = self.settings().pace.clone();
-        let account = Account { bill: Arc::clone(&self.bill), call: Arc::clone(&answer.call) };
-        let body = stream::body(frames, answer.fault.as_ref(), pace, in_flight, account);
-        let mut response = Response::new(body);
-        response.headers_mut().insert(header::CONTENT_TYPE, EVENT_STREAM);
-        response
     }
 }
 
@@ -303,7 +284,7 @@ async fn suffer(fault: &Fault, call: &Call) -> Result<(), Trouble> {
         Fault::HangBeforeHead => std::future::pending().await,
         Fault::ResetBeforeHead => return Err(Trouble::Reset),
         Fault::Throttle => Refusal::throttling(),
-        Fault::Deny => Refusal::access_denied(&call.principal, call.operation, &call.model),
+        Fault::Deny => Refusal::access_denied(call),
         Fault::Error(status, kind, message) => Refusal::any(status, kind, message),
         Fault::CredentialsRefused { kind, in_body_only } => {
             Refusal::credentials(kind).with_type_in_body_only(in_body_only)
@@ -316,21 +297,11 @@ async fn suffer(fault: &Fault, call: &Call) -> Result<(), Trouble> {
     Err(refusal.into())
 }
 
-/// What is to be done with which model: `/model/{id}/{operation}`.
-fn target(head: &Parts) -> Result<(Operation, String), Refusal> {
-    let segments: Vec<_> = head.uri.path().split('/').collect();
-    let &["", "model", model, operation] = segments.as_slice() else {
-        return Err(Refusal::unknown_operation());
-    };
-    let operation = Operation::from_segment(operation)
-        .filter(|_| head.method == Method::POST)
-        .ok_or_else(Refusal::unknown_operation)?;
-    let model = percent_decode_str(model).decode_utf8_lossy().into_owned();
-    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:/".contains(c);
-    if model.is_empty() || model.len() > MAX_MODEL_ID_CHARS || !model.chars().all(legal) {
-        return Err(Refusal::validation("The provided model identifier is invalid."));
-    }
-    Ok((operation, model))
+/// Whether it is an inference profile's id (`us.…`) or ARN.
+fn is_profile(model: &str) -> bool {
+    let first = model.split('.').next().unwrap_or_default();
+    model.contains("inference-profile/")
+        || ["us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"].contains(&first)
 }
 
 /// Names of headers with something in it that looks like a bearer token or a JWT.

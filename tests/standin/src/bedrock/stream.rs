@@ -11,11 +11,11 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame as HttpFrame};
 use tokio::sync::Semaphore;
 
+use super::dialect::Dialect;
 use super::fault::Fault;
 use super::progress::InFlight;
 use super::reply::Frame;
 use crate::bill::{Bill, Call, Usage};
-use crate::frames;
 use crate::server::{Body, Error, Reset};
 
 /// Between the last frame and a break, because a reset overtakes what is still in buffers.
@@ -65,12 +65,14 @@ pub(super) struct Account {
 pub(super) fn body(
     frames: Vec<Frame>,
     fault: Option<&Fault>,
+    dialect: Dialect,
     pace: Pace,
     mut in_flight: InFlight,
     account: Account,
 ) -> Body {
     in_flight.begin_stream();
-    Stream { steps: script(frames, fault), waiting: None, pace, in_flight, account, output: 0 }.boxed_unsync()
+    let steps = script(frames, fault, dialect);
+    Stream { steps, waiting: None, pace, in_flight, account, output: 0 }.boxed_unsync()
 }
 
 /// Two halves of an answer in one piece, for a fault that strikes between them.
@@ -79,7 +81,7 @@ pub(super) fn halves(whole: &Bytes) -> Vec<Frame> {
     [whole.slice(..middle), whole.slice(middle..)].map(|bytes| Frame { bytes, tokens: 0 }).into()
 }
 
-fn script(frames: Vec<Frame>, fault: Option<&Fault>) -> VecDeque<Step> {
+fn script(frames: Vec<Frame>, fault: Option<&Fault>, dialect: Dialect) -> VecDeque<Step> {
     let mut steps: VecDeque<_> = frames.into_iter().map(Step::Send).collect();
     let Some(fault) = fault else {
         return steps;
@@ -88,7 +90,7 @@ fn script(frames: Vec<Frame>, fault: Option<&Fault>) -> VecDeque<Step> {
         Fault::ResetMidStream(after) => Some((after, vec![Step::Reset])),
         Fault::HangMidStream(after) => Some((after, vec![Step::Hang])),
         Fault::ExceptionMidStream(after, kind) => {
-            let bytes = frames::exception(kind, "The stand-in was told to fail here.");
+            let bytes = dialect.exception(kind, "The stand-in was told to fail here.");
             Some((after, vec![Step::Send(Frame { bytes, tokens: 0 })]))
         }
         Fault::ResetMidFrame(after) => {

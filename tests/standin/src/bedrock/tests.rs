@@ -21,152 +21,13 @@ use crate::frames::tests::decode;
 use crate::signature::tests::sign;
 
 mod faults;
+mod services;
+mod world;
+
+use world::{Answer, World, billed, claude, converse, session};
 
 const SONNET: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0";
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
-
-struct World {
-    bedrock: Bedrock,
-    bill: Arc<Bill>,
-    store: Arc<Store>,
-    session: IssuedSession,
-}
-
-impl World {
-    fn start() -> Self {
-        let (store, bill) = (Store::new(), Bill::new());
-        let options = Options { tls: None, regions: vec!["us-east-1".to_owned(), "us-west-2".to_owned()] };
-        let bedrock = Bedrock::start(Arc::clone(&store), Arc::clone(&bill), options);
-        let session = session("ASIAALICE", Duration::from_hours(1));
-        store.issue(session.clone());
-        Self { bedrock, bill, store, session }
-    }
-
-    fn signed(&self, path: &str, body: &str) -> Request<Full<Bytes>> {
-        self.signed_by(&self.session, "us-east-1", path, body)
-    }
-
-    fn signed_by(
-        &self,
-        session: &IssuedSession,
-        region: &str,
-        path: &str,
-        body: &str,
-    ) -> Request<Full<Bytes>> {
-        let mut request = Request::post(path)
-            .header("host", self.bedrock.server().authority())
-            .header("content-type", "application/json")
-            .header("x-amz-date", clock::amz_date(clock::now()))
-            .body(Full::new(Bytes::from(body.to_owned())))
-            .unwrap();
-        if !session.session_token.is_empty() {
-            request.headers_mut().insert("x-amz-security-token", session.session_token.parse().unwrap());
-        }
-        let (id, secret) = (&session.access_key_id, &session.secret);
-        let authorization = sign(&request, body.as_bytes(), id, secret, region, "bedrock");
-        request.headers_mut().insert("authorization", authorization.parse().unwrap());
-        request
-    }
-
-    async fn connect(&self) -> SendRequest<Full<Bytes>> {
-        let stream = TcpStream::connect(self.bedrock.server().addr()).await.unwrap();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        sender
-    }
-
-    async fn open(&self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        self.connect().await.send_request(request).await
-    }
-
-    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        Answer::read(self.open(request).await.unwrap()).await
-    }
-
-    async fn post(&self, path: &str, body: &str) -> Answer {
-        self.send(self.signed(path, body)).await
-    }
-}
-
-fn session(access_key_id: &str, lasts: Duration) -> IssuedSession {
-    IssuedSession {
-        access_key_id: access_key_id.to_owned(),
-        secret: "secret".to_owned(),
-        session_token: format!("token of {access_key_id}"),
-        role_arn: "arn:aws:iam::123456789012:role/BedrockUser".to_owned(),
-        principal: ALICE.to_owned(),
-        account: "123456789012".to_owned(),
-        session_name: "alice@acme.org".to_owned(),
-        tags: BTreeMap::from([("team".to_owned(), "search".to_owned())]),
-        transitive: Vec::new(),
-        source_identity: None,
-        issued: clock::now(),
-        expires: clock::now() + lasts,
-        revoked: false,
-    }
-}
-
-fn converse(text: &str) -> String {
-    json!({ "messages": [{ "role": "user", "content": [{ "text": text }] }] }).to_string()
-}
-
-fn claude(text: &str) -> String {
-    json!({
-        "anthropic_version": "bedrock-2023-05-31",
-        "max_tokens": 100,
-        "messages": [{ "role": "user", "content": text }],
-    })
-    .to_string()
-}
-
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
-    /// Whether it broke off.
-    broken: bool,
-}
-
-impl Answer {
-    async fn read(response: Response<Incoming>) -> Self {
-        let (head, body) = response.into_parts();
-        let mut body = Limited::new(body, 1024 * 1024);
-        let (mut bytes, mut broken) = (Vec::new(), false);
-        while let Some(frame) = body.frame().await {
-            match frame {
-                Ok(frame) => bytes.extend_from_slice(frame.data_ref().unwrap()),
-                Err(_) => broken = true,
-            }
-        }
-        Self { status: head.status.as_u16(), headers: head.headers, body: bytes.into(), broken }
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    /// Status, error type without its namespace, and message.
-    fn error(&self) -> (u16, String, String) {
-        let kind = self.headers.get("x-amzn-errortype").map_or("", |kind| kind.to_str().unwrap());
-        let (kind, namespace) = kind.split_once(':').unwrap_or_default();
-        assert!(kind.is_empty() || namespace == "http://internal.amazon.com/coral/com.amazon.bedrock/");
-        (self.status, kind.to_owned(), self.json()["message"].as_str().unwrap().to_owned())
-    }
-
-    fn kinds(&self) -> Vec<String> {
-        decode(&self.body).into_iter().map(|(kind, _)| kind).collect()
-    }
-
-    fn count(&self, name: &str) -> u64 {
-        self.headers[&format!("x-amzn-bedrock-{name}")].to_str().unwrap().parse().unwrap()
-    }
-}
-
-fn billed(bill: &Bill) -> Vec<(String, u64)> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
-    let tokens = |row: &crate::bill::Row| (row.line_item_usage_amount * 1000.0).round() as u64;
-    bill.rows().iter().map(|row| (row.line_item_usage_type.clone(), tokens(row))).collect()
-}
 
 #[tokio::test]
 async fn converse_answers_and_is_charged_to_who_signed() {
@@ -401,7 +262,7 @@ async fn what_is_asked_has_to_make_sense() {
         ("/model/m/converse", "{}", 400, "ValidationException"),
         ("/model/m/invoke", &hello, 400, "ValidationException"),
         ("/model/m/frobnicate", &hello, 404, "UnknownOperationException"),
-        ("/guardrail/a/version/1/apply", &hello, 404, "UnknownOperationException"),
+        ("/guardrail/a/version/1", &hello, 404, "UnknownOperationException"),
     ] {
         let (found, found_kind, _) = world.post(path, body).await.error();
         assert_eq!((found, found_kind.as_str()), (status, kind), "{path}");

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
+
+use super::{Operation, Service};
 
 /// A call that was rightly signed by a session, whatever became of it afterwards.
 #[derive(Clone)]
@@ -13,12 +15,16 @@ pub struct Call {
     /// `arn:aws:sts::ACCOUNT:assumed-role/Role/session`
     pub principal: String,
     pub tags: BTreeMap<String, String>,
-    /// The model id of the path, decoded.
-    pub model: String,
+    pub service: Service,
     pub operation: Operation,
+    /// The model id, of the path (decoded) or the body; empty if none is named.
+    pub model: String,
+    /// What else the path names, decoded: a guardrail, a job, a stored response.
+    pub subject: Option<String>,
     /// Of the signature's scope.
     pub region: String,
     pub access_key_id: String,
+    pub method: Method,
     /// Path and query, as received.
     pub target: String,
     /// All of them, as received: session token and signature too.
@@ -27,52 +33,36 @@ pub struct Call {
     pub at: SystemTime,
 }
 
+impl Call {
+    /// [`target`](Self::target) without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The one that pays, and that everything kept belongs to.
+    pub fn account(&self) -> &str {
+        self.principal.split(':').nth(4).unwrap_or_default()
+    }
+
+    /// The project or workspace that the headers name; they are the same thing.
+    pub fn project(&self) -> Option<&str> {
+        let name = ["openai-project", "anthropic-workspace-id"];
+        name.iter().find_map(|name| self.headers.get(*name)?.to_str().ok())
+    }
+}
+
 /// Headers hold the session token, so neither they nor the body are shown.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("principal", &self.principal)
             .field("tags", &self.tags)
+            .field("service", &self.service)
+            .field("method", &self.method)
             .field("target", &self.target)
             .field("region", &self.region)
             .field("access_key_id", &self.access_key_id)
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// What can be asked of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    Invoke,
-    InvokeStream,
-    Converse,
-    ConverseStream,
-}
-
-impl Operation {
-    const ALL: [Self; 4] = [Self::Invoke, Self::InvokeStream, Self::Converse, Self::ConverseStream];
-
-    /// The last segment of its path.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoke => "invoke",
-            Self::InvokeStream => "invoke-with-response-stream",
-            Self::Converse => "converse",
-            Self::ConverseStream => "converse-stream",
-        }
-    }
-
-    pub(crate) fn from_segment(segment: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|operation| operation.as_str() == segment)
-    }
-
-    /// The action that IAM knows it by: Converse has none of its own.
-    pub(crate) fn iam_action(self) -> &'static str {
-        if self.streams() { "bedrock:InvokeModelWithResponseStream" } else { "bedrock:InvokeModel" }
-    }
-
-    pub(crate) fn streams(self) -> bool {
-        matches!(self, Self::InvokeStream | Self::ConverseStream)
     }
 }

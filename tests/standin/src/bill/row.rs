@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::product::{Product, Scope};
-use super::{HOUR, Item, Kind, usd};
+use super::{HOUR, Item, Kind, Service, usd};
 use crate::clock;
 
 /// Claude's product code: an opaque one, as the Marketplace's are, and invented.
@@ -61,13 +61,7 @@ impl Row {
             line_item_usage_amount: thousands(tokens),
             line_item_usage_end_date: timestamp(item.hour + HOUR),
             line_item_usage_start_date: timestamp(item.hour),
-            line_item_usage_type: format!(
-                "{}-{}-{}{}",
-                region_code(&item.region),
-                product.name,
-                item.kind.usage_type(),
-                Scope::of(&item.model).suffix(),
-            ),
+            line_item_usage_type: usage_type(item, &product.name),
             pricing_unit: "1K tokens".to_owned(),
             product: [
                 ("provider", product.provider.as_str()),
@@ -144,6 +138,15 @@ impl Kind {
         }
     }
 
+    fn mantle_usage_type(self) -> &'static str {
+        match self {
+            Self::Input => "input-tokens",
+            Self::Output => "output-tokens",
+            Self::CacheRead => "cache-read-tokens",
+            Self::CacheWrite => "cache-write-tokens",
+        }
+    }
+
     /// In the `product` map; the words for the cache are a guess.
     fn inference_type(self) -> &'static str {
         match self {
@@ -153,6 +156,16 @@ impl Kind {
             Self::CacheWrite => "Cache write input tokens",
         }
     }
+}
+
+/// `USE1-Claude4.6Sonnet-input-tokens`, and of mantle `USE1-openai.gpt-oss-120b-mantle-input-tokens-standard`.
+fn usage_type(item: &Item, product: &str) -> String {
+    let region = region_code(&item.region);
+    if item.service == Service::Mantle {
+        return format!("{region}-{}-mantle-{}-standard", item.model, item.kind.mantle_usage_type());
+    }
+    let scope = Scope::of(&item.model).suffix();
+    format!("{region}-{product}-{}{scope}", item.kind.usage_type())
 }
 
 /// Converse and `InvokeModel` are the same to the bill.

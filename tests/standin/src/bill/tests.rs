@@ -13,10 +13,13 @@ fn call(user: &str, team: &str, model: &str, operation: Operation) -> Call {
     Call {
         principal: format!("arn:aws:sts::123456789012:assumed-role/BedrockUser/{user}"),
         tags: BTreeMap::from([("team".to_owned(), team.to_owned())]),
-        model: model.to_owned(),
+        service: Service::Runtime,
         operation,
+        model: model.to_owned(),
+        subject: None,
         region: "us-east-1".to_owned(),
         access_key_id: "ASIA".to_owned(),
+        method: http::Method::POST,
         target: "/".to_owned(),
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
@@ -92,6 +95,20 @@ fn usage_adds_up_by_principal_tags_model_and_kind() {
     bill.clear();
     assert!(bill.rows().is_empty() && bill.calls().is_empty());
     assert!(bill.total().abs() < f64::EPSILON);
+}
+
+#[test]
+fn mantle_has_usage_types_of_its_own() {
+    let bill = Bill::new();
+    let mut call = call("alice", "search", "anthropic.claude-opus-4-8", Operation::Messages);
+    call.service = Service::Mantle;
+    bill.charge(&call, Usage { input: 1_000, output: 2_000, cache_read: 3_000, cache_write: 4_000 });
+    let expected =
+        [("input", 1.0), ("output", 2.0), ("cache-read", 3.0), ("cache-write", 4.0)].map(|(kind, amount)| {
+            (format!("USE1-anthropic.claude-opus-4-8-mantle-{kind}-tokens-standard"), amount)
+        });
+    assert_eq!(amounts(&bill), expected);
+    assert!((bill.rows()[0].line_item_unblended_cost - 0.005).abs() < 1e-12);
 }
 
 #[test]

@@ -41,6 +41,13 @@ impl StsError {
         Self::new(StatusCode::BAD_REQUEST, "MalformedPolicyDocument", message)
     }
 
+    /// A tag that the caller's own session has, and hands on.
+    pub(super) fn inherited_tag() -> Self {
+        let message = "One of the specified transitive tag keys can't be set because it conflicts with a \
+                       transitive tag key from the calling session.";
+        Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", message)
+    }
+
     pub(super) fn packed_policy_too_large(percent: usize) -> Self {
         let message = format!("Packed size of session tags consumes {percent}% of allotted space.");
         Self::new(StatusCode::BAD_REQUEST, "PackedPolicyTooLarge", message)

@@ -57,8 +57,14 @@ impl Roles {
         self.denied_names.remove(session_name);
     }
 
-    /// What IAM says to the call. `caller` is an ARN.
-    pub(super) fn authorize(&self, call: &StsCall, caller: &str, chained: bool) -> Result<(), StsError> {
+    /// What IAM says to the call. `caller` is an ARN, and has `inherited` to pass on.
+    pub(super) fn authorize(
+        &self,
+        call: &StsCall,
+        inherited: &BTreeMap<String, String>,
+        caller: &str,
+        chained: bool,
+    ) -> Result<(), StsError> {
         let denied = |action| Err(StsError::access_denied(caller, action, &call.role_arn));
         let Some(role) = self.find(&call.role_arn) else {
             return denied("sts:AssumeRole");
@@ -68,11 +74,18 @@ impl Roles {
         {
             return denied("sts:AssumeRole");
         }
-        if !call.tags.is_empty() && !role.trusts_tag_session {
+        // Inherited tags need the permission too.
+        let tagged = !call.tags.is_empty() || !inherited.is_empty();
+        if tagged && !role.trusts_tag_session {
             return denied("sts:TagSession");
         }
         if call.source_identity.is_some() && !role.trusts_source_identity {
             return denied("sts:SetSourceIdentity");
+        }
+        let is_inherited =
+            |key: &String| inherited.keys().any(|own| own.to_lowercase() == key.to_lowercase());
+        if call.tags.keys().any(is_inherited) {
+            return Err(StsError::inherited_tag());
         }
         let duration = call.duration_or_default();
         if duration > role.max_duration {

@@ -198,6 +198,30 @@ async fn a_role_is_assumed_only_as_its_trust_policy_says() {
 }
 
 #[tokio::test]
+async fn inherited_tags_are_passed_on_and_cannot_be_set() {
+    let sts = sts();
+    sts.set_inherited_tags(&[("Environment", "production")]);
+    let own = "Tags.member.1.Key=environment&Tags.member.1.Value=test";
+    assert_eq!(post(&sts, &assume(ROLE, "alice", own)).await.status, 200, "a user's keys have no tags");
+
+    sts.set_chained(true);
+    let answer = post(&sts, &assume(ROLE, "alice", own)).await;
+    assert_eq!(answer.error(), (400, "InvalidParameterValue"), "{}", answer.xml);
+    let other = "Tags.member.1.Key=team&Tags.member.1.Value=search";
+    assert_eq!(post(&sts, &assume(ROLE, "alice", other)).await.status, 200);
+    let session = sts.state.store.sessions().pop().unwrap();
+    assert_eq!(
+        (session.tags["team"].as_str(), session.tags["Environment"].as_str()),
+        ("search", "production")
+    );
+    assert_eq!(session.transitive, ["Environment"]);
+
+    let strict = "arn:aws:iam::999999999999:role/Strict";
+    sts.add_role(RoleSpec { trusts_tag_session: false, ..RoleSpec::new(strict) });
+    assert_eq!(post(&sts, &assume(strict, "alice", "")).await.error(), (403, "AccessDenied"));
+}
+
+#[tokio::test]
 async fn faults_happen_on_command() {
     let sts = sts();
     let form = assume(ROLE, "alice", "");

@@ -1,0 +1,133 @@
+//! What the control plane, and mantle's list of models, tell about models and inference profiles.
+//!
+//! Lists name a few; those that are asked for by their ids are there, but for `unknown.…`.
+
+use serde_json::{Value, json};
+
+use super::page::{self, parameter};
+use super::refusal::Refusal;
+use crate::bill::Call;
+use crate::clock;
+
+/// Ids, providers and names.
+const MODELS: [(&str, &str, &str); 5] = [
+    ("anthropic.claude-sonnet-4-6-v1:0", "Anthropic", "Claude Sonnet 4.6"),
+    ("anthropic.claude-opus-4-6-v1", "Anthropic", "Claude Opus 4.6"),
+    ("anthropic.claude-haiku-4-5-20251001-v1:0", "Anthropic", "Claude Haiku 4.5"),
+    ("amazon.nova-2-lite-v1:0", "Amazon", "Nova 2 Lite"),
+    ("openai.gpt-oss-120b-1:0", "OpenAI", "gpt-oss-120b"),
+];
+
+/// Those that mantle lists.
+const MANTLE_MODELS: [&str; 3] =
+    ["anthropic.claude-opus-4-8", "anthropic.claude-sonnet-4-6", "openai.gpt-oss-120b"];
+
+/// Where system-defined profiles send calls to.
+const SCOPES: [&str; 2] = ["us", "global"];
+
+const UNKNOWN: &str = "unknown.";
+
+pub(super) fn models(call: &Call) -> Value {
+    let wanted = parameter(call, "byProvider");
+    let models = MODELS.iter().filter(|(_, provider, _)| {
+        wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(provider))
+    });
+    let summaries: Vec<_> = models.map(|(id, provider, name)| model(call, id, provider, name)).collect();
+    json!({ "modelSummaries": summaries })
+}
+
+pub(super) fn model_details(call: &Call) -> Result<Value, Refusal> {
+    let id = known(call)?;
+    let found = MODELS.iter().find(|(known, ..)| *known == id);
+    let provider = id.split('.').next().unwrap_or_default();
+    let (_, provider, name) = found.copied().unwrap_or((id, provider, id));
+    Ok(json!({ "modelDetails": model(call, id, provider, name) }))
+}
+
+pub(super) fn availability(call: &Call) -> Result<Value, Refusal> {
+    Ok(json!({
+        "modelId": known(call)?,
+        "agreementAvailability": { "status": "AVAILABLE" },
+        "authorizationStatus": "AUTHORIZED",
+        "entitlementAvailability": "AVAILABLE",
+        "regionAvailability": "AVAILABLE",
+    }))
+}
+
+pub(super) fn profiles(call: &Call) -> Result<Value, Refusal> {
+    let ids = SCOPES.iter().flat_map(|scope| MODELS.iter().map(move |(id, ..)| format!("{scope}.{id}")));
+    let items = match parameter(call, "type").as_deref() {
+        None | Some("SYSTEM_DEFINED") => ids.map(|id| profile(call, &id)).collect(),
+        Some("APPLICATION") => Vec::new(),
+        Some(_) => return Err(Refusal::validation("type is to be SYSTEM_DEFINED or APPLICATION")),
+    };
+    page::of(call, "inferenceProfileSummaries", items)
+}
+
+/// One of the system's, or an application's by its ARN.
+pub(super) fn profile_details(call: &Call) -> Result<Value, Refusal> {
+    let id = known(call)?;
+    let subject = call.subject.as_deref().unwrap_or_default();
+    let mut profile = profile(call, id);
+    if subject.contains(":application-inference-profile/") {
+        profile["type"] = json!("APPLICATION");
+        profile["inferenceProfileArn"] = json!(subject);
+        profile["models"] = json!([{ "modelArn": model_arn(call, MODELS[0].0) }]);
+    }
+    Ok(profile)
+}
+
+pub(super) fn mantle_models(call: &Call) -> Value {
+    let created = clock::unix_seconds(call.at);
+    let models = MANTLE_MODELS.map(|id| {
+        let owner = id.split('.').next().unwrap_or_default();
+        json!({ "id": id, "object": "model", "created": created, "owned_by": owner })
+    });
+    json!({ "object": "list", "data": models })
+}
+
+/// The id that the path names, or that ends the ARN that it names.
+fn known(call: &Call) -> Result<&str, Refusal> {
+    let subject = call.subject.as_deref().unwrap_or_default();
+    let id = subject.rsplit('/').next().unwrap_or_default();
+    if id.is_empty() || id.starts_with(UNKNOWN) {
+        return Err(Refusal::not_found("The provided model identifier or profile could not be found."));
+    }
+    Ok(id)
+}
+
+fn model_arn(call: &Call, id: &str) -> String {
+    format!("arn:aws:bedrock:{}::foundation-model/{id}", call.region)
+}
+
+fn model(call: &Call, id: &str, provider: &str, name: &str) -> Value {
+    json!({
+        "modelArn": model_arn(call, id),
+        "modelId": id,
+        "modelName": name,
+        "providerName": provider,
+        "inputModalities": ["TEXT"],
+        "outputModalities": ["TEXT"],
+        "responseStreamingSupported": true,
+        "customizationsSupported": [],
+        "inferenceTypesSupported": ["ON_DEMAND"],
+        "modelLifecycle": { "status": "ACTIVE" },
+    })
+}
+
+fn profile(call: &Call, id: &str) -> Value {
+    let (region, account) = (&call.region, call.account());
+    let model = id.split_once('.').map_or(id, |(_, model)| model);
+    let time = clock::iso8601(call.at);
+    json!({
+        "inferenceProfileId": id,
+        "inferenceProfileName": id,
+        "description": "Routes requests to several regions.",
+        "inferenceProfileArn": format!("arn:aws:bedrock:{region}:{account}:inference-profile/{id}"),
+        "models": [{ "modelArn": model_arn(call, model) }],
+        "status": "ACTIVE",
+        "type": "SYSTEM_DEFINED",
+        "createdAt": time,
+        "updatedAt": time,
+    })
+}
