@@ -114,6 +114,8 @@ async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcom
             [aws.endpoints]
             sts = "{sts}"
             bedrock_runtime = "{bedrock}"
+            bedrock = "{control}"
+            bedrock_mantle = "{mantle}"
             ca = "{folder}/ca.pem"
 
             [[issuer]]
@@ -139,6 +141,8 @@ async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcom
         folder = folder.display(),
         sts = standin.sts.url(),
         bedrock = standin.bedrock.url(),
+        control = standin.control.url(),
+        mantle = standin.mantle.url(),
         issuer = standin.idp.issuer(),
     );
     let config =

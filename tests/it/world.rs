@@ -15,6 +15,7 @@ use bedrock_gateway::config::Config;
 use bedrock_gateway::gateway::{Edges, Running};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_gateway::telemetry::log::keeps_secrets;
+use bedrock_standin::bedrock::Bedrock;
 use bedrock_standin::idp::Claims;
 use bedrock_standin::{Options, Standin};
 use bytes::Bytes;
@@ -106,9 +107,13 @@ regions = ["us-west-2"]
 [aws.endpoints]
 sts = "{sts}"
 bedrock_runtime = "{bedrock}"
+bedrock = "{control}"
+bedrock_mantle = "{mantle}"
 ca = "{path}/ca.pem"
 [aws.region_endpoints.us-west-2]
 bedrock_runtime = "{bedrock}"
+bedrock = "{control}"
+bedrock_mantle = "{mantle}"
 ca = "{path}/ca.pem"
 [sessions]
 {sessions}
@@ -123,6 +128,8 @@ audiences = ["bedrock-gateway"]
             listen = setup.listen,
             sts = standin.sts.url(),
             bedrock = setup.bedrock.unwrap_or_else(|| standin.bedrock.url()),
+            control = standin.control.url(),
+            mantle = standin.mantle.url(),
             sessions = setup.sessions,
             issuer_url = standin.idp.issuer(),
             issuer = setup.issuer,
@@ -237,10 +244,16 @@ audiences = ["bedrock-gateway"]
         format!("http://{}{target}", self.gateway.addresses().http.unwrap()).parse().unwrap()
     }
 
+    pub(crate) fn bedrocks(&self) -> [&Bedrock; 3] {
+        [&self.standin.bedrock, &self.standin.control, &self.standin.mantle]
+    }
+
     /// Nothing was asked of STS and nothing reached Bedrock.
     pub(crate) fn assert_untouched(&self) {
         assert_eq!(self.standin.sts.calls().len(), 0, "STS was called");
-        assert_eq!(self.standin.bedrock.server().requests(), 0, "Bedrock was called");
+        for service in self.bedrocks() {
+            assert_eq!(service.server().requests(), 0, "{:?} was called", service.service());
+        }
     }
 
     /// The last line of the access log, once there are `count` lines.
@@ -270,8 +283,14 @@ impl Drop for World {
             let tail: String = secret.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
             assert!(!logged.contains(&tail), "a secret was logged");
         }
-        let violations = self.standin.bedrock.violations();
-        assert!(violations.is_empty(), "Bedrock was sent what it must never see: {violations:?}");
+        for service in self.bedrocks() {
+            let violations = service.violations();
+            assert!(
+                violations.is_empty(),
+                "{:?} was sent what it must never see: {violations:?}",
+                service.service()
+            );
+        }
     }
 }
 
