@@ -4,7 +4,7 @@ use bedrock_standin::sts::StsFault;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Setup, World, parrot, post};
+use crate::world::{Answer, Setup, World, parrot, post, until};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Words {
@@ -24,6 +24,10 @@ const ROLES: &str = r#"
 when = "claims.team == 'narrow'"
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
 operations = ["converse"]
+[[role]]
+when = "claims.team == 'east'"
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+regions = ["us-east-1"]
 [[role]]
 when = "claims.team == 'search'"
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
@@ -94,6 +98,8 @@ async fn refusals_before_anything_is_sent() {
     let setup = Setup { listen: "max_body = \"1KiB\"", roles: ROLES, ..Setup::default() };
     let world = World::with(setup).await;
     let (alice, narrow) = (world.token("alice"), world.mint(World::claims("nina").claim("team", "narrow")));
+    let east = world.mint(World::claims("emil").claim("team", "east"));
+    let nameless = world.mint(World::claims("nora").without("email"));
     let nobody = world.mint(World::claims("noah").claim("team", "none"));
     let expired = world.mint(World::claims("alice").expired_for(std::time::Duration::from_secs(60)));
     let (signed, signature) = alice.rsplit_once('.').unwrap();
@@ -117,6 +123,10 @@ async fn refusals_before_anything_is_sent() {
         let denied = "AccessDeniedException";
         expect(world.send(post(path, &nobody, BODY)).await, 403, denied, "no_role").await;
         expect(world.send(post(path, &narrow, BODY)).await, 403, denied, "operation_forbidden").await;
+        if path.starts_with("/us-west-2") {
+            expect(world.send(post(path, &east, BODY)).await, 403, denied, "region_forbidden").await;
+        }
+        expect(world.send(post(path, &nameless, BODY)).await, 403, denied, "value_missing").await;
         let nova = BODY.replace("anthropic.claude-x", "amazon.nova");
         expect(world.send(post(path, &alice, nova)).await, 403, denied, "model_forbidden").await;
         let project = with("openai-project", "proj_ads", BODY.to_owned());
@@ -156,6 +166,36 @@ async fn refusals_before_anything_is_sent() {
         expect(world.send(post(&unknown, &alice, BODY)).await, 404, kind, "route_unknown").await;
     }
     world.assert_untouched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_much_at_once_of_one_caller() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    for (path, words) in [PATHS[0], PATHS[3]] {
+        world.standin.bedrock.hold();
+        let mut streaming: Value = serde_json::from_str(BODY).unwrap();
+        streaming["stream"] = json!(true);
+        streaming["messages"] = json!([{ "role": "user", "content": "hello" }]);
+        if words == Words::OpenAi {
+            streaming["model"] = json!("openai.gpt-oss-120b-1:0");
+        } else {
+            streaming["model"] = json!(crate::world::MODEL);
+        }
+        let mut open = Vec::new();
+        for _ in 0..256 {
+            let mut request = post(path, &token, streaming.to_string());
+            request.headers_mut().insert("anthropic-version", "2023-06-01".parse().unwrap());
+            let answer = world.open(request).await;
+            assert_eq!(answer.status(), 200);
+            open.push(answer);
+        }
+        let answer = world.send(post(path, &token, BODY)).await;
+        expect(&world, answer, words, 429, "ThrottlingException", "busy_caller").await;
+        let before = world.standin.bedrock.hangups();
+        drop(open);
+        until("the streams' end", || world.standin.bedrock.hangups() >= before + 256).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

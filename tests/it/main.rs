@@ -21,6 +21,7 @@ mod drain;
 mod explain;
 mod forwarding;
 mod listeners;
+mod mapping;
 mod operations;
 mod process;
 mod sessions;
