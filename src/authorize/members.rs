@@ -4,9 +4,11 @@
 //! The body is looked through once and goes out as it came. What two parsers could read differently is
 //! refused: a member that decides and stands twice, an encoding, anything but one JSON object in UTF-8.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::route::{IllegalModelId, ModelId};
 
@@ -96,7 +98,7 @@ impl<'de> Visitor<'de> for &mut Found {
             } else if STORED.contains(&known) {
                 self.stored |= members.next_value::<Option<IgnoredAny>>()?.is_some();
             } else {
-                members.next_value_seed(References(&mut self.stored))?;
+                look(members.next_value::<&'de RawValue>()?, &mut self.stored, LEVELS)?;
             }
         }
         Ok(())
@@ -129,70 +131,56 @@ impl<'de> serde::Deserialize<'de> for Name {
 }
 
 /// Looks through messages for parts that refer to stored files or items; what tools are given or give is
-/// the caller's own and is passed over.
-struct References<'a>(&'a mut bool);
+/// the caller's own and is passed over, and texts are not decoded.
+struct References<'a> {
+    found: &'a mut bool,
+    /// Levels that may be below.
+    depth: u8,
+}
 
 /// Where the parts of a message may stand.
 const PARTS: [&str; 5] = ["content", "file", "image", "output", "source"];
 const FILE: &str = "file_id";
+/// A file in an image in a tool's result is on the seventh.
+const LEVELS: u8 = 8;
 
-impl<'de> DeserializeSeed<'de> for References<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+fn look<E: serde::de::Error>(value: &RawValue, found: &mut bool, depth: u8) -> Result<(), E> {
+    let text = value.get();
+    if !text.starts_with(['[', '{']) {
+        return Ok(());
     }
+    let depth = depth.checked_sub(1).ok_or_else(|| E::custom("messages are nested deeper than any are"))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    json.deserialize_any(References { found, depth }).map_err(E::custom)
 }
 
 impl<'de> Visitor<'de> for References<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
+        f.write_str("a list or an object")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(References(self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while let Some(name) = members.next_key::<std::borrow::Cow<'de, str>>()? {
-            if name == FILE {
-                *self.0 |= members.next_value::<Option<IgnoredAny>>()?.is_some();
-            } else if name == "type" {
-                let kind = members.next_value::<serde_json::Value>()?;
-                *self.0 |= kind.as_str() == Some("item_reference");
-            } else if PARTS.contains(&&*name) {
-                members.next_value_seed(References(self.0))?;
-            } else {
-                members.next_value::<IgnoredAny>()?;
-            }
+        while let Some(item) = items.next_element::<&'de RawValue>()? {
+            look(item, self.found, self.depth)?;
         }
         Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+            let value = members.next_value::<&'de RawValue>()?;
+            match &*name {
+                FILE => *self.found |= value.get() != "null",
+                "type" => {
+                    let kind = serde_json::from_str::<Cow<'_, str>>(value.get());
+                    *self.found |= kind.is_ok_and(|kind| kind == "item_reference");
+                }
+                name if PARTS.contains(&name) => look(value, self.found, self.depth)?,
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
@@ -216,6 +204,8 @@ mod tests {
             r#"{"model":"openai.gpt-oss-120b-1:0"}"#,
             r#" {"messages":[{"model":"x","content":"model"}],"model":"openai.gpt-oss-120b-1:0","n":1.5}"#,
             r#"{"mod\u0065l":"openai.gpt-oss-120b-1\u003a0","input":"a","previous_response_id":null}"#,
+            // What JavaScript makes of a text that was cut within an emoji; it is nobody's fault here.
+            r#"{"model":"openai.gpt-oss-120b-1:0","input":"\ud83e","messages":[{"content":"\ud83e"}],"x":"\ud83e"}"#,
         ] {
             assert_eq!(read_as("model", body), good, "{body}");
         }
@@ -247,8 +237,13 @@ mod tests {
             assert_eq!(read_as("model", body), Err(error), "{body}");
         }
         assert_eq!(read(b"{\"model\":\"a\",\"x\":\"\xff\"}", "model"), Err(MembersError::NotAnObject));
-        let deep = format!("{{\"model\":\"a\",\"messages\":{}", "[".repeat(100_000));
-        assert_eq!(read_as("model", &deep), Err(MembersError::NotAnObject));
+        for (open, close) in [("[", "]"), ("{\"content\":", "}")] {
+            let (open, close) = (open.repeat(100_000), close.repeat(100_000));
+            for deep in [format!("{open}0"), format!("{open}0{close}")] {
+                let deep = format!("{{\"model\":\"a\",\"messages\":{deep}}}");
+                assert_eq!(read_as("model", &deep), Err(MembersError::NotAnObject));
+            }
+        }
     }
 
     #[test]
@@ -262,6 +257,7 @@ mod tests {
             json!({ "input": [{ "content": [{ "type": "input_file", "file_id": "file_1" }] }] }),
             json!({ "messages": [{ "content": [{ "type": "file", "file": { "file_id": "f" } }] }] }),
             json!({ "messages": [{ "content": [{ "source": { "type": "file", "file_id": "f" } }] }] }),
+            json!({ "messages": [{ "content": [{ "type": "tool_result", "content": [{ "source": { "file_id": "f" } }] }] }] }),
         ] {
             let mut body = stored;
             body["model"] = json!("m");
