@@ -122,9 +122,13 @@ impl StsError {
     fn of_code(code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
         match code.strip_suffix("Exception").unwrap_or(&code) {
-            "AccessDenied" | "PackedPolicyTooLarge" | "MalformedPolicyDocument" | "ValidationError" => {
-                Self::Denied { code, message }
-            }
+            // The last one where a tag is set that the gateway's own session hands on (IAM user guide,
+            // "Pass session tags", chaining).
+            "AccessDenied"
+            | "PackedPolicyTooLarge"
+            | "MalformedPolicyDocument"
+            | "ValidationError"
+            | "InvalidParameterValue" => Self::Denied { code, message },
             // The gateway's own credentials, its clock, or its region.
             "ExpiredToken"
             | "InvalidClientTokenId"

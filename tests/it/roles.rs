@@ -1,0 +1,93 @@
+//! The role table's keys as STS sees them, and trust policies that do not allow what a mapping needs.
+
+use std::time::Duration;
+
+use bedrock_standin::sts::RoleSpec;
+use bedrock_standin::{Options, Standin};
+
+use crate::world::{CONVERSE, HELLO, Setup, World, post};
+
+const ARN: &str = "arn:aws:iam::444455556666:role/team/BedrockDeep";
+
+const MAPPING: &str = r#"
+[issuer.session]
+name = "claims.email"
+source_identity = "claims.sub"
+[issuer.session.tags]
+team = "claims.team"
+office = { from = "claims.office", required = false }
+"#;
+
+const ROLES: &str = r#"
+[[role]]
+arn = "arn:aws:iam::444455556666:role/team/BedrockDeep"
+external_id = "from-the-gateway"
+duration = "30m"
+policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"*"}]}'
+policy_arns = ["arn:aws:iam::aws:policy/AmazonBedrockLimitedAccess"]
+transitive_tags = ["team", "office"]
+"#;
+
+async fn world(change: impl FnOnce(&mut RoleSpec)) -> World {
+    let standin = Standin::start(Options::default());
+    let mut role = RoleSpec { external_id: Some("from-the-gateway".to_owned()), ..RoleSpec::new(ARN) };
+    change(&mut role);
+    standin.sts.add_role(role);
+    World::before(standin, Setup { mapping: MAPPING, roles: ROLES, ..Setup::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_of_a_role_reaches_sts() {
+    let world = world(|_| {}).await;
+    let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    let call = world.standin.sts.calls().pop().unwrap();
+    assert_eq!((call.role_arn.as_str(), call.session_name.as_str()), (ARN, "alice@acme.org"));
+    assert_eq!(call.external_id.as_deref(), Some("from-the-gateway"));
+    assert_eq!(call.source_identity.as_deref(), Some("alice"));
+    assert_eq!(call.duration, Some(Duration::from_secs(30 * 60)));
+    assert_eq!(call.tags.get("team").map(String::as_str), Some("search"));
+    assert_eq!(call.transitive, ["team"], "a tag that the caller has not is not handed on");
+    assert!(call.policy.unwrap().contains("bedrock:InvokeModel"));
+    assert_eq!(call.policy_arns, ["arn:aws:iam::aws:policy/AmazonBedrockLimitedAccess"]);
+    // The path of a role is no part of what the bill names.
+    let principal = "arn:aws:sts::444455556666:assumed-role/BedrockDeep/alice@acme.org";
+    assert_eq!(world.standin.bill.principals(), [principal]);
+    assert_eq!(world.logged(1).await["principal"], principal);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_policy_that_does_not_allow_it_is_a_denial_and_nothing_is_sent() {
+    let refusing: [fn(&mut RoleSpec); 4] = [
+        |role| role.external_id = Some("another".to_owned()),
+        |role| role.trusts_tag_session = false,
+        |role| role.trusts_source_identity = false,
+        |role| role.max_duration = Duration::from_secs(900),
+    ];
+    for change in refusing {
+        let world = world(change).await;
+        let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("444455556666"), "no ARN is told");
+        assert_eq!(world.logged(1).await["reason"], "sts_denied");
+        for service in world.bedrocks() {
+            assert_eq!(service.server().requests(), 0);
+        }
+    }
+}
+
+/// Tags that the gateway's own session hands on cannot be set again: a mapping that does is refused by
+/// STS, and one that does not keeps them.
+#[tokio::test(flavor = "multi_thread")]
+async fn inherited_tags() {
+    let world = World::start().await;
+    world.standin.sts.set_chained(true);
+    world.standin.sts.set_inherited_tags(&[("cost-center", "cc-7")]);
+    assert_eq!(world.send(post(CONVERSE, &world.token("alice"), HELLO)).await.status, 200);
+    let tags = &world.standin.bill.calls()[0].tags;
+    assert_eq!((tags["cost-center"].as_str(), tags["team"].as_str()), ("cc-7", "search"));
+    world.standin.sts.set_inherited_tags(&[("Team", "gateway")]);
+    let answer = world.send(post(CONVERSE, &world.token("bob"), HELLO)).await;
+    assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"));
+    assert_eq!(world.standin.bill.calls().len(), 1);
+}
