@@ -243,7 +243,7 @@ async fn speak<S, I>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (spoken, has_spoken) = watch::channel(false);
-    let conduct = Conduct::new();
+    let conduct = Conduct::new(&patience);
     let answering = {
         let (service, conduct) = (Arc::clone(&service), Arc::clone(&conduct));
         service_fn(move |request: Request<Incoming>| {

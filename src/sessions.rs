@@ -122,19 +122,22 @@ impl Sessions {
     pub async fn replace(self: &Arc<Self>, refused: &Session) -> Option<Session> {
         let id = refused.identity();
         let begun = self.flights.join_or_start(id, || {
-            let current = self.cache.get(id, (self.now)());
-            if let Some(other) =
-                current.filter(|live| live.credentials().access_key_id() != refused.access_key_id())
-            {
-                return Err(Some(other));
+            match self.cache.get(id, (self.now)()) {
+                Some(other) if other.credentials().access_key_id() != refused.access_key_id() => {
+                    return Err(Some(other));
+                }
+                Some(_) => {}
+                None => self.names.admit(id).map_err(|_| None)?,
             }
             if self.may_replace(id) { Ok(Arc::clone(self).replacement(Arc::clone(id))) } else { Err(None) }
         });
-        let live = match begun {
-            Ok(flight) => flight.landed().await.ok()?.ok(),
-            Err(settled) => settled,
-        };
-        live.map(|live| Session::new(live, Lookup::Miss))
+        match begun {
+            Ok(flight) => Some(Session::new(flight.landed().await.ok()?.ok()?, Lookup::Miss)),
+            Err(other) => other.map(|live| {
+                live.used((self.now)());
+                Session::new(live, Lookup::Hit)
+            }),
+        }
     }
 
     /// Whoever is cached now, without their secrets, in no order.
@@ -287,7 +290,8 @@ impl Sessions {
         let mut replaced = self.replaced();
         replaced.retain(|_, at| at.elapsed() < REPLACED_ONCE_IN);
         let refused = self.refusals.get(id).is_some();
-        let paused = self.cache.get(id, (self.now)()).is_some_and(|live| !live.may_retry());
+        let paused =
+            self.cache.get(id, (self.now)()).is_some_and(|live| live.has_failed() && !live.may_retry());
         !replaced.contains_key(id) && !refused && !paused
     }
 

@@ -94,19 +94,23 @@ impl<M: Memo> Remembered<M> {
 }
 
 /// About how much memory claims take, bytes. Parsed they are several times their text: a list of
-/// one-letter groups ten times.
+/// one-letter groups ten times, one of small objects a hundred times.
 fn weight(claims: &Map<String, Value>) -> usize {
-    claims.iter().map(|(name, value)| size_of::<String>() + name.len() + of_value(value)).sum()
+    // A node of the tree that members stand in has room for eleven, and at least half of it is used but
+    // in the root.
+    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+    let nodes = claims.len().div_ceil(6) * NODE;
+    nodes + claims.iter().map(|(name, value)| name.len() + held(value)).sum::<usize>()
 }
 
-fn of_value(value: &Value) -> usize {
-    let held = match value {
+/// Beside the value itself.
+fn held(value: &Value) -> usize {
+    match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(of_value).sum(),
+        Value::Array(values) => values.iter().map(|value| size_of::<Value>() + held(value)).sum(),
         Value::Object(members) => weight(members),
-    };
-    size_of::<Value>() + held
+    }
 }
 
 #[cfg(test)]

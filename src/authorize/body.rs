@@ -66,7 +66,8 @@ pub enum BodyError {
 impl Bodies {
     /// `max`: the largest body taken, bytes.
     pub fn new(max: usize) -> Self {
-        Self::within(max, MEMORY_BYTES, PRINCIPAL_BYTES)
+        // One body of the largest size is always possible.
+        Self::within(max, MEMORY_BYTES, PRINCIPAL_BYTES.max(max))
     }
 
     fn within(max: usize, all: usize, each: usize) -> Self {
@@ -103,7 +104,7 @@ impl Bodies {
             }
             if length > rest.capacity() {
                 let room = if announced < length { self.max } else { announced }.min(2 * length);
-                held.grow_to(first.len() + room)?;
+                held.grow_to((first.len() + room).min(self.max))?;
                 rest.reserve(room - rest.len());
             }
             rest.extend_from_slice(&std::mem::take(&mut first));
@@ -256,6 +257,13 @@ mod tests {
             Err(BodyError::TooLarge { max: 4 })
         ));
         assert_eq!(taken(&bodies), (0, 0));
+    }
+
+    #[test]
+    fn one_body_of_the_largest_size_fits() {
+        for max in [1, PRINCIPAL_BYTES, MEMORY_BYTES] {
+            assert!(Bodies::new(max).memory.each >= max);
+        }
     }
 
     #[tokio::test]

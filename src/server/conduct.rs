@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ pub(super) struct Patience {
     /// idle connections for (60 s), so that they close first and no request is lost on a connection that
     /// closes as it is written.
     pub(super) idle: Duration,
-    /// For reading anything of what there is to read.
+    /// How long after an answer what comes may still be the body of its request.
+    pub(super) leftovers: Duration,
+    /// For reading anything of what there is to read, of one answer or of all.
     pub(super) reading: Duration,
     /// How often this is looked after.
     pub(super) tick: Duration,
@@ -32,6 +34,7 @@ impl Default for Patience {
         Self {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            leftovers: Duration::from_secs(2),
             reading: Duration::from_secs(60),
             tick: Duration::from_secs(5),
         }
@@ -53,13 +56,22 @@ pub(super) enum Fault {
 #[derive(Debug)]
 pub(super) struct Conduct {
     clock: Clock,
+    leftovers: Duration,
     open: AtomicUsize,
     is_h2: AtomicBool,
     idle: Mark,
     head: Mark,
     writing: Mark,
-    /// One for each answer that is open, set while nothing is taken of it.
-    answers: Mutex<Vec<Arc<Mark>>>,
+    answers: Mutex<Vec<Arc<dyn Answer>>>,
+}
+
+/// An answer that is open.
+trait Answer: std::fmt::Debug + Send + Sync {
+    /// Set while nothing is taken of it.
+    fn untaken(&self) -> &Mark;
+
+    /// Frees all that it holds; whoever asks for more of it is told that it broke off.
+    fn cut(&self);
 }
 
 /// Milliseconds of one connection's life, from 1.
@@ -91,6 +103,10 @@ impl Mark {
         self.0.store(0, Ordering::Relaxed);
     }
 
+    fn less_than(&self, time: Duration, clock: Clock) -> bool {
+        self.0.load(Ordering::Relaxed) != 0 && !self.longer_than(time, clock)
+    }
+
     fn longer_than(&self, time: Duration, clock: Clock) -> bool {
         let since = self.0.load(Ordering::Relaxed);
         since != 0 && u128::from(clock.now().saturating_sub(since)) > time.as_millis()
@@ -98,9 +114,10 @@ impl Mark {
 }
 
 impl Conduct {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(patience: &Patience) -> Arc<Self> {
         Arc::new(Self {
             clock: Clock(Instant::now()),
+            leftovers: patience.leftovers,
             open: AtomicUsize::new(0),
             is_h2: AtomicBool::new(false),
             idle: Mark::default(),
@@ -121,19 +138,35 @@ impl Conduct {
 
     /// What is wrong now, if anything.
     pub(super) fn fault(&self, patience: &Patience) -> Option<Fault> {
-        let reading = |mark: &Mark| mark.longer_than(patience.reading, self.clock);
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if reading(&self.writing) || answers.iter().any(|answer| reading(answer)) {
+        if self.writing.longer_than(patience.reading, self.clock) {
             return Some(Fault::NotReading);
         }
-        drop(answers);
-        if self.open.load(Ordering::Relaxed) > 0 {
+        let open = self.open.load(Ordering::Relaxed);
+        // On HTTP/1.1 what is not read shows in writing; on HTTP/2 each stream has a window of its own.
+        if self.is_h2.load(Ordering::Relaxed) && open > 0 {
+            return (self.cut_untaken(patience) == open).then_some(Fault::NotReading);
+        }
+        if open > 0 {
             return None;
         }
         if self.head.longer_than(patience.head, self.clock) {
             return Some(Fault::SlowHead);
         }
+        // What it does not read of the last answers keeps a graceful end from coming.
+        if self.idle.longer_than(patience.idle + patience.reading, self.clock) {
+            return Some(Fault::NotReading);
+        }
         self.idle.longer_than(patience.idle, self.clock).then_some(Fault::Idle)
+    }
+
+    /// Cuts the answers that nobody reads, and leaves those beside them alone. Returns how many there are.
+    fn cut_untaken(&self, patience: &Patience) -> usize {
+        let mut untaken = self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        untaken.retain(|answer| answer.untaken().longer_than(patience.reading, self.clock));
+        for answer in &untaken {
+            answer.cut();
+        }
+        untaken.len()
     }
 }
 
@@ -143,11 +176,12 @@ pub(super) struct Open(Arc<Conduct>);
 
 impl Open {
     /// The answer's body, watched on its way out.
-    pub(super) fn answer<B>(self, body: B) -> Watched<B> {
-        let mark = Arc::new(Mark::default());
-        mark.set(self.0.clock);
-        self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&mark));
-        Watched { body, mark, open: self }
+    pub(super) fn answer<B: Send + 'static>(self, body: B) -> Watched<B> {
+        let slot = Arc::new(Slot { untaken: Mark::default(), body: Mutex::new(Some(body)) });
+        slot.untaken.set(self.0.clock);
+        let answer = Arc::clone(&slot) as Arc<dyn Answer>;
+        self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        Watched { slot, open: self }
     }
 }
 
@@ -161,44 +195,81 @@ impl Drop for Open {
 
 /// An answer's body that notes when nothing is taken of it.
 #[derive(Debug)]
-pub(super) struct Watched<B> {
-    body: B,
-    mark: Arc<Mark>,
+pub(super) struct Watched<B: Send + 'static> {
+    slot: Arc<Slot<B>>,
     open: Open,
 }
 
-impl<B> Drop for Watched<B> {
-    fn drop(&mut self) {
-        let mut answers = self.open.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|answer| !Arc::ptr_eq(answer, &self.mark));
+/// The body, until it is cut.
+struct Slot<B> {
+    untaken: Mark,
+    body: Mutex<Option<B>>,
+}
+
+impl<B> Slot<B> {
+    fn body(&self) -> MutexGuard<'_, Option<B>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B> std::fmt::Debug for Slot<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").field("untaken", &self.untaken).finish_non_exhaustive()
+    }
+}
+
+impl<B: Send> Answer for Slot<B> {
+    fn untaken(&self) -> &Mark {
+        &self.untaken
+    }
+
+    fn cut(&self) {
+        drop(self.body().take());
+    }
+}
+
+impl<B: Send + 'static> Drop for Watched<B> {
+    fn drop(&mut self) {
+        let mine: *const () = Arc::as_ptr(&self.slot).cast();
+        let mut answers = self.open.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|answer| !std::ptr::addr_eq(Arc::as_ptr(answer), mine));
+    }
+}
+
+impl<B> Body for Watched<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut body = self.slot.body();
+        let Some(body) = body.as_mut() else {
+            return Poll::Ready(Some(Err("nobody read the answer".into())));
+        };
+        let polled = Pin::new(body).poll_frame(cx);
         match polled {
             // There is nothing to be read.
-            Poll::Pending => self.mark.clear(),
-            Poll::Ready(_) => self.mark.set(self.open.0.clock),
+            Poll::Pending => self.slot.untaken.clear(),
+            Poll::Ready(_) => self.slot.untaken.set(self.open.0.clock),
         }
-        polled
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.slot.body().as_ref().is_some_and(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.slot.body().as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection's bytes, watched.
 #[derive(Debug)]
@@ -229,8 +300,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for WatchedIo<I> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
         let conduct = &self.conduct;
-        // HTTP/2 has frames that are no request's.
-        let may_be_head = conduct.open.load(Ordering::Relaxed) == 0 && !conduct.is_h2.load(Ordering::Relaxed);
+        // HTTP/2 has frames that are no request's, and after a refusal comes the rest of what was refused.
+        let may_be_head = conduct.open.load(Ordering::Relaxed) == 0
+            && !conduct.is_h2.load(Ordering::Relaxed)
+            && !conduct.idle.less_than(conduct.leftovers, conduct.clock);
         if may_be_head && buffer.filled().len() > before {
             conduct.head.set_once(conduct.clock);
         }

@@ -15,6 +15,7 @@ use super::*;
 const PATIENCE: Patience = Patience {
     head: Duration::from_millis(300),
     idle: Duration::from_secs(3),
+    leftovers: Duration::from_millis(100),
     reading: Duration::from_secs(1),
     tick: Duration::from_millis(50),
 };
@@ -113,6 +114,7 @@ async fn a_later_head_is_not_waited_for_longer_than_the_first() {
         if !first.is_empty() {
             assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0, "it was answered");
         }
+        tokio::time::sleep(PATIENCE.leftovers * 2).await;
         stream.write_all(b"GET / HT").await.unwrap();
         let begun = Instant::now();
         assert!(matches!(stream.read(&mut [0; 1024]).await, Ok(0) | Err(_)), "{first:?}");
@@ -168,6 +170,23 @@ async fn who_does_not_read_is_cut() {
     until(&open, 1).await;
     until(&open, 0).await;
     assert!(begun.elapsed() >= PATIENCE.reading);
+    drop(unread);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_cut_and_not_those_beside_it() {
+    let (address, open) = start();
+    let (mut sender, ended) = h2(address).await;
+    let unread = sender.send_request(get(address, "/endless")).await.unwrap();
+    let mut read = sender.send_request(get(address, "/endless")).await.unwrap();
+    until(&open, 2).await;
+    while open.load(Ordering::SeqCst) == 2 {
+        assert!(read.body_mut().frame().await.unwrap().is_ok());
+    }
+    for _ in 0..200 {
+        assert!(read.body_mut().frame().await.unwrap().is_ok(), "the one that is read goes on");
+    }
+    assert!(!ended.is_finished());
     drop(unread);
 }
 

@@ -112,6 +112,11 @@ impl Live {
         Instant::now() >= self.retry().not_before
     }
 
+    /// Whether STS has failed to renew it.
+    pub(super) fn has_failed(&self) -> bool {
+        self.retry().failures > 0
+    }
+
     /// Renewal failed, or is about to be tried and may fail unnoticed.
     pub(super) fn pause(&self, failed: bool) {
         let mut retry = self.retry();

@@ -36,7 +36,15 @@ impl Rate {
     /// # Errors
     /// At once, when the turn would come later than ten seconds from now.
     pub async fn turn(&self) -> Result<(), TooLate> {
-        let turn = self.claim(LONGEST_WAIT).ok_or(TooLate)?;
+        self.turn_within(LONGEST_WAIT).await
+    }
+
+    /// Waits for this call's turn, if it comes within `longest`.
+    ///
+    /// # Errors
+    /// At once, when it comes later.
+    pub async fn turn_within(&self, longest: Duration) -> Result<(), TooLate> {
+        let turn = self.claim(longest).ok_or(TooLate)?;
         sleep_until(turn).await;
         Ok(())
     }

@@ -35,6 +35,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt; four times as long before the third.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a further attempt waits for its turn: the first ones of others are worth more.
+const RETRY_WAIT: Duration = Duration::from_secs(2);
 
 /// What grants sessions: STS, or a test's stand-in for it.
 pub trait AssumeRole: Send + Sync + 'static {
@@ -207,16 +209,19 @@ impl StsClient {
                 Ok(issued) => return Ok(issued),
                 Err(error) => error,
             };
-            if duration > CHAINED && error.is_chaining_cap() {
+            let error = if duration > CHAINED && error.is_chaining_cap() {
                 self.chaining.learn(id.role_arn());
+                // Not for good, if the next call cannot be made now.
+                StsError::unavailable(Failure::Throttled, "no turn for the call that role chaining allows")
             } else if matches!(error, StsError::Unavailable { .. }) && attempt < ATTEMPTS {
                 attempt += 1;
                 tokio::time::sleep(jitter::up_to(pause)).await;
                 pause *= 4;
+                error
             } else {
                 return Err(error);
-            }
-            if rate.turn().await.is_err() {
+            };
+            if rate.turn_within(RETRY_WAIT).await.is_err() {
                 return Err(error);
             }
         }

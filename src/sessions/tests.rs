@@ -395,6 +395,19 @@ async fn a_refused_session_is_replaced_once_a_minute() {
     assert_eq!(sts.calls(), 3);
 }
 
+/// A renewal that found no turn to spare is no failure of STS.
+#[tokio::test(start_paused = true)]
+async fn a_refused_session_is_replaced_while_renewals_wait_for_turns() {
+    let (sessions, sts) = world(&Settings { max_sts_rate: 1, ..settings() });
+    let id = user("alice");
+    sessions.of(&id).await.unwrap();
+    advance(55 * MINUTE).await;
+    sessions.of(&user("bob")).await.unwrap();
+    let refused = sessions.of(&id).await.unwrap();
+    assert_eq!((refused.lookup(), sts.calls()), (Lookup::Stale, 2), "there was no turn to renew it");
+    assert_eq!(sessions.replace(&refused).await.unwrap().access_key_id(), "ASIA3");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_session_stays_until_there_is_another() {
     let (sessions, sts) = world(&settings());

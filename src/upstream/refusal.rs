@@ -37,12 +37,17 @@ pub struct Answer {
 }
 
 /// An answer's body: what was read of it already, and the rest.
-#[derive(Debug)]
 pub struct Remaining {
     read: VecDeque<Bytes>,
     rest: Incoming,
     /// How it broke off after what was read.
     broken: Option<hyper::Error>,
+}
+
+impl fmt::Debug for Remaining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remaining").field("pieces_read", &self.read.len()).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Answer {

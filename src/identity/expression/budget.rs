@@ -1,13 +1,13 @@
 //! What one evaluation may put together: bounded, since a short expression can make much of long claims
 //! (each of 500 groups with all of them joined, and that for each again).
 //!
-//! The library counts nothing, so every function that makes a text or a list longer is ours and pays
-//! from here. An evaluation runs on one thread from its beginning to its end.
+//! The library counts nothing, so whatever makes a text or a list longer, or copies into one, pays from
+//! here. An evaluation runs on one thread from its beginning to its end.
 
 use std::cell::Cell;
 
 use cel::ExecutionError;
-use cel::common::types::{CelList, CelMap, CelString};
+use cel::common::types::{CelBytes, CelList, CelMap, CelString};
 use cel::common::value::Val;
 
 /// Bytes of texts and list members that one evaluation may make; a token's claims are 24 KiB.
@@ -41,6 +41,8 @@ pub(super) fn pay(bytes: usize) -> Result<(), ExecutionError> {
 pub(super) fn size(value: &dyn Val) -> usize {
     let held = if let Some(text) = value.downcast_ref::<CelString<'_>>() {
         text.inner().len()
+    } else if let Some(bytes) = value.downcast_ref::<CelBytes<'_>>() {
+        bytes.inner().len()
     } else if let Some(list) = value.downcast_ref::<CelList<'_>>() {
         list.inner().iter().map(|member| size(&**member)).sum()
     } else if let Some(map) = value.downcast_ref::<CelMap<'_>>() {

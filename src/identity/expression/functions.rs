@@ -82,16 +82,17 @@ fn wrap(node: &mut IdedExpr, function: &str) {
 pub(super) fn point(call: &mut CallExpr) {
     match (call.func_name.as_str(), call.args.as_mut_slice()) {
         // What the parser makes of `map` and `filter`; the library knows it and appends in place.
-        (operators::ADD, [IdedExpr { expr: Expr::Ident(result), .. }, members])
-            if result.starts_with('@') =>
-        {
-            if let Expr::List(members) = &mut members.expr {
-                members.elements.iter_mut().for_each(|member| wrap(member, "@kept"));
-            }
-        }
+        (operators::ADD, [IdedExpr { expr: Expr::Ident(result), .. }, _]) if result.starts_with('@') => {}
         (operators::ADD, _) => "@plus".clone_into(&mut call.func_name),
         ("extract" | "join" | "matches" | "replace" | "split", _) => call.func_name.insert(0, '@'),
         _ => {}
+    }
+}
+
+/// Has a copy of what `node` comes to paid for; literals are the operator's.
+pub(super) fn keep(node: &mut IdedExpr) {
+    if !matches!(node.expr, Expr::Literal(_)) {
+        wrap(node, "@kept");
     }
 }
 
@@ -220,7 +221,7 @@ fn plus<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
     Ok(CowVal::Owned(sum.into_owned()))
 }
 
-/// A member of the list that `map` or `filter` makes.
+/// A value that is about to be copied.
 fn kept<'b, 'v>(mut member: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let member = member.pop().ok_or_else(|| ExecutionError::function_error("kept", "no member"))?;
     pay(size(member.as_ref()))?;

@@ -51,7 +51,7 @@ impl<'a> References<'a> {
     }
 
     fn expression(&mut self, node: &mut IdedExpr, nested: usize) -> Result<(), ExpressionError> {
-        if self.level == DEEPEST {
+        if self.level >= DEEPEST {
             return Err(ExpressionError::TooDeep);
         }
         self.level += 1;
@@ -66,19 +66,36 @@ impl<'a> References<'a> {
             Expr::Ident(name) => self.whole(name),
             Expr::Select(select) => self.member(&mut select.operand, Some(&select.field), nested),
             Expr::Call(call) => self.call(call, nested),
-            Expr::List(list) => {
-                list.elements.iter_mut().try_for_each(|element| self.expression(element, nested))
-            }
+            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.kept(element, nested)),
             Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
                 EntryExpr::StructField(field) => self.expression(&mut field.value, nested),
                 EntryExpr::MapEntry(entry) => {
                     self.expression(&mut entry.key, nested)?;
-                    self.expression(&mut entry.value, nested)
+                    self.kept(&mut entry.value, nested)
                 }
             }),
             Expr::Struct(message) => Err(ExpressionError::UnknownName(message.type_name.clone())),
             Expr::Comprehension(comprehension) => self.comprehension(comprehension, nested),
         }
+    }
+
+    /// A member of a list or a map.
+    fn kept(&mut self, member: &mut IdedExpr, nested: usize) -> Result<(), ExpressionError> {
+        self.wrapped(member, nested, functions::keep)
+    }
+
+    /// What becomes the argument of a call of ours, which is a level too.
+    fn wrapped(
+        &mut self,
+        node: &mut IdedExpr,
+        nested: usize,
+        wrap: impl FnOnce(&mut IdedExpr),
+    ) -> Result<(), ExpressionError> {
+        self.level += 1;
+        self.expression(node, nested)?;
+        self.level -= 1;
+        wrap(node);
+        Ok(())
     }
 
     /// A variable on its own: of ours only `claims` may be used whole, and then all of it counts as read.
@@ -145,8 +162,7 @@ impl<'a> References<'a> {
         if nested >= MOST_NESTED {
             return Err(ExpressionError::TooNested);
         }
-        self.expression(&mut comprehension.iter_range, nested)?;
-        functions::order(&mut comprehension.iter_range);
+        self.wrapped(&mut comprehension.iter_range, nested, functions::order)?;
         let outer = self.bound.len();
         self.bound.push(comprehension.iter_var.clone());
         self.bound.extend(comprehension.iter_var2.clone());

@@ -263,6 +263,15 @@ fn no_depth_overflows_the_stack() {
     let claims = json!({ "a": "b" });
     assert_eq!(text(&vec!["'a'"; DEEPEST].join(" + "), &claims), "a".repeat(DEEPEST));
     assert_eq!(text(&format!("claims.a{}", ".trim()".repeat(DEEPEST - 2)), &claims), "b");
+    for (open, core, close) in
+        [("[", "claims.a", "]"), ("{'k':", "claims.a", "}"), ("", "claims.l", ".map(x, x)")]
+    {
+        let nested = |levels: usize| format!("{}{core}{}", open.repeat(levels), close.repeat(levels));
+        assert!(matches!(refusal(&nested(DEEPEST / 2 + 1)), ExpressionError::TooDeep), "{}", nested(2));
+        let claims = json!({ "a": "b", "l": ["c"] });
+        let deep = evaluate(&nested(DEEPEST / 2 - 2), &claims);
+        assert!(matches!(deep, Ok(Outcome::Value(_))), "{}: {deep:?}", nested(2));
+    }
     let choices = format!("{}'z'", "claims.a == 'c' ? 'd' : ".repeat(DEEPEST - 3));
     assert_eq!(text(&choices, &claims), "z");
     assert_eq!(truth(&format!("{}true", "!".repeat(DEEPEST - 1)), &claims), Ok(Some(false)));
@@ -284,6 +293,9 @@ fn what_a_token_could_make_grow_is_bounded() {
         "claims.a.join(claims.t)",
         "claims.b.map(x, claims.t.split('x'))",
         "claims.b.map(x, {x: claims.t})",
+        "claims.a.map(x, claims.b.map(y, bytes(claims.t) + bytes(claims.t)))",
+        "claims.a.exists(x, claims.b.exists(y, [claims, claims].size() == 0))",
+        "claims.a.exists(x, claims.b.exists(y, {'k': claims}.size() == 0))",
     ] {
         let outcome = evaluate(grows, &claims);
         assert!(outcome.is_err(), "{grows}: {}", format!("{outcome:?}").len());
