@@ -190,6 +190,14 @@ async fn one_caller_gets_429_and_a_full_gateway_gives_503() {
     let answer = world.send(post(CONVERSE, &world.token("honest"), HELLO)).await;
     assert!(answer.headers.contains_key("retry-after"));
     expect(&world, answer, 503, "ServiceUnavailableException", "busy_gateway").await;
+    for (path, kind) in
+        [("/openai/v1/responses", "server_error"), ("/anthropic/v1/messages", "overloaded_error")]
+    {
+        let answer = world.send(post(path, &world.token("honest"), r#"{"model":"m"}"#)).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (503, "ServiceUnavailableException"), "{path}");
+        assert_eq!(answer.json()["error"]["type"], kind);
+        assert!(answer.headers.contains_key("retry-after"));
+    }
     drop(open);
     world.standin.bedrock.release(1_000_000);
     for _ in 0..500 {

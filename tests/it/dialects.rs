@@ -1,5 +1,6 @@
 //! The answer table in the words of OpenAI's and Anthropic's clients, over real sockets.
 
+use bedrock_standin::bedrock::Fault;
 use bedrock_standin::sts::StsFault;
 use http::Request;
 use serde_json::{Value, json};
@@ -231,5 +232,33 @@ async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
         let answer = world.send(post(path, &world.token("alice"), BODY)).await;
         assert_eq!(answer.headers["x-should-retry"], "false");
         expect(&world, answer, words, 408, "ModelTimeoutException", "upstream_not_answered").await;
+    }
+}
+
+/// What Bedrock answers is nobody's to reword, in any dialect.
+#[tokio::test(flavor = "multi_thread")]
+async fn bedrocks_own_errors_pass_as_they_are() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    for (path, _) in PATHS {
+        let service =
+            if path.starts_with("/mantle") { &world.standin.mantle } else { &world.standin.bedrock };
+        for (status, kind) in [
+            (400, "ValidationException"),
+            (424, "ModelErrorException"),
+            (429, "ThrottlingException"),
+            (529, "overloaded_error"),
+        ] {
+            service.faults().next(1, Fault::Error(status, kind, "in Bedrock's own words"));
+            let answer = world.send(post(path, &token, BODY)).await;
+            assert_eq!(answer.status.as_u16(), status, "{path}");
+            let text = String::from_utf8_lossy(&answer.body);
+            assert!(text.contains("in Bedrock's own words"), "{path}: {text}");
+            assert_eq!(
+                service.server().requests(),
+                world.standin.bill.calls().iter().filter(|call| call.service == service.service()).count()
+                    as u64
+            );
+        }
     }
 }
