@@ -1,0 +1,308 @@
+//! Load: a bounded number of connections that each wait for their answer, or requests at a fixed rate.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_rustls::TlsConnector;
+
+/// Longest wait for an answer, and for a stream's end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where requests are sent, and how.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<TlsConnector>,
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+impl Target {
+    async fn connect(&self) -> Box<dyn Io> {
+        self.wrap(TcpStream::connect(self.address).await.expect("the proxy accepts")).await
+    }
+
+    async fn wrap(&self, stream: TcpStream) -> Box<dyn Io> {
+        stream.set_nodelay(true).unwrap();
+        match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let name = ServerName::try_from("localhost").unwrap();
+                Box::new(tls.connect(name, stream).await.expect("a TLS handshake"))
+            }
+        }
+    }
+}
+
+/// Waits until the door is open.
+pub(crate) async fn listens(target: &Target) {
+    while TcpStream::connect(target.address).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Asks until the answer is 200; who is not up yet refuses the connection, or the request.
+pub(crate) async fn answers(target: &Target, request: &[u8]) {
+    let asked = async || {
+        let Ok(stream) = TcpStream::connect(target.address).await else { return false };
+        let mut stream = target.wrap(stream).await;
+        let mut start = [0; 12];
+        stream.write_all(request).await.is_ok()
+            && stream.read_exact(&mut start).await.is_ok()
+            && start == *b"HTTP/1.1 200"
+    };
+    let until_answered = async {
+        while !asked().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_answered).await.expect("the proxy answers");
+}
+
+/// How one answer came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// To the first byte of the body.
+    pub(crate) first_byte: Duration,
+    /// To the last.
+    pub(crate) whole: Duration,
+}
+
+/// What a window of load saw.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) requests: u64,
+    pub(crate) took: Duration,
+    pub(crate) timings: Vec<Timing>,
+}
+
+/// Whence requests come: each as the bytes to write, until there are no more.
+pub(crate) type Requests = Rc<RefCell<dyn FnMut() -> Option<Bytes>>>;
+
+/// Always the same ones, in turn.
+pub(crate) fn in_turn(requests: Vec<Bytes>) -> Requests {
+    let mut next = 0;
+    Rc::new(RefCell::new(move || {
+        next += 1;
+        Some(requests[(next - 1) % requests.len()].clone())
+    }))
+}
+
+/// Each of them once.
+pub(crate) fn once(requests: Vec<Bytes>) -> Requests {
+    let mut requests = requests.into_iter();
+    Rc::new(RefCell::new(move || requests.next()))
+}
+
+/// Connections that send their next request when the last is answered.
+pub(crate) struct Closed {
+    tasks: JoinSet<()>,
+    answered: Rc<Cell<u64>>,
+    timings: Rc<RefCell<Vec<Timing>>>,
+    stop: Rc<Cell<bool>>,
+}
+
+impl Closed {
+    /// Opens `connections` and keeps them busy. Must be called within a `LocalSet`.
+    pub(crate) async fn start(target: &Target, connections: usize, requests: &Requests) -> Self {
+        let mut load = Self {
+            tasks: JoinSet::new(),
+            answered: Rc::default(),
+            timings: Rc::default(),
+            stop: Rc::default(),
+        };
+        for _ in 0..connections {
+            let mut connection = target.connect().await;
+            let (answered, timings, stop) =
+                (Rc::clone(&load.answered), Rc::clone(&load.timings), Rc::clone(&load.stop));
+            let requests = Rc::clone(requests);
+            load.tasks.spawn_local(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                while !stop.get() {
+                    let Some(request) = (requests.borrow_mut())() else { break };
+                    let timing = exchange(&mut connection, &request, &mut buffer).await;
+                    answered.set(answered.get() + 1);
+                    timings.borrow_mut().push(timing);
+                }
+            });
+        }
+        load
+    }
+
+    /// As [`Closed::start`], as so many streams of one HTTP/2 connection.
+    pub(crate) async fn start_h2(
+        target: &Target,
+        streams: usize,
+        request: impl Fn() -> http::Request<Full<Bytes>> + Clone + 'static,
+    ) -> Self {
+        let mut load = Self {
+            tasks: JoinSet::new(),
+            answered: Rc::default(),
+            timings: Rc::default(),
+            stop: Rc::default(),
+        };
+        let io = TokioIo::new(target.connect().await);
+        let (sender, connection): (SendRequest<Full<Bytes>>, _) =
+            hyper::client::conn::http2::handshake(LocalExecutor, io).await.expect("an HTTP/2 handshake");
+        tokio::task::spawn_local(async move {
+            // It ends when the load does.
+            let _ended = connection.await.is_ok();
+        });
+        for _ in 0..streams {
+            let mut sender = sender.clone();
+            let request = request.clone();
+            let (answered, stop) = (Rc::clone(&load.answered), Rc::clone(&load.stop));
+            load.tasks.spawn_local(async move {
+                while !stop.get() {
+                    let response = sender.send_request(request()).await.expect("an answer");
+                    assert_eq!(response.status(), 200);
+                    let mut body = response.into_body();
+                    while let Some(frame) = body.frame().await {
+                        frame.expect("a whole answer");
+                    }
+                    answered.set(answered.get() + 1);
+                }
+            });
+        }
+        load
+    }
+
+    /// What is answered in the next `time`.
+    pub(crate) async fn watch(&self, time: Duration) -> Seen {
+        let before = self.answered.get();
+        self.timings.borrow_mut().clear();
+        let start = Instant::now();
+        tokio::time::sleep(time).await;
+        Seen {
+            requests: self.answered.get() - before,
+            took: start.elapsed(),
+            timings: std::mem::take(&mut self.timings.borrow_mut()),
+        }
+    }
+
+    /// Lets every connection get its last answer.
+    pub(crate) async fn finish(mut self) -> u64 {
+        self.stop.set(true);
+        self.rest().await
+    }
+
+    /// Waits until there are no more requests; returns how many were answered.
+    pub(crate) async fn rest(&mut self) -> u64 {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.expect("every answer is as expected");
+        }
+        self.answered.get()
+    }
+}
+
+/// Sends `rate` requests a second for `time`, each on a connection that is idle, and waits for the answers.
+/// Timings count from when a request is written: timers go by milliseconds, answers do not.
+pub(crate) async fn open(target: &Target, rate: u32, time: Duration, requests: &Requests) -> Seen {
+    let idle: Rc<RefCell<Vec<Box<dyn Io>>>> = Rc::default();
+    let mut tasks = JoinSet::new();
+    let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let start = Instant::now();
+    while start.elapsed() < time {
+        clock.tick().await;
+        let Some(request) = (requests.borrow_mut())() else { break };
+        let (target, idle) = (target.clone(), Rc::clone(&idle));
+        let waiting = idle.borrow_mut().pop();
+        tasks.spawn_local(async move {
+            let mut connection = match waiting {
+                Some(connection) => connection,
+                None => target.connect().await,
+            };
+            let mut buffer = vec![0; 64 * 1024];
+            let timing = exchange(&mut connection, &request, &mut buffer).await;
+            idle.borrow_mut().push(connection);
+            timing
+        });
+    }
+    let mut timings = Vec::new();
+    while let Some(timing) = tasks.join_next().await {
+        timings.push(timing.expect("every answer is as expected"));
+    }
+    Seen { requests: timings.len() as u64, took: start.elapsed(), timings }
+}
+
+/// Sends one request and reads its answer.
+async fn exchange(connection: &mut Box<dyn Io>, request: &[u8], buffer: &mut [u8]) -> Timing {
+    let answer = async {
+        let start = Instant::now();
+        connection.write_all(request).await.unwrap();
+        connection.flush().await.unwrap();
+        let mut filled = 0;
+        let head = loop {
+            let read = connection.read(&mut buffer[filled..]).await.unwrap();
+            assert!(read > 0, "closed before an answer");
+            filled += read;
+            if let Some(end) = head_end(&buffer[..filled]) {
+                break end;
+            }
+        };
+        let text = || String::from_utf8_lossy(&buffer[..filled]);
+        assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", text());
+        let length = content_length(&buffer[..head]);
+        let mut body = filled - head;
+        let mut first_byte = (body > 0).then(|| start.elapsed());
+        let mut tail = [0; 5];
+        keep_tail(&mut tail, &buffer[head..filled]);
+        while length.map_or(tail != *b"0\r\n\r\n", |length| body < length) {
+            let read = connection.read(buffer).await.unwrap();
+            assert!(read > 0, "closed within an answer");
+            first_byte.get_or_insert_with(|| start.elapsed());
+            body += read;
+            keep_tail(&mut tail, &buffer[..read]);
+        }
+        let whole = start.elapsed();
+        Timing { first_byte: first_byte.unwrap_or(whole), whole }
+    };
+    tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")
+}
+
+fn keep_tail(tail: &mut [u8; 5], bytes: &[u8]) {
+    let kept = bytes.len().min(tail.len());
+    tail.rotate_left(kept);
+    let at = tail.len() - kept;
+    tail[at..].copy_from_slice(&bytes[bytes.len() - kept..]);
+}
+
+/// Where the body begins.
+pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// What the head announces; `None` is a chunked body.
+pub(crate) fn content_length(head: &[u8]) -> Option<usize> {
+    let name = b"content-length:";
+    let line = head
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))?;
+    std::str::from_utf8(&line[name.len()..]).ok()?.trim().parse().ok()
+}
+
+/// Runs hyper's tasks in the current `LocalSet`.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,195 @@
+//! The proxies that are compared, each as a process on the core for proxies.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::load::{self, Target};
+use crate::machine::{Process, free_port, on_proxy_core};
+use crate::upstream::CONVERSE;
+use crate::world::World;
+
+/// Which one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Nginx,
+    Floor,
+    Gateway,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Nginx, Self::Floor, Self::Gateway];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Floor => "bare hyper",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// What is spoken in front of a proxy. Behind it is HTTP/1.1, by TLS if in front is TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Plain,
+    Tls,
+    /// HTTP/2 by prior knowledge.
+    H2,
+}
+
+/// One that runs.
+pub(crate) struct Proxy {
+    kind: Kind,
+    process: Process,
+    target: Target,
+}
+
+impl Proxy {
+    /// Starts one and waits until it answers.
+    pub(crate) async fn start(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
+        let proxy = Self::spawn(kind, wire, world, gateway);
+        // This one speaks nothing else through such a door.
+        if (kind, wire) == (Kind::Nginx, Wire::H2) {
+            load::listens(&proxy.target).await;
+        } else {
+            load::answers(&proxy.target, &world.requests(CONVERSE, 1024)[0]).await;
+        }
+        proxy
+    }
+
+    /// Starts one.
+    pub(crate) fn spawn(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut command = match kind {
+            Kind::Nginx => nginx(wire, world, address),
+            Kind::Floor => floor(wire, world, address),
+            Kind::Gateway => serve(wire, world, address, gateway),
+        };
+        let process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
+        let tls = (wire == Wire::Tls).then(|| world.trusting.clone());
+        Self { kind, process, target: Target { address, tls } }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+/// One worker, keep-alive on both sides, nothing buffered, nothing logged.
+fn nginx(wire: Wire, world: &World, address: SocketAddr) -> Command {
+    let folder = world.folder().display();
+    let (door, scheme, upstream) = match wire {
+        Wire::Plain => ("", "http", world.plain_upstream),
+        Wire::H2 => ("http2", "http", world.plain_upstream),
+        Wire::Tls => ("ssl", "https", world.tls_upstream),
+    };
+    let text = format!(
+        "daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr warn;
+        events {{ worker_connections 8192; }}
+        http {{
+            access_log off;
+            client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+            uwsgi_temp_path {folder}; scgi_temp_path {folder};
+            # As large as the largest body here: by default it goes by way of a file.
+            client_body_buffer_size 256k;
+            large_client_header_buffers 4 64k;
+            keepalive_requests 1000000000;
+            upstream bedrock {{ server {upstream}; keepalive 2048; keepalive_requests 1000000000; }}
+            ssl_certificate {folder}/tls.crt; ssl_certificate_key {folder}/tls.key; ssl_protocols TLSv1.3;
+            proxy_ssl_trusted_certificate {folder}/ca.pem; proxy_ssl_verify on; proxy_ssl_name localhost;
+            proxy_ssl_protocols TLSv1.3;
+            server {{
+                listen {address} {door};
+                location / {{
+                    proxy_pass {scheme}://bedrock; proxy_http_version 1.1; proxy_set_header Connection \"\";
+                    proxy_buffering off;
+                }}
+            }}
+        }}"
+    );
+    let file = world.folder().join(format!("nginx-{}.conf", address.port()));
+    fs::write(&file, text).unwrap();
+    let mut command = on_proxy_core("nginx");
+    command.arg("-c").arg(file);
+    command
+}
+
+fn floor(wire: Wire, world: &World, address: SocketAddr) -> Command {
+    let mut command = on_proxy_core(std::env::current_exe().unwrap());
+    command.arg("floor").arg("--listen").arg(address.to_string()).arg("--folder").arg(world.folder());
+    if wire == Wire::Tls {
+        command.arg("--tls").arg("--upstream").arg(format!("localhost:{}", world.tls_upstream.port()));
+    } else {
+        command.arg("--upstream").arg(world.plain_upstream.to_string());
+    }
+    command
+}
+
+/// As an operator would run it, with the access log in a file.
+fn serve(wire: Wire, world: &World, address: SocketAddr, gateway: &Path) -> Command {
+    let folder = world.folder().display();
+    let door = match wire {
+        Wire::Plain | Wire::H2 => format!("http = \"{address}\""),
+        Wire::Tls => format!(
+            "https = \"{address}\"\n[listen.tls]\ncert = \"{folder}/tls.crt\"\nkey = \"{folder}/tls.key\""
+        ),
+    };
+    let bedrock = match wire {
+        Wire::Plain | Wire::H2 => format!("http://{}", world.plain_upstream),
+        Wire::Tls => format!("https://localhost:{}", world.tls_upstream.port()),
+    };
+    let text = format!(
+        r#"
+        [listen]
+        {door}
+
+        [aws]
+        region = "us-east-1"
+
+        [aws.endpoints]
+        sts = "{sts}"
+        bedrock_runtime = "{bedrock}"
+        ca = "{folder}/ca.pem"
+
+        [[issuer]]
+        name = "acme"
+        url = "{issuer}"
+        audiences = ["bedrock-gateway"]
+
+        [issuer.session]
+        name = "claims.email"
+
+        [issuer.session.tags]
+        team = "claims.department"
+
+        [[role]]
+        when = "'bedrock-users' in claims.groups"
+        arn = "arn:aws:iam::123456789012:role/BedrockUser"
+
+        [log]
+        file = "{folder}/access-{port}.log"
+        "#,
+        sts = world.standin.sts.url(),
+        issuer = world.standin.idp.issuer(),
+        port = address.port(),
+    );
+    let file = world.folder().join(format!("gateway-{}.toml", address.port()));
+    fs::write(&file, text).unwrap();
+    let mut command = on_proxy_core(gateway);
+    command
+        .args(["serve", "--config"])
+        .arg(file)
+        .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
+        .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key());
+    command
+}

@@ -1,0 +1,85 @@
+//! What is measured, and what it shows.
+
+mod closed;
+mod memory;
+mod paced;
+mod start;
+
+use std::path::Path;
+
+use tokio::task::LocalSet;
+
+use crate::Effort;
+use crate::load::Requests;
+use crate::proxy::{Kind, Proxy, Wire};
+use crate::table::Table;
+use crate::world::World;
+
+/// What every scenario works with.
+pub(crate) struct Bench<'a> {
+    world: World,
+    gateway: &'a Path,
+    effort: Effort,
+}
+
+/// Every scenario whose name contains one of `only`, or all.
+pub(crate) fn run(gateway: &Path, effort: Effort, only: &[String]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new()
+        .block_on(&runtime, async {
+            let bench = Bench { world: World::start().await, gateway, effort };
+            let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
+            let mut table = Table::default();
+            if wanted("plain") {
+                table.0.extend(closed::plain(&bench).await);
+            }
+            if wanted("rate") {
+                table.0.push(paced::rate(&bench).await);
+            }
+            if wanted("first-byte") {
+                table.0.push(paced::first_byte(&bench).await);
+            }
+            if wanted("streams") {
+                table.0.extend(memory::streams(&bench).await);
+            }
+            if wanted("sessions") {
+                table.0.push(memory::sessions(&bench));
+            }
+            if wanted("new-tokens") {
+                table.0.push(closed::new_tokens(&bench).await);
+            }
+            if wanted("tls") {
+                table.0.push(closed::tls(&bench).await);
+            }
+            if wanted("h2") {
+                closed::h2(&bench).await;
+            }
+            if wanted("start") {
+                table.0.push(start::first_answer(&bench).await);
+            }
+            println!("\n{table}");
+            bench
+        })
+        .world
+        .end();
+}
+
+impl Bench<'_> {
+    async fn start(&self, kind: Kind, wire: Wire) -> Proxy {
+        Proxy::start(kind, wire, &self.world, self.gateway).await
+    }
+
+    /// All of them, each waiting on the same core for its turn.
+    async fn start_all(&self, wire: Wire) -> Vec<Proxy> {
+        let mut proxies = Vec::new();
+        for kind in Kind::ALL {
+            proxies.push(self.start(kind, wire).await);
+        }
+        proxies
+    }
+
+    /// The users' requests, in turn.
+    fn requests(&self, path: &str, size: usize) -> Requests {
+        crate::load::in_turn(self.world.requests(path, size))
+    }
+}

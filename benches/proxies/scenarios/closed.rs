@@ -1,0 +1,263 @@
+//! Connections that are never idle: CPU for each request, and how many one core carries.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::Bench;
+use crate::load::{Closed, once};
+use crate::proxy::{Kind, Proxy, Wire};
+use crate::table::{Row, median, quantile};
+use crate::upstream::CONVERSE;
+
+const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+const KIBIBYTES: [usize; 3] = [1, 10, 100];
+/// What is not counted at the start of each turn.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Requests of a turn in which every token is new.
+const NEW_TOKENS: usize = 8_000;
+
+/// What one proxy did in its turns.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Microseconds of CPU for each request.
+    cpu: Vec<f64>,
+    /// Requests a second.
+    rate: Vec<f64>,
+    /// Of the window that the proxy's core was busy.
+    busy: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    cpu: f64,
+    rate: f64,
+}
+
+type Results = BTreeMap<(usize, usize, Kind), Figures>;
+
+pub(super) async fn plain(bench: &Bench<'_>) -> Vec<Row> {
+    let results = matrix(bench, Wire::Plain).await;
+    let of = |connections, kibibytes, kind| results[&(connections, kibibytes, kind)];
+    let cpu = |connections, kibibytes| Kind::ALL.map(|kind| of(connections, kibibytes, kind).cpu);
+    let [nginx, floor, gateway] = cpu(16, 1);
+    let small = Row {
+        what: "CPU per request, 1 KiB, 16 connections",
+        nginx: micros(nginx),
+        floor: micros(floor),
+        gateway: micros(gateway),
+        figure: times(gateway / nginx),
+        target: "≤ 1.50 × nginx".to_owned(),
+        met: gateway <= 1.5 * nginx,
+    };
+    let hash = hashing(100 * 1024);
+    let [nginx, floor, gateway] = cpu(16, 100);
+    let most = hash + 1.5 * nginx;
+    let large = Row {
+        what: "… 100 KiB",
+        nginx: micros(nginx),
+        floor: micros(floor),
+        gateway: micros(gateway),
+        figure: micros(gateway),
+        target: format!("≤ {} (hashing it once, {}, + 1.5 × nginx)", micros(most), micros(hash)),
+        met: gateway <= most,
+    };
+    let throughput = |what, connections| {
+        let [nginx, floor, gateway] = Kind::ALL.map(|kind| of(connections, 1, kind).rate);
+        Row {
+            what,
+            nginx: per_second(nginx),
+            floor: per_second(floor),
+            gateway: per_second(gateway),
+            figure: times(gateway / nginx),
+            target: "≥ 0.65 × nginx".to_owned(),
+            met: gateway >= 0.65 * nginx,
+        }
+    };
+    let at_16 = throughput("requests/s of one core, 16 connections", 16);
+    let at_256 = throughput("… 256 connections", 256);
+    vec![small, large, at_16, at_256]
+}
+
+pub(super) async fn tls(bench: &Bench<'_>) -> Row {
+    let results = matrix(bench, Wire::Tls).await;
+    let [nginx, floor, gateway] = Kind::ALL.map(|kind| results[&(16, 1, kind)].cpu);
+    Row {
+        what: "TLS on both sides: CPU per request, 1 KiB, 16 connections",
+        nginx: micros(nginx),
+        floor: micros(floor),
+        gateway: micros(gateway),
+        figure: times(gateway / nginx),
+        target: "≤ 1.50 × nginx with TLS".to_owned(),
+        met: gateway <= 1.5 * nginx,
+    }
+}
+
+/// Every number of connections with every size, in alternating rounds.
+async fn matrix(bench: &Bench<'_>, wire: Wire) -> Results {
+    let proxies = bench.start_all(wire).await;
+    let mut results = Results::new();
+    heading(&format!("closed loop, {wire:?}"));
+    for connections in CONNECTIONS {
+        for kibibytes in KIBIBYTES {
+            let requests = bench.requests(CONVERSE, kibibytes * 1024);
+            let mut turns: BTreeMap<Kind, Turns> = BTreeMap::new();
+            for _ in 0..bench.effort.rounds {
+                for proxy in &proxies {
+                    let load = Closed::start(proxy.target(), connections, &requests).await;
+                    turn(bench, proxy, &load, turns.entry(proxy.kind()).or_default()).await;
+                    load.finish().await;
+                }
+            }
+            for (kind, turns) in turns {
+                let what = format!("{connections} connections, {kibibytes} KiB");
+                results.insert((connections, kibibytes, kind), report(&what, kind, turns));
+            }
+        }
+    }
+    results
+}
+
+/// HTTP/2 in front; there is no target.
+pub(super) async fn h2(bench: &Bench<'_>) {
+    let proxies = bench.start_all(Wire::H2).await;
+    heading("closed loop, HTTP/2 in front");
+    for streams in [1, 16, 64] {
+        for kibibytes in KIBIBYTES {
+            let request = bench.world.h2_request(CONVERSE, kibibytes * 1024);
+            let mut turns: BTreeMap<Kind, Turns> = BTreeMap::new();
+            for _ in 0..bench.effort.rounds {
+                for proxy in &proxies {
+                    let load = Closed::start_h2(proxy.target(), streams, request.clone()).await;
+                    turn(bench, proxy, &load, turns.entry(proxy.kind()).or_default()).await;
+                    load.finish().await;
+                }
+            }
+            for (kind, turns) in turns {
+                report(&format!("{streams} streams, {kibibytes} KiB"), kind, turns);
+            }
+        }
+    }
+}
+
+/// Every request with a token that was never seen before.
+pub(super) async fn new_tokens(bench: &Bench<'_>) -> Row {
+    let requests = bench.world.with_new_tokens(NEW_TOKENS, CONVERSE, 1024);
+    let known = bench.requests(CONVERSE, 1024);
+    let mut cpu: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
+    for _ in 0..bench.effort.rounds {
+        for kind in Kind::ALL {
+            // A new process remembers none of them.
+            let proxy = bench.start(kind, Wire::Plain).await;
+            let warm = Closed::start(proxy.target(), 16, &known).await;
+            warm.watch(SETTLE).await;
+            warm.finish().await;
+            let before = proxy.process().cpu();
+            let answered = Closed::start(proxy.target(), 16, &once(requests.clone())).await.rest().await;
+            assert_eq!(answered, NEW_TOKENS as u64);
+            let used = proxy.process().cpu() - before;
+            cpu.entry(kind).or_default().push(used / NEW_TOKENS as f64);
+        }
+    }
+    let [nginx, floor, gateway] = Kind::ALL.map(|kind| median(cpu.remove(&kind).unwrap()));
+    let check = check(bench);
+    let most = check + 1.5 * nginx;
+    Row {
+        what: "a request whose token is new (RS256)",
+        nginx: micros(nginx),
+        floor: micros(floor),
+        gateway: micros(gateway),
+        figure: micros(gateway),
+        target: format!("≤ {} (the check, {}, + 1.5 × nginx)", micros(most), micros(check)),
+        met: gateway <= most,
+    }
+}
+
+/// One proxy's window.
+async fn turn(bench: &Bench<'_>, proxy: &Proxy, load: &Closed, turns: &mut Turns) {
+    load.watch(SETTLE).await;
+    let before = proxy.process().cpu();
+    let seen = load.watch(bench.effort.time).await;
+    let used = proxy.process().cpu() - before;
+    assert!(seen.requests > 0, "{} answered nothing", proxy.kind().name());
+    turns.cpu.push(used / seen.requests as f64);
+    turns.rate.push(seen.requests as f64 / seen.took.as_secs_f64());
+    turns.busy.push(used / 1e6 / seen.took.as_secs_f64());
+    let whole: Vec<f64> = seen.timings.iter().map(|timing| timing.whole.as_secs_f64() * 1e6).collect();
+    if !whole.is_empty() {
+        turns.p50.push(quantile(whole.clone(), 0.5));
+        turns.p99.push(quantile(whole, 0.99));
+    }
+}
+
+fn heading(text: &str) {
+    println!(
+        "\n{text}\n{:34} {:10} {:>10} {:>12} {:>6} {:>9} {:>9}",
+        "", "", "CPU", "requests/s", "busy", "p50", "p99"
+    );
+}
+
+fn report(what: &str, kind: Kind, turns: Turns) -> Figures {
+    let figures = Figures { cpu: median(turns.cpu), rate: median(turns.rate) };
+    let shown = |values: Vec<f64>| if values.is_empty() { String::new() } else { micros(median(values)) };
+    println!(
+        "{what:34} {:10} {:>10} {:>12} {:>5.0}% {:>9} {:>9}",
+        kind.name(),
+        micros(figures.cpu),
+        per_second(figures.rate),
+        median(turns.busy) * 100.0,
+        shown(turns.p50),
+        shown(turns.p99),
+    );
+    figures
+}
+
+/// Microseconds that one SHA-256 of so many bytes takes here.
+fn hashing(bytes: usize) -> f64 {
+    let body = vec![b'a'; bytes];
+    timed(1_000, || {
+        std::hint::black_box(Sha256::digest(std::hint::black_box(&body)));
+    })
+}
+
+/// Microseconds that one check of an RS256 token takes here.
+fn check(bench: &Bench<'_>) -> f64 {
+    use jsonwebtoken::jwk::JwkSet;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+
+    let token = bench.world.a_token();
+    let keys: JwkSet = serde_json::from_value(bench.world.standin.idp.jwks()).unwrap();
+    let kid = decode_header(token).unwrap().kid.unwrap();
+    let key = DecodingKey::from_jwk(keys.find(&kid).unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_audience(&["bedrock-gateway"]);
+    timed(1_000, || {
+        let claims = decode::<serde_json::Value>(std::hint::black_box(token), &key, &validation);
+        std::hint::black_box(claims.expect("a good token"));
+    })
+}
+
+fn timed(times: u32, what: impl Fn()) -> f64 {
+    let round = || {
+        let start = Instant::now();
+        (0..times).for_each(|_| what());
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(times)
+    };
+    median((0..5).map(|_| round()).collect())
+}
+
+pub(super) fn micros(value: f64) -> String {
+    format!("{value:.1} µs")
+}
+
+fn times(value: f64) -> String {
+    format!("{value:.2} ×")
+}
+
+fn per_second(value: f64) -> String {
+    format!("{value:.0}")
+}

@@ -1,0 +1,89 @@
+//! What is held: idle, with a thousand streams open, with a hundred thousand sessions.
+
+use std::time::Duration;
+
+use super::Bench;
+use super::closed::micros;
+use crate::load::Closed;
+use crate::proxy::{Kind, Wire};
+use crate::sessions;
+use crate::table::{Row, median};
+use crate::upstream::{FRAMES_SENT, stream_path};
+
+const STREAMS: usize = 1_000;
+const APART: Duration = Duration::from_millis(100);
+const SESSIONS: usize = 100_000;
+
+#[derive(Debug, Default)]
+struct Held {
+    idle: Vec<f64>,
+    open: Vec<f64>,
+    /// Microseconds of CPU for each frame.
+    cpu: Vec<f64>,
+}
+
+pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
+    let frames = 20 + usize::try_from(bench.effort.time.as_millis() / APART.as_millis()).unwrap();
+    let requests = bench.requests(&stream_path(frames, APART), 1024);
+    let mut held = Kind::ALL.map(|_| Held::default());
+    for _ in 0..bench.effort.rounds {
+        for (kind, held) in Kind::ALL.into_iter().zip(&mut held) {
+            let proxy = bench.start(kind, Wire::Plain).await;
+            held.idle.push(proxy.process().resident() as f64);
+            let load = Closed::start(proxy.target(), STREAMS, &requests).await;
+            tokio::time::sleep(10 * APART).await;
+            let (sent, used) = (FRAMES_SENT.get(), proxy.process().cpu());
+            tokio::time::sleep(bench.effort.time).await;
+            let (sent, used) = (FRAMES_SENT.get() - sent, proxy.process().cpu() - used);
+            held.cpu.push(used / sent as f64);
+            held.open.push(proxy.process().resident() as f64);
+            assert_eq!(load.finish().await, STREAMS as u64, "as many as were open at once");
+        }
+    }
+    let [nginx, floor, gateway] = held.map(|held| Held {
+        idle: vec![median(held.idle)],
+        open: vec![median(held.open)],
+        cpu: vec![median(held.cpu)],
+    });
+    let memory = |what, of: fn(&Held) -> f64, most: f64| Row {
+        what,
+        nginx: megabytes(of(&nginx)),
+        floor: megabytes(of(&floor)),
+        gateway: megabytes(of(&gateway)),
+        figure: megabytes(of(&gateway)),
+        target: format!("≤ {most} MB"),
+        met: of(&gateway) <= most * 1e6,
+    };
+    let cpu = |held: &Held| held.cpu[0];
+    [
+        Row {
+            what: "CPU per stream frame, 1,000 streams",
+            nginx: micros(cpu(&nginx)),
+            floor: micros(cpu(&floor)),
+            gateway: micros(cpu(&gateway)),
+            figure: format!("{:.2} ×", cpu(&gateway) / cpu(&nginx)),
+            target: "≤ 1.25 × nginx".to_owned(),
+            met: cpu(&gateway) <= 1.25 * cpu(&nginx),
+        },
+        memory("resident memory: idle", |held| held.idle[0], 20.0),
+        memory("… 1,000 streams open", |held| held.open[0], 60.0),
+    ]
+}
+
+pub(super) fn sessions(bench: &Bench<'_>) -> Row {
+    let (each, token) = sessions::measure(&bench.world, SESSIONS);
+    let beyond = (each - token) / 1024.0;
+    Row {
+        what: "memory per cached session, 100,000 of them, beyond its token",
+        nginx: String::new(),
+        floor: String::new(),
+        gateway: format!("{:.2} KiB", each / 1024.0),
+        figure: format!("{beyond:.2} KiB"),
+        target: "≤ 3 KiB".to_owned(),
+        met: beyond <= 3.0,
+    }
+}
+
+fn megabytes(bytes: f64) -> String {
+    format!("{:.1} MB", bytes / 1e6)
+}

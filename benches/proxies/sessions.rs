@@ -1,0 +1,151 @@
+//! What a cached session takes: a process that holds nothing but sessions, each of a user of its own.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use bedrock_gateway::auth::{Authenticator, CacheLimits};
+use bedrock_gateway::authorize::authorize;
+use bedrock_gateway::authorize::body::Bodies;
+use bedrock_gateway::config::{self, Config};
+use bedrock_gateway::identity::{Mapping, Outcomes};
+use bedrock_gateway::route::{self, Route};
+use bedrock_gateway::sessions::Sessions;
+use bedrock_gateway::sessions::source::Source;
+use bedrock_gateway::sessions::sts::{StsClient, StsSettings};
+use bedrock_gateway::telemetry::metrics::Metrics;
+use bytes::Bytes;
+use clap::Args;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use http_body_util::Full;
+use tokio::task::JoinSet;
+
+use crate::machine::{on_proxy_core, resident};
+use crate::upstream::CONVERSE;
+use crate::world::World;
+
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    #[arg(long)]
+    config: PathBuf,
+    #[arg(long)]
+    token: String,
+    #[arg(long)]
+    count: usize,
+}
+
+/// Calls of STS at once.
+const AT_ONCE: usize = 64;
+/// Sessions that are there before memory is first looked at.
+const WARM: usize = 500;
+
+/// Bytes of memory for each of `count` cached sessions, and how many of them are the session token itself.
+pub(crate) fn measure(world: &World, count: usize) -> (f64, f64) {
+    let text = format!(
+        r#"
+        [listen]
+        http = "127.0.0.1:0"
+        [aws]
+        region = "us-east-1"
+        [aws.endpoints]
+        sts = "{sts}"
+        [sessions]
+        max_sts_rate = 100000
+        [[issuer]]
+        name = "acme"
+        url = "{issuer}"
+        audiences = ["bedrock-gateway"]
+        request_headers = ["x-user"]
+        [issuer.session]
+        name = "request.headers['x-user']"
+        [issuer.session.tags]
+        team = "claims.department"
+        [[role]]
+        arn = "arn:aws:iam::123456789012:role/BedrockUser"
+        "#,
+        sts = world.standin.sts.url(),
+        issuer = world.standin.idp.issuer(),
+    );
+    let file = world.folder().join("sessions.toml");
+    std::fs::write(&file, text).unwrap();
+    let ran = on_proxy_core(std::env::current_exe().unwrap())
+        .args(["sessions", "--token", world.a_token(), "--count", &count.to_string(), "--config"])
+        .arg(&file)
+        .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
+        .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", ran.status);
+    let each = String::from_utf8(ran.stdout).unwrap().trim().parse().unwrap();
+    let sessions = world.standin.credentials.sessions();
+    let tokens: usize = sessions.iter().map(|session| session.session_token.len()).sum();
+    (each, tokens as f64 / sessions.len() as f64)
+}
+
+/// Fills a cache and prints how many bytes each session took.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn run(settings: &Settings) {
+    let config = config::load(&settings.config).unwrap_or_else(|problems| panic!("{problems}"));
+    let metrics = Metrics::new();
+    let sts = StsSettings {
+        region: config.aws.region.clone(),
+        endpoint: config.aws.endpoints.sts.clone(),
+        ca: None,
+        fips: false,
+        dual_stack: false,
+    };
+    let source = Source::from_environment(&sts).await.unwrap();
+    let sessions =
+        Sessions::new(&config.sessions, StsClient::new(&sts, source).unwrap(), Arc::clone(&metrics));
+    let Config { issuers, mapping, .. } = config;
+    let auth: Authenticator<Outcomes> = Authenticator::new(issuers, CacheLimits::default(), metrics).unwrap();
+    auth.start();
+    let calls = Arc::new(Calls { auth, mapping, bodies: Bodies::new(1024), token: settings.token.clone() });
+
+    fill(&calls, &sessions, 0..WARM).await;
+    let before = resident("self");
+    fill(&calls, &sessions, WARM..settings.count).await;
+    assert_eq!(sessions.len(), settings.count as u64);
+    let taken = resident("self").saturating_sub(before);
+    println!("{}", taken as f64 / (settings.count - WARM) as f64);
+}
+
+struct Calls {
+    auth: Authenticator<Outcomes>,
+    mapping: Mapping,
+    bodies: Bodies,
+    token: String,
+}
+
+async fn fill(calls: &Arc<Calls>, sessions: &Arc<Sessions>, users: std::ops::Range<usize>) {
+    let mut tasks = JoinSet::new();
+    for user in users {
+        let (calls, sessions) = (Arc::clone(calls), Arc::clone(sessions));
+        tasks.spawn(async move { calls.session_of(user, &sessions).await });
+        if tasks.len() >= AT_ONCE {
+            tasks.join_next().await.unwrap().unwrap();
+        }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
+impl Calls {
+    /// The way of a request up to its session, with nothing remembered beside the caller.
+    async fn session_of(&self, user: usize, sessions: &Arc<Sessions>) {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::try_from(format!("Bearer {}", self.token)).unwrap());
+        headers.insert("x-user", HeaderValue::try_from(format!("user{user:06}@acme.example")).unwrap());
+        let caller = self.auth.verify(&headers).await.unwrap();
+        let identity = self.mapping.resolve(&caller.verified, &Outcomes::default(), &headers).unwrap();
+        let Ok(Route::Call(call)) = route::parse(&Method::POST, &Uri::from_static(CONVERSE), &[]) else {
+            panic!("{CONVERSE} is a call");
+        };
+        let permit = authorize(identity, call, "us-east-1", &headers).unwrap();
+        let mut body = Full::new(Bytes::from_static(b"{}"));
+        let call = permit.read_body(HeaderMap::new(), &mut body, &self.bodies).await.unwrap();
+        sessions.get(&call).await.unwrap();
+    }
+}

@@ -1,0 +1,53 @@
+//! What is printed.
+
+use std::fmt;
+
+/// One line of the table of targets.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    /// With its unit; empty where there is nothing to compare with.
+    pub(crate) nginx: String,
+    pub(crate) floor: String,
+    pub(crate) gateway: String,
+    /// What the target is about.
+    pub(crate) figure: String,
+    pub(crate) target: String,
+    pub(crate) met: bool,
+}
+
+/// Printed in Markdown.
+#[derive(Debug, Default)]
+pub(crate) struct Table(pub(crate) Vec<Row>);
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| what | nginx | bare hyper | gateway | figure | target | |")?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        for row in &self.0 {
+            let met = if row.met { "met" } else { "**missed**" };
+            writeln!(
+                f,
+                "| {} | {} | {} | {} | {} | {} | {met} |",
+                row.what, row.nginx, row.floor, row.gateway, row.figure, row.target
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle one; of an even number, the mean of both.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    assert!(!values.is_empty());
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+/// The value that `part` of all are below.
+pub(crate) fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    let at = (values.len() as f64 * part) as usize;
+    values[at.min(values.len() - 1)]
+}

@@ -1,0 +1,167 @@
+//! Everything around the proxies: upstreams, identity provider, STS, certificates, users and their requests.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bedrock_standin::idp::Claims;
+use bedrock_standin::{Options, Standin};
+use bytes::Bytes;
+use http_body_util::Full;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::upstream;
+
+/// As many callers as it takes to keep each below the bound of one.
+pub(crate) const USERS: usize = 16;
+
+pub(crate) struct World {
+    pub(crate) standin: Standin,
+    /// Keeps the stand-in going, on threads of its own.
+    runtime: Runtime,
+    pub(crate) plain_upstream: SocketAddr,
+    pub(crate) tls_upstream: SocketAddr,
+    folder: TempDir,
+    tokens: Vec<String>,
+    pub(crate) trusting: TlsConnector,
+}
+
+impl World {
+    /// Must be called within a `LocalSet`, in which the upstreams stay.
+    pub(crate) async fn start() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let standin = {
+            let _entered = runtime.enter();
+            Standin::start(Options::default())
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
+        for (name, text) in [("ca.pem", standin.ca_pem()), ("tls.crt", certificate), ("tls.key", key)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let certificate = CertificateDer::from_pem_file(folder.path().join("tls.crt")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(folder.path().join("tls.key")).unwrap();
+        let serving = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.path().join("ca.pem")).unwrap()).unwrap();
+        let trusting = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tokens = (0..USERS).map(|user| token(&standin, user)).collect();
+        Self {
+            plain_upstream: upstream::start(None).await,
+            tls_upstream: upstream::start(Some(TlsAcceptor::from(Arc::new(serving)))).await,
+            standin,
+            runtime,
+            folder,
+            tokens,
+            trusting: TlsConnector::from(Arc::new(trusting)),
+        }
+    }
+
+    /// Must be called outside of every runtime.
+    pub(crate) fn end(self) {
+        drop(self.standin);
+        self.runtime.shutdown_background();
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// One request of each user for `path`, with a body of `size` bytes.
+    pub(crate) fn requests(&self, path: &str, size: usize) -> Vec<Bytes> {
+        self.tokens.iter().map(|token| request(path, token, size)).collect()
+    }
+
+    /// So many requests of one user, with as many tokens, that RS256 signs.
+    pub(crate) fn with_new_tokens(&self, count: usize, path: &str, size: usize) -> Vec<Bytes> {
+        let half = |count: usize| {
+            (0..count).map(|_| request(path, &token(&self.standin, 0), size)).collect::<Vec<Bytes>>()
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| half(count / 2));
+            let mut all = half(count - count / 2);
+            all.extend(first.join().unwrap());
+            all
+        })
+    }
+
+    /// As [`World::requests`], for an HTTP/2 client.
+    pub(crate) fn h2_request(
+        &self,
+        path: &str,
+        size: usize,
+    ) -> impl Fn() -> http::Request<Full<Bytes>> + Clone + use<> {
+        let uri: http::Uri = format!("http://localhost{path}").parse().unwrap();
+        let authorization: http::HeaderValue = format!("Bearer {}", self.tokens[0]).parse().unwrap();
+        let body = body(size);
+        move || {
+            http::Request::post(uri.clone())
+                .header("authorization", authorization.clone())
+                .header("content-type", "application/json")
+                .header("accept", "application/json")
+                .header("user-agent", USER_AGENT)
+                .body(Full::new(body.clone()))
+                .unwrap()
+        }
+    }
+
+    /// A token of the first user, for measuring its check alone.
+    pub(crate) fn a_token(&self) -> &str {
+        &self.tokens[0]
+    }
+}
+
+const USER_AGENT: &str =
+    "Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7";
+
+/// With the claims that an identity provider's token has.
+fn token(standin: &Standin, user: usize) -> String {
+    let email = format!("user{user}@acme.example");
+    standin.idp.mint(
+        Claims::of(&format!("00u{user:017}"))
+            .claim("email", email.as_str())
+            .claim("department", format!("department-{}", user % 4))
+            .claim("groups", vec!["bedrock-users", "engineering", "everyone"])
+            .claim("cid", "0oa1b2c3d4e5f6g7h8i9")
+            .claim("scp", vec!["openid", "profile", "email"])
+            .expires_in(Duration::from_hours(1)),
+    )
+}
+
+fn body(size: usize) -> Bytes {
+    let around = r#"{"messages":[{"role":"user","content":[{"text":""}]}]}"#;
+    let text = "a ".repeat(size.saturating_sub(around.len()) / 2);
+    format!(r#"{{"messages":[{{"role":"user","content":[{{"text":"{text}"}}]}}]}}"#).into()
+}
+
+/// As boto3 sends them.
+fn request(path: &str, token: &str, size: usize) -> Bytes {
+    let body = body(size);
+    let mut bytes = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\n\
+         Content-Type: application/json\r\nAccept: application/json\r\nUser-Agent: {USER_AGENT}\r\n\
+         Authorization: Bearer {token}\r\namz-sdk-invocation-id: 7d5b8a52-9f3e-4f7c-8b47-2f2b3f6f1f3a\r\n\
+         amz-sdk-request: attempt=1\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
