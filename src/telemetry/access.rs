@@ -267,7 +267,7 @@ impl AccessLog {
     pub fn write(&self, record: &AccessRecord) {
         let line = if self.json { record.json() } else { record.text() };
         match &self.sink {
-            Sink::Thread(writer) => writer.line(line),
+            Sink::Thread(writer) => writer.line(&line),
             Sink::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line),
         }
     }

@@ -1,71 +1,79 @@
 //! The thread that writes the access log.
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Lines that may wait: several seconds' worth of a busy gateway. Beyond it lines are lost, and
+/// Bytes of lines that may wait: a second's worth of a busy gateway. Beyond it lines are lost, and
 /// counted, rather than requests kept waiting for a full disk.
-const WAITING: usize = 16_384;
+const WAITING: usize = 16 * 1024 * 1024;
 
-/// Lines are written together up to about this many bytes.
-const BATCH: usize = 64 * 1024;
+/// How long lines are gathered before they are written together: to wake the thread for each would cost
+/// more than the line itself.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// How long a shutdown waits for a disk or a reader that does not take the lines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-enum Message {
-    Line(String),
-    Flush(Sender<()>),
-}
+/// A buffer that had to grow beyond this is not kept, bytes.
+const KEPT: usize = 1024 * 1024;
 
 /// A handle on the writing thread, which ends when this is dropped and everything is written.
 #[derive(Debug)]
-pub(super) struct Writer {
-    sender: Sender<Message>,
-    /// Lines handed over and not yet taken up: what bounds the channel, so that only lines and never
-    /// a flush are turned away.
-    waiting: Arc<AtomicUsize>,
-    lost: AtomicU64,
+pub(super) struct Writer(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Lines have come, or are waited for, or no more will come.
+    wanted: Condvar,
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whole lines, one after the other.
+    lines: Vec<u8>,
+    lost: u64,
+    /// How many times somebody has asked to flush, and the last of them that was done.
+    flushes: u64,
+    flushed: u64,
+    ended: bool,
 }
 
 impl Writer {
     pub(super) fn start(target: Box<dyn Write + Send>) -> io::Result<Self> {
-        let (sender, messages) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let taken = Arc::clone(&waiting);
-        thread::Builder::new().name("access-log".into()).spawn(move || run(&messages, &taken, target))?;
-        Ok(Self { sender, waiting, lost: AtomicU64::new(0) })
+        let shared = Arc::new(Shared::default());
+        let writing = Arc::clone(&shared);
+        thread::Builder::new().name("access-log".into()).spawn(move || writing.run(target))?;
+        Ok(Self(shared))
     }
 
     /// Hands over one line, without its line break.
-    pub(super) fn line(&self, line: String) {
-        // Threads that ask at the same moment may overshoot the bound by their number; no matter.
-        if self.waiting.load(Ordering::Relaxed) >= WAITING {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn line(&self, line: &str) {
+        let mut state = self.0.state();
+        if state.lines.len() + line.len() >= WAITING {
+            state.lost += 1;
             return;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.sender.send(Message::Line(line)).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        // The common case reads only; the exchange happens once after an overflow.
-        if self.lost.load(Ordering::Relaxed) > 0 {
-            let lost = self.lost.swap(0, Ordering::Relaxed);
-            tracing::error!(
-                lost,
-                "access log lines were lost, because they could not be written fast enough"
-            );
+        let first = state.lines.is_empty();
+        state.lines.extend_from_slice(line.as_bytes());
+        state.lines.push(b'\n');
+        drop(state);
+        if first {
+            self.0.wanted.notify_one();
         }
     }
 
     /// Waits until what was handed over is written, but not longer than [`PATIENCE`].
     pub(super) fn flush(&self) {
-        let (done, written) = channel();
-        if self.sender.send(Message::Flush(done)).is_ok() && written.recv_timeout(PATIENCE).is_err() {
+        let mut state = self.0.state();
+        state.flushes += 1;
+        let mine = state.flushes;
+        self.0.wanted.notify_one();
+        let waited = self.0.written.wait_timeout_while(state, PATIENCE, |state| state.flushed < mine);
+        if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
             tracing::error!("the end of the access log could not be written in time");
         }
     }
@@ -74,42 +82,64 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.flush();
+        self.0.state().ended = true;
+        self.0.wanted.notify_one();
     }
 }
 
-fn run(messages: &Receiver<Message>, waiting: &AtomicUsize, mut target: Box<dyn Write + Send>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut broken = false;
-    while let Ok(first) = messages.recv() {
-        let mut flushed = None;
-        let mut next = Ok(first);
-        loop {
-            match next {
-                Ok(Message::Line(line)) => {
-                    waiting.fetch_sub(1, Ordering::Relaxed);
-                    batch.extend_from_slice(line.as_bytes());
-                    batch.push(b'\n');
-                }
-                Ok(Message::Flush(done)) => flushed = Some(done),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+/// What the thread has taken over to write.
+struct Batch {
+    lines: Vec<u8>,
+    lost: u64,
+    flushes: u64,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, mut target: Box<dyn Write + Send>) {
+        let mut broken = false;
+        let mut spare = Vec::new();
+        while let Some(Batch { mut lines, lost, flushes }) = self.next(spare) {
+            // Whole lines in one write, so that nobody else's land among them.
+            let outcome = target.write_all(&lines).and_then(|()| target.flush());
+            match &outcome {
+                Err(error) if !broken => tracing::error!(%error, "the access log cannot be written"),
+                Ok(()) if broken => tracing::info!("the access log can be written again"),
+                _ => {}
             }
-            if flushed.is_some() || batch.len() >= BATCH {
-                break;
+            broken = outcome.is_err();
+            if lost > 0 {
+                tracing::error!(
+                    lost,
+                    "access log lines were lost, because they could not be written fast enough"
+                );
             }
-            next = messages.try_recv();
+            self.state().flushed = flushes;
+            self.written.notify_all();
+            lines.clear();
+            lines.shrink_to(KEPT);
+            spare = lines;
         }
-        // Whole lines in one write, so that nobody else's land among them.
-        let outcome = target.write_all(&batch).and_then(|()| target.flush());
-        match &outcome {
-            Err(error) if !broken => tracing::error!(%error, "the access log cannot be written"),
-            Ok(()) if broken => tracing::info!("the access log can be written again"),
-            _ => {}
+    }
+
+    /// Waits for lines and gathers those that follow, unless somebody waits for them. `None` at the end.
+    fn next(&self, spare: Vec<u8>) -> Option<Batch> {
+        let idle =
+            |state: &mut State| state.lines.is_empty() && state.flushes == state.flushed && !state.ended;
+        let unhurried = |state: &mut State| state.flushes == state.flushed && !state.ended;
+        let state = self.wanted.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
+        let gathered = self.wanted.wait_timeout_while(state, GATHERING, unhurried);
+        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        if state.ended && state.lines.is_empty() {
+            return None;
         }
-        broken = outcome.is_err();
-        batch.clear();
-        if let Some(done) = flushed {
-            // Nobody may be waiting any more.
-            done.send(()).ok();
-        }
+        Some(Batch {
+            lines: std::mem::replace(&mut state.lines, spare),
+            lost: std::mem::take(&mut state.lost),
+            flushes: state.flushes,
+        })
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::load::{self, Target};
-use crate::machine::{Process, free_port, on_proxy_core};
+use crate::machine::{Process, free_address, on_proxy_core};
 use crate::upstream::CONVERSE;
 use crate::world::World;
 
@@ -61,7 +61,7 @@ impl Proxy {
 
     /// Starts one.
     pub(crate) fn spawn(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = free_address();
         let mut command = match kind {
             Kind::Nginx => nginx(wire, world, address),
             Kind::Floor => floor(wire, world, address),
@@ -126,7 +126,7 @@ fn nginx(wire: Wire, world: &World, address: SocketAddr) -> Command {
 
 fn floor(wire: Wire, world: &World, address: SocketAddr) -> Command {
     let mut command = on_proxy_core(std::env::current_exe().unwrap());
-    command.arg("floor").arg("--listen").arg(address.to_string()).arg("--folder").arg(world.folder());
+    command.arg("serve-floor").arg("--listen").arg(address.to_string()).arg("--folder").arg(world.folder());
     if wire == Wire::Tls {
         command.arg("--tls").arg("--upstream").arg(format!("localhost:{}", world.tls_upstream.port()));
     } else {
@@ -137,6 +137,21 @@ fn floor(wire: Wire, world: &World, address: SocketAddr) -> Command {
 
 /// As an operator would run it, with the access log in a file.
 fn serve(wire: Wire, world: &World, address: SocketAddr, gateway: &Path) -> Command {
+    let mut command = on_proxy_core(gateway);
+    command.args(["serve", "--config"]).arg(gateway_file(wire, world, address));
+    with_credentials(&mut command, world);
+    command
+}
+
+/// The gateway's own, for the stand-in's STS.
+pub(crate) fn with_credentials(command: &mut Command, world: &World) {
+    command
+        .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
+        .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key());
+}
+
+/// The gateway's configuration.
+pub(crate) fn gateway_file(wire: Wire, world: &World, address: SocketAddr) -> PathBuf {
     let folder = world.folder().display();
     let door = match wire {
         Wire::Plain | Wire::H2 => format!("http = \"{address}\""),
@@ -185,11 +200,5 @@ fn serve(wire: Wire, world: &World, address: SocketAddr, gateway: &Path) -> Comm
     );
     let file = world.folder().join(format!("gateway-{}.toml", address.port()));
     fs::write(&file, text).unwrap();
-    let mut command = on_proxy_core(gateway);
-    command
-        .args(["serve", "--config"])
-        .arg(file)
-        .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key());
-    command
+    file
 }

@@ -1,6 +1,7 @@
 //! Which core runs what, and what the system says that a process has used.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
@@ -57,6 +58,12 @@ impl Process {
     pub(crate) fn resident(&self) -> u64 {
         resident(&self.0.id().to_string())
     }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(mut self) {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(asked.success() && self.0.wait().unwrap().success());
+    }
 }
 
 impl Drop for Process {
@@ -73,7 +80,7 @@ pub(crate) fn resident(process: &str) -> u64 {
     kibibytes * 1024
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

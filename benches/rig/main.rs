@@ -1,6 +1,6 @@
 //! The gateway beside nginx and beside a bare hyper proxy: what verification, signing and the log cost.
 //!
-//! `cargo bench --bench proxies` runs everything and prints the table of targets; `-- --help` tells how to run
+//! `cargo bench --bench rig` runs everything and prints the table of targets; `-- --help` tells how to run
 //! less of it. Needs Linux, two cores, `taskset` and nginx.
 //!
 //! Each proxy runs alone on one core; load, upstream and the stand-ins for STS and the identity provider run on
@@ -11,6 +11,7 @@
 
 mod floor;
 mod frames;
+mod instructions;
 mod load;
 mod machine;
 mod proxy;
@@ -34,8 +35,14 @@ struct Arguments {
     #[arg(long, default_value_t = 6)]
     rounds: usize,
     /// Seconds that a proxy is loaded for in a round
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+    /// Numbers of connections in the closed loops
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    connections: Vec<usize>,
+    /// Sizes of bodies in the closed loops, KiB
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100])]
+    sizes: Vec<usize>,
     /// A short look: one round of half a second, nothing to be quoted
     #[arg(long)]
     quick: bool,
@@ -49,34 +56,39 @@ struct Arguments {
     bench: bool,
 }
 
-/// What this program runs itself as, in processes of its own.
+/// What else there is; the last two are what this program runs itself as, in processes of their own.
 #[derive(Debug, Subcommand)]
 enum Part {
+    Instructions(instructions::Settings),
     #[command(hide = true)]
-    Floor(floor::Settings),
+    ServeFloor(floor::Settings),
     #[command(hide = true)]
-    Sessions(sessions::Settings),
+    FillSessions(sessions::Settings),
 }
 
-/// How long and how often is measured.
-#[derive(Debug, Clone, Copy)]
+/// How long and how often is measured, and which closed loops.
+#[derive(Debug, Clone)]
 struct Effort {
     rounds: usize,
     time: Duration,
+    connections: Vec<usize>,
+    sizes: Vec<usize>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.part {
-        Some(Part::Floor(settings)) => floor::run(&settings),
-        Some(Part::Sessions(settings)) => sessions::run(&settings),
+        Some(Part::ServeFloor(settings)) => floor::run(&settings),
+        Some(Part::FillSessions(settings)) => sessions::run(&settings),
+        Some(Part::Instructions(settings)) => {
+            machine::pin_this_process();
+            return instructions::run(&settings, &arguments.gateway);
+        }
         None => {
             machine::pin_this_process();
-            let effort = if arguments.quick {
-                Effort { rounds: 1, time: Duration::from_millis(500) }
-            } else {
-                Effort { rounds: arguments.rounds, time: Duration::from_secs_f64(arguments.seconds) }
-            };
+            let Arguments { rounds, seconds, connections, sizes, .. } = arguments;
+            let (rounds, seconds) = if arguments.quick { (1, 0.5) } else { (rounds, seconds) };
+            let effort = Effort { rounds, time: Duration::from_secs_f64(seconds), connections, sizes };
             scenarios::run(&arguments.gateway, effort, &arguments.only);
         }
     }

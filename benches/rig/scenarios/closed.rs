@@ -12,10 +12,10 @@ use crate::proxy::{Kind, Proxy, Wire};
 use crate::table::{Row, median, quantile};
 use crate::upstream::CONVERSE;
 
-const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
-const KIBIBYTES: [usize; 3] = [1, 10, 100];
 /// What is not counted at the start of each turn.
 const SETTLE: Duration = Duration::from_millis(200);
+/// Of one HTTP/2 connection: nginx takes no more.
+const MOST_STREAMS: usize = 128;
 /// Requests of a turn in which every token is new.
 const NEW_TOKENS: usize = 8_000;
 
@@ -42,10 +42,12 @@ type Results = BTreeMap<(usize, usize, Kind), Figures>;
 
 pub(super) async fn plain(bench: &Bench<'_>) -> Vec<Row> {
     let results = matrix(bench, Wire::Plain).await;
-    let of = |connections, kibibytes, kind| results[&(connections, kibibytes, kind)];
-    let cpu = |connections, kibibytes| Kind::ALL.map(|kind| of(connections, kibibytes, kind).cpu);
-    let [nginx, floor, gateway] = cpu(16, 1);
-    let small = Row {
+    let of = |connections, kibibytes, figure: fn(&Figures) -> f64| -> Option<[f64; 3]> {
+        let [nginx, floor, gateway] =
+            Kind::ALL.map(|kind| results.get(&(connections, kibibytes, kind)).map(figure));
+        Some([nginx?, floor?, gateway?])
+    };
+    let small = of(16, 1, |figures| figures.cpu).map(|[nginx, floor, gateway]| Row {
         what: "CPU per request, 1 KiB, 16 connections",
         nginx: micros(nginx),
         floor: micros(floor),
@@ -53,22 +55,22 @@ pub(super) async fn plain(bench: &Bench<'_>) -> Vec<Row> {
         figure: times(gateway / nginx),
         target: "≤ 1.50 × nginx".to_owned(),
         met: gateway <= 1.5 * nginx,
-    };
-    let hash = hashing(100 * 1024);
-    let [nginx, floor, gateway] = cpu(16, 100);
-    let most = hash + 1.5 * nginx;
-    let large = Row {
-        what: "… 100 KiB",
-        nginx: micros(nginx),
-        floor: micros(floor),
-        gateway: micros(gateway),
-        figure: micros(gateway),
-        target: format!("≤ {} (hashing it once, {}, + 1.5 × nginx)", micros(most), micros(hash)),
-        met: gateway <= most,
-    };
-    let throughput = |what, connections| {
-        let [nginx, floor, gateway] = Kind::ALL.map(|kind| of(connections, 1, kind).rate);
+    });
+    let large = of(16, 100, |figures| figures.cpu).map(|[nginx, floor, gateway]| {
+        let hash = hashing(100 * 1024);
+        let most = hash + 1.5 * nginx;
         Row {
+            what: "… 100 KiB",
+            nginx: micros(nginx),
+            floor: micros(floor),
+            gateway: micros(gateway),
+            figure: micros(gateway),
+            target: format!("≤ {} (hashing it once, {}, + 1.5 × nginx)", micros(most), micros(hash)),
+            met: gateway <= most,
+        }
+    });
+    let throughput = |what, connections| {
+        of(connections, 1, |figures| figures.rate).map(|[nginx, floor, gateway]| Row {
             what,
             nginx: per_second(nginx),
             floor: per_second(floor),
@@ -76,17 +78,19 @@ pub(super) async fn plain(bench: &Bench<'_>) -> Vec<Row> {
             figure: times(gateway / nginx),
             target: "≥ 0.65 × nginx".to_owned(),
             met: gateway >= 0.65 * nginx,
-        }
+        })
     };
     let at_16 = throughput("requests/s of one core, 16 connections", 16);
     let at_256 = throughput("… 256 connections", 256);
-    vec![small, large, at_16, at_256]
+    [small, large, at_16, at_256].into_iter().flatten().collect()
 }
 
-pub(super) async fn tls(bench: &Bench<'_>) -> Row {
+pub(super) async fn tls(bench: &Bench<'_>) -> Option<Row> {
     let results = matrix(bench, Wire::Tls).await;
-    let [nginx, floor, gateway] = Kind::ALL.map(|kind| results[&(16, 1, kind)].cpu);
-    Row {
+    let [nginx, floor, gateway] =
+        Kind::ALL.map(|kind| results.get(&(16, 1, kind)).map(|figures| figures.cpu));
+    let (nginx, floor, gateway) = (nginx?, floor?, gateway?);
+    Some(Row {
         what: "TLS on both sides: CPU per request, 1 KiB, 16 connections",
         nginx: micros(nginx),
         floor: micros(floor),
@@ -94,7 +98,7 @@ pub(super) async fn tls(bench: &Bench<'_>) -> Row {
         figure: times(gateway / nginx),
         target: "≤ 1.50 × nginx with TLS".to_owned(),
         met: gateway <= 1.5 * nginx,
-    }
+    })
 }
 
 /// Every number of connections with every size, in alternating rounds.
@@ -102,8 +106,8 @@ async fn matrix(bench: &Bench<'_>, wire: Wire) -> Results {
     let proxies = bench.start_all(wire).await;
     let mut results = Results::new();
     heading(&format!("closed loop, {wire:?}"));
-    for connections in CONNECTIONS {
-        for kibibytes in KIBIBYTES {
+    for &connections in &bench.effort.connections {
+        for &kibibytes in &bench.effort.sizes {
             let requests = bench.requests(CONVERSE, kibibytes * 1024);
             let mut turns: BTreeMap<Kind, Turns> = BTreeMap::new();
             for _ in 0..bench.effort.rounds {
@@ -126,8 +130,8 @@ async fn matrix(bench: &Bench<'_>, wire: Wire) -> Results {
 pub(super) async fn h2(bench: &Bench<'_>) {
     let proxies = bench.start_all(Wire::H2).await;
     heading("closed loop, HTTP/2 in front");
-    for streams in [1, 16, 64] {
-        for kibibytes in KIBIBYTES {
+    for &streams in bench.effort.connections.iter().filter(|streams| **streams <= MOST_STREAMS) {
+        for &kibibytes in &bench.effort.sizes {
             let request = bench.world.h2_request(CONVERSE, kibibytes * 1024);
             let mut turns: BTreeMap<Kind, Turns> = BTreeMap::new();
             for _ in 0..bench.effort.rounds {

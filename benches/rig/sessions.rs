@@ -69,7 +69,7 @@ pub(crate) fn measure(world: &World, count: usize) -> (f64, f64) {
     let file = world.folder().join("sessions.toml");
     std::fs::write(&file, text).unwrap();
     let ran = on_proxy_core(std::env::current_exe().unwrap())
-        .args(["sessions", "--token", world.a_token(), "--count", &count.to_string(), "--config"])
+        .args(["fill-sessions", "--token", world.a_token(), "--count", &count.to_string(), "--config"])
         .arg(&file)
         .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
         .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key())
