@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Body;
 
 use crate::authorize::body::{Bodies, BodyError, Held};
@@ -46,14 +46,15 @@ pub enum Refused {
 }
 
 /// Headers that name who pays within the account (user guide, projects and workspaces).
-const PROJECTS: [&str; 2] = ["openai-project", "anthropic-workspace-id"];
+static PROJECTS: [HeaderName; 2] =
+    [HeaderName::from_static("openai-project"), HeaderName::from_static("anthropic-workspace-id")];
 
 /// A call that its caller may make, as far as the head tells.
 #[derive(Debug)]
 pub struct Permit {
     identity: Arc<Identity>,
     call: Call,
-    region: String,
+    region: Arc<str>,
 }
 
 /// A call that its caller may make, with everything that the decision and the signature need.
@@ -61,7 +62,7 @@ pub struct Permit {
 pub struct Authorized {
     identity: Arc<Identity>,
     call: Call,
-    region: String,
+    region: Arc<str>,
     model: Option<ModelId>,
     headers: HeaderMap,
     body: Bytes,
@@ -87,21 +88,21 @@ impl fmt::Debug for Authorized {
 pub fn authorize(
     identity: Arc<Identity>,
     call: Call,
-    home: &str,
+    home: &Arc<str>,
     headers: &HeaderMap,
 ) -> Result<Permit, Forbidden> {
     let role = identity.role();
-    let region = call.region().unwrap_or(home).to_owned();
+    let region = Arc::clone(call.region().unwrap_or(home));
     if !allows(role, call.operation()) {
         return Err(Forbidden::Operation);
     }
     if let Deciding::Path(model) = call.deciding() {
         check_model(role, model)?;
     }
-    if role.regions.as_ref().is_some_and(|allowed| !allowed.contains(&region)) {
+    if role.regions.as_ref().is_some_and(|allowed| !allowed.iter().any(|allowed| **allowed == *region)) {
         return Err(Forbidden::Region);
     }
-    for name in PROJECTS {
+    for name in &PROJECTS {
         let mut named = headers.get_all(name).iter();
         let allowed =
             |value: &HeaderValue| role.projects.iter().any(|project| project.as_bytes() == value.as_bytes());
@@ -190,7 +191,7 @@ impl Authorized {
     }
 
     /// The region whose Bedrock is called.
-    pub fn region(&self) -> &str {
+    pub fn region(&self) -> &Arc<str> {
         &self.region
     }
 

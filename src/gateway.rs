@@ -123,8 +123,8 @@ impl Running {
             upstream: upstream(&config.aws)?,
             skew: Skew::default(),
             endpoints: endpoints(&config.aws).await?,
-            regions: std::iter::once(&config.aws.region).chain(&config.aws.regions).cloned().collect(),
-            home: config.aws.region.clone(),
+            regions: config.aws.all_regions().map(Arc::from).collect(),
+            home: config.aws.region.as_str().into(),
             books: Arc::new(Books { log: edges.log, metrics, cutting: AtomicBool::new(false) }),
         });
         let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
@@ -297,7 +297,7 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
     Ok(Upstream::new(pool::client(&extra)?))
 }
 
-async fn endpoints(aws: &Aws) -> Result<BTreeMap<(String, Family), Endpoint>, StartError> {
+async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Endpoint>, StartError> {
     let mut endpoints = BTreeMap::new();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =
@@ -309,7 +309,7 @@ async fn endpoints(aws: &Aws) -> Result<BTreeMap<(String, Family), Endpoint>, St
                 Family::Mantle => endpoints.bedrock_mantle.as_ref(),
             });
             if let Some(endpoint) = Endpoint::of(family, region, url, aws.fips, aws.dual_stack).await? {
-                endpoints.insert((region.clone(), family), endpoint);
+                endpoints.insert((region.as_str().into(), family), endpoint);
             }
         }
     }

@@ -4,18 +4,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
-use crate::auth::Verified;
+use crate::auth::{Caller, Unverified, Verified};
 use crate::clock;
-use crate::identity::Identity;
+use crate::identity::{Identity, Outcomes};
 use crate::route::{Call, Deciding, ModelId};
 use crate::sessions::Session;
-use crate::telemetry::access::{AccessLog, AccessRecord, Ended, Unverified};
+use crate::telemetry::access::{self, AccessLog, AccessRecord, Ended};
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::headers::REQUEST_ID;
 
 pub mod relay;
 pub mod tap;
@@ -30,14 +31,38 @@ pub struct Books {
 
 /// The record of one request; writes itself on drop.
 #[derive(Debug)]
-pub struct Meter {
+pub struct Meter(Box<Known>);
+
+/// What is known of the request so far. Of what is kept elsewhere this holds on to it.
+#[derive(Debug)]
+struct Known {
     books: Arc<Books>,
     started: Instant,
-    record: AccessRecord,
-    operation: &'static str,
+    time: SystemTime,
+    request_id: String,
+    client: SocketAddr,
+    protocol: &'static str,
+    user_agent: Option<Box<str>>,
+    operation: Option<&'static str>,
+    caller: Option<Arc<Caller<Outcomes>>>,
+    unverified: Option<Unverified>,
+    identity: Option<Arc<Identity>>,
+    region: Option<Arc<str>>,
+    model: Option<ModelId>,
+    session: Option<Session>,
+    /// How the first one was had.
+    lookup: Option<&'static str>,
+    attempts: u32,
+    status: u16,
+    aws_request_id: Option<Box<str>>,
+    error_type: Option<Box<str>>,
     reason: &'static str,
+    detail: Option<String>,
+    request_bytes: u64,
+    response_bytes: u64,
     first_byte: Option<Duration>,
     stream: bool,
+    ended: Ended,
 }
 
 /// The status in the log of a request whose client left before there was an answer; no such answer is
@@ -53,150 +78,186 @@ impl Meter {
         headers: &HeaderMap,
         protocol: &'static str,
     ) -> Self {
-        let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(clipped);
-        let record = AccessRecord {
-            client: Some(client.ip()),
-            user_agent,
-            protocol,
-            status: CLIENT_LEFT,
-            ended: Ended::Client,
-            ..AccessRecord::begin(clock::now(), request_id)
-        };
-        Self {
+        let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Self(Box::new(Known {
             books,
             started: Instant::now(),
-            record,
-            operation: "none",
+            time: clock::now(),
+            request_id,
+            client,
+            protocol,
+            user_agent: user_agent.map(|text| clipped(text).into()),
+            operation: None,
+            caller: None,
+            unverified: None,
+            identity: None,
+            region: None,
+            model: None,
+            session: None,
+            lookup: None,
+            attempts: 0,
+            status: CLIENT_LEFT,
+            aws_request_id: None,
+            error_type: None,
             reason: "client_left",
+            detail: None,
+            request_bytes: 0,
+            response_bytes: 0,
             first_byte: None,
             stream: false,
-        }
+            ended: Ended::Client,
+        }))
     }
 
     /// The gateway's id of the request.
     pub fn request_id(&self) -> &str {
-        &self.record.request_id
+        &self.0.request_id
     }
 
     pub fn routed(&mut self, call: &Call) {
-        self.operation = call.operation().as_str();
-        self.record.operation = Some(self.operation);
+        self.0.operation = Some(call.operation().as_str());
         if let Deciding::Path(model) = call.deciding() {
-            self.record.model = Some(model.as_str().to_owned());
+            self.0.model = Some(model.clone());
         }
-        self.record.region = call.region().map(str::to_owned);
+        self.0.region = call.region().cloned();
     }
 
-    pub fn verified(&mut self, caller: &Verified) {
-        self.record.issuer = Some(caller.issuer().to_owned());
-        self.record.subject = caller.subject().map(clipped);
-        self.record.jti = caller.jti().map(clipped);
+    pub fn verified(&mut self, caller: &Arc<Caller<Outcomes>>) {
+        self.0.caller = Some(Arc::clone(caller));
     }
 
     /// What a refused token said of itself.
-    pub fn unverified(&mut self, issuer: Option<&str>, subject: Option<&str>) {
-        self.record.unverified =
-            Some(Unverified { issuer: issuer.map(clipped), subject: subject.map(clipped) });
+    pub fn unverified(&mut self, unverified: &Unverified) {
+        self.0.unverified = Some(unverified.clone());
     }
 
-    pub fn identified(&mut self, identity: &Identity) {
+    pub fn identified(&mut self, identity: &Arc<Identity>) {
         for target in identity.replaced() {
-            self.books.metrics.value_replaced(target);
+            self.0.books.metrics.value_replaced(target);
         }
-        self.record.role_rule = Some(identity.rule());
-        self.record.principal = Some(identity.principal().to_string());
-        self.record.tags = identity
-            .session()
-            .tags()
-            .iter()
-            .map(|(key, value)| (key.as_str().to_owned(), value.as_str().to_owned()))
-            .collect();
+        self.0.identity = Some(Arc::clone(identity));
     }
 
     /// The request has been read and may be sent.
-    pub fn received(&mut self, region: &str, model: Option<&ModelId>, body: usize) {
-        self.record.region = Some(region.to_owned());
-        self.record.model = model.map(|model| model.as_str().to_owned());
-        self.record.request_bytes = body as u64;
+    pub fn received(&mut self, region: &Arc<str>, model: Option<&ModelId>, body: usize) {
+        self.0.region = Some(Arc::clone(region));
+        self.0.model = model.cloned();
+        self.0.request_bytes = body as u64;
     }
 
     pub fn session(&mut self, session: &Session) {
-        self.record.access_key_id = Some(session.access_key_id().to_owned());
-        if self.record.session.is_none() {
-            self.record.session = Some(session.lookup().as_str());
-        }
+        self.0.lookup = self.0.lookup.or_else(|| Some(session.lookup().as_str()));
+        self.0.session = Some(session.clone());
     }
 
     pub fn attempted(&mut self) {
-        self.record.upstream_attempts += 1;
+        self.0.attempts += 1;
     }
 
     /// The request ends in an answer of the gateway's own.
     pub fn refused(&mut self, status: StatusCode, kind: &'static str, reason: &'static str, detail: String) {
-        self.record.status = status.as_u16();
-        self.record.error_type = Some(kind.to_owned());
-        self.record.detail = Some(detail);
-        self.reason = reason;
+        self.0.status = status.as_u16();
+        self.0.error_type = Some(kind.into());
+        self.0.detail = Some(detail);
+        self.0.reason = reason;
     }
 
     /// The request is answered without a failure: by the gateway itself, or by Bedrock with `status`.
     pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, stream: bool) {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        self.record.status = status.as_u16();
-        self.record.aws_request_id = text("x-amzn-requestid").map(str::to_owned);
-        self.reason =
+        self.0.status = status.as_u16();
+        self.0.aws_request_id = text(headers.get(&REQUEST_ID));
+        self.0.reason =
             if status.is_client_error() || status.is_server_error() { "upstream_error" } else { "ok" };
-        if self.reason != "ok" {
-            self.record.error_type =
-                text("x-amzn-errortype").and_then(|kind| kind.split(':').next()).map(clipped);
+        if self.0.reason != "ok" {
+            self.0.error_type = text(headers.get("x-amzn-errortype"));
+            if let Some(kind) = &self.0.error_type
+                && let Some((kind, _address)) = kind.split_once(':')
+            {
+                self.0.error_type = Some(kind.into());
+            }
         }
         if stream {
-            self.stream = true;
-            self.books.metrics.stream_opened();
+            self.0.stream = true;
+            self.0.books.metrics.stream_opened();
         }
     }
 
     /// `bytes` of the answer's body are passed on.
     fn passed(&mut self, bytes: usize) {
-        if self.first_byte.is_none() {
-            self.first_byte = Some(self.started.elapsed());
+        if self.0.first_byte.is_none() {
+            self.0.first_byte = Some(self.0.started.elapsed());
         }
-        self.record.response_bytes += bytes as u64;
+        self.0.response_bytes += bytes as u64;
     }
 
     /// The answer has been passed on to its end.
     fn complete(&mut self) {
-        self.record.ended = Ended::Complete;
+        self.0.ended = Ended::Complete;
     }
 
     /// Bedrock broke the answer off.
     fn broken(&mut self, detail: String) {
-        self.record.ended = Ended::Upstream;
-        self.record.detail = Some(detail);
-        self.reason = "upstream_broke_off";
+        self.0.ended = Ended::Upstream;
+        self.0.detail = Some(detail);
+        self.0.reason = "upstream_broke_off";
+    }
+}
+
+impl Known {
+    fn record(&self, took: Duration) -> AccessRecord<'_> {
+        let verified = self.caller.as_ref().map(|caller| &caller.verified);
+        let unverified = self.unverified.as_ref().map(|unverified| access::Unverified {
+            issuer: unverified.issuer.as_deref().map(clipped),
+            subject: unverified.subject.as_deref().map(clipped),
+        });
+        let tags = self.identity.iter().flat_map(|identity| identity.session().tags().iter());
+        AccessRecord {
+            time: self.time,
+            request_id: &self.request_id,
+            aws_request_id: self.aws_request_id.as_deref(),
+            client: Some(self.client.ip()),
+            user_agent: self.user_agent.as_deref(),
+            issuer: verified.map(Verified::issuer),
+            subject: verified.and_then(|verified| verified.subject()).map(clipped),
+            jti: verified.and_then(|verified| verified.jti()).map(clipped),
+            unverified,
+            role_rule: self.identity.as_ref().map(|identity| identity.rule()),
+            principal: self.identity.as_ref().map(|identity| &**identity.principal()),
+            tags: tags.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            access_key_id: self.session.as_ref().map(Session::access_key_id),
+            operation: self.operation,
+            model: self.model.as_ref().map(ModelId::as_str),
+            region: self.region.as_deref(),
+            protocol: self.protocol,
+            status: self.status,
+            error_type: self.error_type.as_deref(),
+            reason: Some(self.reason),
+            detail: self.detail.as_deref(),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            first_byte_ms: self.first_byte.map(millis),
+            duration_ms: millis(took),
+            upstream_attempts: self.attempts,
+            session: self.lookup,
+            ended: self.ended,
+        }
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
-        if self.record.ended == Ended::Client && self.books.cutting.load(Ordering::Relaxed) {
-            self.record.ended = Ended::Drain;
+        let known = &mut *self.0;
+        let took = known.started.elapsed();
+        if known.ended == Ended::Client && known.books.cutting.load(Ordering::Relaxed) {
+            known.ended = Ended::Drain;
         }
-        if self.stream {
-            self.books.metrics.stream_closed();
+        let metrics = &known.books.metrics;
+        if known.stream {
+            metrics.stream_closed();
         }
-        self.record.reason = Some(self.reason);
-        self.record.duration_ms = millis(took);
-        self.record.first_byte_ms = self.first_byte.map(millis);
-        self.books.metrics.request_finished(
-            self.operation,
-            self.record.status,
-            self.reason,
-            took,
-            self.first_byte,
-        );
-        self.books.log.write(&self.record);
+        let operation = known.operation.unwrap_or("none");
+        metrics.request_finished(operation, known.status, known.reason, took, known.first_byte);
+        known.books.log.write(&known.record(took));
     }
 }
 
@@ -204,8 +265,16 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A header of Bedrock's, if it is text.
+fn text(value: Option<&HeaderValue>) -> Option<Box<str>> {
+    value.and_then(|value| value.to_str().ok()).map(|text| clipped(text).into())
+}
+
 /// Text of a stranger's, cut to what a log line can bear.
-fn clipped(text: &str) -> String {
+fn clipped(text: &str) -> &str {
     const MOST: usize = 256;
-    text.chars().take(MOST).collect()
+    if text.len() <= MOST {
+        return text;
+    }
+    text.char_indices().nth(MOST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

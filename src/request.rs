@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -43,11 +43,11 @@ pub struct Gateway {
     pub upstream: Upstream,
     pub skew: Skew,
     /// The region of a path that names none.
-    pub home: String,
+    pub home: Arc<str>,
     /// Those that a path may name.
-    pub regions: Vec<String>,
+    pub regions: Vec<Arc<str>>,
     /// By region; one that is missing is not to be had.
-    pub endpoints: BTreeMap<(String, Family), Endpoint>,
+    pub endpoints: BTreeMap<(Arc<str>, Family), Endpoint>,
     pub books: Arc<Books>,
 }
 
@@ -116,7 +116,7 @@ impl Gateway {
         meter.routed(&call);
         let caller =
             self.auth.verify(&head.headers).await.inspect_err(|error| note_unverified(error, meter))?;
-        meter.verified(&caller.verified);
+        meter.verified(&caller);
         let identity = self.mapping.resolve(&caller.verified, &caller.memo, &head.headers)?;
         meter.identified(&identity);
         let place = self.limits.enter_as(identity.principal())?;
@@ -127,7 +127,7 @@ impl Gateway {
     /// Session, signature, Bedrock: at most twice, and the second time only because Bedrock refused the
     /// first for its signature and so has done nothing for it.
     async fn exchange(&self, call: Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
-        let place = (call.region().to_owned(), call.call().family());
+        let place = (Arc::clone(call.region()), call.call().family());
         let endpoint = self.endpoints.get(&place).ok_or(Failure::NoEndpoint)?;
         let mut session = self.sessions.get(&call).await?;
         let mut again = true;
@@ -182,7 +182,7 @@ struct Reply {
 impl Reply {
     fn relayed(self, mut meter: Meter) -> Response<Relay> {
         let Self { answer, seat, place } = self;
-        let mut headers = headers::to_caller(&answer.headers);
+        let mut headers = headers::to_caller(answer.headers);
         let is = |kind: &str| {
             headers
                 .get(header::CONTENT_TYPE)
@@ -239,17 +239,21 @@ fn refused(failure: &Failure, dialect: Dialect, mut meter: Meter) -> Response<Re
     response
 }
 
+static GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-request-id");
+
 /// Puts both request ids on an answer: Bedrock's where it gave one, else ours twice.
 fn mark(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.entry("x-amzn-requestid").or_insert_with(|| id.clone());
-        headers.insert("x-gateway-request-id", id);
+        if !headers.contains_key(&headers::REQUEST_ID) {
+            headers.insert(&headers::REQUEST_ID, id.clone());
+        }
+        headers.insert(&GATEWAY_REQUEST_ID, id);
     }
 }
 
 fn note_unverified(error: &AuthError, meter: &mut Meter) {
     if let Some(unverified) = error.unverified() {
-        meter.unverified(unverified.issuer.as_deref(), unverified.subject.as_deref());
+        meter.unverified(unverified);
     }
 }
 

@@ -4,6 +4,8 @@
 //! ARN whose slashes arrive as `%2F`. The table of routes is closed: the gateway is no open AWS proxy.
 //! Pure: no I/O, no clock, no configuration but the regions it is given.
 
+use std::sync::Arc;
+
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
@@ -31,7 +33,7 @@ pub struct Call {
     operation: Operation,
     family: Family,
     deciding: Deciding,
-    region: Option<String>,
+    region: Option<Arc<str>>,
     method: Method,
     target: PathAndQuery,
 }
@@ -51,8 +53,8 @@ impl Call {
     }
 
     /// The region that the path's first segment names; `None` is the gateway's first region.
-    pub fn region(&self) -> Option<&str> {
-        self.region.as_deref()
+    pub fn region(&self) -> Option<&Arc<str>> {
+        self.region.as_ref()
     }
 
     pub fn method(&self) -> &Method {
@@ -76,9 +78,9 @@ pub enum Dialect {
 
 impl Dialect {
     /// By the path alone, be it in the table or not.
-    pub fn of(uri: &Uri, regions: &[String]) -> Self {
+    pub fn of(uri: &Uri, regions: &[Arc<str>]) -> Self {
         let mut segments = uri.path().split('/').skip(1).peekable();
-        segments.next_if(|first| regions.iter().any(|region| region == first));
+        segments.next_if(|first| regions.iter().any(|region| **region == **first));
         let is_mantle = segments.next_if(|first| *first == "mantle").is_some();
         match segments.next() {
             Some("anthropic") => Self::Anthropic,
@@ -111,7 +113,7 @@ const MAX_TARGET_BYTES: usize = 16 * 1024;
 /// # Errors
 /// [`RouteError::Malformed`] for targets that two servers could read differently, else
 /// [`RouteError::Unknown`] for what is not in the table.
-pub fn parse(method: &Method, uri: &Uri, regions: &[String]) -> Result<Route, RouteError> {
+pub fn parse(method: &Method, uri: &Uri, regions: &[Arc<str>]) -> Result<Route, RouteError> {
     let path = uri.path();
     if uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET_BYTES {
         return Err(RouteError::Malformed("it is too long"));
@@ -125,14 +127,11 @@ pub fn parse(method: &Method, uri: &Uri, regions: &[String]) -> Result<Route, Ro
     for segment in &segments {
         target::check_segment(segment)?;
     }
-    let (region, segments) = match segments.split_first() {
-        Some((first, rest)) if regions.iter().any(|region| region == first) => (Some(*first), rest),
-        _ => (None, segments.as_slice()),
-    };
+    let region = regions.iter().find(|region| segments.first() == Some(&&***region)).cloned();
+    let segments = segments.get(usize::from(region.is_some())..).unwrap_or_default();
     let table::Row { operation, family, deciding } = table::find(method.as_str(), segments)?;
     let sent = if family == Family::Mantle { segments.get(1..).unwrap_or_default() } else { segments };
     let target = target::assemble(&sent.join("/"), uri.query())?;
-    let region = region.map(str::to_owned);
     Ok(Route::Call(Call { operation, family, deciding, region, method: method.clone(), target }))
 }
 

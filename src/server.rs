@@ -247,7 +247,8 @@ async fn speak<S, I>(
     let answering = {
         let (service, conduct) = (Arc::clone(&service), Arc::clone(&conduct));
         service_fn(move |request: Request<Incoming>| {
-            spoken.send_replace(true);
+            // Telling takes a lock, and has to be done once only.
+            spoken.send_if_modified(|spoken| !std::mem::replace(spoken, true));
             let open = conduct.begin(request.version() == Version::HTTP_2);
             let service = Arc::clone(&service);
             async move { Ok::<_, Infallible>(service.call(request, peer).await.map(|body| open.answer(body))) }

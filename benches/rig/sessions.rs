@@ -143,7 +143,7 @@ impl Calls {
         let Ok(Route::Call(call)) = route::parse(&Method::POST, &Uri::from_static(CONVERSE), &[]) else {
             panic!("{CONVERSE} is a call");
         };
-        let permit = authorize(identity, call, "us-east-1", &headers).unwrap();
+        let permit = authorize(identity, call, &"us-east-1".into(), &headers).unwrap();
         let mut body = Full::new(Bytes::from_static(b"{}"));
         let call = permit.read_body(HeaderMap::new(), &mut body, &self.bodies).await.unwrap();
         sessions.get(&call).await.unwrap();

@@ -20,8 +20,12 @@ fn rows() -> Vec<(String, String)> {
     .collect()
 }
 
-fn regions() -> Vec<String> {
-    vec!["us-east-1".to_owned(), "us-west-2".to_owned()]
+fn regions() -> Vec<Arc<str>> {
+    vec!["us-east-1".into(), "us-west-2".into()]
+}
+
+fn home() -> Arc<str> {
+    "us-east-1".into()
 }
 
 fn call(method: &str, target: &str) -> Option<Call> {
@@ -50,7 +54,7 @@ async fn decide(
     head: &HeaderMap,
     body: &str,
 ) -> Result<Authorized, Refused> {
-    let permit = authorize(identity, call, "us-east-1", head)?;
+    let permit = authorize(identity, call, &home(), head)?;
     let bodies = Bodies::new(1 << 20);
     permit.read_body(head.clone(), &mut Full::new(Bytes::from(body.to_owned())), &bodies).await
 }
@@ -64,11 +68,11 @@ fn what_users_share_is_off_unless_it_is_named() {
     for (method, target) in rows() {
         let call = call(&method, &target).unwrap();
         let shared = call.operation().is_shared();
-        let silent = authorize(role(|_| {}), call.clone(), "us-east-1", &HeaderMap::new());
+        let silent = authorize(role(|_| {}), call.clone(), &home(), &HeaderMap::new());
         assert_eq!(silent.err(), shared.then_some(Forbidden::Operation), "{method} {target}");
         let operation = call.operation();
         let naming = role(|role| role.operations = Some(vec![operation]));
-        assert!(authorize(naming, call, "us-east-1", &HeaderMap::new()).is_ok());
+        assert!(authorize(naming, call, &home(), &HeaderMap::new()).is_ok());
     }
 }
 
@@ -89,8 +93,8 @@ fn projects_and_workspaces_only_as_the_role_allows() {
     let create = || call("POST", "/openai/v1/responses").unwrap();
     let allowing = || role(|role| role.projects = vec!["search".to_owned()]);
     let check =
-        |identity, named: &[(&str, &str)]| authorize(identity, create(), "us-east-1", &headers(named)).err();
-    for header in PROJECTS {
+        |identity, named: &[(&str, &str)]| authorize(identity, create(), &home(), &headers(named)).err();
+    for header in PROJECTS.each_ref().map(HeaderName::as_str) {
         assert_eq!(check(role(|_| {}), &[(header, "search")]), Some(Forbidden::Project));
         assert_eq!(check(allowing(), &[(header, "search")]), None);
         assert_eq!(check(allowing(), &[(header, "Search")]), Some(Forbidden::Project));
@@ -155,7 +159,7 @@ proptest! {
         let identity = role(|role| {
             role.operations = operations.clone();
             role.models = only_claude.then(|| vec![ModelPattern::parse("anthropic.*").unwrap()]);
-            role.regions = region.clone().map(|region| vec![region]);
+            role.regions = region.as_ref().map(|region| vec![region.to_string()]);
             role.projects = vec!["search".to_owned()];
         });
         let head = project.map(|project| headers(&[("openai-project", project)])).unwrap_or_default();
@@ -164,7 +168,7 @@ proptest! {
         let call = authorized.call();
         let named = |operation| operations.as_ref().is_some_and(|named| named.contains(&operation));
         prop_assert!(named(call.operation()) || operations.is_none() && !call.operation().is_shared());
-        prop_assert!(region.is_none_or(|region| region == authorized.region()));
+        prop_assert!(region.is_none_or(|region| region == *authorized.region()));
         prop_assert_ne!(project, Some("ads"));
         if let Some(model) = authorized.model() {
             prop_assert!(!only_claude || model.as_str().starts_with("anthropic."));

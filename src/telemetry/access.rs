@@ -4,7 +4,6 @@
 mod writer;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::net::IpAddr;
@@ -23,59 +22,59 @@ use writer::Writer;
 
 /// What is known of one request when it has ended. What is not known is left out of the line.
 #[derive(Debug, Clone, Serialize)]
-pub struct AccessRecord {
+pub struct AccessRecord<'a> {
     /// When the request's head had arrived.
     #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
     /// The gateway's own id, `x-gateway-request-id` of the answer.
-    pub request_id: String,
+    pub request_id: &'a str,
     /// Bedrock's id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub aws_request_id: Option<String>,
+    pub aws_request_id: Option<&'a str>,
     /// The peer's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
+    pub user_agent: Option<&'a str>,
     /// The configured name of the issuer whose token was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
+    pub issuer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub jti: Option<String>,
+    pub jti: Option<&'a str>,
     /// What a refused token says of itself. Anybody can write that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unverified: Option<Unverified>,
+    pub unverified: Option<Unverified<'a>>,
     /// Which `[[role]]` of the configuration matched, counted from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_rule: Option<usize>,
     /// The ARN under which the request stands in the bill.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
+    pub principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "map")]
+    pub tags: Vec<(&'a str, &'a str)>,
     /// The session's access key id, which joins with `CloudTrail`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub access_key_id: Option<String>,
+    pub access_key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
+    pub model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
+    pub region: Option<&'a str>,
     /// `http/1.1` or `h2`.
     pub protocol: &'static str,
     pub status: u16,
     /// `x-amzn-errortype` of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_type: Option<String>,
+    pub error_type: Option<&'a str>,
     /// Why the gateway refused, one word of a closed list; the same as in the metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// For the operator alone: STS's text, an expression's fault. Never part of an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<&'a str>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,11 +90,11 @@ pub struct AccessRecord {
 
 /// Issuer and subject of a token that was not verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Unverified {
+pub struct Unverified<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
+    pub issuer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub subject: Option<&'a str>,
 }
 
 /// Who ended a request.
@@ -114,46 +113,16 @@ pub enum Ended {
     Revoked,
 }
 
-impl AccessRecord {
-    /// A record of a request of which nothing is known yet but that it came.
-    pub fn begin(time: SystemTime, request_id: String) -> Self {
-        Self {
-            time,
-            request_id,
-            aws_request_id: None,
-            client: None,
-            user_agent: None,
-            issuer: None,
-            subject: None,
-            jti: None,
-            unverified: None,
-            role_rule: None,
-            principal: None,
-            tags: BTreeMap::new(),
-            access_key_id: None,
-            operation: None,
-            model: None,
-            region: None,
-            protocol: "",
-            status: 0,
-            error_type: None,
-            reason: None,
-            detail: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            first_byte_ms: None,
-            duration_ms: 0,
-            upstream_attempts: 0,
-            session: None,
-            ended: Ended::Complete,
-        }
-    }
-
+impl AccessRecord<'_> {
     fn json(&self) -> String {
         // Serializing plain fields into memory does not fail; should it, the request still shows.
-        serde_json::to_string(self).unwrap_or_else(|fault| {
-            serde_json::json!({ "request_id": self.request_id, "detail": fault.to_string() }).to_string()
-        })
+        let mut line = Vec::with_capacity(LINE);
+        match serde_json::to_writer(&mut line, self) {
+            Ok(()) => String::from_utf8(line).unwrap_or_default(),
+            Err(fault) => {
+                serde_json::json!({ "request_id": self.request_id, "detail": fault.to_string() }).to_string()
+            }
+        }
     }
 
     /// The fields of the JSON line as `name=value` in the same order, the time without its name.
@@ -219,6 +188,13 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+/// Room for most lines, bytes.
+const LINE: usize = 1024;
+
+fn map<S: Serializer>(pairs: &Vec<(&str, &str)>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().copied())
+}
+
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&timestamp(*time))
 }
@@ -264,7 +240,7 @@ impl AccessLog {
     }
 
     /// Writes one line, soon.
-    pub fn write(&self, record: &AccessRecord) {
+    pub fn write(&self, record: &AccessRecord<'_>) {
         let line = if self.json { record.json() } else { record.text() };
         match &self.sink {
             Sink::Thread(writer) => writer.line(&line),

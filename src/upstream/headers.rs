@@ -34,6 +34,9 @@ const TO_CALLER: &[&str] = &[
     "x-request-id",
 ];
 
+/// Bedrock's id of a request.
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
 /// A header whose value is not visible ASCII; it could not be signed as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the header {0} has a value that is not ASCII")]
@@ -58,13 +61,21 @@ pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
 }
 
 /// The headers of Bedrock's answer that its caller sees.
-pub fn to_caller(received: &HeaderMap) -> HeaderMap {
+pub fn to_caller(received: HeaderMap) -> HeaderMap {
+    let hop_by_hop: Vec<String> =
+        connection_names(&received).into_iter().map(str::to_ascii_lowercase).collect();
     let mut sent = HeaderMap::with_capacity(received.len() + 1);
-    let hop_by_hop = connection_names(received);
+    let mut last = None;
     for (name, value) in received {
-        let passes = TO_CALLER.contains(&name.as_str()) || name.as_str().starts_with("x-amzn-");
-        if passes && !hop_by_hop.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
-            sent.append(name, value.clone());
+        // A repeated header's name comes once.
+        if name.is_some() {
+            last = name;
+        }
+        if let Some(name) = &last
+            && (TO_CALLER.contains(&name.as_str()) || name.as_str().starts_with("x-amzn-"))
+            && !hop_by_hop.iter().any(|named| named == name.as_str())
+        {
+            sent.append(name, value);
         }
     }
     sent
@@ -141,6 +152,6 @@ mod tests {
             map(&[("connection", "keep-alive, X-Amzn-Bedrock-Trace"), ("x-amzn-bedrock-trace", "x")]);
         assert_eq!(to_bedrock(&received), Ok(HeaderMap::new()));
         let answer = map(&[("connection", "x-amzn-secret"), ("x-amzn-secret", "1"), ("set-cookie", "a=b")]);
-        assert_eq!(to_caller(&answer), HeaderMap::new());
+        assert_eq!(to_caller(answer), HeaderMap::new());
     }
 }
