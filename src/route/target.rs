@@ -1,6 +1,7 @@
 //! The request target's bytes: what two servers could read differently is refused, the rest is sent as
 //! it came.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::str::FromStr as _;
 
@@ -35,7 +36,10 @@ pub(super) fn check_segment(raw: &str) -> Result<(), RouteError> {
 }
 
 /// Decodes once; refuses truncated escapes and bytes that are not UTF-8.
-pub(super) fn decode(raw: &str) -> Result<String, RouteError> {
+pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
+    if !raw.contains('%') {
+        return Ok(Cow::Borrowed(raw));
+    }
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
@@ -45,10 +49,7 @@ pub(super) fn decode(raw: &str) -> Result<String, RouteError> {
             }
         }
     }
-    percent_decode_str(raw)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| RouteError::Malformed("it is not UTF-8"))
+    percent_decode_str(raw).decode_utf8().map_err(|_| RouteError::Malformed("it is not UTF-8"))
 }
 
 /// The target to sign and send: the raw path, and the query re-encoded.

@@ -15,6 +15,7 @@ use moka::policy::EvictionPolicy;
 use moka::{Expiry, sync};
 use tokio::time::Instant;
 
+use super::signing_keys::SigningKeys;
 use super::{Issued, SessionError, jitter};
 use crate::identity::SessionIdentity;
 use crate::telemetry::metrics::Metrics;
@@ -42,6 +43,7 @@ pub(super) struct Live {
     id: Arc<SessionIdentity>,
     principal: Box<str>,
     credentials: Credentials,
+    signing_keys: SigningKeys,
     expires: SystemTime,
     /// From here on it counts as gone.
     usable_until: SystemTime,
@@ -74,6 +76,7 @@ impl Live {
             principal: id.principal().into(),
             id,
             credentials: issued.credentials,
+            signing_keys: SigningKeys::default(),
             expires: issued.expires,
             usable_until: issued.expires - MARGIN.min(lifetime / MARGIN_PART),
             renew_from: issued.expires - window,
@@ -93,6 +96,10 @@ impl Live {
 
     pub(super) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    pub(super) fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
     }
 
     pub(super) fn expires(&self) -> SystemTime {

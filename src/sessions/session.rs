@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 
 use super::cache::Live;
+use super::signing_keys::{Scope, SigningKey};
 use crate::identity::SessionIdentity;
 use crate::identity::arn::RoleArn;
 use crate::identity::session_name::SessionName;
@@ -26,6 +27,11 @@ impl Session {
 
     pub fn credentials(&self) -> &Credentials {
         self.live.credentials()
+    }
+
+    /// The key that signs in `scope`; `derive` makes it of the credentials when it is asked for first.
+    pub fn signing_key(&self, scope: &Scope, derive: impl FnOnce(&Credentials) -> SigningKey) -> SigningKey {
+        self.live.signing_keys().get(scope, self.live.credentials(), derive)
     }
 
     /// Public: it stands in `CloudTrail` and in the access log.

@@ -1,5 +1,7 @@
 //! Where a region's Bedrock is: the operator's address, or the one that AWS's own rule set names.
 
+use std::sync::Arc;
+
 use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use http::uri::{Authority, Scheme};
 use url::Url;
@@ -11,7 +13,9 @@ use crate::route::Family;
 pub struct Endpoint {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
-    pub(crate) region: String,
+    /// What `Host` says: the authority, without a port that is the scheme's own.
+    pub(crate) host: String,
+    pub(crate) region: Arc<str>,
     /// The name in the signature's scope.
     pub(crate) service: &'static str,
 }
@@ -63,12 +67,13 @@ impl Endpoint {
         if !no_path {
             return None;
         }
-        Some(Self {
-            scheme: parts.scheme?,
-            authority: parts.authority?,
-            region: region.to_owned(),
-            service: family.signing_name(),
-        })
+        let (scheme, authority) = (parts.scheme?, parts.authority?);
+        let own = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let host = match authority.port_u16() {
+            Some(port) if port != own => format!("{}:{port}", authority.host()),
+            _ => authority.host().to_owned(),
+        };
+        Some(Self { host, scheme, authority, region: region.into(), service: family.signing_name() })
     }
 
     /// Whether the answers of this endpoint are known to be AWS's (their `Date` may then correct the clock).

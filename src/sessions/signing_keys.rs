@@ -1,0 +1,79 @@
+//! Signing keys of one session: each takes four HMACs to derive and is good for a day, a region and a
+//! service.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_credential_types::Credentials;
+
+/// What a signing key is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Days since 1970, UTC.
+    pub day: u64,
+    pub region: Arc<str>,
+    pub service: &'static str,
+}
+
+/// A derived key. As secret as what it is derived from.
+#[derive(Clone, Copy)]
+pub struct SigningKey(pub [u8; 32]);
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
+/// Those derived so far: as many as there are regions and services, of one day.
+#[derive(Default)]
+pub(super) struct SigningKeys(Mutex<Vec<(Scope, SigningKey)>>);
+
+impl SigningKeys {
+    /// The key for `scope`, which `derive` makes of `credentials` if it is not there yet.
+    pub(super) fn get(
+        &self,
+        scope: &Scope,
+        credentials: &Credentials,
+        derive: impl FnOnce(&Credentials) -> SigningKey,
+    ) -> SigningKey {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, key)) = keys.iter().find(|(known, _)| known == scope) {
+            return *key;
+        }
+        let key = derive(credentials);
+        keys.retain(|(known, _)| known.day == scope.day);
+        // Most sessions never need a second one.
+        keys.reserve_exact(1);
+        keys.push((scope.clone(), key));
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn each_scope_has_its_own_and_a_new_day_forgets_the_old() {
+        let (keys, derived) = (SigningKeys::default(), Cell::new(0));
+        let credentials = Credentials::new("ASIA", "secret", None, None, "test");
+        let get = |day, region: &str, service| {
+            let scope = Scope { day, region: region.into(), service };
+            keys.get(&scope, &credentials, |_| {
+                derived.set(derived.get() + 1);
+                SigningKey([derived.get(); 32])
+            })
+            .0[0]
+        };
+        assert_eq!(get(1, "us-east-1", "bedrock"), 1);
+        assert_eq!(get(1, "us-east-1", "bedrock"), 1);
+        assert_eq!(get(1, "us-west-2", "bedrock"), 2);
+        assert_eq!(get(1, "us-east-1", "bedrock-mantle"), 3);
+        assert_eq!(get(2, "us-east-1", "bedrock"), 4);
+        assert_eq!(keys.0.lock().unwrap().len(), 1);
+        assert_eq!(format!("{:?}", SigningKey([7; 32])), "SigningKey");
+    }
+}
