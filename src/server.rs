@@ -254,7 +254,7 @@ async fn speak<S, I>(
             async move { Ok::<_, Infallible>(service.call(request, peer).await.map(|body| open.answer(body))) }
         })
     };
-    let builder = protocol(patience.idle);
+    let builder = protocol();
     let stream = TokioIo::new(WatchedIo::new(stream, Arc::clone(&conduct)));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
     let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
@@ -263,6 +263,7 @@ async fn speak<S, I>(
     let mut tick = tokio::time::interval(patience.tick);
     let ended = loop {
         let fault = tokio::select! {
+            biased;
             ended = connection.as_mut() => break ended,
             () = &mut silent => Some(Fault::SlowHead),
             () = &mut to_finish, if !finishing => Some(Fault::Idle),
@@ -305,14 +306,10 @@ async fn to_finish(mut stopping: watch::Receiver<bool>, mut has_spoken: watch::R
     let _late = tokio::time::timeout(LAST_WORD, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
 }
 
-fn protocol(idle: Duration) -> auto::Builder<TokioExecutor> {
+fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle)
-        .max_headers(HEAD_LINES)
-        .max_buf_size(HEAD_BYTES as usize);
+    // How long a head may take is looked after in `conduct`, which costs no timer for each request.
+    builder.http1().header_read_timeout(None).max_headers(HEAD_LINES).max_buf_size(HEAD_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())

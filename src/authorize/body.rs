@@ -1,8 +1,10 @@
 //! Reading a request's body: whole, bounded in size and time, within one budget of memory for all.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -88,10 +90,10 @@ impl Bodies {
             return Err(BodyError::TooLarge { max: self.max });
         }
         let mut held = Held { memory: Arc::clone(&self.memory), principal: Arc::clone(principal), bytes: 0 };
-        let end = Instant::now() + TOTAL;
+        let mut end = None;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(data) = next(body, end).await? {
+        while let Some(data) = next(body, &mut end).await? {
             let length = first.len() + rest.len() + data.len();
             if length > self.max {
                 return Err(BodyError::TooLarge { max: self.max });
@@ -152,15 +154,24 @@ impl Memory {
     }
 }
 
-/// The next piece of data; trailers are dropped, as nothing that Bedrock serves takes any.
-async fn next<B>(body: &mut B, end: Instant) -> Result<Option<Bytes>, BodyError>
+/// The next piece of data; trailers are dropped, as nothing that Bedrock serves takes any. `end` is when the
+/// body has to be there, from the first wait on: most bodies are there with their head.
+async fn next<B>(body: &mut B, end: &mut Option<Instant>) -> Result<Option<Bytes>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     loop {
-        let frame = timeout_at(end, timeout(IDLE, Pin::new(&mut *body).frame())).await;
-        match frame.map_err(|_| BodyError::TooSlow)?.map_err(|_| BodyError::TooSlow)? {
+        let there = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
+        let frame = match there {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let end = *end.get_or_insert_with(|| Instant::now() + TOTAL);
+                let arrives = timeout_at(end, timeout(IDLE, Pin::new(&mut *body).frame())).await;
+                arrives.map_err(|_| BodyError::TooSlow)?.map_err(|_| BodyError::TooSlow)?
+            }
+        };
+        match frame {
             None => return Ok(None),
             Some(Err(error)) => return Err(BodyError::Broken(Box::new(error))),
             Some(Ok(frame)) => {

@@ -38,8 +38,9 @@ struct Upstream {
     frames: Option<Frames>,
     /// How it broke off, while what came before is still on its way.
     broken: Option<String>,
-    heard: Instant,
-    idle: Pin<Box<Sleep>>,
+    /// When something last came, and the timer of the silence since: from the first wait on, since short
+    /// answers come at once.
+    silence: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 /// Bedrock's answer broke off; the client's connection or stream is reset.
@@ -68,13 +69,8 @@ impl Relay {
             meter.complete();
             return Self { source: Source::Ended, meter, _places: places };
         }
-        let upstream = Upstream {
-            body,
-            frames: event_stream.then(Frames::default),
-            broken: None,
-            heard: Instant::now(),
-            idle: Box::pin(tokio::time::sleep(IDLE)),
-        };
+        let upstream =
+            Upstream { body, frames: event_stream.then(Frames::default), broken: None, silence: None };
         Self { source: Source::Upstream(Box::new(upstream)), meter, _places: places }
     }
 }
@@ -87,7 +83,9 @@ impl Upstream {
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.heard = Instant::now();
+                    if let Some((heard, _)) = &mut self.silence {
+                        *heard = Instant::now();
+                    }
                     // Trailers are not passed on: no operation has any.
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
@@ -103,13 +101,15 @@ impl Upstream {
                 Poll::Pending => break,
             }
         }
+        let (heard, timer) =
+            self.silence.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(IDLE))));
         // The timer is moved only when it fires, not with every frame.
         loop {
-            ready!(self.idle.as_mut().poll(cx));
-            if self.heard.elapsed() >= IDLE {
+            ready!(timer.as_mut().poll(cx));
+            if heard.elapsed() >= IDLE {
                 return Poll::Ready(Some(Err("silence for ten minutes".to_owned())));
             }
-            self.idle.as_mut().reset(self.heard + IDLE);
+            timer.as_mut().reset(*heard + IDLE);
         }
     }
 }

@@ -14,8 +14,6 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
 use super::log::{self, LogError, LogSettings};
 use writer::Writer;
@@ -201,9 +199,23 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
 
 /// RFC 3339 in UTC with milliseconds, always equally long so that lines sort.
 fn timestamp(time: SystemTime) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from(time).format(FORMAT).unwrap_or_default()
+    let time = OffsetDateTime::from(time);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (end, mut number) in [
+        (4, time.year().unsigned_abs()),
+        (7, u8::from(time.month()).into()),
+        (10, time.day().into()),
+        (13, time.hour().into()),
+        (16, time.minute().into()),
+        (19, time.second().into()),
+        (23, time.millisecond().into()),
+    ] {
+        for digit in text[..end].iter_mut().rev().take_while(|byte| byte.is_ascii_digit()) {
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Where records go. Writing never waits: lines are handed to a thread that writes them whole and in
