@@ -4,13 +4,14 @@
 //! The body is looked through once and goes out as it came. What two parsers could read differently is
 //! refused: a member that decides and stands twice, an encoding, anything but one JSON object in UTF-8.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::route::{IllegalModelId, ModelId};
+
+mod stored;
 
 /// What the body says.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,9 +58,9 @@ pub(super) fn read(body: &[u8], model: &'static str) -> Result<Members, MembersE
         return Err(MembersError::Twice);
     }
     parsed.map_err(|_| MembersError::NotAnObject)?;
-    match found.models.as_slice() {
-        [(name, Some(id))] if *name == model => {
-            Ok(Members { model: ModelId::parse(id)?, refers_to_stored: found.stored })
+    match found.models.pop() {
+        Some((name, Some(id))) if name == model && found.models.is_empty() => {
+            Ok(Members { model: id?, refers_to_stored: found.stored })
         }
         _ => Err(MembersError::NotOneModel),
     }
@@ -68,7 +69,7 @@ pub(super) fn read(body: &[u8], model: &'static str) -> Result<Members, MembersE
 #[derive(Default)]
 struct Found {
     /// `None` is no text.
-    models: Vec<(&'static str, Option<String>)>,
+    models: Vec<(&'static str, Option<Result<ModelId, IllegalModelId>>)>,
     seen: Vec<&'static str>,
     stored: bool,
     twice: bool,
@@ -93,16 +94,30 @@ impl<'de> Visitor<'de> for &mut Found {
             }
             self.seen.push(known);
             if MODELS.contains(&known) {
-                let id = members.next_value::<serde_json::Value>()?;
-                self.models.push((known, id.as_str().map(str::to_owned)));
+                self.models.push((known, model_id(members.next_value()?)));
             } else if STORED.contains(&known) {
                 self.stored |= members.next_value::<Option<IgnoredAny>>()?.is_some();
             } else {
-                look(members.next_value::<&'de RawValue>()?, &mut self.stored, LEVELS)?;
+                let messages = members.next_value::<&RawValue>()?.get();
+                let refer = stored::refers(messages).map_err(|stored::TooDeep| A::Error::custom("too deep"));
+                self.stored |= refer?;
             }
         }
         Ok(())
     }
+}
+
+/// Most bytes of a model id with every byte escaped, and its quotes.
+const LONGEST_MODEL: usize = 6 * 2048 + 2;
+
+/// The model that a value names; `None` where it is no text. What is no id is neither decoded nor kept.
+fn model_id(raw: &RawValue) -> Option<Result<ModelId, IllegalModelId>> {
+    let raw = raw.get();
+    if !raw.starts_with('"') {
+        return None;
+    }
+    let id = (raw.len() <= LONGEST_MODEL).then(|| serde_json::from_str::<String>(raw).ok()).flatten();
+    Some(id.ok_or(IllegalModelId).and_then(|id| ModelId::parse(&id)))
 }
 
 /// The name of a member that decides; `None` is any other.
@@ -127,61 +142,6 @@ impl<'de> serde::Deserialize<'de> for Name {
             }
         }
         deserializer.deserialize_str(Known)
-    }
-}
-
-/// Looks through messages for parts that refer to stored files or items; what tools are given or give is
-/// the caller's own and is passed over, and texts are not decoded.
-struct References<'a> {
-    found: &'a mut bool,
-    /// Levels that may be below.
-    depth: u8,
-}
-
-/// Where the parts of a message may stand.
-const PARTS: [&str; 5] = ["content", "file", "image", "output", "source"];
-const FILE: &str = "file_id";
-/// A file in an image in a tool's result is on the seventh.
-const LEVELS: u8 = 8;
-
-fn look<E: serde::de::Error>(value: &RawValue, found: &mut bool, depth: u8) -> Result<(), E> {
-    let text = value.get();
-    if !text.starts_with(['[', '{']) {
-        return Ok(());
-    }
-    let depth = depth.checked_sub(1).ok_or_else(|| E::custom("messages are nested deeper than any are"))?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    json.deserialize_any(References { found, depth }).map_err(E::custom)
-}
-
-impl<'de> Visitor<'de> for References<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list or an object")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element::<&'de RawValue>()? {
-            look(item, self.found, self.depth)?;
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
-            let value = members.next_value::<&'de RawValue>()?;
-            match &*name {
-                FILE => *self.found |= value.get() != "null",
-                "type" => {
-                    let kind = serde_json::from_str::<Cow<'_, str>>(value.get());
-                    *self.found |= kind.is_ok_and(|kind| kind == "item_reference");
-                }
-                name if PARTS.contains(&name) => look(value, self.found, self.depth)?,
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 
@@ -225,6 +185,7 @@ mod tests {
             (r#"{"modelId":"b"}"#, MembersError::NotOneModel),
             (r#"{"model":["a"]}"#, MembersError::NotOneModel),
             (r#"{"model":null}"#, MembersError::NotOneModel),
+            (r#"{"model":{"model":"a"}}"#, MembersError::NotOneModel),
             ("{}", MembersError::NotOneModel),
             (r#"{"model":"a b"}"#, MembersError::IllegalModel),
             (r#"{"model":""}"#, MembersError::IllegalModel),
@@ -237,6 +198,12 @@ mod tests {
             assert_eq!(read_as("model", body), Err(error), "{body}");
         }
         assert_eq!(read(b"{\"model\":\"a\",\"x\":\"\xff\"}", "model"), Err(MembersError::NotAnObject));
+        // No tree is built of what stands where the model should.
+        let deep = format!("{{\"model\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(read_as("model", &deep), Err(MembersError::NotOneModel));
+        let long = format!("{{\"model\":\"{}\"}}", "\\u0061".repeat(2049));
+        assert_eq!(read_as("model", &long), Err(MembersError::IllegalModel));
+        assert!(read_as("model", &long.replacen("\\u0061", "", 1)).is_ok());
         for (open, close) in [("[", "]"), ("{\"content\":", "}")] {
             let (open, close) = (open.repeat(100_000), close.repeat(100_000));
             for deep in [format!("{open}0"), format!("{open}0{close}")] {
