@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::authorize::members::stored::Place;
 use crate::route::{IllegalModelId, ModelId};
 
 mod stored;
@@ -98,8 +99,10 @@ impl<'de> Visitor<'de> for &mut Found {
             } else if STORED.contains(&known) {
                 self.stored |= members.next_value::<Option<IgnoredAny>>()?.is_some();
             } else {
+                let place = if known == "input" { Place::Items } else { Place::Parts };
                 let messages = members.next_value::<&RawValue>()?.get();
-                let refer = stored::refers(messages).map_err(|stored::TooDeep| A::Error::custom("too deep"));
+                let refer =
+                    stored::refers(messages, place).map_err(|stored::TooDeep| A::Error::custom("too deep"));
                 self.stored |= refer?;
             }
         }
@@ -221,6 +224,7 @@ mod tests {
             json!({ "prompt": { "id": "pmpt_1" } }),
             json!({ "container": "c" }),
             json!({ "input": [{ "type": "item_reference", "id": "msg_1" }] }),
+            json!({ "input": [{ "id": "msg_1" }] }),
             json!({ "input": [{ "content": [{ "type": "input_file", "file_id": "file_1" }] }] }),
             json!({ "messages": [{ "content": [{ "type": "file", "file": { "file_id": "f" } }] }] }),
             json!({ "messages": [{ "content": [{ "source": { "type": "file", "file_id": "f" } }] }] }),
@@ -234,6 +238,7 @@ mod tests {
             json!({ "tools": [{ "parameters": { "properties": { "file_id": { "type": "string" } } } }] }),
             json!({ "messages": [{ "content": [{ "type": "tool_use", "input": { "file_id": "f" } }] }] }),
             json!({ "messages": [{ "content": [{ "file_id": null }] }], "prompt": null }),
+            json!({ "messages": [{ "id": "mine", "role": "user", "content": "a" }] }),
             json!({ "input": "file_id", "metadata": { "conversation": "c" } }),
         ] {
             let mut body = own;
