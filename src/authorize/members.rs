@@ -18,7 +18,7 @@ mod stored;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Members {
     pub(super) model: ModelId,
-    /// It refers to a stored response, conversation, prompt, container or file.
+    /// It refers to a stored response, conversation, prompt, item, container, skill, vector store or file.
     pub(super) refers_to_stored: bool,
 }
 
@@ -99,10 +99,14 @@ impl<'de> Visitor<'de> for &mut Found {
             } else if STORED.contains(&known) {
                 self.stored |= members.next_value::<Option<IgnoredAny>>()?.is_some();
             } else {
-                let place = if known == "input" { Place::Items } else { Place::Parts };
-                let messages = members.next_value::<&RawValue>()?.get();
+                let place = match known {
+                    "input" => Place::Items,
+                    "messages" => Place::Parts,
+                    _ => Place::Tools,
+                };
+                let value = members.next_value::<&RawValue>()?.get();
                 let refer =
-                    stored::refers(messages, place).map_err(|stored::TooDeep| A::Error::custom("too deep"));
+                    stored::refers(value, place).map_err(|stored::TooDeep| A::Error::custom("too deep"));
                 self.stored |= refer?;
             }
         }
@@ -126,8 +130,8 @@ fn model_id(raw: &RawValue) -> Option<Result<ModelId, IllegalModelId>> {
 /// The name of a member that decides; `None` is any other.
 struct Name(Option<&'static str>);
 
-/// Where messages stand, which may refer to files.
-const MESSAGES: [&str; 2] = ["input", "messages"];
+/// Members that may refer to what is stored somewhere within.
+const LOOKED_THROUGH: [&str; 4] = ["input", "messages", "tools", "tool_resources"];
 
 impl<'de> serde::Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -140,7 +144,7 @@ impl<'de> serde::Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                let known = MODELS.iter().chain(&STORED).chain(&MESSAGES).find(|known| **known == name);
+                let known = MODELS.iter().chain(&STORED).chain(&LOOKED_THROUGH).find(|known| **known == name);
                 Ok(Name(known.copied()))
             }
         }
@@ -226,6 +230,9 @@ mod tests {
             json!({ "input": [{ "type": "item_reference", "id": "msg_1" }] }),
             json!({ "input": [{ "id": "msg_1" }] }),
             json!({ "input": [{ "content": [{ "type": "input_file", "file_id": "file_1" }] }] }),
+            json!({ "tools": [{ "type": "file_search", "vector_store_ids": ["vs_1"] }] }),
+            json!({ "tool_resources": { "code_interpreter": { "file_ids": ["f"] } } }),
+            json!({ "tool_resources": { "file_search": { "vector_store_ids": ["f"] } } }),
             json!({ "messages": [{ "content": [{ "type": "file", "file": { "file_id": "f" } }] }] }),
             json!({ "messages": [{ "content": [{ "source": { "type": "file", "file_id": "f" } }] }] }),
             json!({ "messages": [{ "content": [{ "type": "tool_result", "content": [{ "source": { "file_id": "f" } }] }] }] }),

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooDeep;
 
-/// A file in an image in a tool's result is on the seventh.
-const LEVELS: u8 = 8;
+/// A skill of a shell's environment in a namespace of an item's tools is on the ninth.
+const LEVELS: u8 = 10;
 
 /// What is looked through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +19,20 @@ pub(super) enum Place {
     Items,
     /// Messages, and what they and items are made of.
     Parts,
+    /// Tools' own members, and what is at their disposal.
+    Tools,
 }
 
 /// Members that name what is stored.
-const IDS: [&str; 2] = ["file_id", "container_id"];
+const IDS: [&str; 3] = ["file_id", "container_id", "skill_id"];
+/// Lists of such.
+const ID_LISTS: [&str; 2] = ["file_ids", "vector_store_ids"];
 /// Where the parts of a message may stand. What tools are given or give is the caller's own and is passed over.
 const PARTS: [&str; 5] = ["content", "file", "image", "output", "source"];
+/// Where a tool says what it works on; its schemas are the caller's own and are passed over. A shell's call has
+/// an environment too.
+const TOOLS: [&str; 7] =
+    ["code_interpreter", "container", "environment", "file_search", "input_image_mask", "skills", "tools"];
 
 /// Whether `json`, which is well-formed, refers to what is stored.
 pub(super) fn refers(json: &str, place: Place) -> Result<bool, TooDeep> {
@@ -66,7 +74,16 @@ impl<'a> Walk<'a> {
             match &*name {
                 name if IDS.contains(&name) => self.found |= self.skip() != b"null",
                 "type" => self.found |= text(self.skip()).is_some_and(|kind| kind == "item_reference"),
-                name if PARTS.contains(&name) => self.value(Place::Parts, depth)?,
+                name if ID_LISTS.contains(&name) => {
+                    let ids = self.skip();
+                    self.found |= ids != b"null" && !is_empty(ids);
+                }
+                name if place != Place::Tools && PARTS.contains(&name) => self.value(Place::Parts, depth)?,
+                name if place != Place::Parts && TOOLS.contains(&name) => {
+                    // A container's id; an environment's name is none.
+                    self.found |= name == "container" && self.peek() == Some(b'"');
+                    self.value(Place::Tools, depth)?;
+                }
                 _ => {
                     self.skip();
                 }
@@ -278,6 +295,9 @@ mod tests {
             found |= in_tree(value, depth)?;
         }
         for (name, value) in value.as_object().into_iter().flatten() {
+            let is_bare = value.as_array().is_some_and(Vec::is_empty)
+                || value.as_object().is_some_and(serde_json::Map::is_empty);
+            found |= name == "file_ids" && !value.is_null() && value != "" && !is_bare;
             found |= IDS.contains(&name.as_str()) && !value.is_null()
                 || name == "type" && value == "item_reference";
             if PARTS.contains(&name.as_str()) {
@@ -296,7 +316,7 @@ mod tests {
             prop::bool::ANY.prop_map(Value::from),
         ];
         leaf.prop_recursive(10, 60, 4, |inner| {
-            let name = "content|file_id|container_id|type|output|x\"\\\\|x";
+            let name = "content|file_id|file_ids|container_id|type|output|x\"\\\\|x";
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::btree_map(name, inner, 0..4)
@@ -350,6 +370,49 @@ mod tests {
         ] {
             assert_eq!(refers(twice, Place::Items), Ok(true), "{twice}");
         }
+    }
+
+    #[test]
+    fn tools_that_work_on_what_is_stored() {
+        let is_stored = |tool: &Value| refers(&json!([tool]).to_string(), Place::Tools).unwrap();
+        for stored in [
+            json!({ "type": "code_interpreter", "container": "cntr_1" }),
+            json!({ "type": "code_interpreter", "container": { "type": "auto", "file_ids": ["f"] } }),
+            json!({ "type": "file_search", "vector_store_ids": ["vs_1"] }),
+            json!({ "type": "image_generation", "input_image_mask": { "file_id": "f" } }),
+            json!({ "type": "shell", "environment": { "type": "container_reference", "container_id": "c" } }),
+            json!({ "type": "shell", "environment": { "type": "container_auto", "file_ids": ["f"] } }),
+            json!({ "type": "shell", "environment": { "skills": [{ "type": "skill_reference", "skill_id": "s" }] } }),
+            json!({ "type": "namespace", "tools": [{ "type": "file_search", "vector_store_ids": ["vs_1"] }] }),
+            json!({ "type": "x", "container_id": "c" }),
+            json!({ "type": "x", "file_ids": "f" }),
+        ] {
+            assert!(is_stored(&stored), "{stored}");
+            let item = json!({ "type": "additional_tools", "role": "developer", "tools": [stored] });
+            assert_eq!(refers(&json!([item]).to_string(), Place::Items), Ok(true), "{item}");
+        }
+        let schema = json!({ "type": "object", "properties": {
+            "container": "c", "container_id": "c", "file_id": { "type": "string" }, "file_ids": ["f"] } });
+        for own in [
+            json!({ "type": "function", "name": "f", "parameters": schema, "strict": true }),
+            json!({ "type": "function", "function": { "name": "container", "parameters": schema } }),
+            json!({ "name": "f", "input_schema": schema }),
+            json!({ "type": "code_interpreter", "container": { "type": "auto", "file_ids": [] } }),
+            json!({ "type": "code_interpreter", "container": null }),
+            json!({ "type": "computer_use_preview", "environment": "browser" }),
+            json!({ "type": "shell", "environment": { "type": "local", "skills": [{ "name": "s", "path": "p" }] } }),
+            json!({ "type": "image_generation", "input_image_mask": { "image_url": "data:" } }),
+            json!({ "type": "mcp", "server_label": "s", "headers": { "file_id": "f" } }),
+        ] {
+            assert!(!is_stored(&own), "{own}");
+        }
+        let shell = json!({ "type": "shell", "environment": { "skills": [{ "skill_id": "s" }] } });
+        let deep =
+            json!([{ "type": "additional_tools", "tools": [{ "type": "namespace", "tools": [shell] }] }]);
+        assert_eq!(refers(&deep.to_string(), Place::Items), Ok(true));
+        let call = json!([{ "type": "shell_call", "call_id": "c", "action": { "commands": ["file_id"] },
+            "environment": { "type": "container_reference", "container_id": "c" } }]);
+        assert_eq!(refers(&call.to_string(), Place::Items), Ok(true));
     }
 
     /// What the openai package's `ResponseInputItemParam` lists, as a client sends it back.
