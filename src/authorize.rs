@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body;
 
 use crate::authorize::body::{Bodies, BodyError, Held};
@@ -163,9 +163,7 @@ impl Permit {
 
     /// What the body decides.
     fn decide(&self, model: &'static str, headers: &HeaderMap, body: &[u8]) -> Result<ModelId, Refused> {
-        if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-            return Err(MembersError::Encoded.into());
-        }
+        members::check_headers(headers)?;
         let role = self.identity.role();
         let members = members::read(body, model)?;
         check_model(role, &members.model)?;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use http::{HeaderMap, HeaderValue, header};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -27,6 +28,8 @@ pub(super) struct Members {
 pub enum MembersError {
     #[error("it has a Content-Encoding")]
     Encoded,
+    #[error("its Content-Type is not application/json in UTF-8")]
+    OtherType,
     #[error("it is not one JSON object in UTF-8")]
     NotAnObject,
     #[error("a member that decides stands in it twice")]
@@ -41,6 +44,28 @@ impl From<IllegalModelId> for MembersError {
     fn from(_: IllegalModelId) -> Self {
         Self::IllegalModel
     }
+}
+
+/// Checks that a body's headers say that it is what [`read`] takes it for.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), MembersError> {
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+        return Err(MembersError::Encoded);
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let plain = types.next().is_none_or(is_json);
+    if plain && types.next().is_none() { Ok(()) } else { Err(MembersError::OtherType) }
+}
+
+fn is_json(content_type: &HeaderValue) -> bool {
+    let Ok(text) = content_type.to_str() else { return false };
+    let mut parts = text.split(';').map(str::trim);
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, charset)) if name.trim().eq_ignore_ascii_case("charset") => {
+            charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) && parts.all(is_utf8)
 }
 
 /// Names of models in bodies; each upstream reads one of them.

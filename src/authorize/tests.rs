@@ -113,6 +113,43 @@ fn a_body_that_decides_comes_as_it_is() {
     assert!(now(decide(role(|_| {}), create, &plain, r#"{"model":"m"}"#)).is_ok());
     let in_path = call("POST", "/model/m/invoke").unwrap();
     assert!(now(decide(role(|_| {}), in_path, &encoded, "no JSON, and nobody's business")).is_ok());
+    let hidden = headers(&[("content-encoding", "identity"), ("content-encoding", "gzip")]);
+    let create = call("POST", "/openai/v1/chat/completions").unwrap();
+    let refused = now(decide(role(|_| {}), create, &hidden, r#"{"model":"m"}"#));
+    assert!(matches!(refused, Err(Refused::Members(MembersError::Encoded))), "{refused:?}");
+}
+
+#[test]
+fn a_body_that_decides_is_json_by_its_type_too() {
+    let decide = |target, types: &[&str]| {
+        let types: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
+        now(decide(role(|_| {}), call("POST", target).unwrap(), &headers(&types), r#"{"model":"m"}"#))
+    };
+    for types in [
+        &[][..],
+        &["application/json"],
+        &["Application/JSON"],
+        &["application/json; charset=utf-8"],
+        &["application/json ; Charset=\"UTF-8\""],
+        &["application/json;profile=x"],
+    ] {
+        assert!(decide("/anthropic/v1/messages", types).is_ok(), "{types:?}");
+    }
+    for types in [
+        &["application/json", "application/json"][..],
+        &["application/json, text/plain"],
+        &["application/x-www-form-urlencoded"],
+        &["multipart/form-data; boundary=x"],
+        &["application/json; charset=utf-16"],
+        &["application/json; charset=utf-8; charset=utf-7"],
+        &["application/json-seq"],
+        &["text/plain"],
+        &[""],
+    ] {
+        let refused = decide("/anthropic/v1/messages", types);
+        assert!(matches!(refused, Err(Refused::Members(MembersError::OtherType))), "{types:?}");
+        assert!(decide("/model/m/invoke", types).is_ok(), "{types:?}");
+    }
 }
 
 fn target() -> impl Strategy<Value = (String, String)> {
