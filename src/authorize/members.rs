@@ -221,6 +221,7 @@ mod tests {
             ("{}", MembersError::NotOneModel),
             (r#"{"model":"a b"}"#, MembersError::IllegalModel),
             (r#"{"model":""}"#, MembersError::IllegalModel),
+            (r#"{"model":"a/b"}"#, MembersError::IllegalModel),
             (r#"{"model":"a"} {"model":"b"}"#, MembersError::NotAnObject),
             (r#"{"model":"a""#, MembersError::NotAnObject),
             (r#"[{"model":"a"}]"#, MembersError::NotAnObject),

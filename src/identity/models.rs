@@ -88,7 +88,8 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, model: &str) -> bool {
-        ModelPattern::parse(pattern).unwrap().matches(&ModelId::parse(model).unwrap())
+        let pattern = ModelPattern::parse(pattern).unwrap();
+        ModelId::parse(model).is_ok_and(|model| pattern.matches(&model))
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The table of routes. It is closed: what is not here is not served.
 
+use super::model::is_legal;
 use super::operation::{Family, Operation};
 use super::{ModelId, RouteError, target};
 
@@ -92,13 +93,10 @@ fn in_path(operation: Operation, id: &str) -> Result<Row, RouteError> {
     runtime(operation, Deciding::Path(model))
 }
 
-/// Checks ids of other things than models: an escaped `/` in one that is no ARN would be another path to
-/// a server that decodes before it splits.
+/// Checks ids of other things than models.
 fn ids(raw: &[&str]) -> Result<(), RouteError> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
     for raw in raw {
-        let id = target::decode(raw)?;
-        if !id.bytes().all(legal) || id.contains('/') && !id.starts_with("arn:") {
+        if !is_legal(&target::decode(raw)?) {
             return Err(RouteError::Malformed("an id has an illegal character"));
         }
     }
