@@ -5,7 +5,7 @@
 //! are decided here, wherever they stand, and within one what is wrong outweighs what is missing; the
 //! library evaluates what has no conditions in it.
 
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, operators};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
 
 use super::budget::SPENT;
@@ -47,7 +47,10 @@ pub(super) fn evaluate(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Out
         },
         Expr::Comprehension(comprehension) => match quantifier(comprehension) {
             Some((deciding, predicate)) => quantify(deciding, predicate, comprehension, context)?,
-            None => return list(node, comprehension, context),
+            None => match counted(comprehension) {
+                Some(predicate) => exactly_one(predicate, comprehension, context)?,
+                None => return list(node, comprehension, context),
+            },
         },
         _ => return in_parts(node, context),
     };
@@ -104,6 +107,32 @@ fn quantify(
             truth(predicate, &inner)
         }),
     )
+}
+
+/// The predicate of `exists_one`; the parser writes it as `predicate ? @result + 1 : @result`.
+fn counted(comprehension: &ComprehensionExpr) -> Option<&IdedExpr> {
+    let Expr::Literal(LiteralValue::Int(_)) = &comprehension.accu_init.expr else { return None };
+    let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
+    match (step.func_name.as_str(), step.args.as_slice()) {
+        (operators::CONDITIONAL, [predicate, _, _]) => Some(predicate),
+        _ => None,
+    }
+}
+
+/// Takes every member into account: none decides by itself.
+fn exactly_one(predicate: &IdedExpr, comprehension: &ComprehensionExpr, context: &Context<'_, '_>) -> Truth {
+    let Some(range) = range(comprehension, context)? else { return Ok(None) };
+    let (mut count, mut missing) = (0, Ok(false));
+    for item in range {
+        let mut inner = context.new_inner_scope();
+        inner.add_variable_from_value(comprehension.iter_var.clone(), item);
+        match truth(predicate, &inner) {
+            Ok(Some(truth)) => count += usize::from(truth),
+            Ok(None) => missing = missing.map(|_| true),
+            Err(error) => missing = missing.and(Err(error)),
+        }
+    }
+    Ok(if missing? { None } else { Some(count == 1) })
 }
 
 /// Whether a condition stands in it whose two sides could fail in different ways.

@@ -156,12 +156,20 @@ fn what_is_wrong_outweighs_what_is_missing() {
         "[claims.gone == 'y' || claims.n.startsWith('x')][0]",
         "{'a': claims.gone == 'y' || claims.n.startsWith('x')}['a']",
         "claims.items.filter(i, claims.items.exists(j, j.kind.startsWith('a')))[0].kind == 7",
+        "claims.items.exists_one(i, i.gone == 'y' || i.kind.startsWith('a'))",
+        "claims.items.exists_one(i, i.kind)",
+        "claims.n.exists_one(i, i == 7 || i == 8)",
     ] {
         assert!(truth(wrong, &claims).is_err(), "{wrong}: {:?}", truth(wrong, &claims));
     }
-    for missing in
-        ["claims.gone || false", "claims.gone && claims.ok", "!claims.gone", "claims.gone.exists(x, x)"]
-    {
+    for missing in [
+        "claims.gone || false",
+        "claims.gone && claims.ok",
+        "!claims.gone",
+        "claims.gone.exists(x, x)",
+        "claims.gone.exists_one(x, x || x)",
+        "claims.items.exists_one(i, i.kind == 7 || i.kind == 8)",
+    ] {
         assert_eq!(truth(missing, &claims), Ok(None), "{missing}");
     }
     assert_eq!(truth("claims.gone || claims.ok", &claims), Ok(Some(true)));
@@ -174,6 +182,11 @@ fn what_is_wrong_outweighs_what_is_missing() {
         "{'a': claims.ok || claims.gone}.a",
         "{'a': 1}.filter(k, k == 'a' || k == 'b') == ['a']",
         "(claims.ok && claims.ok ? claims.items : []).size() == 2",
+        "claims.items.exists_one(i, has(i.kind) && i.kind == 7)",
+        "claims.items.existsOne(i, has(i.kind) && i.kind == 7) == true",
+        "!claims.items.exists_one(i, has(i.kind) || claims.ok)",
+        "!claims.items.exists_one(i, i == 7)",
+        "![].exists_one(i, i || i)",
     ] {
         assert_eq!(truth(holds, &claims), Ok(Some(true)), "{holds}");
     }
