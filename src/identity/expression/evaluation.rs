@@ -2,8 +2,8 @@
 //!
 //! To CEL both are errors, and where `a || b` has one on each side its library reports either: a claim
 //! of the wrong type beside one that is absent could pass for absent, that is for "no". So conditions
-//! are decided here, wherever they stand, and within one what is wrong outweighs what is missing; the
-//! library evaluates what has no conditions in it.
+//! are decided here, wherever they stand, and what is wrong outweighs what is missing; the library evaluates
+//! what has no conditions in it, and where it finds something missing, the other parts are looked at here.
 
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
@@ -196,7 +196,27 @@ fn in_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, Evalu
         }),
         _ => {}
     }
-    if missing? { Ok(Outcome::Missing) } else { by_library(&whole, &inner) }
+    if missing? {
+        check_parts(node, context)?;
+        return Ok(Outcome::Missing);
+    }
+    by_library(&whole, &inner)
+}
+
+/// Fails where a part of `node`, which came to be missing, is wrong: the library stops at the first of them
+/// that fails, be it for something missing.
+fn check_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<(), EvaluationError> {
+    let check = |part: &IdedExpr| evaluate(part, context).map(|_| ());
+    match &node.expr {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).try_for_each(check),
+        Expr::Select(select) => check(&select.operand),
+        Expr::List(list) => list.elements.iter().try_for_each(check),
+        Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => check(&field.value),
+            EntryExpr::MapEntry(entry) => check(&entry.key).and_then(|()| check(&entry.value)),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Evaluates `map` and `filter`, of whose steps the parser makes `@result + [member]`, or
@@ -206,8 +226,11 @@ fn list(
     comprehension: &ComprehensionExpr,
     context: &Context<'_, '_>,
 ) -> Result<Outcome, EvaluationError> {
-    if !has_conditions(node) {
-        return by_library(node, context);
+    // Where something is missing, the members behind it are looked at too.
+    if !has_conditions(node)
+        && let Outcome::Value(members) = by_library(node, context)?
+    {
+        return Ok(Outcome::Value(members));
     }
     let unknown = || EvaluationError("this comprehension takes no conditions".to_owned());
     let (guard, appended) = match &comprehension.loop_step.expr {
@@ -261,7 +284,11 @@ fn by_library(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, Eva
     match Value::resolve(node, context) {
         Ok(Value::Null) => Ok(Outcome::Missing),
         Ok(value) => Ok(Outcome::Value(value)),
-        Err(error) => missing_or_wrong(&error).map(|()| Outcome::Missing),
+        Err(error) => {
+            missing_or_wrong(&error)?;
+            check_parts(node, context)?;
+            Ok(Outcome::Missing)
+        }
     }
 }
 

@@ -156,6 +156,21 @@ fn what_is_wrong_outweighs_what_is_missing() {
         "[claims.gone == 'y' || claims.n.startsWith('x')][0]",
         "{'a': claims.gone == 'y' || claims.n.startsWith('x')}['a']",
         "claims.items.filter(i, claims.items.exists(j, j.kind.startsWith('a')))[0].kind == 7",
+        "claims.gone + claims.n.x == 'y'",
+        "claims.gone == claims.n.x",
+        "claims.gone in [claims.n.startsWith('x')]",
+        "claims.gone.startsWith(claims.n.lowerAscii())",
+        "claims.gone[claims.n.x]",
+        "claims.items[claims.gone + claims.n.x].kind == 7",
+        "[claims.gone, claims.n.x].size() == 2",
+        "{claims.gone: claims.n.x}.size() == 1",
+        "{'a': claims.gone, 'b': claims.n.x}.size() == 2",
+        "(claims.ok ? claims.gone : claims.n) + claims.n.x == 'y'",
+        "(claims.gone || claims.gone) == claims.n.x",
+        "[claims.gone, claims.items.map(i, i.kind + 'x')].size() == 2",
+        "claims.items.map(i, i.gone + i.kind.x).size() == 2",
+        "[{}, claims.items[0]].map(i, i.kind + 'x').size() == 2",
+        "[{}, claims.items[0]].filter(i, i.kind.startsWith('x')).size() == 2",
         "claims.items.exists_one(i, i.gone == 'y' || i.kind.startsWith('a'))",
         "claims.items.exists_one(i, i.kind)",
         "claims.n.exists_one(i, i == 7 || i == 8)",
@@ -169,6 +184,15 @@ fn what_is_wrong_outweighs_what_is_missing() {
         "claims.gone.exists(x, x)",
         "claims.gone.exists_one(x, x || x)",
         "claims.items.exists_one(i, i.kind == 7 || i.kind == 8)",
+    ] {
+        assert_eq!(truth(missing, &claims), Ok(None), "{missing}");
+    }
+    for missing in [
+        "claims.gone + claims.lost == 'y'",
+        "(claims.ok ? claims.gone : claims.n.x) == 'y'",
+        "[claims.gone, claims.n].size() == 2",
+        "claims.items.map(i, i.kind + 1)[0] == 8",
+        "has(claims.gone.more)",
     ] {
         assert_eq!(truth(missing, &claims), Ok(None), "{missing}");
     }
@@ -284,6 +308,15 @@ fn no_depth_overflows_the_stack() {
         let claims = json!({ "a": "b", "l": ["c"] });
         let deep = evaluate(&nested(DEEPEST / 2 - 2), &claims);
         assert!(matches!(deep, Ok(Outcome::Value(_))), "{}: {deep:?}", nested(2));
+    }
+    let lost = format!("{}claims.gone", "'a' + ".repeat(DEEPEST - 1));
+    let lost = [
+        lost,
+        format!("claims.gone{}", ".trim()".repeat(DEEPEST - 2)),
+        format!("{}claims.gone{}", "[".repeat(14), "]".repeat(14)),
+    ];
+    for lost in &lost {
+        assert_eq!(evaluate(lost, &claims), Ok(Outcome::Missing), "{lost}");
     }
     let choices = format!("{}'z'", "claims.a == 'c' ? 'd' : ".repeat(DEEPEST - 3));
     assert_eq!(text(&choices, &claims), "z");
