@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::auth::Unproven;
 use crate::cli::{input, print, rfc3339};
@@ -70,21 +70,42 @@ fn as_credentials(token: &str, now: SystemTime) -> Result<String, String> {
 fn output_of(command: &str, patience: Duration) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let printed = runtime.block_on(async { tokio::time::timeout(patience, printed(command)).await });
-    printed.unwrap_or_else(|_elapsed| Err(format!("the command did not end within {} s", patience.as_secs())))
+    runtime.block_on(printed(command, patience))
 }
 
-/// What the command prints, if it ends well. Its standard error is this process's.
-async fn printed(command: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("the command cannot be run: {error}");
-    let shell = Command::new("sh").args(["-c", command]).stdout(Stdio::piped()).kill_on_drop(true).spawn();
-    let mut shell = shell.map_err(failed)?;
+/// What the command prints, if it ends well. Its standard error is this process's; it has no standard input,
+/// as a group of its own could not read from a terminal. The group is killed where it does not end well.
+async fn printed(command: &str, patience: Duration) -> Result<String, String> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let mut shell = shell.kill_on_drop(true).spawn().map_err(failed)?;
+    let text = tokio::select! {
+        text = text_of(&mut shell) => text,
+        () = tokio::time::sleep(patience) => {
+            Err(format!("the command did not end within {} s", patience.as_secs()))
+        }
+        _interrupt = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+    };
+    // It has no id any more once it was waited for.
+    if let Some(group) = shell.id() {
+        let kill = format!("kill -s KILL -- -{group}");
+        let _killed = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().await.is_ok();
+    }
+    text
+}
+
+async fn text_of(shell: &mut Child) -> Result<String, String> {
     let mut text = String::new();
     if let Some(output) = shell.stdout.take() {
         output.take(LARGEST).read_to_string(&mut text).await.map_err(failed)?;
     }
     let status = shell.wait().await.map_err(failed)?;
     if status.success() { Ok(text) } else { Err(format!("the command failed: {status}")) }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn failed(error: std::io::Error) -> String {
+    format!("the command cannot be run: {error}")
 }
 
 #[cfg(test)]
@@ -136,5 +157,16 @@ mod tests {
         assert_eq!(output_of("printf ' a.b.c\\n'", PATIENCE).unwrap(), " a.b.c\n");
         assert!(output_of("echo a; exit 3", PATIENCE).unwrap_err().contains('3'));
         assert!(output_of("sleep 5", Duration::from_millis(50)).unwrap_err().contains("did not end"));
+        assert_eq!(output_of("cat", PATIENCE).unwrap(), "");
+    }
+
+    #[test]
+    fn nothing_of_a_command_outlives_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let late = directory.path().join("late");
+        let command = format!("(sleep 1; touch '{}') & wait", late.display());
+        assert!(output_of(&command, Duration::from_millis(100)).is_err());
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!late.exists());
     }
 }
