@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, Authenticator, CacheLimits, Unproven, Verified};
@@ -151,8 +152,8 @@ fn of_claims<'a>(
         let known: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
         return Err(format!("no issuer is named {issuer}; there are: {}", known.join(", ")));
     };
-    let claims: Map<String, Value> = serde_json::from_str(&input::read(file)?)
-        .map_err(|error| format!("{}: the claims are no JSON object: {error}", file.display()))?;
+    let claims = read_claims(&input::read(file)?)
+        .map_err(|fault| format!("{}: the claims are no JSON object: {fault}", file.display()))?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let holder = Holder {
         issuer: Some(issuer.to_owned()),
@@ -164,6 +165,19 @@ fn of_claims<'a>(
     let mut notes = refusal::of_claims(&claims, settings);
     notes.extend(unread_headers(issuer, headers, config));
     Ok(Findings { holder, explanation, config, notes })
+}
+
+/// The fault says where and of what sort it is; the library's own words could hold a token that was given
+/// where claims should be.
+fn read_claims(json: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(json).map_err(|error| {
+        let fault = match error.classify() {
+            Category::Syntax => "it is not JSON",
+            Category::Eof => "it ends too early",
+            Category::Data | Category::Io => "it is something else",
+        };
+        format!("{fault}, at line {}, column {}", error.line(), error.column())
+    })
 }
 
 fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<Findings<'a>, String> {
@@ -217,4 +231,21 @@ fn unread_headers(issuer: &str, headers: &HeaderMap, config: &Config) -> Vec<Str
         |name: &str| mapping.is_some_and(|mapping| mapping.request_headers.iter().any(|l| l == name));
     let unread = headers.keys().filter(|name| !listed(name.as_str()));
     unread.map(|name| format!("{name} is not among request_headers of {issuer}: nothing reads it")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_fault_holds_what_was_given_for_claims() {
+        for (given, fault) in [
+            ("\"aaa.bbb.ccc\"", "it is something else, at line 1, column 13"),
+            ("{\n\"sub\": aaa.bbb.ccc}", "it is not JSON, at line 2, column 8"),
+            ("{\"aaa.bbb.ccc\"", "it ends too early, at line 1, column 14"),
+        ] {
+            assert_eq!(read_claims(given), Err(fault.to_owned()));
+        }
+        assert!(read_claims("{}").is_ok());
+    }
 }
