@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -154,8 +155,19 @@ impl<S: Service> Server<S> {
     }
 
     fn spawn(&mut self, arrival: Arrival) {
-        let stopping = self.stopping.subscribe();
-        self.connections.spawn(serve(arrival, Arc::clone(&self.service), self.patience, stopping));
+        let Arrival { stream, peer, tls, seat } = arrival;
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let (patience, stopping) = (self.patience, self.stopping.subscribe());
+        let first_head = Instant::now() + patience.head;
+        let speaking =
+            Speaking { service: Arc::clone(&self.service), peer, patience, first_head, stopping, seat };
+        // Two kinds of tasks: a plain connection has no need of the room that TLS takes.
+        match tls {
+            None => self.connections.spawn(speaking.speak(stream)),
+            Some(tls) => self.connections.spawn(speaking.shake_hands(tls, stream)),
+        };
     }
 
     /// Tells every connection to finish (GOAWAY, `Connection: close`) and waits until all have, or
@@ -209,89 +221,85 @@ async fn accept_all(
     }
 }
 
-async fn serve<S: Service>(
-    arrival: Arrival,
+/// One connection on its way.
+struct Speaking<S> {
     service: Arc<S>,
+    peer: Peer,
     patience: Patience,
+    first_head: Instant,
     stopping: watch::Receiver<bool>,
-) {
-    let Arrival { stream, peer, tls, seat } = arrival;
-    let first_head = tokio::time::Instant::now() + patience.head;
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
-    match tls {
-        None => speak(stream, peer, service, patience, first_head, stopping).await,
-        Some(tls) => match tokio::time::timeout_at(first_head, tls.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, peer, service, patience, first_head, stopping).await,
-            Ok(Err(error)) => debug!(client = %peer.address, %error, "TLS handshake failed"),
-            Err(_elapsed) => debug!(client = %peer.address, "TLS handshake not finished in time"),
-        },
-    }
-    drop(seat);
+    seat: OwnedSemaphorePermit,
 }
 
-async fn speak<S, I>(
-    stream: I,
-    peer: Peer,
-    service: Arc<S>,
-    patience: Patience,
-    first_head: tokio::time::Instant,
-    stopping: watch::Receiver<bool>,
-) where
-    S: Service,
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (spoken, has_spoken) = watch::channel(false);
-    let conduct = Conduct::new(&patience);
-    let answering = {
-        let (service, conduct) = (Arc::clone(&service), Arc::clone(&conduct));
-        service_fn(move |request: Request<Incoming>| {
-            // Telling takes a lock, and has to be done once only.
-            spoken.send_if_modified(|spoken| !std::mem::replace(spoken, true));
-            let open = conduct.begin(request.version() == Version::HTTP_2);
-            let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.call(request, peer).await.map(|body| open.answer(body))) }
-        })
-    };
-    let builder = protocol();
-    let stream = TokioIo::new(WatchedIo::new(stream, Arc::clone(&conduct)));
-    let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
-    let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
-    let mut to_finish = std::pin::pin!(to_finish(stopping, has_spoken));
-    let mut finishing = false;
-    let mut tick = tokio::time::interval(patience.tick);
-    let ended = loop {
-        let fault = tokio::select! {
-            biased;
-            ended = connection.as_mut() => break ended,
-            () = &mut silent => Some(Fault::SlowHead),
-            () = &mut to_finish, if !finishing => Some(Fault::Idle),
-            _ = tick.tick() => conduct.fault(&patience),
+impl<S: Service> Speaking<S> {
+    async fn shake_hands(self, tls: TlsAcceptor, stream: TcpStream) {
+        let client = self.peer.address;
+        match tokio::time::timeout_at(self.first_head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) => debug!(%client, %error, "TLS handshake failed"),
+            Err(_elapsed) => debug!(%client, "TLS handshake not finished in time"),
+        }
+    }
+
+    async fn speak<I>(self, stream: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { service, peer, patience, first_head, stopping, seat: _seat } = self;
+        let (spoken, has_spoken) = watch::channel(false);
+        let conduct = Conduct::new(&patience);
+        let answering = {
+            let (service, conduct) = (Arc::clone(&service), Arc::clone(&conduct));
+            service_fn(move |request: Request<Incoming>| {
+                // Telling takes a lock, and has to be done once only.
+                spoken.send_if_modified(|spoken| !std::mem::replace(spoken, true));
+                let open = conduct.begin(request.version() == Version::HTTP_2);
+                let service = Arc::clone(&service);
+                // In a box of its own, which is gone while the answer's body is on its way.
+                Box::pin(async move {
+                    Ok::<_, Infallible>(service.call(request, peer).await.map(|body| open.answer(body)))
+                })
+            })
         };
-        match fault {
-            None => {}
-            Some(Fault::Idle) if finishing => {}
-            Some(Fault::Idle) => {
-                finishing = true;
-                connection.as_mut().graceful_shutdown();
+        let builder = protocol();
+        let stream = TokioIo::new(WatchedIo::new(stream, Arc::clone(&conduct)));
+        let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
+        let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
+        let mut to_finish = std::pin::pin!(to_finish(stopping, has_spoken));
+        let mut finishing = false;
+        let mut tick = tokio::time::interval(patience.tick);
+        let ended = loop {
+            let fault = tokio::select! {
+                biased;
+                ended = connection.as_mut() => break ended,
+                () = &mut silent => Some(Fault::SlowHead),
+                () = &mut to_finish, if !finishing => Some(Fault::Idle),
+                _ = tick.tick() => conduct.fault(&patience),
+            };
+            match fault {
+                None => {}
+                Some(Fault::Idle) if finishing => {}
+                Some(Fault::Idle) => {
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Some(fault) => {
+                    debug!(client = %peer.address, ?fault, "connection cut");
+                    return;
+                }
             }
-            Some(fault) => {
-                debug!(client = %peer.address, ?fault, "connection cut");
-                return;
+        };
+        if let Err(error) = ended {
+            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+                service.unreadable();
             }
+            debug!(client = %peer.address, %error, "connection ended");
         }
-    };
-    if let Err(error) = ended {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            service.unreadable();
-        }
-        debug!(client = %peer.address, %error, "connection ended");
     }
 }
 
 /// Completes when no request has come in time, and never when one has.
-async fn silent(first_head: tokio::time::Instant, has_spoken: watch::Receiver<bool>) {
+async fn silent(first_head: Instant, has_spoken: watch::Receiver<bool>) {
     tokio::time::sleep_until(first_head).await;
     if *has_spoken.borrow() {
         std::future::pending::<()>().await;

@@ -23,7 +23,7 @@ struct Held {
 }
 
 pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
-    let frames = 20 + usize::try_from(bench.effort.time.as_millis() / APART.as_millis()).unwrap();
+    let frames = 50 + usize::try_from(bench.effort.time.as_millis() / APART.as_millis()).unwrap();
     let requests = bench.requests(&stream_path(frames, APART), 1024);
     let mut held = Kind::ALL.map(|_| Held::default());
     for _ in 0..bench.effort.rounds {
