@@ -51,8 +51,8 @@ struct Arguments {
     gateway: std::path::PathBuf,
     #[command(subcommand)]
     part: Option<Part>,
-    /// What cargo adds
-    #[arg(long, hide = true)]
+    /// What cargo adds, after everything else
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
