@@ -248,12 +248,11 @@ impl<M: Memo> Authenticator<M> {
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Arc<Caller<M>>, AuthError> {
         let mut issuer = None;
         let verified = self.verify_at(clock::now(), headers, &mut issuer).await;
-        let name = issuer.map_or("unknown", |issuer| &*issuer.settings.name);
-        match &verified {
-            Ok((_, remembered)) => {
-                self.metrics.token_checked(name, if *remembered { "remembered" } else { "verified" });
-            }
-            Err(error) => self.metrics.token_checked(name, error.reason()),
+        let name = issuer.map_or("unknown", |issuer: &Arc<Issuer>| &*issuer.settings.name);
+        match (&verified, issuer) {
+            (Ok((_, true)), Some(issuer)) => issuer.remembered.one_more(),
+            (Ok(_), _) => self.metrics.token_checked(name, "verified"),
+            (Err(error), _) => self.metrics.token_checked(name, error.reason()),
         }
         verified.map(|(caller, _)| caller)
     }

@@ -30,10 +30,10 @@ use crate::sessions::sts::{StsClient, StsSettings};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::LogError;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Upstream;
 use crate::upstream::endpoint::{Endpoint, EndpointError};
-use crate::upstream::pool::{self, PoolError};
+use crate::upstream::pool::{self, ConnectorError};
 use crate::upstream::skew::Skew;
+use crate::upstream::{self, Upstream};
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum StartError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
-    Pool(#[from] PoolError),
+    Pool(#[from] ConnectorError),
     #[error("STS cannot be used: {0}")]
     Sts(#[from] crate::sessions::SetupError),
     #[error(transparent)]
@@ -294,10 +294,10 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
         .chain(aws.region_endpoints.values())
         .filter_map(|endpoints| endpoints.ca.as_deref())
         .collect();
-    Ok(Upstream::new(pool::client(&extra)?))
+    Ok(Upstream::new(pool::connector(&extra)?))
 }
 
-async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Endpoint>, StartError> {
+async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Arc<Endpoint>>, StartError> {
     let mut endpoints = BTreeMap::new();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =
@@ -309,6 +309,8 @@ async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Endpoint>, 
                 Family::Mantle => endpoints.bedrock_mantle.as_ref(),
             });
             if let Some(endpoint) = Endpoint::of(family, region, url, aws.fips, aws.dual_stack).await? {
+                let endpoint = Arc::new(endpoint);
+                upstream::keep_swept(&endpoint);
                 endpoints.insert((region.as_str().into(), family), endpoint);
             }
         }

@@ -1,8 +1,8 @@
 //! How many requests may be under way at once: in all, and of one principal.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests under way in this process.

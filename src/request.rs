@@ -47,7 +47,7 @@ pub struct Gateway {
     /// Those that a path may name.
     pub regions: Vec<Arc<str>>,
     /// By region; one that is missing is not to be had.
-    pub endpoints: BTreeMap<(Arc<str>, Family), Endpoint>,
+    pub endpoints: BTreeMap<(Arc<str>, Family), Arc<Endpoint>>,
     pub books: Arc<Books>,
 }
 
@@ -55,7 +55,7 @@ impl Service for Gateway {
     type Body = Relay;
 
     async fn call(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Relay> {
-        let id = Uuid::new_v4().to_string();
+        let id = Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
         let protocol = protocol(request.version(), peer.tls);
         let mut meter = Meter::start(Arc::clone(&self.books), id, peer.address, request.headers(), protocol);
         let dialect = Dialect::of(request.uri(), &self.regions);
@@ -98,7 +98,9 @@ impl Gateway {
             }
         };
         meter.received(call.region(), call.model(), call.body().len());
-        let answer = self.exchange(call, meter).await?;
+        let answer = self.exchange(&call, meter).await?;
+        // Its body is not needed while the answer is on its way.
+        drop(call);
         Ok(Some(Reply { answer, seat, place }))
     }
 
@@ -126,14 +128,14 @@ impl Gateway {
 
     /// Session, signature, Bedrock: at most twice, and the second time only because Bedrock refused the
     /// first for its signature and so has done nothing for it.
-    async fn exchange(&self, call: Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
+    async fn exchange(&self, call: &Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
         let place = (Arc::clone(call.region()), call.call().family());
         let endpoint = self.endpoints.get(&place).ok_or(Failure::NoEndpoint)?;
-        let mut session = self.sessions.get(&call).await?;
+        let mut session = self.sessions.get(call).await?;
         let mut again = true;
         loop {
             meter.session(&session);
-            let signed = sign(&call, &session, endpoint, self.skew.now())?;
+            let signed = sign(call, &session, endpoint, self.skew.now())?;
             let signed_at = signed.at();
             meter.attempted();
             let response = self.upstream.send(signed).await?;

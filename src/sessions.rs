@@ -32,7 +32,7 @@ pub use self::transport::SetupError;
 use crate::authorize::Authorized;
 use crate::clock;
 use crate::identity::SessionIdentity;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Count, Metrics};
 
 /// How long STS may take in all, retries included.
 const STS_DEADLINE: Duration = Duration::from_secs(10);
@@ -65,6 +65,7 @@ pub struct Sessions {
     replaced: Mutex<HashMap<Arc<SessionIdentity>, Instant>>,
     refresh_before: Duration,
     sts: Box<dyn AssumeRole>,
+    hits: Count,
     metrics: Arc<Metrics>,
     now: fn() -> SystemTime,
 }
@@ -89,6 +90,7 @@ impl Sessions {
             replaced: Mutex::new(HashMap::new()),
             refresh_before: settings.refresh_before,
             sts: Box::new(sts),
+            hits: metrics.session_hits(),
             metrics,
             now,
         })
@@ -107,13 +109,14 @@ impl Sessions {
     async fn of(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
         let answer = match self.cached(id) {
             Some(session) => Ok(session),
-            None => self.obtain(id).await,
+            None => Box::pin(self.obtain(id)).await,
         };
-        self.metrics.session_looked_up(match &answer {
-            Ok(session) => session.lookup().as_str(),
-            Err(SessionError::Denied { .. }) => "denied",
-            Err(_) => "failed",
-        });
+        match &answer {
+            Ok(session) if session.lookup() == Lookup::Hit => self.hits.one_more(),
+            Ok(session) => self.metrics.session_looked_up(session.lookup().as_str()),
+            Err(SessionError::Denied { .. }) => self.metrics.session_looked_up("denied"),
+            Err(_) => self.metrics.session_looked_up("failed"),
+        }
         answer
     }
 

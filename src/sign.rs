@@ -1,9 +1,9 @@
 //! `SigV4` over an explicit list of headers: a pure function of call, session, endpoint and time.
 //!
 //! What is signed is what is sent: the target's bytes are the caller's, the query was re-encoded when
-//! it was parsed, and the body is hashed as it stands. Keys and signatures are computed by `aws-sigv4`; the
-//! canonical request is written here, once and in one piece, since that crate's own way to it takes
-//! three times as long, and derives the key anew each time. Its signatures are what ours are tested against.
+//! it was parsed, and the body is hashed as it stands. Keys are derived by `aws-sigv4`; the canonical
+//! request is written here, once and in one piece, since that crate's own way to it takes three times as
+//! long, and derives the key anew each time. Its signatures are what ours are tested against.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,7 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::generate_signing_key;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Uri, header};
+use http::header::{self, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::{Request, Uri};
 use http_body_util::Full;
 
 use crate::authorize::Authorized;
@@ -25,6 +26,7 @@ mod canonical;
 /// A request that bears its caller's signature. Made only here; the only thing that is ever sent.
 pub struct Signed {
     request: Request<Full<Bytes>>,
+    endpoint: Arc<Endpoint>,
     at: SystemTime,
 }
 
@@ -40,9 +42,9 @@ impl Signed {
         self.at
     }
 
-    /// The request to write.
-    pub fn into_request(self) -> Request<Full<Bytes>> {
-        self.request
+    /// The request to write, and where to.
+    pub fn into_parts(self) -> (Request<Full<Bytes>>, Arc<Endpoint>) {
+        (self.request, self.endpoint)
     }
 }
 
@@ -52,7 +54,7 @@ pub enum SignError {
     #[error("the session is not one of the call's identity")]
     WrongSession,
     #[error("the request cannot be signed: {0}")]
-    Unsignable(String),
+    Unsignable(#[from] InvalidHeaderValue),
 }
 
 static DATE: HeaderName = HeaderName::from_static("x-amz-date");
@@ -67,47 +69,38 @@ static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-toke
 pub fn sign(
     call: &Authorized,
     session: &Session,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     now: SystemTime,
 ) -> Result<Signed, SignError> {
     let (whose, wanted) = (session.identity(), call.identity().session());
     if !Arc::ptr_eq(whose, wanted) && whose != wanted {
         return Err(SignError::WrongSession);
     }
-    let unsignable = |error: &dyn std::fmt::Display| SignError::Unsignable(error.to_string());
     let (method, target) = (call.call().method(), call.call().target());
-    let (credentials, stamp) = (session.credentials(), Stamp::of(now));
+    let (token, stamp) = (session.token(), Stamp::of(now));
     let scope = Scope { day: day(now), region: endpoint.region.clone(), service: endpoint.service };
     let key = session.signing_key(&scope, |credentials| derive(credentials, now, &scope));
 
     let mut signed = Vec::with_capacity(call.headers().len() + 3);
     for (name, value) in call.headers().iter().filter(|(name, _)| headers::is_signed(name)) {
-        signed.push((name.as_str(), value.to_str().map_err(|error| unsignable(&error))?));
+        signed.push((name.as_str(), value.as_bytes()));
     }
-    signed.push((header::HOST.as_str(), &endpoint.host));
-    signed.push((DATE.as_str(), stamp.as_str()));
-    signed.extend(credentials.session_token().map(|token| (SECURITY_TOKEN.as_str(), token)));
+    signed.push((header::HOST.as_str(), endpoint.host.as_bytes()));
+    signed.push((DATE.as_str(), stamp.as_str().as_bytes()));
+    signed.push((SECURITY_TOKEN.as_str(), token.as_bytes()));
     let canonical = Canonical { method, target, headers: signed, body: call.body() };
-    let authorization = canonical.authorization(credentials.access_key_id(), &key, &stamp, &scope);
+    let authorization = canonical.authorization(session.access_key_id(), key, &stamp, &scope);
 
-    let uri = Uri::builder()
-        .scheme(endpoint.scheme.clone())
-        .authority(endpoint.authority.clone())
-        .path_and_query(target.clone())
-        .build()
-        .map_err(|error| unsignable(&error))?;
     let mut request = Request::new(Full::new(call.body().clone()));
     *request.method_mut() = method.clone();
-    *request.uri_mut() = uri;
+    *request.uri_mut() = Uri::from(target.clone());
     let mut headers = call.headers().clone();
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|error| unsignable(&error));
-    headers.insert(&DATE, value(stamp.as_str())?);
-    headers.insert(header::AUTHORIZATION, secret(value(&authorization)?));
-    if let Some(token) = credentials.session_token() {
-        headers.insert(&SECURITY_TOKEN, secret(value(token)?));
-    }
+    headers.insert(header::HOST, endpoint.host.clone());
+    headers.insert(&DATE, HeaderValue::from_str(stamp.as_str())?);
+    headers.insert(header::AUTHORIZATION, secret(HeaderValue::try_from(authorization)?));
+    headers.insert(&SECURITY_TOKEN, token.clone());
     *request.headers_mut() = headers;
-    Ok(Signed { request, at: now })
+    Ok(Signed { request, endpoint: Arc::clone(endpoint), at: now })
 }
 
 /// Days since 1970: the finest part of time that a signing key depends on.
@@ -116,10 +109,10 @@ fn day(at: SystemTime) -> u64 {
 }
 
 fn derive(credentials: &Credentials, now: SystemTime, scope: &Scope) -> SigningKey {
-    let derived = generate_signing_key(credentials.secret_access_key(), now, &scope.region, scope.service);
-    let mut key = [0; 32];
-    key.copy_from_slice(derived.as_ref());
-    SigningKey(key)
+    let key = generate_signing_key(credentials.secret_access_key(), now, &scope.region, scope.service);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(key.as_ref());
+    SigningKey::new(&bytes)
 }
 
 /// Keeps it out of what HTTP libraries print.

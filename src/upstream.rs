@@ -1,19 +1,17 @@
 //! A signed request's way to Bedrock and the head of its answer back.
 //!
 //! One rule about sending twice: a request that Bedrock may have read is never written again, since a
-//! generation would be billed twice. The pool itself moves a request that was provably never written
-//! (a stale pooled connection) to a fresh one.
+//! generation would be billed twice. One that was provably never written, because a connection that was
+//! kept had been closed, goes to another.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Response;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
 
 use crate::sign::Signed;
-use crate::upstream::pool::Connector;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::pool::{Connector, Lent};
 
 pub mod endpoint;
 pub mod headers;
@@ -25,10 +23,13 @@ pub mod skew;
 /// Claude inference time-out).
 pub const FIRST_BYTE: Duration = Duration::from_secs(60 * 60);
 
-/// The way to Bedrock: one pool for all endpoints.
+/// How often it is looked for connections that have been idle for long.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The way to Bedrock.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    client: Client<Connector, Full<Bytes>>,
+    connector: Connector,
 }
 
 /// Why there is no answer from Bedrock.
@@ -43,25 +44,59 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    pub fn new(client: Client<Connector, Full<Bytes>>) -> Self {
-        Self { client }
+    pub fn new(connector: Connector) -> Self {
+        Self { connector }
     }
 
     /// Writes `signed` and waits for the head of the answer. Dropping the future drops the connection.
     ///
     /// # Errors
     /// [`UpstreamError::Connect`] only when Bedrock cannot have read the request.
-    pub async fn send(&self, signed: Signed) -> Result<Response<Incoming>, UpstreamError> {
-        match tokio::time::timeout(FIRST_BYTE, self.client.request(signed.into_request())).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Connect(chain(&error))),
-            Ok(Err(error)) => Err(UpstreamError::NotAnswered(chain(&error))),
-            Err(_elapsed) => Err(UpstreamError::NotAnswered("no answer within the hour".to_owned())),
+    pub async fn send(&self, signed: Signed) -> Result<Response<Lent>, UpstreamError> {
+        let (mut request, endpoint) = signed.into_parts();
+        // Ends with the first new connection at the latest.
+        loop {
+            let kept = endpoint.idle.take();
+            let was_kept = kept.is_some();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                // In a box of its own: it is seldom wanted, and larger than all the rest.
+                None => Box::pin(self.connect(&endpoint)).await?,
+            };
+            let answer = tokio::time::timeout(FIRST_BYTE, connection.try_send_request(request)).await;
+            let mut failed = match answer {
+                Ok(Ok(response)) => return Ok(response.map(|body| Lent::new(body, connection, endpoint))),
+                Ok(Err(failed)) => failed,
+                Err(_elapsed) => {
+                    return Err(UpstreamError::NotAnswered("no answer within the hour".to_owned()));
+                }
+            };
+            match failed.take_message() {
+                Some(unwritten) if was_kept => request = unwritten,
+                Some(_unwritten) => return Err(UpstreamError::Connect(chain(failed.error()))),
+                None => return Err(UpstreamError::NotAnswered(chain(failed.error()))),
+            }
         }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<pool::Connection, UpstreamError> {
+        self.connector.connect(endpoint).await.map_err(|error| UpstreamError::Connect(chain(&*error)))
     }
 }
 
-/// An error with its causes; the client's own text is only «client error (Connect)».
+/// Closes connections to `endpoint` that have been idle for long, for as long as there is one.
+pub fn keep_swept(endpoint: &Arc<Endpoint>) {
+    let endpoint = Arc::downgrade(endpoint);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let Some(endpoint) = endpoint.upgrade() else { return };
+            endpoint.idle.sweep();
+        }
+    });
+}
+
+/// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -70,7 +70,7 @@ pub(crate) struct World {
     pub(crate) bodies: Bodies,
     pub(crate) sessions: Arc<Sessions>,
     /// AWS's own: its name is part of what is signed, and nothing is sent.
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) regions: Vec<Arc<str>>,
     metrics: Arc<Metrics>,
     standin: Standin,
@@ -116,7 +116,7 @@ impl World {
             limits: Limits::default(),
             bodies: Bodies::new(config.listen.max_body),
             sessions: Sessions::new(&config.sessions, sts, Arc::clone(&metrics)),
-            endpoint: endpoint.unwrap().unwrap(),
+            endpoint: endpoint.unwrap().unwrap().into(),
             regions: config.aws.all_regions().map(Arc::from).collect(),
             metrics,
             standin,

@@ -45,7 +45,8 @@ fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     if values.next().is_some() {
         return Err(AuthError::HeaderRepeated);
     }
-    Ok(first.and_then(|value| value.to_str().ok()).map(str::trim))
+    // Of the values that pass here and are no visible ASCII none is shaped like a token.
+    Ok(first.and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).map(str::trim))
 }
 
 fn of_bearer_scheme(value: &str) -> Option<&str> {
@@ -55,18 +56,19 @@ fn of_bearer_scheme(value: &str) -> Option<&str> {
 
 /// Three parts of base64url, the last of which is empty where nothing was signed (RFC 7515, 7.1).
 pub(super) fn is_shaped_like_a_jwt(text: &str) -> bool {
-    let mut parts = text.split('.');
-    let (Some(header), Some(claims), Some(signature), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    // Looks at every byte, without a branch for each: tokens are long, and nearly all are good.
-    let base64url = |part: &str| {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        part.bytes().fold(true, |so_far, byte| so_far & legal(byte))
-    };
-    !header.is_empty() && !claims.is_empty() && [header, claims, signature].into_iter().all(base64url)
+    let Some((header, rest)) = text.split_once('.') else { return false };
+    let Some((claims, signature)) = rest.split_once('.') else { return false };
+    !header.is_empty() && !claims.is_empty() && [header, claims, signature].into_iter().all(is_base64url)
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "without branches many bytes are looked at at once")]
+fn is_base64url(text: &str) -> bool {
+    let mut legal = true;
+    for byte in text.bytes() {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        legal &= letter | (byte.wrapping_sub(b'0') < 10) | (byte == b'-') | (byte == b'_');
+    }
+    legal
 }
 
 #[cfg(test)]
@@ -100,6 +102,14 @@ mod tests {
         for none in ["Basic a.b.c", "Bearer", "Bearer a.b", "Bearer a.b.c.d", "Bearer .b.c", "Bearer a!.b.c"]
         {
             assert!(matches!(find(&headers(&[("authorization", none)])), Err(AuthError::Missing)), "{none}");
+        }
+    }
+
+    #[test]
+    fn base64url_is_its_alphabet_and_nothing_else() {
+        for c in '\0'..='\u{ff}' {
+            let expected = c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            assert_eq!(is_base64url(&format!("abcdefghijklmnopqrstuvwxyz{c}0123456789")), expected, "{c:?}");
         }
     }
 

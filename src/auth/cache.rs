@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foldhash::quality::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
@@ -62,7 +63,7 @@ impl<M> Clone for Entry<M> {
 }
 
 /// Callers by the SHA-256 of their whole token.
-pub(super) struct Remembered<M>(Cache<[u8; 32], Entry<M>>);
+pub(super) struct Remembered<M>(Cache<[u8; 32], Entry<M>, RandomState>);
 
 impl<M: Memo> Remembered<M> {
     /// One bound over both limits: an entry weighs its memory, and no less than its share of it.
@@ -72,7 +73,7 @@ impl<M: Memo> Remembered<M> {
             .max_capacity(limits.bytes)
             .weigher(move |_, entry: &Entry<M>| u32::try_from(entry.weight).unwrap_or(u32::MAX).max(share))
             .eviction_policy(EvictionPolicy::lru())
-            .build();
+            .build_with_hasher(RandomState::default());
         Self(cache)
     }
 

@@ -14,7 +14,7 @@ use crate::auth::fetch::{FetchError, Fetcher, SetupError};
 use crate::auth::issuer::Settings;
 use crate::auth::keys::KeySet;
 use crate::clock;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Count, Metrics};
 
 /// Between refreshes, where the issuer says nothing.
 const EVERY: Duration = Duration::from_secs(15 * 60);
@@ -33,6 +33,8 @@ pub(super) struct Issuer {
     fetcher: Fetcher,
     keys: ArcSwapOption<KeySet>,
     state: Mutex<State>,
+    /// Tokens that were remembered.
+    pub(super) remembered: Count,
     metrics: Arc<Metrics>,
 }
 
@@ -70,7 +72,9 @@ pub struct IssuerStatus {
 impl Issuer {
     pub(super) fn new(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
         let fetcher = Fetcher::new(&settings)?;
-        Ok(Self { settings, fetcher, keys: ArcSwapOption::empty(), state: Mutex::default(), metrics })
+        let remembered = metrics.remembered_tokens(&settings.name);
+        let (keys, state) = (ArcSwapOption::empty(), Mutex::default());
+        Ok(Self { settings, fetcher, keys, state, remembered, metrics })
     }
 
     /// That its keys are not to be had.

@@ -136,6 +136,17 @@ impl Conduct {
         Open(Arc::clone(self))
     }
 
+    /// The peer has sent something: a head, perhaps.
+    fn has_sent(&self) {
+        // HTTP/2 has frames that are no request's, and after a refusal comes the rest of what was refused.
+        let may_be_head = self.open.load(Ordering::Relaxed) == 0
+            && !self.is_h2.load(Ordering::Relaxed)
+            && !self.idle.less_than(self.leftovers, self.clock);
+        if may_be_head {
+            self.head.set_once(self.clock);
+        }
+    }
+
     /// What is wrong now, if anything.
     pub(super) fn fault(&self, patience: &Patience) -> Option<Fault> {
         if self.writing.longer_than(patience.reading, self.clock) {
@@ -299,13 +310,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for WatchedIo<I> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        let conduct = &self.conduct;
-        // HTTP/2 has frames that are no request's, and after a refusal comes the rest of what was refused.
-        let may_be_head = conduct.open.load(Ordering::Relaxed) == 0
-            && !conduct.is_h2.load(Ordering::Relaxed)
-            && !conduct.idle.less_than(conduct.leftovers, conduct.clock);
-        if may_be_head && buffer.filled().len() > before {
-            conduct.head.set_once(conduct.clock);
+        if buffer.filled().len() > before {
+            self.conduct.has_sent();
         }
         polled
     }

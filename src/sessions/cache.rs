@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
+use foldhash::quality::RandomState;
+use http::HeaderValue;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -43,6 +45,7 @@ pub(super) struct Live {
     id: Arc<SessionIdentity>,
     principal: Box<str>,
     credentials: Credentials,
+    token: HeaderValue,
     signing_keys: SigningKeys,
     expires: SystemTime,
     /// From here on it counts as gone.
@@ -76,6 +79,7 @@ impl Live {
             principal: id.principal().into(),
             id,
             credentials: issued.credentials,
+            token: issued.token,
             signing_keys: SigningKeys::default(),
             expires: issued.expires,
             usable_until: issued.expires - MARGIN.min(lifetime / MARGIN_PART),
@@ -96,6 +100,10 @@ impl Live {
 
     pub(super) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    pub(super) fn token(&self) -> &HeaderValue {
+        &self.token
     }
 
     pub(super) fn signing_keys(&self) -> &SigningKeys {
@@ -151,7 +159,7 @@ fn nanoseconds(at: SystemTime) -> u64 {
 }
 
 /// Live sessions, the least recently used given up first when there are too many.
-pub(super) struct Cache(sync::Cache<Arc<SessionIdentity>, Arc<Live>>);
+pub(super) struct Cache(sync::Cache<Arc<SessionIdentity>, Arc<Live>, RandomState>);
 
 impl Cache {
     pub(super) fn new(capacity: u64, now: fn() -> SystemTime, metrics: Arc<Metrics>) -> Self {
@@ -165,7 +173,7 @@ impl Cache {
                     metrics.session_evicted();
                 }
             })
-            .build();
+            .build_with_hasher(RandomState::default());
         Self(sessions)
     }
 

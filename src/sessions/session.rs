@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 
+use http::HeaderValue;
+
 use super::cache::Live;
 use super::signing_keys::{Scope, SigningKey};
 use crate::identity::SessionIdentity;
@@ -25,8 +27,9 @@ impl Session {
         Self { live, lookup }
     }
 
-    pub fn credentials(&self) -> &Credentials {
-        self.live.credentials()
+    /// `x-amz-security-token`: the session token, as every request bears it.
+    pub fn token(&self) -> &HeaderValue {
+        self.live.token()
     }
 
     /// The key that signs in `scope`; `derive` makes it of the credentials when it is asked for first.

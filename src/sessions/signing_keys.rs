@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_credential_types::Credentials;
+use hmac::digest::Key;
+use hmac::{Hmac, KeyInit as _};
+use sha2::Sha256;
 
 /// What a signing key is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +18,23 @@ pub struct Scope {
     pub service: &'static str,
 }
 
-/// A derived key. As secret as what it is derived from.
-#[derive(Clone, Copy)]
-pub struct SigningKey(pub [u8; 32]);
+/// A derived key, ready to sign with. As secret as what it is derived from.
+#[derive(Clone)]
+pub struct SigningKey(Hmac<Sha256>);
+
+impl SigningKey {
+    /// The key of these bytes.
+    pub fn new(key: &[u8; 32]) -> Self {
+        let mut block = Key::<Hmac<Sha256>>::default();
+        block.iter_mut().zip(key).for_each(|(place, byte)| *place = *byte);
+        Self(Hmac::new(&block))
+    }
+
+    /// Begins a signature.
+    pub fn into_hmac(self) -> Hmac<Sha256> {
+        self.0
+    }
+}
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,13 +56,13 @@ impl SigningKeys {
     ) -> SigningKey {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, key)) = keys.iter().find(|(known, _)| known == scope) {
-            return *key;
+            return key.clone();
         }
         let key = derive(credentials);
         keys.retain(|(known, _)| known.day == scope.day);
         // Most sessions never need a second one.
         keys.reserve_exact(1);
-        keys.push((scope.clone(), key));
+        keys.push((scope.clone(), key.clone()));
         key
     }
 }
@@ -53,6 +70,8 @@ impl SigningKeys {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+
+    use hmac::Mac as _;
 
     use super::*;
 
@@ -62,11 +81,15 @@ mod tests {
         let credentials = Credentials::new("ASIA", "secret", None, None, "test");
         let get = |day, region: &str, service| {
             let scope = Scope { day, region: region.into(), service };
-            keys.get(&scope, &credentials, |_| {
+            let key = keys.get(&scope, &credentials, |_| {
                 derived.set(derived.get() + 1);
-                SigningKey([derived.get(); 32])
-            })
-            .0[0]
+                SigningKey::new(&[derived.get(); 32])
+            });
+            let signs_like = |byte: &u8| {
+                let same = SigningKey::new(&[*byte; 32]).into_hmac().finalize();
+                key.clone().into_hmac().finalize() == same
+            };
+            (0..=derived.get()).find(signs_like).unwrap()
         };
         assert_eq!(get(1, "us-east-1", "bedrock"), 1);
         assert_eq!(get(1, "us-east-1", "bedrock"), 1);
@@ -74,6 +97,6 @@ mod tests {
         assert_eq!(get(1, "us-east-1", "bedrock-mantle"), 3);
         assert_eq!(get(2, "us-east-1", "bedrock"), 4);
         assert_eq!(keys.0.lock().unwrap().len(), 1);
-        assert_eq!(format!("{:?}", SigningKey([7; 32])), "SigningKey");
+        assert_eq!(format!("{:?}", SigningKey::new(&[7; 32])), "SigningKey");
     }
 }

@@ -17,6 +17,7 @@ use aws_sdk_sts::config::{BehaviorVersion, Builder, Region};
 use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+use http::HeaderValue;
 use url::Url;
 
 use super::jitter;
@@ -51,7 +52,10 @@ pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Issued, StsError>> + S
 /// A session as STS granted it.
 #[derive(Debug, Clone)]
 pub struct Issued {
+    /// Key id and secret.
     pub credentials: Credentials,
+    /// `x-amz-security-token`, as every request bears it.
+    pub token: HeaderValue,
     pub expires: SystemTime,
 }
 
@@ -270,14 +274,11 @@ fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
     let malformed = || StsError::unavailable(Failure::Failed, "an answer without credentials");
     let granted = granted.credentials().ok_or_else(malformed)?;
     let expires = SystemTime::try_from(*granted.expiration()).map_err(|_| malformed())?;
-    let credentials = Credentials::new(
-        granted.access_key_id(),
-        granted.secret_access_key(),
-        Some(granted.session_token().to_owned()),
-        Some(expires),
-        "AssumeRole",
-    );
-    Ok(Issued { credentials, expires })
+    let mut token = HeaderValue::try_from(granted.session_token()).map_err(|_| malformed())?;
+    token.set_sensitive(true);
+    let (id, secret) = (granted.access_key_id(), granted.secret_access_key());
+    let credentials = Credentials::new(id, secret, None, Some(expires), "AssumeRole");
+    Ok(Issued { credentials, token, expires })
 }
 
 /// What a failed call means.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use aws_credential_types::Credentials;
+use http::HeaderValue;
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
@@ -75,10 +76,10 @@ impl AssumeRole for Sts {
                 return Err(error);
             }
             let expires = (self.0.now)() + plan.lifetime;
-            let token = Some("the-session-token".to_owned());
+            let token = HeaderValue::from_static("the-session-token");
             let key = format!("ASIA{call}");
-            let credentials = Credentials::new(key, "the-secret", token, Some(expires), "test");
-            Ok(Issued { credentials, expires })
+            let credentials = Credentials::new(key, "the-secret", None, Some(expires), "test");
+            Ok(Issued { credentials, token, expires })
         })
     }
 }

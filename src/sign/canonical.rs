@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use aws_sigv4::sign::v4::calculate_signature;
+use hmac::Mac as _;
 use http::Method;
 use http::uri::PathAndQuery;
 use sha2::{Digest as _, Sha256};
@@ -49,7 +49,7 @@ pub(super) struct Canonical<'a> {
     pub(super) target: &'a PathAndQuery,
     /// Lower-case names with their values, `host` and `x-amz-date` among them, in any order; those of one
     /// name in theirs.
-    pub(super) headers: Vec<(&'a str, &'a str)>,
+    pub(super) headers: Vec<(&'a str, &'a [u8])>,
     pub(super) body: &'a [u8],
 }
 
@@ -58,45 +58,48 @@ impl Canonical<'_> {
     pub(super) fn authorization(
         mut self,
         access_key_id: &str,
-        key: &SigningKey,
+        key: SigningKey,
         stamp: &Stamp,
         scope: &Scope,
-    ) -> String {
+    ) -> Vec<u8> {
         self.headers.sort_by_key(|(name, _)| *name);
         let mut signed_headers = String::with_capacity(128);
+        let mut last = "";
         for (name, _) in &self.headers {
-            if signed_headers.rsplit(';').next() != Some(name) {
-                if !signed_headers.is_empty() {
+            if *name != last {
+                if !last.is_empty() {
                     signed_headers.push(';');
                 }
                 signed_headers.push_str(name);
+                last = name;
             }
         }
-        let request = hex(&Sha256::digest(self.request(&signed_headers)));
-        let scope = [stamp.date(), "/", &scope.region, "/", scope.service, "/aws4_request"].concat();
-        let to_sign = ["AWS4-HMAC-SHA256\n", stamp.as_str(), "\n", &scope, "\n", &request].concat();
-        let signature = calculate_signature(key.0, to_sign.as_bytes());
-        [
-            "AWS4-HMAC-SHA256 Credential=",
-            access_key_id,
-            "/",
-            &scope,
-            ", SignedHeaders=",
-            &signed_headers,
-            ", Signature=",
-            &signature,
-        ]
-        .concat()
+        let request = hex(&Sha256::digest(self.request(signed_headers.as_bytes())));
+        let scope = [stamp.date(), "/", &scope.region, "/", scope.service, "/aws4_request"];
+        let mut signature = key.into_hmac();
+        for part in ["AWS4-HMAC-SHA256\n", stamp.as_str(), "\n"].iter().chain(&scope).chain(&["\n"]) {
+            signature.update(part.as_bytes());
+        }
+        signature.update(&request);
+        let mut value = Vec::with_capacity(256 + signed_headers.len());
+        for part in ["AWS4-HMAC-SHA256 Credential=", access_key_id, "/"].iter().chain(&scope) {
+            value.extend_from_slice(part.as_bytes());
+        }
+        value.extend_from_slice(b", SignedHeaders=");
+        value.extend_from_slice(signed_headers.as_bytes());
+        value.extend_from_slice(b", Signature=");
+        value.extend_from_slice(&hex(&signature.finalize().into_bytes()));
+        value
     }
 
     /// The text that is hashed.
-    fn request(&self, signed_headers: &str) -> String {
+    fn request(&self, signed_headers: &[u8]) -> Vec<u8> {
         let lengths = self.headers.iter().map(|(name, value)| name.len() + value.len() + 2);
-        let mut text = String::with_capacity(256 + 3 * self.target.as_str().len() + lengths.sum::<usize>());
-        text.push_str(self.method.as_str());
-        text.push('\n');
+        let mut text = Vec::with_capacity(256 + 3 * self.target.as_str().len() + lengths.sum::<usize>());
+        text.extend_from_slice(self.method.as_str().as_bytes());
+        text.push(b'\n');
         encode_again(self.target.path(), &mut text);
-        text.push('\n');
+        text.push(b'\n');
         let mut pairs: Vec<(&str, &str)> = self
             .target
             .query()
@@ -107,66 +110,69 @@ impl Canonical<'_> {
         pairs.sort_unstable();
         for (index, (name, value)) in pairs.into_iter().enumerate() {
             if index > 0 {
-                text.push('&');
+                text.push(b'&');
             }
-            text.push_str(name);
-            text.push('=');
-            text.push_str(value);
+            text.extend_from_slice(name.as_bytes());
+            text.push(b'=');
+            text.extend_from_slice(value.as_bytes());
         }
-        text.push('\n');
+        text.push(b'\n');
         let mut last = "";
         for (name, value) in &self.headers {
             if *name == last {
                 // One name, one line.
                 text.pop();
-                text.push(',');
+                text.push(b',');
             } else {
-                text.push_str(name);
-                text.push(':');
+                text.extend_from_slice(name.as_bytes());
+                text.push(b':');
                 last = name;
             }
             trimmed(value, &mut text);
-            text.push('\n');
+            text.push(b'\n');
         }
-        text.push('\n');
-        text.push_str(signed_headers);
-        text.push('\n');
-        text.push_str(&hex(&Sha256::digest(self.body)));
+        text.push(b'\n');
+        text.extend_from_slice(signed_headers);
+        text.push(b'\n');
+        text.extend_from_slice(&hex(&Sha256::digest(self.body)));
         text
     }
 }
 
 /// Percent-encodes what is percent-encoded already, as every service but S3 wants it.
-fn encode_again(path: &str, text: &mut String) {
+fn encode_again(path: &str, text: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            text.push(byte.into());
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
+            text.push(byte);
         } else {
-            text.push('%');
-            text.push(HEX[usize::from(byte >> 4)].into());
-            text.push(HEX[usize::from(byte & 15)].into());
+            text.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
     }
 }
 
 /// A header's value without spaces around it, and with one where it has several.
-fn trimmed(value: &str, text: &mut String) {
-    let value = value.trim_matches(' ');
-    if !value.contains("  ") {
-        text.push_str(value);
+fn trimmed(value: &[u8], text: &mut Vec<u8>) {
+    // Long ones, like session tokens, have no space at all.
+    if !value.contains(&b' ') {
+        text.extend_from_slice(value);
         return;
     }
-    for (index, word) in value.split(' ').filter(|word| !word.is_empty()).enumerate() {
+    for (index, word) in value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).enumerate() {
         if index > 0 {
-            text.push(' ');
+            text.push(b' ');
         }
-        text.push_str(word);
+        text.extend_from_slice(word);
     }
 }
 
-fn hex(digest: &[u8]) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits = digest.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-    digits.map(char::from).collect()
+/// A digest in lower-case hexadecimal.
+fn hex(digest: &[u8]) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [b'0'; 64];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    hex
 }

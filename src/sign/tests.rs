@@ -53,15 +53,16 @@ fn ours(
 ) -> String {
     let scope = Scope { day: day(at), region: region.into(), service };
     let stamp = Stamp::of(at);
-    let mut headers: Vec<(&str, &str)> =
-        request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut headers: Vec<(&str, &[u8])> =
+        request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     headers.retain(|(name, _)| *name != "x-amz-date" && *name != "x-amz-security-token");
-    headers.push(("x-amz-date", stamp.as_str()));
-    headers.extend(credentials.session_token().map(|token| ("x-amz-security-token", token)));
+    headers.push(("x-amz-date", stamp.as_str().as_bytes()));
+    headers.extend(credentials.session_token().map(|token| ("x-amz-security-token", token.as_bytes())));
     let method: Method = request.method.parse().unwrap();
     let target: PathAndQuery = request.target.parse().unwrap();
     let canonical = Canonical { method: &method, target: &target, headers, body: request.body.as_bytes() };
-    canonical.authorization(credentials.access_key_id(), &derive(credentials, at, &scope), &stamp, &scope)
+    let key = derive(credentials, at, &scope);
+    String::from_utf8(canonical.authorization(credentials.access_key_id(), key, &stamp, &scope)).unwrap()
 }
 
 /// The query as the router sends it on, and nothing of the path.

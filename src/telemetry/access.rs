@@ -1,6 +1,7 @@
 //! The access log: one record for every request, written as one line. The fields and their names are
 //! those of the documentation, of `explain --json` and of `/sessions`.
 
+mod object;
 mod writer;
 
 use std::borrow::Cow;
@@ -11,93 +12,71 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::log::{self, LogError, LogSettings};
+use object::Object;
 use writer::Writer;
 
 /// What is known of one request when it has ended. What is not known is left out of the line.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct AccessRecord<'a> {
     /// When the request's head had arrived.
-    #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
     /// The gateway's own id, `x-gateway-request-id` of the answer.
     pub request_id: &'a str,
     /// Bedrock's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub aws_request_id: Option<&'a str>,
     /// The peer's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<&'a str>,
     /// The configured name of the issuer whose token was verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<&'a str>,
     /// What a refused token says of itself. Anybody can write that.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unverified: Option<Unverified<'a>>,
     /// Which `[[role]]` of the configuration matched, counted from 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub role_rule: Option<usize>,
     /// The ARN under which the request stands in the bill.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "map")]
     pub tags: Vec<(&'a str, &'a str)>,
     /// The session's access key id, which joins with `CloudTrail`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<&'a str>,
     /// `http/1.1` or `h2`.
     pub protocol: &'static str,
     pub status: u16,
     /// `x-amzn-errortype` of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error_type: Option<&'a str>,
     /// Why the gateway refused, one word of a closed list; the same as in the metric.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// For the operator alone: STS's text, an expression's fault. Never part of an answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'a str>,
     pub request_bytes: u64,
     pub response_bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<u64>,
     pub duration_ms: u64,
     /// How often the request was sent to Bedrock.
     pub upstream_attempts: u32,
     /// How the session was had: `hit`, `miss` or `stale`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<&'static str>,
     pub ended: Ended,
 }
 
 /// Issuer and subject of a token that was not verified.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unverified<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<&'a str>,
 }
 
 /// Who ended a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// The answer was sent whole.
     Complete,
@@ -111,16 +90,56 @@ pub enum Ended {
     Revoked,
 }
 
+impl Ended {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Drain => "drain",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 impl AccessRecord<'_> {
     fn json(&self) -> String {
-        // Serializing plain fields into memory does not fail; should it, the request still shows.
-        let mut line = Vec::with_capacity(LINE);
-        match serde_json::to_writer(&mut line, self) {
-            Ok(()) => String::from_utf8(line).unwrap_or_default(),
-            Err(fault) => {
-                serde_json::json!({ "request_id": self.request_id, "detail": fault.to_string() }).to_string()
-            }
+        let mut line = Object::new();
+        line.text("time", &timestamp(self.time));
+        line.text("request_id", self.request_id);
+        line.some_text("aws_request_id", self.aws_request_id);
+        line.some_text("client", self.client.map(|client| client.to_string()).as_deref());
+        line.some_text("user_agent", self.user_agent);
+        line.some_text("issuer", self.issuer);
+        line.some_text("subject", self.subject);
+        line.some_text("jti", self.jti);
+        if let Some(unverified) = &self.unverified {
+            let Unverified { issuer, subject } = *unverified;
+            let known = [("issuer", issuer), ("subject", subject)];
+            line.texts("unverified", known.into_iter().filter_map(|(name, text)| Some((name, text?))));
         }
+        line.some_number("role_rule", self.role_rule.map(|rule| rule as u64));
+        line.some_text("principal", self.principal);
+        if !self.tags.is_empty() {
+            line.texts("tags", self.tags.iter().copied());
+        }
+        line.some_text("access_key_id", self.access_key_id);
+        line.some_text("operation", self.operation);
+        line.some_text("model", self.model);
+        line.some_text("region", self.region);
+        line.text("protocol", self.protocol);
+        line.number("status", self.status.into());
+        line.some_text("error_type", self.error_type);
+        line.some_text("reason", self.reason);
+        line.some_text("detail", self.detail);
+        line.number("request_bytes", self.request_bytes);
+        line.number("response_bytes", self.response_bytes);
+        line.some_number("first_byte_ms", self.first_byte_ms);
+        line.number("duration_ms", self.duration_ms);
+        line.number("upstream_attempts", self.upstream_attempts.into());
+        line.some_text("session", self.session);
+        line.text("ended", self.ended.as_str());
+        line.into_string()
     }
 
     /// The fields of the JSON line as `name=value` in the same order, the time without its name.
@@ -184,17 +203,6 @@ impl<'de> Deserialize<'de> for Fields {
         }
         deserializer.deserialize_map(InOrder)
     }
-}
-
-/// Room for most lines, bytes.
-const LINE: usize = 1024;
-
-fn map<S: Serializer>(pairs: &Vec<(&str, &str)>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().copied())
-}
-
-fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&timestamp(*time))
 }
 
 /// RFC 3339 in UTC with milliseconds, always equally long so that lines sort.

@@ -74,14 +74,31 @@ struct TargetLabels {
     target: String,
 }
 
+/// One counter of a metric that has several.
+#[derive(Debug, Clone)]
+pub struct Count(Counter);
+
+impl Count {
+    pub fn one_more(&self) {
+        self.0.inc();
+    }
+}
+
 impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
-    /// `token_checks_total{issuer,outcome}`: outcome is `remembered`, `verified` or an
-    /// `AuthError::reason`. The issuer is a configured name, never what an unverified token says.
+    /// Counts the remembered tokens of one issuer in `token_checks_total`: nearly every request has one, so
+    /// that their counter is looked up once.
+    pub fn remembered_tokens(&self, issuer: &str) -> Count {
+        let labels = IssuerOutcomeLabels { issuer: issuer.to_owned(), outcome: "remembered" };
+        Count(self.token_checks.get_or_create_owned(&labels))
+    }
+
+    /// `token_checks_total{issuer,outcome}`: outcome is `verified` or an `AuthError::reason`. The
+    /// issuer is a configured name, never what an unverified token says.
     pub fn token_checked(&self, issuer: &str, outcome: &'static str) {
         self.token_checks
             .get_or_create_owned(&IssuerOutcomeLabels { issuer: issuer.to_owned(), outcome })
@@ -116,7 +133,12 @@ impl Metrics {
         self.sessions.set(count);
     }
 
-    /// `session_lookups_total{outcome}`: `hit`, `miss`, `stale`, `denied`, `failed`.
+    /// Counts the hits in `session_lookups_total`: nearly every request is one.
+    pub fn session_hits(&self) -> Count {
+        Count(self.session_lookups.get_or_create_owned(&OutcomeLabels { outcome: "hit" }))
+    }
+
+    /// `session_lookups_total{outcome}`, but for `hit`: `miss`, `stale`, `denied`, `failed`.
     pub fn session_looked_up(&self, outcome: &'static str) {
         self.session_lookups.get_or_create_owned(&OutcomeLabels { outcome }).inc();
     }

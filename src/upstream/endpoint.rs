@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Uri};
 use url::Url;
 
 use crate::route::Family;
+use crate::upstream::pool::Idle;
 
-/// One service in one region.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One service in one region, with the connections that there are to it.
+#[derive(Debug)]
 pub struct Endpoint {
-    pub(crate) scheme: Scheme,
-    pub(crate) authority: Authority,
-    /// What `Host` says: the authority, without a port that is the scheme's own.
-    pub(crate) host: String,
+    scheme: Scheme,
+    authority: Authority,
+    /// `Host`: the authority, without a port that is the scheme's own.
+    pub(crate) host: HeaderValue,
     pub(crate) region: Arc<str>,
     /// The name in the signature's scope.
     pub(crate) service: &'static str,
+    pub(super) idle: Idle,
 }
 
 /// Why there is no endpoint.
@@ -70,10 +73,21 @@ impl Endpoint {
         let (scheme, authority) = (parts.scheme?, parts.authority?);
         let own = if scheme == Scheme::HTTPS { 443 } else { 80 };
         let host = match authority.port_u16() {
-            Some(port) if port != own => format!("{}:{port}", authority.host()),
-            _ => authority.host().to_owned(),
+            Some(port) if port != own => HeaderValue::from_str(&format!("{}:{port}", authority.host())),
+            _ => HeaderValue::from_str(authority.host()),
         };
-        Some(Self { host, scheme, authority, region: region.into(), service: family.signing_name() })
+        let host = host.ok()?;
+        let (region, service) = (region.into(), family.signing_name());
+        Some(Self { host, scheme, authority, region, service, idle: Idle::default() })
+    }
+
+    /// Where to connect to.
+    pub(super) fn address(&self) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Uri::from_parts(parts).unwrap_or_default()
     }
 
     /// Whether the answers of this endpoint are known to be AWS's (their `Date` may then correct the clock).

@@ -48,14 +48,15 @@ pub struct NotAscii(HeaderName);
 /// # Errors
 /// When one that passes has a value outside visible ASCII.
 pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
-    let mut sent = HeaderMap::with_capacity(received.len());
     let hop_by_hop = connection_names(received);
-    for (name, value) in received {
-        let passes = TO_BEDROCK.contains(&name.as_str()) || name.as_str().starts_with(BEDROCK_PREFIX);
-        if passes && !hop_by_hop.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
-            value.to_str().map_err(|_| NotAscii(name.clone()))?;
-            sent.append(name, value.clone());
-        }
+    let passes = |name: &HeaderName| {
+        (TO_BEDROCK.contains(&name.as_str()) || name.as_str().starts_with(BEDROCK_PREFIX))
+            && !hop_by_hop.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
+    };
+    let mut sent = HeaderMap::with_capacity(received.keys().filter(|name| passes(name)).count());
+    for (name, value) in received.iter().filter(|(name, _)| passes(name)) {
+        value.to_str().map_err(|_| NotAscii(name.clone()))?;
+        sent.append(name, value.clone());
     }
     Ok(sent)
 }

@@ -1,28 +1,36 @@
-//! Connections to Bedrock: pooled HTTP/1.1 over TLS, with the time-outs that NAT gateways and load
-//! balancers force on anyone who keeps connections.
+//! Connections to Bedrock: HTTP/1.1 over TLS, kept for the next request, with the time-outs that NAT
+//! gateways and load balancers force on anyone who keeps connections.
 //!
-//! HTTP/1.1, because the client's pool keeps one HTTP/2 connection a host, on which long streams
-//! starve the rest.
+//! HTTP/1.1, because on one HTTP/2 connection long streams starve the rest. The pool is written here, since
+//! what a request costs is decided here: each endpoint has its own, nothing is looked up for a request, and
+//! its future holds no more than it needs.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpStream;
-use tower_service::Service;
+use tokio::time::Instant;
+use tower_service::Service as _;
+use tracing::debug;
+
+use crate::upstream::endpoint::Endpoint;
 
 /// Longest wait for a connection, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(3);
@@ -31,9 +39,106 @@ const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// Idle connections are closed well before anything between here and Bedrock forgets them.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// Why no pool could be made.
+/// A connection that can bear a request.
+pub(super) type Connection = SendRequest<Full<Bytes>>;
+
+/// An endpoint's connections without a request.
+#[derive(Default)]
+pub(crate) struct Idle(Mutex<Vec<(Connection, Instant)>>);
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Idle").field(&self.connections().len()).finish()
+    }
+}
+
+impl Idle {
+    /// The one used last, so that those that are too many grow old.
+    pub(super) fn take(&self) -> Option<Connection> {
+        let mut connections = self.connections();
+        let ready = connections.iter().rposition(|(connection, _)| connection.is_ready())?;
+        // Those behind it have not yet noticed that they are ready, or closed.
+        let (connection, since) = connections.remove(ready);
+        (since.elapsed() < POOL_IDLE).then_some(connection)
+    }
+
+    fn put(&self, connection: Connection) {
+        self.connections().push((connection, Instant::now()));
+    }
+
+    /// Closes what has been idle for long, and forgets what the other side closed.
+    pub(super) fn sweep(&self) {
+        let is_good =
+            |connection: &Connection, since: &Instant| !connection.is_closed() && since.elapsed() < POOL_IDLE;
+        self.connections().retain(|(connection, since)| is_good(connection, since));
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer's body, which gives its connection back when it ends. Dropped before, it closes it.
+pub struct Lent {
+    body: Incoming,
+    connection: Option<(Connection, Arc<Endpoint>)>,
+}
+
+impl Lent {
+    pub(super) fn new(body: Incoming, connection: Connection, endpoint: Arc<Endpoint>) -> Self {
+        let mut lent = Self { body, connection: Some((connection, endpoint)) };
+        lent.give_back_at_end();
+        lent
+    }
+
+    fn give_back_at_end(&mut self) {
+        if self.body.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some((connection, endpoint)) = self.connection.take() {
+            endpoint.idle.put(connection);
+        }
+    }
+}
+
+impl fmt::Debug for Lent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lent").field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => self.give_back(),
+            Poll::Ready(Some(Ok(_))) => self.give_back_at_end(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Why no connection could ever be made.
 #[derive(Debug, thiserror::Error)]
-pub enum PoolError {
+pub enum ConnectorError {
     #[error("the CA file {path} cannot be read: {detail}")]
     Ca { path: String, detail: String },
     #[error("TLS cannot be set up: {0}")]
@@ -42,15 +147,15 @@ pub enum PoolError {
     NoRoots,
 }
 
-/// A client that trusts the machine's CAs and those of the files in `extra`.
+/// A connector that trusts the machine's CAs and those of the files in `extra`.
 ///
 /// # Errors
 /// When a CA file is unreadable, or there is no CA at all.
-pub fn client(extra: &[&Path]) -> Result<Client<Connector, Full<Bytes>>, PoolError> {
+pub fn connector(extra: &[&Path]) -> Result<Connector, ConnectorError> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     for path in extra {
-        let failed = |detail: String| PoolError::Ca { path: path.display().to_string(), detail };
+        let failed = |detail: String| ConnectorError::Ca { path: path.display().to_string(), detail };
         let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
         for certificate in certificates {
             let certificate = certificate.map_err(|error| failed(error.to_string()))?;
@@ -58,7 +163,7 @@ pub fn client(extra: &[&Path]) -> Result<Client<Connector, Full<Bytes>>, PoolErr
         }
     }
     if roots.is_empty() {
-        return Err(PoolError::NoRoots);
+        return Err(ConnectorError::NoRoots);
     }
     let tls =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -75,35 +180,33 @@ pub fn client(extra: &[&Path]) -> Result<Client<Connector, Full<Bytes>>, PoolErr
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .retry_canceled_requests(true)
-        .build(Connector(https)))
+    Ok(Connector(https))
 }
 
-/// The HTTPS connector with one deadline over TCP and TLS together.
+/// Opens connections, each with one deadline over TCP and TLS together.
 #[derive(Debug, Clone)]
 pub struct Connector(HttpsConnector<HttpConnector>);
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
+impl Connector {
+    /// A connection to `endpoint`.
+    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, BoxError> {
+        let stream = self.open(endpoint.address());
+        let stream = tokio::time::timeout(CONNECT, stream)
+            .await
+            .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "no TLS connection within 3 s"))??;
+        let (connection, speaking) = http1::handshake(stream).await?;
+        tokio::spawn(async move {
+            if let Err(error) = speaking.await {
+                debug!(%error, "connection to Bedrock ended");
+            }
+        });
+        Ok(connection)
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
-        Box::pin(async move {
-            match tokio::time::timeout(CONNECT, connecting).await {
-                Ok(connected) => connected,
-                Err(_elapsed) => {
-                    Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS connection within 3 s").into())
-                }
-            }
-        })
+    fn open(&self, address: Uri) -> Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>> {
+        self.0.clone().call(address)
     }
 }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+
+use crate::upstream::pool::Lent;
 
 /// Most of a refusal's body that is looked at for its type, bytes.
 const LOOKED_AT_BYTES: usize = 16 * 1024;
@@ -39,7 +40,7 @@ pub struct Answer {
 /// An answer's body: what was read of it already, and the rest.
 pub struct Remaining {
     read: VecDeque<Bytes>,
-    rest: Incoming,
+    rest: Lent,
     /// How it broke off after what was read.
     broken: Option<hyper::Error>,
 }
@@ -80,7 +81,7 @@ impl Body for Remaining {
 
 /// Looks at `response`, which answers a request signed as of `signed_at`. A refusal's body is read as
 /// far as its type may stand in it; nothing of it is lost.
-pub async fn examine(response: Response<Incoming>, signed_at: SystemTime) -> (Answer, Option<Refusal>) {
+pub async fn examine(response: Response<Lent>, signed_at: SystemTime) -> (Answer, Option<Refusal>) {
     let (head, rest) = response.into_parts();
     let body = Remaining { read: VecDeque::new(), rest, broken: None };
     let mut answer = Answer { status: head.status, headers: head.headers, body };

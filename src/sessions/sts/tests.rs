@@ -109,7 +109,8 @@ async fn asks_for_role_name_and_tags_and_reads_what_is_granted() {
     let (url, served) = serve([granted()].into()).await;
     let issued = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap();
     assert_eq!(issued.credentials.access_key_id(), "ASIA1");
-    assert_eq!(issued.credentials.session_token(), Some("token"));
+    assert_eq!(issued.token, "token");
+    assert!(issued.token.is_sensitive());
     assert_eq!(issued.expires.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), 1_893_456_000);
 
     let body = served.await.unwrap().concat();
