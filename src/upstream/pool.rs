@@ -210,3 +210,101 @@ impl Connector {
         self.0.clone().call(address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::route::Family;
+
+    /// A server that gives the same answer to whatever comes, and an endpoint for it. Its task ends with how
+    /// often it was asked on the first connection.
+    async fn serving(answer: &'static str) -> (Arc<Endpoint>, tokio::task::JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut asked, mut buffer) = (0, [0; 1024]);
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                asked += 1;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        let endpoint = Endpoint::of(Family::Runtime, "us-east-1", Some(&url), false, false).await;
+        (Arc::new(endpoint.unwrap().unwrap()), served)
+    }
+
+    async fn ask(connection: Option<Connection>, endpoint: &Arc<Endpoint>) -> Lent {
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => connector(&[]).unwrap().connect(endpoint).await.unwrap(),
+        };
+        let request = Request::get("/").header("host", "bedrock").body(Full::default()).unwrap();
+        let answer = connection.try_send_request(request).await.unwrap();
+        Lent::new(answer.into_body(), connection, Arc::clone(endpoint))
+    }
+
+    /// The idle connection, as soon as it has noticed that it is.
+    async fn kept(endpoint: &Endpoint) -> Connection {
+        loop {
+            if let Some(connection) = endpoint.idle.take() {
+                return connection;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_back_when_its_answer_has_ended_and_not_before() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ] {
+            let (endpoint, served) = serving(answer).await;
+            let mut connection = None;
+            for _ in 0..3 {
+                let body = ask(connection.take(), &endpoint).await;
+                assert_eq!(endpoint.idle.connections().is_empty(), !body.is_end_stream());
+                http_body_util::Limited::new(body, 100).collect().await.unwrap();
+                connection = Some(kept(&endpoint).await);
+            }
+            drop(connection);
+            assert_eq!(served.await.unwrap(), 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_wants_to_its_end_closes_its_connection() {
+        let (endpoint, served) = serving("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhello").await;
+        let mut body = ask(None, &endpoint).await;
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+        drop(body);
+        assert_eq!(served.await.unwrap(), 1);
+        assert!(endpoint.idle.connections().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_has_been_idle_for_long_is_not_used() {
+        let looks: [fn(&Idle); 2] = [Idle::sweep, |idle| assert!(idle.take().is_none())];
+        for look in looks {
+            let (endpoint, served) = serving("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            ask(None, &endpoint).await;
+            let connection = kept(&endpoint).await;
+            tokio::time::pause();
+            endpoint.idle.put(connection);
+            endpoint.idle.sweep();
+            assert_eq!(endpoint.idle.connections().len(), 1);
+            tokio::time::advance(POOL_IDLE).await;
+            look(&endpoint.idle);
+            assert!(endpoint.idle.connections().is_empty());
+            assert_eq!(served.await.unwrap(), 1);
+            tokio::time::resume();
+        }
+    }
+}
