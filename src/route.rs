@@ -131,7 +131,7 @@ pub fn parse(method: &Method, uri: &Uri, regions: &[Arc<str>]) -> Result<Route, 
     let segments = segments.get(usize::from(region.is_some())..).unwrap_or_default();
     let table::Row { operation, family, deciding } = table::find(method.as_str(), segments)?;
     let sent = if family == Family::Mantle { segments.get(1..).unwrap_or_default() } else { segments };
-    let target = target::assemble(&sent.join("/"), uri.query())?;
+    let target = target::assemble(sent, uri)?;
     Ok(Route::Call(Call { operation, family, deciding, region, method: method.clone(), target }))
 }
 

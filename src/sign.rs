@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::generate_signing_key;
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::{Request, Uri};
 use http_body_util::Full;
 
@@ -94,7 +94,9 @@ pub fn sign(
     let mut request = Request::new(Full::new(call.body().clone()));
     *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(target.clone());
-    let mut headers = call.headers().clone();
+    // A clone would have no room for those of the signature.
+    let mut headers = HeaderMap::with_capacity(call.headers().len() + 4);
+    headers.extend(call.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
     headers.insert(header::HOST, endpoint.host.clone());
     headers.insert(&DATE, HeaderValue::from_str(stamp.as_str())?);
     headers.insert(header::AUTHORIZATION, secret(HeaderValue::try_from(authorization)?));

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::str::FromStr as _;
 
+use http::Uri;
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
@@ -53,9 +53,14 @@ pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
 }
 
 /// The target to sign and send: the raw path, and the query re-encoded.
-pub(super) fn assemble(path: &str, query: Option<&str>) -> Result<PathAndQuery, RouteError> {
-    let mut target = format!("/{path}");
-    for (index, (name, value)) in url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).enumerate() {
+pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery, RouteError> {
+    let mut target = String::with_capacity(received.path().len() + 64);
+    for segment in segments {
+        target.push('/');
+        target.push_str(segment);
+    }
+    let query = received.query().unwrap_or_default();
+    for (index, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
         if name.to_ascii_lowercase().starts_with("x-amz-") {
             return Err(RouteError::Malformed("X-Amz-* query parameters are not taken from callers"));
         }
@@ -63,7 +68,11 @@ pub(super) fn assemble(path: &str, query: Option<&str>) -> Result<PathAndQuery, 
         // Writing to a String cannot fail.
         let _ok = write!(target, "{}={}", encode(&name), encode(&value));
     }
-    PathAndQuery::from_str(&target).map_err(|_| RouteError::Malformed("it is not a legal request target"))
+    match received.path_and_query() {
+        Some(same) if same.as_str() == target => Ok(same.clone()),
+        _ => PathAndQuery::try_from(target)
+            .map_err(|_| RouteError::Malformed("it is not a legal request target")),
+    }
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters, as `SigV4`'s canonical query does.

@@ -108,7 +108,9 @@ impl AccessRecord<'_> {
         line.text("time", &timestamp(self.time));
         line.text("request_id", self.request_id);
         line.some_text("aws_request_id", self.aws_request_id);
-        line.some_text("client", self.client.map(|client| client.to_string()).as_deref());
+        if let Some(client) = self.client {
+            line.address("client", client);
+        }
         line.some_text("user_agent", self.user_agent);
         line.some_text("issuer", self.issuer);
         line.some_text("subject", self.subject);

@@ -21,6 +21,9 @@ const TO_BEDROCK: &[&str] = &[
 /// appear without notice, so unknown ones pass.
 const BEDROCK_PREFIX: &str = "x-amzn-bedrock-";
 
+/// How many of them most requests have.
+const USUAL: usize = 6;
+
 /// Bedrock's headers that a caller may see, beside those that begin with `x-amzn-`.
 const TO_CALLER: &[&str] = &[
     "cache-control",
@@ -53,7 +56,7 @@ pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
         (TO_BEDROCK.contains(&name.as_str()) || name.as_str().starts_with(BEDROCK_PREFIX))
             && !hop_by_hop.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
     };
-    let mut sent = HeaderMap::with_capacity(received.keys().filter(|name| passes(name)).count());
+    let mut sent = HeaderMap::with_capacity(USUAL);
     for (name, value) in received.iter().filter(|(name, _)| passes(name)) {
         value.to_str().map_err(|_| NotAscii(name.clone()))?;
         sent.append(name, value.clone());
@@ -65,7 +68,7 @@ pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
 pub fn to_caller(received: HeaderMap) -> HeaderMap {
     let hop_by_hop: Vec<String> =
         connection_names(&received).into_iter().map(str::to_ascii_lowercase).collect();
-    let mut sent = HeaderMap::with_capacity(received.len() + 1);
+    let mut sent = HeaderMap::with_capacity(received.len() + 2);
     let mut last = None;
     for (name, value) in received {
         // A repeated header's name comes once.

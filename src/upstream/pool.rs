@@ -269,9 +269,9 @@ mod tests {
             let (endpoint, served) = serving(answer).await;
             let mut connection = None;
             for _ in 0..3 {
-                let body = ask(connection.take(), &endpoint).await;
+                let mut body = ask(connection.take(), &endpoint).await;
                 assert_eq!(endpoint.idle.connections().is_empty(), !body.is_end_stream());
-                http_body_util::Limited::new(body, 100).collect().await.unwrap();
+                while body.frame().await.is_some() {}
                 connection = Some(kept(&endpoint).await);
             }
             drop(connection);

@@ -1,6 +1,8 @@
 //! A JSON object, written member by member. There is one for every request, and most of a serializer's time
 //! goes into looking at each byte of text for something to escape; here that is many at a time.
 
+use std::net::IpAddr;
+
 /// Room for most lines, bytes.
 const LINE: usize = 1024;
 
@@ -34,6 +36,21 @@ impl Object {
         if let Some(number) = number {
             self.number(name, number);
         }
+    }
+
+    pub(super) fn address(&mut self, name: &str, address: IpAddr) {
+        self.name(name);
+        self.0.push('"');
+        match address {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    self.0.push_str(if index > 0 { "." } else { "" });
+                    self.0.push_str(itoa::Buffer::new().format(octet));
+                }
+            }
+            IpAddr::V6(address) => self.0.push_str(&address.to_string()),
+        }
+        self.0.push('"');
     }
 
     /// An object of texts.
@@ -96,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(text in "\\PC{0,40}", odd in prop::collection::vec(any::<char>(), 0..40), number: u64) {
+        fn what_is_written_reads_back(text in "\\PC{0,40}", odd in prop::collection::vec(any::<char>(), 0..40), number: u64, address: IpAddr) {
             let odd: String = odd.into_iter().collect();
             let mut object = Object::new();
             object.text("a", &text);
@@ -105,10 +122,11 @@ mod tests {
             object.some_text("d", None);
             object.texts("e", std::iter::empty());
             object.some_text("f", Some(&odd));
+            object.address("g", address);
             let line = object.into_string();
             prop_assert!(!line.contains('\n'));
             let read: Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!(read, serde_json::json!({ "a": text, "b": number, "c": { &text: odd }, "e": {}, "f": odd }));
+            prop_assert_eq!(read, serde_json::json!({ "a": text, "b": number, "c": { &text: odd }, "e": {}, "f": odd, "g": address }));
         }
     }
 }
