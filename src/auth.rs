@@ -1,9 +1,10 @@
 //! Who asks: a token from the request's headers, verified against its issuer. Knows nothing of AWS.
 //!
 //! One cache remembers verified callers under their token's SHA-256, so that a repeated token costs
-//! one hash and one look-up; an entry dies with the token, and with the key that signed it.
+//! one hash and one look-up; an entry dies with the token, with the key that signed it, and with the
+//! settings that its issuer had.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderMap;
@@ -187,11 +188,10 @@ impl AuthError {
 /// Verifies callers. `M` is what the next stage remembers beside each.
 pub struct Authenticator<M> {
     issuers: Vec<Arc<Issuer>>,
-    remembered: Remembered<M>,
+    /// Shared with those before and after this one: an entry names its issuer.
+    remembered: Arc<Remembered<M>>,
     metrics: Arc<Metrics>,
     waiting: Semaphore,
-    /// Keep keys fresh; end with this.
-    refreshing: Mutex<JoinSet<()>>,
 }
 
 impl<M> std::fmt::Debug for Authenticator<M> {
@@ -218,22 +218,52 @@ impl<M: Memo> Authenticator<M> {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             issuers,
-            remembered: Remembered::new(limits),
+            remembered: Arc::new(Remembered::new(limits)),
             metrics,
             waiting: Semaphore::new(WAITING),
-            refreshing: Mutex::default(),
+        })
+    }
+
+    /// The one after this, by new settings. Issuers whose settings are the same keep their keys and their
+    /// remembered callers; those that are fetched from the same place, their keys.
+    ///
+    /// # Errors
+    /// As [`Authenticator::new`].
+    pub fn successor(&self, issuers: Vec<issuer::Settings>) -> Result<Self, SetupError> {
+        let one = |settings: issuer::Settings| {
+            let of = |like: &dyn Fn(&Issuer) -> bool| self.issuers.iter().find(|issuer| like(issuer));
+            if let Some(same) = of(&|issuer| issuer.settings == settings) {
+                return Ok(Arc::clone(same));
+            }
+            match of(&|issuer| settings.has_keys_of(&issuer.settings)) {
+                Some(other) => Issuer::with_keys_of(other, settings),
+                None => Issuer::new(settings, Arc::clone(&self.metrics)),
+            }
+            .map(Arc::new)
+        };
+        Ok(Self {
+            issuers: issuers.into_iter().map(one).collect::<Result<_, _>>()?,
+            remembered: Arc::clone(&self.remembered),
+            metrics: Arc::clone(&self.metrics),
+            waiting: Semaphore::new(WAITING),
         })
     }
 
     /// Begins to fetch every issuer's keys and to keep them fresh, in the background. Once is enough.
     pub fn start(&self) {
-        let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !refreshing.is_empty() {
-            return;
-        }
         for issuer in &self.issuers {
-            refreshing.spawn(Arc::clone(issuer).keep_fresh());
+            issuer.start();
         }
+    }
+
+    /// Waits until the keys of each issuer were had, or could not be: 5 s at most.
+    pub async fn first_keys(&self) {
+        let mut waiting: JoinSet<()> = JoinSet::new();
+        for issuer in &self.issuers {
+            let issuer = Arc::clone(issuer);
+            waiting.spawn(async move { issuer.first_keys().await });
+        }
+        while waiting.join_next().await.is_some() {}
     }
 
     /// How each issuer's keys are.
@@ -267,7 +297,7 @@ impl<M: Memo> Authenticator<M> {
         let token = bearer::find(headers)?;
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(entry) = self.remembered.get(&digest) {
-            let known = self.issuers.get(entry.issuer);
+            let known = self.issuers.iter().find(|issuer| issuer.id == entry.issuer);
             let signed = known.and_then(|issuer| issuer.keys()).is_some_and(|keys| keys.contains(&entry.key));
             if signed && now < entry.until {
                 *issuer = known;
@@ -276,9 +306,8 @@ impl<M: Memo> Authenticator<M> {
             self.remembered.forget(&digest);
         }
         let parsed = Parsed::of(token)?;
-        let index = self.issuers.iter().position(|issuer| parsed.issuer() == Some(&issuer.settings.url));
-        let index = index.ok_or_else(|| parsed.invalid(InvalidReason::Issuer))?;
-        let asked = &self.issuers[index];
+        let named = self.issuers.iter().find(|issuer| parsed.issuer() == Some(&issuer.settings.url));
+        let asked = named.ok_or_else(|| parsed.invalid(InvalidReason::Issuer))?;
         *issuer = Some(asked);
         let settings = &asked.settings;
         let algorithm = parsed.check_header(settings)?;
@@ -296,7 +325,7 @@ impl<M: Memo> Authenticator<M> {
         let verified =
             Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: good.expires };
         let caller = Arc::new(Caller { verified, memo: M::default() });
-        let entry = cache::Entry::new(Arc::clone(&caller), index, good.key, good.until);
+        let entry = cache::Entry::new(Arc::clone(&caller), asked.id, good.key, good.until);
         self.remembered.put(digest, entry);
         Ok((caller, false))
     }

@@ -9,6 +9,7 @@ use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 use crate::auth::keys::Fingerprint;
+use crate::auth::refresh::IssuerId;
 use crate::auth::{Caller, Memo};
 
 /// How many callers are remembered.
@@ -32,8 +33,7 @@ const MEMO: usize = 1024;
 /// A caller under their token.
 pub(super) struct Entry<M> {
     pub(super) caller: Arc<Caller<M>>,
-    /// Index of the issuer.
-    pub(super) issuer: usize,
+    pub(super) issuer: IssuerId,
     pub(super) key: Fingerprint,
     /// From here on the token is not good any more; whoever finds the entry compares.
     pub(super) until: SystemTime,
@@ -43,7 +43,7 @@ pub(super) struct Entry<M> {
 }
 
 impl<M: Memo> Entry<M> {
-    pub(super) fn new(caller: Arc<Caller<M>>, issuer: usize, key: Fingerprint, until: SystemTime) -> Self {
+    pub(super) fn new(caller: Arc<Caller<M>>, issuer: IssuerId, key: Fingerprint, until: SystemTime) -> Self {
         let weight = ENTRY + MEMO + weight(caller.verified.claims());
         Self { caller, issuer, key, until, weight, memo: MEMO }
     }
@@ -135,7 +135,7 @@ mod tests {
         let until = SystemTime::UNIX_EPOCH;
         let claims = claims.as_object().unwrap().clone();
         let verified = Verified { issuer: "acme".into(), claims, expires: until };
-        Entry::new(Arc::new(Caller { verified, memo: Notes::default() }), 0, [0; 32], until)
+        Entry::new(Arc::new(Caller { verified, memo: Notes::default() }), IssuerId::next(), [0; 32], until)
     }
 
     fn kept(limits: CacheLimits, claims: &Value) -> u64 {

@@ -48,6 +48,11 @@ impl Settings {
         }
     }
 
+    /// Whether the same keys are fetched in the same way.
+    pub(super) fn has_keys_of(&self, other: &Self) -> bool {
+        self.url == other.url && self.keys == other.keys && self.ca == other.ca
+    }
+
     /// The claim that holds the audience.
     pub fn audience_claim(&self) -> &str {
         self.audience_claim.as_deref().unwrap_or("aud")

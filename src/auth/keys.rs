@@ -17,6 +17,8 @@ const MOST_TRIED: usize = 8;
 /// The usable keys of a set.
 pub(super) struct KeySet {
     keys: Vec<Key>,
+    /// As it was published, for other settings to be applied to it.
+    document: Box<[u8]>,
 }
 
 /// A key with the algorithms that it may verify: those that its type, its own `alg` and the operator
@@ -46,9 +48,14 @@ impl KeySet {
     /// Parses a JWKS document (RFC 7517). Keys that are of unknown kind, too weak, for encryption,
     /// symmetric, or for algorithms that are not `allowed` are left out; the others are kept.
     pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NotAKeySet> {
-        let document: Document = serde_json::from_slice(document).map_err(|_| NotAKeySet)?;
-        let keys = document.keys.iter().take(MOST_KEYS).filter_map(|key| Key::parse(key, allowed)).collect();
-        Ok(Self { keys })
+        let published: Document = serde_json::from_slice(document).map_err(|_| NotAKeySet)?;
+        let keys = published.keys.iter().take(MOST_KEYS).filter_map(|key| Key::parse(key, allowed)).collect();
+        Ok(Self { keys, document: document.into() })
+    }
+
+    /// The same set where other algorithms are `allowed`; `None` where none of its keys is left.
+    pub(super) fn allowing(&self, allowed: &[Algorithm]) -> Option<Self> {
+        Self::parse(&self.document, allowed).ok().filter(|set| set.len() > 0)
     }
 
     pub(super) fn len(&self) -> usize {

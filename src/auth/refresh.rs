@@ -1,11 +1,13 @@
 //! One issuer's keys over time: a snapshot that readers never wait for, refreshed in the background,
 //! kept through the issuer's outages.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -27,8 +29,10 @@ const COOL_DOWN: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(60);
 
-/// An issuer with its keys.
+/// An issuer with its keys. It never changes its settings: others make another issuer of it, so that
+/// nothing is believed by settings that are not the issuer's any more.
 pub(super) struct Issuer {
+    pub(super) id: IssuerId,
     pub(super) settings: Settings,
     fetcher: Fetcher,
     keys: ArcSwapOption<KeySet>,
@@ -36,6 +40,19 @@ pub(super) struct Issuer {
     /// Tokens that were remembered.
     pub(super) remembered: Count,
     metrics: Arc<Metrics>,
+    /// Keeps the keys fresh; ends with the issuer.
+    refreshing: Mutex<JoinSet<()>>,
+}
+
+/// Of one issuer with its settings; never used again in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IssuerId(u64);
+
+impl IssuerId {
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 type Flight = watch::Receiver<()>;
@@ -73,8 +90,41 @@ impl Issuer {
     pub(super) fn new(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
         let fetcher = Fetcher::new(&settings)?;
         let remembered = metrics.remembered_tokens(&settings.name);
-        let (keys, state) = (ArcSwapOption::empty(), Mutex::default());
-        Ok(Self { settings, fetcher, keys, state, remembered, metrics })
+        Ok(Self {
+            id: IssuerId::next(),
+            settings,
+            fetcher,
+            keys: ArcSwapOption::empty(),
+            state: Mutex::default(),
+            remembered,
+            metrics,
+            refreshing: Mutex::default(),
+        })
+    }
+
+    /// An issuer of which `other` has the keys already, as far as these settings allow them.
+    pub(super) fn with_keys_of(other: &Self, settings: Settings) -> Result<Self, SetupError> {
+        let issuer = Self::new(settings, Arc::clone(&other.metrics))?;
+        if let Some(keys) = other.keys().and_then(|keys| keys.allowing(&issuer.settings.algorithms)) {
+            issuer.keys.store(Some(Arc::new(keys)));
+            issuer.state().fetched = other.state().fetched;
+        }
+        Ok(issuer)
+    }
+
+    /// Begins to fetch the keys and to keep them fresh, in the background. Once is enough.
+    pub(super) fn start(self: &Arc<Self>) {
+        let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        if refreshing.is_empty() {
+            refreshing.spawn(Self::keep_fresh(Arc::downgrade(self)));
+        }
+    }
+
+    /// Waits until keys were had, or could not be.
+    pub(super) async fn first_keys(self: &Arc<Self>) {
+        if self.keys().is_none() {
+            done(self.refresh()).await;
+        }
     }
 
     /// That its keys are not to be had.
@@ -99,15 +149,16 @@ impl Issuer {
         }
     }
 
-    /// Keeps the keys fresh for as long as it is polled.
-    pub(super) async fn keep_fresh(self: Arc<Self>) {
+    /// Keeps the keys fresh for as long as the issuer is there and this is polled.
+    async fn keep_fresh(issuer: Weak<Self>) {
         let mut retry = RETRY;
-        loop {
-            done(self.refresh()).await;
+        while let Some(issuer) = issuer.upgrade() {
+            done(issuer.refresh()).await;
             let (failed, max_age) = {
-                let state = self.state();
+                let state = issuer.state();
                 (state.last_error.is_some(), state.max_age)
             };
+            drop(issuer);
             let pause = if failed { retry } else { max_age.unwrap_or(EVERY).clamp(SOONEST, LATEST) };
             retry = if failed { (retry * 2).min(RETRY_MOST) } else { RETRY };
             tokio::time::sleep(jittered(pause)).await;

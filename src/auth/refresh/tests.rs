@@ -41,7 +41,7 @@ async fn a_failure_is_made_up_for_soon_and_the_last_good_keys_are_used_meanwhile
     let file = folder.path().join("jwks.json");
     std::fs::write(&file, EC.replace("KID", "one")).unwrap();
     let issuer = issuer(&file);
-    let refreshing = tokio::spawn(Arc::clone(&issuer).keep_fresh());
+    let refreshing = tokio::spawn(Issuer::keep_fresh(Arc::downgrade(&issuer)));
     soon("keys at the start", RETRY, || knows(&issuer, "one")).await;
 
     std::fs::write(&file, "broken").unwrap();
