@@ -157,6 +157,7 @@ async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcom
     let edges = Edges {
         log: std::sync::Arc::new(AccessLog::memory()),
         credentials: Some(SharedCredentialsProvider::new(own)),
+        file: None,
     };
     Ok(Running::start_with(config, edges).await?)
 }

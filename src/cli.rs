@@ -42,6 +42,8 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve callers until SIGTERM or Ctrl-C, then drain; a second signal stops at once.
+    ///
+    /// Its files are read again when they change, and on SIGHUP; what is refused changes nothing.
     #[command(after_help = "Example:
   AWS_REGION=us-east-1 bedrock-gateway serve --config /etc/bedrock-gateway/gateway.toml")]
     Serve(ConfigFile),

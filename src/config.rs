@@ -14,7 +14,7 @@ mod schema;
 mod units;
 mod values;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,23 +102,46 @@ impl Config {
     }
 }
 
+/// A configuration file and what it held when it was read.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub path: PathBuf,
+    pub content: Vec<u8>,
+}
+
+impl File {
+    /// # Errors
+    /// That the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        let content = std::fs::read(path).map_err(|error| {
+            Problems::of_file(
+                path,
+                format!("the file cannot be read: {error}"),
+                "give the path of the configuration with --config",
+            )
+        })?;
+        Ok(Self { path: path.to_owned(), content })
+    }
+
+    /// The configuration, with the process's environment.
+    ///
+    /// # Errors
+    /// As of [`Config::parse`], or that the file is no text.
+    pub fn parse(&self) -> Result<Config, Problems> {
+        let text = std::str::from_utf8(&self.content).map_err(|_| {
+            Problems::of_file(&self.path, "the file is not UTF-8".to_owned(), "write it as UTF-8")
+        })?;
+        let name = self.path.display().to_string();
+        Config::parse(text, &name, &|variable| std::env::var(variable).ok())
+    }
+}
+
 /// Loads the configuration file at `path`, with the process's environment.
 ///
 /// # Errors
-/// As of [`Config::parse`], or that the file cannot be read.
+/// As of [`File::read`] and [`File::parse`].
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => Config::parse(&text, &name, &|variable| std::env::var(variable).ok()),
-        Err(error) => Err(Problems(vec![Problem {
-            file: name.into(),
-            line: 1,
-            column: 1,
-            key: String::new(),
-            fault: format!("the file cannot be read: {error}"),
-            remedy: "give the path of the configuration with --config".to_owned(),
-        }])),
-    }
+    File::read(path)?.parse()
 }
 
 /// From text to fields, the environment filled in between.

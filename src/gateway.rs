@@ -8,21 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::auth::{Authenticator, CacheLimits, SetupError};
 use crate::authorize::body::Bodies;
-use crate::config::{Aws, Config, Endpoints, Listen};
+use crate::config::{Aws, Config, Endpoints, File};
+use crate::gateway::doors::Doors;
+use crate::gateway::fixed::Fixed;
+use crate::gateway::reload::{CertificateFiles, Reloader};
+use crate::identity::{Mapping, Outcomes};
 use crate::limits::Limits;
 use crate::meter::Books;
-use crate::request::Gateway;
+use crate::request::{Gateway, Rules};
 use crate::route::Family;
 use crate::server::admin::Admin;
 use crate::server::probe::{Probe, Readiness};
-use crate::server::tls::{self, TlsError};
+use crate::server::tls::TlsError;
 use crate::server::{Listener, Server};
 use crate::sessions::Sessions;
 use crate::sessions::source::Source;
@@ -35,6 +40,11 @@ use crate::upstream::pool::{self, ConnectorError};
 use crate::upstream::skew::Skew;
 use crate::upstream::{self, Upstream};
 
+mod doors;
+mod fixed;
+mod reload;
+mod watched;
+
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -42,6 +52,8 @@ pub enum StartError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    File(String),
     #[error(transparent)]
     Issuers(#[from] SetupError),
     #[error(transparent)]
@@ -60,6 +72,8 @@ pub struct Edges {
     pub log: Arc<AccessLog>,
     /// The gateway's own credentials; `None` looks for them where every AWS SDK does.
     pub credentials: Option<SharedCredentialsProvider>,
+    /// What the configuration was read from, to be read again when it changes; `None`: it stays as it is.
+    pub file: Option<File>,
 }
 
 /// Where the gateway listens; ports are the real ones.
@@ -85,17 +99,18 @@ pub struct Running {
     addresses: Addresses,
     stop: watch::Sender<Stop>,
     serving: JoinHandle<usize>,
+    look_again: Arc<Notify>,
 }
 
 impl Running {
-    /// Builds everything that `config` says, binds the listeners and serves. Keys and credentials are
-    /// fetched in the background; `/readyz` tells when they are there.
+    /// Builds everything that `config` says, which was read from `file`, binds the listeners and serves. Keys
+    /// and credentials are fetched in the background; `/readyz` tells when they are there.
     ///
     /// # Errors
     /// When something that `config` names cannot be read, bound or resolved.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config, file: File) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log)?);
-        Self::start_with(config, Edges { log, credentials: None }).await
+        Self::start_with(config, Edges { log, credentials: None, file: Some(file) }).await
     }
 
     /// [`Running::start`] with some of the gateway's surroundings given.
@@ -112,26 +127,31 @@ impl Running {
         };
         let sts = StsClient::new(&sts_settings, source.clone())?;
         let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
+        let fixed = Fixed::of(&config);
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics))?;
         auth.start();
+        let bodies = Bodies::new(config.listen.max_body);
+        let rules = rules(auth, config.mapping, bodies, &config.aws).await?;
         let gateway = Arc::new(Gateway {
-            auth,
-            mapping: config.mapping,
+            rules: ArcSwap::from_pointee(rules),
             limits: Limits::default(),
-            bodies: Bodies::new(config.listen.max_body),
             sessions: Arc::clone(&sessions),
             upstream: upstream(&config.aws)?,
             skew: Skew::default(),
-            endpoints: endpoints(&config.aws).await?,
-            regions: config.aws.all_regions().map(Arc::from).collect(),
-            home: config.aws.region.as_str().into(),
             books: Arc::new(Books { log: edges.log, metrics, cutting: AtomicBool::new(false) }),
         });
         let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
         tokio::spawn(keep_trying(source));
 
-        let Doors { addresses, callers, probe, admin } = Doors::open(&config.listen)?;
+        let certificate = match &config.listen.tls {
+            None => None,
+            Some(files) => Some(CertificateFiles::read(files).await?),
+        };
+        let shown = certificate.as_ref().map(|files| &files.shown);
+        let Doors { addresses, callers, probe, admin } = Doors::open(&config.listen, shown)?;
         let admin_service = Arc::new(Admin::new(sessions, config.listen.admin_token_file.as_deref())?);
+        let (at, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
+        let reloader = Reloader::new(at, ready, fixed, edges.file, certificate);
         let (stop, stopping) = watch::channel(Stop::Not);
         let serving = Serving {
             callers: Server::new(Arc::clone(&gateway)),
@@ -141,8 +161,22 @@ impl Running {
             readiness,
             drain_timeout: config.listen.drain_timeout,
         };
+        let look_again = Arc::new(Notify::new());
+        let reloading = reloader.run(Arc::clone(&look_again));
+        let until = stopping.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = reloading => {}
+                () = reached(until, Stop::Drain) => {}
+            }
+        });
         let serving = tokio::spawn(serving.run(callers, probe, admin, stopping));
-        Ok(Self { addresses, stop, serving })
+        Ok(Self { addresses, stop, serving, look_again })
+    }
+
+    /// Reads the operator's files again now, whether they have changed or not.
+    pub fn reload(&self) {
+        self.look_again.notify_one();
     }
 
     pub fn addresses(&self) -> Addresses {
@@ -163,42 +197,6 @@ impl Running {
     /// Waits until everything has stopped; returns how many connections were cut.
     pub async fn stopped(&mut self) -> usize {
         (&mut self.serving).await.unwrap_or_default()
-    }
-}
-
-/// The bound listeners.
-struct Doors {
-    addresses: Addresses,
-    callers: Vec<Listener>,
-    probe: Vec<Listener>,
-    admin: Vec<Listener>,
-}
-
-impl Doors {
-    fn open(listen: &Listen) -> Result<Self, StartError> {
-        let mut doors =
-            Self { addresses: Addresses::default(), callers: vec![], probe: vec![], admin: vec![] };
-        if let (Some(address), Some(files)) = (listen.https, &listen.tls) {
-            let listener = Listener::bind(address, Some(tls::acceptor(&files.cert, &files.key)?))?;
-            doors.addresses.https = Some(listener.address()?);
-            doors.callers.push(listener);
-        }
-        if let Some(address) = listen.http {
-            let listener = Listener::bind(address, None)?;
-            doors.addresses.http = Some(listener.address()?);
-            doors.callers.push(listener);
-        }
-        if let Some(address) = listen.probe {
-            let listener = Listener::bind(address, None)?;
-            doors.addresses.probe = Some(listener.address()?);
-            doors.probe.push(listener);
-        }
-        if let Some(address) = listen.admin {
-            let listener = Listener::bind(address, None)?;
-            doors.addresses.admin = Some(listener.address()?);
-            doors.admin.push(listener);
-        }
-        Ok(doors)
     }
 }
 
@@ -297,7 +295,24 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
     Ok(Upstream::new(pool::connector(&extra)?))
 }
 
-async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Arc<Endpoint>>, StartError> {
+/// What one configuration says of requests.
+async fn rules(
+    auth: Authenticator<Outcomes>,
+    mapping: Mapping,
+    bodies: Bodies,
+    aws: &Aws,
+) -> Result<Rules, EndpointError> {
+    Ok(Rules {
+        auth,
+        mapping,
+        bodies,
+        home: aws.region.as_str().into(),
+        regions: aws.all_regions().map(Arc::from).collect(),
+        endpoints: endpoints(aws).await?,
+    })
+}
+
+async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Arc<Endpoint>>, EndpointError> {
     let mut endpoints = BTreeMap::new();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =

@@ -17,7 +17,8 @@
 //! 8. [`upstream`] sends it; [`meter`] passes the answer's bytes on and writes the request's record.
 //!
 //! Whatever fails becomes an answer in one table, [`error`]. [`gateway`] builds all of it from the
-//! [`config`] and drains it in the end; [`limits`] bounds how much is under way.
+//! [`config`], loads that again when its file changes, and drains everything in the end; [`limits`]
+//! bounds how much is under way.
 
 pub mod auth;
 pub mod authorize;

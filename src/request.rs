@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
@@ -32,23 +33,31 @@ use crate::upstream::refusal::{self, Refusal};
 use crate::upstream::skew::Skew;
 use crate::upstream::{Upstream, headers};
 
-/// What requests need, built once from the configuration.
+/// What requests need, built once.
 #[derive(Debug)]
 pub struct Gateway {
-    pub auth: Authenticator<Outcomes>,
-    pub mapping: Mapping,
+    /// Replaced whole when the configuration is loaded again. A request goes by those that were there when
+    /// it came, to its end.
+    pub rules: ArcSwap<Rules>,
     pub limits: Limits,
-    pub bodies: Bodies,
     pub sessions: Arc<Sessions>,
     pub upstream: Upstream,
     pub skew: Skew,
+    pub books: Arc<Books>,
+}
+
+/// What one configuration says of requests.
+#[derive(Debug)]
+pub struct Rules {
+    pub auth: Authenticator<Outcomes>,
+    pub mapping: Mapping,
+    pub bodies: Bodies,
     /// The region of a path that names none.
     pub home: Arc<str>,
     /// Those that a path may name.
     pub regions: Vec<Arc<str>>,
     /// By region; one that is missing is not to be had.
     pub endpoints: BTreeMap<(Arc<str>, Family), Arc<Endpoint>>,
-    pub books: Arc<Books>,
 }
 
 impl Service for Gateway {
@@ -58,8 +67,9 @@ impl Service for Gateway {
         let id = Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
         let protocol = protocol(request.version(), peer.tls);
         let mut meter = Meter::start(Arc::clone(&self.books), id, peer.address, request.headers(), protocol);
-        let dialect = Dialect::of(request.uri(), &self.regions);
-        match self.answer(request, &mut meter).await {
+        let rules = self.rules.load_full();
+        let dialect = Dialect::of(request.uri(), &rules.regions);
+        match self.answer(&rules, request, &mut meter).await {
             Ok(Some(reply)) => reply.relayed(meter),
             Ok(None) => probed(meter),
             Err(failure) => refused(&failure, dialect, meter),
@@ -73,7 +83,12 @@ impl Service for Gateway {
 
 impl Gateway {
     /// The way of a request. `None` answers a client that only asks whether something is here.
-    async fn answer(&self, request: Request<Incoming>, meter: &mut Meter) -> Result<Option<Reply>, Failure> {
+    async fn answer(
+        &self,
+        rules: &Rules,
+        request: Request<Incoming>,
+        meter: &mut Meter,
+    ) -> Result<Option<Reply>, Failure> {
         let (head, mut body) = request.into_parts();
         let seat = match self.limits.enter() {
             Ok(seat) => seat,
@@ -82,7 +97,7 @@ impl Gateway {
                 return Err(busy.into());
             }
         };
-        let (permit, headers, place) = match self.permit(&head, meter).await {
+        let (permit, headers, place) = match self.permit(rules, &head, meter).await {
             Ok(Some(permitted)) => permitted,
             Ok(None) => return Ok(None),
             Err(failure) => {
@@ -90,7 +105,7 @@ impl Gateway {
                 return Err(failure);
             }
         };
-        let call = match permit.read_body(headers, &mut body, &self.bodies).await {
+        let call = match permit.read_body(headers, &mut body, &rules.bodies).await {
             Ok(call) => call,
             Err(error) => {
                 discard(body);
@@ -98,7 +113,7 @@ impl Gateway {
             }
         };
         meter.received(call.region(), call.model(), call.body().len());
-        let answer = self.exchange(&call, meter).await?;
+        let answer = self.exchange(rules, &call, meter).await?;
         // Its body is not needed while the answer is on its way.
         drop(call);
         Ok(Some(Reply { answer, seat, place }))
@@ -107,30 +122,36 @@ impl Gateway {
     /// What the head of the request decides.
     async fn permit(
         &self,
+        rules: &Rules,
         head: &Parts,
         meter: &mut Meter,
     ) -> Result<Option<(Permit, HeaderMap, Place)>, Failure> {
         route::check_authority(&head.uri, &head.headers)?;
-        let call = match route::parse(&head.method, &head.uri, &self.regions)? {
+        let call = match route::parse(&head.method, &head.uri, &rules.regions)? {
             Route::Probe => return Ok(None),
             Route::Call(call) => call,
         };
         meter.routed(&call);
         let caller =
-            self.auth.verify(&head.headers).await.inspect_err(|error| note_unverified(error, meter))?;
+            rules.auth.verify(&head.headers).await.inspect_err(|error| note_unverified(error, meter))?;
         meter.verified(&caller);
-        let identity = self.mapping.resolve(&caller.verified, &caller.memo, &head.headers)?;
+        let identity = rules.mapping.resolve(&caller.verified, &caller.memo, &head.headers)?;
         meter.identified(&identity);
         let place = self.limits.enter_as(identity.principal())?;
-        let permit = authorize(identity, call, &self.home, &head.headers)?;
+        let permit = authorize(identity, call, &rules.home, &head.headers)?;
         Ok(Some((permit, headers::to_bedrock(&head.headers)?, place)))
     }
 
     /// Session, signature, Bedrock: at most twice, and the second time only because Bedrock refused the
     /// first for its signature and so has done nothing for it.
-    async fn exchange(&self, call: &Authorized, meter: &mut Meter) -> Result<refusal::Answer, Failure> {
+    async fn exchange(
+        &self,
+        rules: &Rules,
+        call: &Authorized,
+        meter: &mut Meter,
+    ) -> Result<refusal::Answer, Failure> {
         let place = (Arc::clone(call.region()), call.call().family());
-        let endpoint = self.endpoints.get(&place).ok_or(Failure::NoEndpoint)?;
+        let endpoint = rules.endpoints.get(&place).ok_or(Failure::NoEndpoint)?;
         let mut session = self.sessions.get(call).await?;
         let mut again = true;
         loop {

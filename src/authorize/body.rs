@@ -26,13 +26,14 @@ pub const PRINCIPAL_BYTES: usize = MEMORY_BYTES / 4;
 #[derive(Debug)]
 pub struct Bodies {
     max: usize,
+    /// One principal's share of the memory.
+    each: usize,
     memory: Arc<Memory>,
 }
 
 #[derive(Debug)]
 struct Memory {
     all: usize,
-    each: usize,
     taken: Mutex<Taken>,
 }
 
@@ -47,6 +48,7 @@ struct Taken {
 pub struct Held {
     memory: Arc<Memory>,
     principal: Arc<str>,
+    each: usize,
     bytes: usize,
 }
 
@@ -73,7 +75,12 @@ impl Bodies {
     }
 
     fn within(max: usize, all: usize, each: usize) -> Self {
-        Self { max, memory: Arc::new(Memory { all, each, taken: Mutex::default() }) }
+        Self { max, each, memory: Arc::new(Memory { all, taken: Mutex::default() }) }
+    }
+
+    /// The same memory with another `max`.
+    pub fn with_max(&self, max: usize) -> Self {
+        Self { max, each: PRINCIPAL_BYTES.max(max), memory: Arc::clone(&self.memory) }
     }
 
     /// Reads `body` of a caller to its end. Memory is taken as bytes arrive, whatever was announced.
@@ -89,7 +96,8 @@ impl Bodies {
         if announced > self.max {
             return Err(BodyError::TooLarge { max: self.max });
         }
-        let mut held = Held { memory: Arc::clone(&self.memory), principal: Arc::clone(principal), bytes: 0 };
+        let (memory, principal) = (Arc::clone(&self.memory), Arc::clone(principal));
+        let mut held = Held { memory, principal, each: self.each, bytes: 0 };
         let mut end = None;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
@@ -124,7 +132,7 @@ impl Held {
             return Err(BodyError::NoMemory);
         }
         let of_caller = taken.principals.entry(Arc::clone(&self.principal)).or_default();
-        if *of_caller + more > self.memory.each {
+        if *of_caller + more > self.each {
             return Err(BodyError::NoMemoryForCaller);
         }
         *of_caller += more;
@@ -273,7 +281,7 @@ mod tests {
     #[test]
     fn one_body_of_the_largest_size_fits() {
         for max in [1, PRINCIPAL_BYTES, MEMORY_BYTES] {
-            assert!(Bodies::new(max).memory.each >= max);
+            assert!(Bodies::new(max).each >= max);
         }
     }
 

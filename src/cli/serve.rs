@@ -1,4 +1,4 @@
-//! `serve`: run the gateway until a signal, then drain it.
+//! `serve`: run the gateway until a signal, then drain it. SIGHUP has it read its files again.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::EXIT_CONFIG;
-use crate::config::{self, Config};
+use crate::config::{Config, File};
 use crate::gateway::{Running, StartError};
 use crate::telemetry::log;
 
@@ -16,8 +16,8 @@ pub(super) fn run(path: &Path) -> ExitCode {
     // Libraries that ask for the process's default get the one that is used everywhere; an error
     // only says that it is there already.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
-    let config = match config::load(path) {
-        Ok(config) => config,
+    let (config, file) = match File::read(path).and_then(|file| Ok((file.parse()?, file))) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::from(EXIT_CONFIG);
@@ -34,7 +34,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         .enable_all()
         .build()
         .map_err(StartError::from)
-        .and_then(|runtime| runtime.block_on(serve(config)));
+        .and_then(|runtime| runtime.block_on(serve(config, file)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,9 +44,10 @@ pub(super) fn run(path: &Path) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<(), StartError> {
+async fn serve(config: Config, file: File) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
-    let mut running = Running::start(config).await?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut running = Running::start(config, file).await?;
     let addresses = running.addresses();
     let shown = |address: Option<std::net::SocketAddr>| address.map(tracing::field::display);
     info!(
@@ -57,7 +58,12 @@ async fn serve(config: Config) -> Result<(), StartError> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    signals.next().await;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            _ = hang_up.recv() => running.reload(),
+        }
+    }
     running.drain();
     tokio::select! {
         _cut = running.stopped() => return Ok(()),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -38,6 +39,14 @@ impl fmt::Display for Problem {
 /// Everything that is wrong with a configuration, by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// The one problem of a file that cannot be looked into.
+    pub(super) fn of_file(path: &Path, fault: String, remedy: &str) -> Self {
+        let file = path.display().to_string().into();
+        Self(vec![Problem { file, line: 1, column: 1, key: String::new(), fault, remedy: remedy.to_owned() }])
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,8 @@
 //! The probe listener: alive, ready, metrics. No user is in any of it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -22,11 +23,32 @@ pub struct Readiness {
     /// elsewhere, since every replica would fail this check at once.
     was_ready: AtomicBool,
     draining: AtomicBool,
+    /// What is wrong with the operator's files, by what they are.
+    files: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Readiness {
     pub fn new(gateway: Arc<Gateway>, source: Source) -> Self {
-        Self { gateway, source, was_ready: AtomicBool::new(false), draining: AtomicBool::new(false) }
+        Self {
+            gateway,
+            source,
+            was_ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            files: Mutex::default(),
+        }
+    }
+
+    /// What is wrong with one of the operator's files, if anything. No words of the file: anybody may read
+    /// them here.
+    pub fn file(&self, what: &'static str, amiss: Option<String>) {
+        match amiss {
+            Some(amiss) => self.files().insert(what, amiss),
+            None => self.files().remove(what),
+        };
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on the gateway is not ready any more.
@@ -36,7 +58,8 @@ impl Readiness {
 
     /// Whether traffic is welcome, and everything that is amiss.
     pub fn report(&self) -> (bool, Value) {
-        let issuers = self.gateway.auth.status();
+        let rules = self.gateway.rules.load_full();
+        let (issuers, generation) = (rules.auth.status(), rules.mapping.generation);
         let credentials = self.source.status();
         if issuers.iter().any(|issuer| issuer.keys_loaded) && credentials.had_credentials {
             self.was_ready.store(true, Ordering::Relaxed);
@@ -56,13 +79,17 @@ impl Readiness {
             }
             None => {}
         }
+        amiss.extend(self.files().iter().map(|(what, fault)| format!("{what}: {fault}")));
         let skew = self.gateway.skew.seconds();
         if skew != 0 {
             amiss.push(format!("this machine's clock is {skew} s off AWS's"));
         }
         let draining = self.draining.load(Ordering::Relaxed);
         let ready = self.was_ready.load(Ordering::Relaxed) && !draining;
-        (ready, json!({ "ready": ready, "draining": draining, "amiss": amiss }))
+        (
+            ready,
+            json!({ "ready": ready, "draining": draining, "config_generation": generation, "amiss": amiss }),
+        )
     }
 }
 

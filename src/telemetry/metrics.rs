@@ -179,15 +179,26 @@ impl Metrics {
         self.streams_open.dec();
     }
 
-    /// `config_generation`; clears `config_reload_failed`.
+    /// `config_generation`.
     pub fn config_loaded(&self, generation: u64) {
         self.config_generation.set(generation);
-        self.config_reload_failed.set(0);
     }
 
-    /// `config_reload_failed`: 1 until a configuration is loaded again.
-    pub fn config_refused(&self) {
-        self.config_reload_failed.set(1);
+    /// `config_reload_failed`: whether a file on disk is refused and what was there before is in use.
+    pub fn config_refused(&self, refused: bool) {
+        self.config_reload_failed.set(refused.into());
+    }
+
+    /// Which issuers there are: nothing is told any more of the keys of others.
+    pub fn issuers_are(&self, names: &[Arc<str>]) {
+        let mut fetched = self.keys_fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.retain(|issuer, _| {
+            let stays = names.iter().any(|name| **name == **issuer);
+            if !stays {
+                self.keys_age.remove(&IssuerLabels { issuer: issuer.clone() });
+            }
+            stays
+        });
     }
 
     /// `clock_skew_seconds`: AWS's clock minus ours, as used for signing.
@@ -281,7 +292,7 @@ impl Default for Metrics {
             ),
             config_reload_failed: names.of(
                 "config_reload_failed",
-                "1 if the configuration file on disk was refused",
+                "1 while a file of the configuration on disk is refused and the last good one is in use",
                 Gauge::default(),
             ),
             clock_skew: names.of(

@@ -8,7 +8,7 @@ use aws_sdk_bedrockruntime::types::{
 
 use crate::world::{ARN, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, World, post, read};
 
-fn says(text: &str) -> Message {
+pub(crate) fn says(text: &str) -> Message {
     Message::builder()
         .role(ConversationRole::User)
         .content(ContentBlock::Text(text.to_owned()))

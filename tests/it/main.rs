@@ -24,6 +24,7 @@ mod listeners;
 mod mapping;
 mod operations;
 mod process;
+mod reload;
 mod roles;
 mod sessions;
 mod streams;

@@ -131,6 +131,46 @@ async fn sigterm_lets_an_open_stream_finish_and_a_second_one_does_not() {
     }
 }
 
+/// Waits for a line of a log file with all of these words, for ten seconds.
+async fn line(log: &std::path::Path, words: &[&str]) {
+    for _ in 0..500 {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        if text.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no {words:?} in\n{}", std::fs::read_to_string(log).unwrap_or_default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for() {
+    let standin = Standin::start(Options::default());
+    let folder = tempfile::tempdir().unwrap();
+    let (log, mounted) = (folder.path().join("log"), folder.path().join("gateway.toml"));
+    let text = config(&standin, free_port()) + &format!("[log]\nfile = \"{}\"\n", log.display());
+    // As the kubelet does: a new folder, and a link that is turned to it in one step.
+    let swap = |version: &str, text: &str| {
+        std::fs::create_dir(folder.path().join(version)).unwrap();
+        std::fs::write(folder.path().join(version).join("gateway.toml"), text).unwrap();
+        std::os::unix::fs::symlink(version, folder.path().join("..data_tmp")).unwrap();
+        std::fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
+    };
+    swap("..1", &text);
+    std::os::unix::fs::symlink("..data/gateway.toml", &mounted).unwrap();
+    let child = binary().args(["serve", "--config", mounted.to_str().unwrap()]).spawn().unwrap();
+    line(&log, &["\"message\":\"serving\""]).await;
+    swap("..2", &text.replace("claims.email", "claims.sub"));
+    line(&log, &["loaded again", "\"generation\":2"]).await;
+    signal(&child, "HUP");
+    line(&log, &["loaded again", "\"generation\":3"]).await;
+    swap("..3", &text.replace("claims.email", "clams.sub"));
+    line(&log, &["gateway.toml:", "there is no `clams`"]).await;
+    signal(&child, "TERM");
+    let (code, _, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
+    assert_eq!(code, Some(0), "{err}");
+}
+
 #[test]
 fn a_bad_configuration_is_refused_with_every_problem() {
     let file = tempfile::NamedTempFile::new().unwrap();

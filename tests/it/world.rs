@@ -11,7 +11,7 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, Token};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use bedrock_gateway::config::Config;
+use bedrock_gateway::config::File;
 use bedrock_gateway::gateway::{Edges, Running};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_gateway::telemetry::log::keeps_secrets;
@@ -67,7 +67,8 @@ pub(crate) struct World {
     pub(crate) standin: Standin,
     pub(crate) gateway: Running,
     pub(crate) log: Arc<AccessLog>,
-    _folder: tempfile::TempDir,
+    /// Of the gateway's files.
+    pub(crate) folder: tempfile::TempDir,
     secrets: Mutex<Vec<String>>,
 }
 
@@ -136,7 +137,10 @@ audiences = ["bedrock-gateway"]
             mapping = setup.mapping,
             roles = setup.roles,
         );
-        let config = Config::parse(&file, "test.toml", &|_| None).unwrap_or_else(|fault| panic!("{fault}"));
+        let file_path = folder.path().join("gateway.toml");
+        std::fs::write(&file_path, file).unwrap();
+        let file = File::read(&file_path).unwrap();
+        let config = file.parse().unwrap_or_else(|fault| panic!("{fault}"));
         let own = Credentials::new(
             standin.credentials.gateway_access_key_id(),
             standin.credentials.gateway_secret_access_key(),
@@ -145,9 +149,13 @@ audiences = ["bedrock-gateway"]
             "test",
         );
         let log = Arc::new(AccessLog::memory());
-        let edges = Edges { log: Arc::clone(&log), credentials: Some(SharedCredentialsProvider::new(own)) };
+        let edges = Edges {
+            log: Arc::clone(&log),
+            credentials: Some(SharedCredentialsProvider::new(own)),
+            file: Some(file),
+        };
         let gateway = Running::start_with(config, edges).await.unwrap();
-        Self { standin, gateway, log, _folder: folder, secrets: Mutex::new(vec![key]) }
+        Self { standin, gateway, log, folder, secrets: Mutex::new(vec![key]) }
     }
 
     pub(crate) fn https(&self) -> String {
@@ -274,9 +282,7 @@ impl Drop for World {
             secrets.push(session.secret);
             secrets.push(session.session_token);
         }
-        let mut logged =
-            String::from_utf8_lossy(&LOGS.get().unwrap().0.lock().unwrap_or_else(PoisonError::into_inner))
-                .into_owned();
+        let mut logged = process_log();
         logged.extend(self.log.lines());
         for secret in secrets {
             // A token's signature alone gives it away as well as the whole does.
@@ -356,6 +362,12 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("waited in vain for {what}");
+}
+
+/// All that was logged in this process so far.
+pub(crate) fn process_log() -> String {
+    let logs = LOGS.get().unwrap().0.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&logs).into_owned()
 }
 
 struct Logs(Mutex<Vec<u8>>);

@@ -49,8 +49,21 @@ fn every_metric_has_the_documented_name_and_labels() {
 #[test]
 fn a_refused_configuration_shows_until_one_is_loaded() {
     let metrics = Metrics::new();
-    metrics.config_refused();
+    metrics.config_refused(true);
     has(&metrics.encode(), "bedrock_gateway_config_reload_failed 1");
-    metrics.config_loaded(2);
+    metrics.config_refused(false);
     has(&metrics.encode(), "bedrock_gateway_config_reload_failed 0");
+}
+
+#[test]
+fn an_issuer_that_is_gone_has_no_keys_that_grow_old() {
+    let metrics = Metrics::new();
+    for issuer in ["okta", "entra"] {
+        metrics.keys_fetched_at(issuer, SystemTime::UNIX_EPOCH);
+    }
+    assert!(metrics.encode().contains("keys_age_seconds{issuer=\"entra\"}"));
+    metrics.issuers_are(&["okta".into()]);
+    let page = metrics.encode();
+    assert!(page.contains("keys_age_seconds{issuer=\"okta\"}"), "{page}");
+    assert!(!page.contains("keys_age_seconds{issuer=\"entra\"}"), "{page}");
 }

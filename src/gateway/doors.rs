@@ -1,0 +1,45 @@
+//! The listeners, bound as the configuration says.
+
+use std::sync::Arc;
+
+use super::{Addresses, StartError};
+use crate::config::Listen;
+use crate::server::Listener;
+use crate::server::tls::Certificate;
+
+/// The bound listeners.
+pub(super) struct Doors {
+    pub(super) addresses: Addresses,
+    pub(super) callers: Vec<Listener>,
+    pub(super) probe: Vec<Listener>,
+    pub(super) admin: Vec<Listener>,
+}
+
+impl Doors {
+    /// `certificate` is there where `https` is.
+    pub(super) fn open(listen: &Listen, certificate: Option<&Arc<Certificate>>) -> Result<Self, StartError> {
+        let mut doors =
+            Self { addresses: Addresses::default(), callers: vec![], probe: vec![], admin: vec![] };
+        if let (Some(address), Some(certificate)) = (listen.https, certificate) {
+            let listener = Listener::bind(address, Some(certificate.acceptor()?))?;
+            doors.addresses.https = Some(listener.address()?);
+            doors.callers.push(listener);
+        }
+        if let Some(address) = listen.http {
+            let listener = Listener::bind(address, None)?;
+            doors.addresses.http = Some(listener.address()?);
+            doors.callers.push(listener);
+        }
+        if let Some(address) = listen.probe {
+            let listener = Listener::bind(address, None)?;
+            doors.addresses.probe = Some(listener.address()?);
+            doors.probe.push(listener);
+        }
+        if let Some(address) = listen.admin {
+            let listener = Listener::bind(address, None)?;
+            doors.addresses.admin = Some(listener.address()?);
+            doors.admin.push(listener);
+        }
+        Ok(doors)
+    }
+}

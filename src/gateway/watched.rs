@@ -1,0 +1,126 @@
+//! Whether files have changed, told by what they hold.
+//!
+//! They are read every second and compared. The kernel could tell of changes instead, but it tells nothing of
+//! network file systems, loses track of files that are renamed over or reached by a link that is turned
+//! (`..data` of a Kubernetes volume), and what it tells has to be looked at in the same way. A few small
+//! files a second cost nothing.
+
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+/// What some files hold, in their order, or why one cannot be read.
+pub(super) type Content = Result<Vec<Vec<u8>>, String>;
+
+/// Files that belong together.
+#[derive(Debug)]
+pub(super) struct Watched {
+    paths: Vec<PathBuf>,
+    /// What was last made use of, or refused.
+    known: Mark,
+    /// What was last read, where that is something else.
+    seen: Option<Mark>,
+}
+
+/// SHA-256 of a content: nothing of it is kept, one of the files is a private key.
+type Mark = [u8; 32];
+
+impl Watched {
+    /// `content` is what the files held when they were read and made use of.
+    pub(super) fn knowing(paths: Vec<PathBuf>, content: &Content) -> Self {
+        Self { paths, known: mark(content), seen: None }
+    }
+
+    /// What the files hold, from now on known.
+    pub(super) async fn read(&mut self) -> Content {
+        let content = read(&self.paths).await;
+        (self.known, self.seen) = (mark(&content), None);
+        content
+    }
+
+    /// What the files hold if that is new, and the same as when this was last asked: half of a file may be as
+    /// good as a whole one, with the last role missing.
+    pub(super) async fn changed(&mut self) -> Option<Content> {
+        let content = read(&self.paths).await;
+        let mark = mark(&content);
+        if mark == self.known {
+            self.seen = None;
+            return None;
+        }
+        if self.seen.replace(mark) != Some(mark) {
+            return None;
+        }
+        (self.known, self.seen) = (mark, None);
+        Some(content)
+    }
+}
+
+/// What these files hold now.
+pub(super) async fn read(paths: &[PathBuf]) -> Content {
+    let mut contents = Vec::with_capacity(paths.len());
+    for path in paths {
+        let read = tokio::fs::read(path).await;
+        contents.push(read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?);
+    }
+    Ok(contents)
+}
+
+fn mark(content: &Content) -> Mark {
+    let mut hash = Sha256::new();
+    match content {
+        Ok(files) => {
+            for file in files {
+                hash.update(file.len().to_be_bytes());
+                hash.update(file);
+            }
+        }
+        Err(fault) => hash.update(fault),
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_counts_once_it_has_stayed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "one").unwrap();
+        let mut watched = Watched::knowing(vec![path.clone()], &Ok(vec![b"one".to_vec()]));
+        assert_eq!(watched.changed().await, None);
+
+        std::fs::write(&path, "half").unwrap();
+        assert_eq!(watched.changed().await, None, "it may be half");
+        std::fs::write(&path, "half and whole").unwrap();
+        assert_eq!(watched.changed().await, None, "it is another again");
+        assert_eq!(watched.changed().await, Some(Ok(vec![b"half and whole".to_vec()])));
+        assert_eq!(watched.changed().await, None);
+
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(watched.changed().await, None);
+        assert!(watched.changed().await.unwrap().unwrap_err().contains("file cannot be read"));
+        assert_eq!(watched.changed().await, None, "told once");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_turned_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in ["1", "2"] {
+            std::fs::create_dir(folder.path().join(version)).unwrap();
+            std::fs::write(folder.path().join(version).join("file"), version).unwrap();
+        }
+        let turn = |to: &str| {
+            std::os::unix::fs::symlink(to, folder.path().join("..new")).unwrap();
+            std::fs::rename(folder.path().join("..new"), folder.path().join("..data")).unwrap();
+        };
+        turn("1");
+        std::os::unix::fs::symlink("..data/file", folder.path().join("file")).unwrap();
+        let paths = vec![folder.path().join("file")];
+        let mut watched = Watched::knowing(paths.clone(), &read(&paths).await);
+        turn("2");
+        assert_eq!(watched.changed().await, None);
+        assert_eq!(watched.changed().await, Some(Ok(vec![b"2".to_vec()])));
+    }
+}

@@ -1,0 +1,360 @@
+//! The operator's files change while the gateway serves: what is good counts from the next request on, what
+//! is bad changes nothing, and nobody notices either.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bedrock_standin::{Options, Standin};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::listeners::get;
+use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, process_log, read};
+
+const TWO_ROLES: &str = r#"
+[[role]]
+when = "'ml' in claims.groups"
+arn = "arn:aws:iam::123456789012:role/BedrockMl"
+[[role]]
+when = "claims.team == 'search'"
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+"#;
+
+impl World {
+    /// Writes the configuration anew, in one step, as editors and Kubernetes do.
+    fn configure(&self, change: impl Fn(&str) -> String) {
+        let file = self.folder.path().join("gateway.toml");
+        let text = change(&std::fs::read_to_string(&file).unwrap());
+        replace(&file, &text);
+    }
+
+    /// `/readyz` as it is once its body is `so`.
+    async fn readyz(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..2_000 {
+            let body = get(self.gateway.addresses().probe.unwrap(), "/readyz").await.json();
+            if so(&body) {
+                return body;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("waited in vain for {what}");
+    }
+
+    async fn generation(&self, generation: u64) {
+        self.readyz("a generation", |body| body["config_generation"] == generation).await;
+    }
+
+    async fn has_metric(&self, line: &str) -> bool {
+        let page = get(self.gateway.addresses().probe.unwrap(), "/metrics").await;
+        std::str::from_utf8(&page.body).unwrap().lines().any(|found| found == line)
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        self.send(post(CONVERSE, token, HELLO)).await.status.as_u16()
+    }
+}
+
+fn replace(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+fn is_amiss(body: &Value, words: &str) -> bool {
+    body["amiss"].as_array().unwrap().iter().any(|fault| fault.as_str().unwrap().contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_traffic_no_request_is_lost_and_no_session_asked_for_again() {
+    let world = Arc::new(World::with(Setup { roles: TWO_ROLES, ..Setup::default() }).await);
+    let token = world.token("alice");
+    assert_eq!(world.status(&token).await, 200);
+    world.standin.bedrock.hold();
+    let open = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let (world, token, stop) = (Arc::clone(&world), token.clone(), Arc::clone(&stop));
+        clients.spawn(async move {
+            let mut answered = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let answer = world.send(post(CONVERSE, &token, HELLO)).await;
+                assert_eq!(answer.status, 200, "{answer:?}");
+                answered += 1;
+            }
+            answered
+        });
+    }
+    for generation in 2..=4 {
+        // The issuer's settings, the mapping and the roles, each in its turn and back again.
+        let (from, to) = match generation {
+            2 => ("audiences = [\"bedrock-gateway\"]", "audiences = [\"bedrock-gateway\", \"other\"]"),
+            3 => (
+                "[issuer.session.tags]",
+                "[[issuer.require]]\nexpression = \"claims.email != ''\"\nmessage = \"-\"\n[issuer.session.tags]",
+            ),
+            _ => ("'ml' in claims.groups", "'ml' in claims.groups && claims.team == 'ml'"),
+        };
+        world.configure(|text| text.replacen(from, to, 1));
+        world.generation(generation).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut answered = 0;
+    while let Some(client) = clients.join_next().await {
+        answered += client.unwrap();
+    }
+    assert!(answered > 20, "{answered}");
+    world.standin.bedrock.release(1_000);
+    assert!(!read(open).await.body.is_empty(), "what was open goes on");
+    assert_eq!(world.standin.sts.calls().len(), 1, "the session is the same");
+    assert!(world.has_metric("bedrock_gateway_config_generation 4").await);
+    assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    assert_eq!(world.status(&token).await, 200);
+    world
+        .configure(|text| text.replace("claims.email", "clams.email").replace("[\"bedrock-gateway\"]", "[]"));
+    let body = world.readyz("the refusal", |body| is_amiss(body, "refused for 2 problems")).await;
+    assert_eq!((&body["config_generation"], &body["ready"]), (&json!(1), &json!(true)), "{body}");
+    assert!(!body.to_string().contains("clams"), "nothing of the file is told to everybody: {body}");
+    assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
+    assert!(world.has_metric("bedrock_gateway_config_generation 1").await);
+    let place = format!("{}:", world.folder.path().join("gateway.toml").display());
+    let log = process_log();
+    for problem in ["there is no `clams`", "audiences: it is empty"] {
+        let said = log.lines().filter(|line| line.contains(&place) && line.contains(problem)).count();
+        assert_eq!(said, 1, "{problem}");
+    }
+    assert_eq!(world.status(&token).await, 200);
+
+    std::fs::remove_file(world.folder.path().join("gateway.toml")).unwrap();
+    world.readyz("the file to be missed", |body| is_amiss(body, "the configuration file: refused;")).await;
+    assert_eq!(world.status(&token).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_that_is_mended_is_loaded() {
+    let world = World::start().await;
+    world.configure(|text| text.replace("[[role]]", "[[rule]]"));
+    world.readyz("the refusal", |body| is_amiss(body, "refused for 1 problems")).await;
+    world.configure(|text| text.replace("[[rule]]", "# mended\n[[role]]"));
+    let body = world.readyz("the mending", |body| body["config_generation"] == 2).await;
+    assert!(!is_amiss(&body, "refused"), "{body}");
+    assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_gone_is_gone_with_the_next_request() {
+    let world = World::with(Setup { roles: TWO_ROLES, ..Setup::default() }).await;
+    let (alice, bob) =
+        (world.token("alice"), world.mint(World::claims("bob").claim("groups", json!(["ml"]))));
+    assert_eq!((world.status(&alice).await, world.status(&bob).await), (200, 200));
+    let asked = world.standin.sts.calls().len();
+    world.configure(|text| text.split("[[role]]\nwhen = \"claims.team").next().unwrap().to_owned());
+    world.generation(2).await;
+    let refused = world.send(post(CONVERSE, &alice, HELLO)).await;
+    assert_eq!((refused.status.as_u16(), refused.kind()), (403, "AccessDeniedException"));
+    assert_eq!(world.logged(3).await["reason"], "no_role");
+    assert_eq!(world.status(&bob).await, 200);
+    assert_eq!(world.standin.sts.calls().len(), asked, "bob's session is the same");
+}
+
+/// A second issuer, to be put before the first.
+fn second(idp: &Standin) -> String {
+    let issuer = idp.idp.issuer();
+    format!(
+        "[[issuer]]\nname = \"second\"\nurl = \"{issuer}\"\naudiences = [\"bedrock-gateway\"]\n[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = {{ value = \"second\" }}\n[[issuer]]\nname = \"acme\""
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_that_come_go_and_change_places_are_never_taken_for_each_other() {
+    let world = World::with(Setup {
+        roles: "[[role]]\nissuers = [\"acme\"]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
+        ..Setup::default()
+    })
+    .await;
+    let other = Standin::start(Options::default());
+    let (alice, mallory) = (world.token("alice"), other.idp.mint(World::claims("mallory")));
+    world.secret(&mallory);
+    assert_eq!((world.status(&alice).await, world.status(&mallory).await), (200, 401));
+
+    // Alice's issuer is the second now; the other's tokens are taken, for a role of their own.
+    world.configure(|text| {
+        text.replace("[[issuer]]\nname = \"acme\"", &second(&other))
+            + "[[role]]\nissuers = [\"second\"]\narn = \"arn:aws:iam::123456789012:role/Second\"\n"
+    });
+    world.generation(2).await;
+    assert_eq!((world.status(&alice).await, world.status(&mallory).await), (200, 200));
+    let (of_alice, of_mallory) = (world.logged(3).await, world.logged(4).await);
+    assert_eq!((&of_alice["issuer"], &of_mallory["issuer"]), (&json!("acme"), &json!("second")));
+    assert_eq!(of_mallory["principal"], "arn:aws:sts::123456789012:assumed-role/Second/mallory@acme.org");
+    assert_eq!(world.standin.sts.calls().len(), 2, "alice's session is the same");
+    // Its keys are there already: a remembered token costs no check.
+    assert!(
+        world
+            .has_metric("bedrock_gateway_token_checks_total{issuer=\"acme\",outcome=\"remembered\"} 1")
+            .await
+    );
+
+    // The first is gone again: its remembered token is not good any more, alice's still is.
+    world.configure(|text| {
+        let (before, rest) = text.split_once("[[issuer]]\nname = \"second\"").unwrap();
+        let (_, rest) = rest.split_once("[[issuer]]\nname = \"acme\"").unwrap();
+        let text = format!("{before}[[issuer]]\nname = \"acme\"{rest}");
+        text.split("[[role]]\nissuers = [\"second\"]").next().unwrap().to_owned()
+    });
+    world.generation(3).await;
+    assert_eq!((world.status(&mallory).await, world.status(&alice).await), (401, 200));
+    assert_eq!(world.logged(5).await["reason"], "token_issuer");
+}
+
+/// What a remembered token was believed by is believed no longer when the issuer's settings change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_token_is_held_against_the_new_settings() {
+    for (from, to, reason) in [
+        ("audiences = [\"bedrock-gateway\"]", "audiences = [\"else\"]", "token_audience"),
+        (
+            "audiences = [\"bedrock-gateway\"]",
+            "audiences = [\"bedrock-gateway\"]\nalgorithms = [\"PS512\"]",
+            "token_algorithm",
+        ),
+        (
+            "audiences = [\"bedrock-gateway\"]",
+            "audiences = [\"bedrock-gateway\"]\nmax_token_age = \"1s\"\nleeway = \"0s\"",
+            "token_too_old",
+        ),
+        (
+            "audiences = [\"bedrock-gateway\"]",
+            "audiences = [\"bedrock-gateway\"]\naudience_claim = \"client_id\"",
+            "token_audience",
+        ),
+    ] {
+        let world = World::start().await;
+        let issued = time::OffsetDateTime::now_utc().unix_timestamp() - 100;
+        let token = world.mint(World::claims("alice").claim("iat", issued));
+        assert_eq!(world.status(&token).await, 200);
+        // The provider is away: the keys that were had are good for the new settings, too.
+        world.standin.idp.server().stop().await;
+        world.configure(|text| text.replacen(from, to, 1));
+        world.generation(2).await;
+        assert_eq!(world.status(&token).await, 401, "{reason}");
+        assert_eq!(world.logged(2).await["reason"], reason);
+        world.configure(|text| text.replacen(to, from, 1));
+        world.generation(3).await;
+        assert_eq!(world.status(&token).await, 200, "{reason}");
+        assert_eq!(world.standin.sts.calls().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_restart_says_so_and_stays() {
+    let world = World::with(Setup { sessions: "capacity = 10", ..Setup::default() }).await;
+    let token = world.token("alice");
+    world.configure(|text| {
+        text.replace("capacity = 10", "capacity = 20")
+            .replace("http = \"127.0.0.1:0\"", "http = \"127.0.0.1:1\"\nmax_body = \"1KiB\"")
+            .replace("region = \"us-east-1\"", "region = \"eu-west-1\"")
+    });
+    let body = world.readyz("the new one", |body| body["config_generation"] == 2).await;
+    assert!(is_amiss(&body, "waiting for a restart: listen.http, aws, sessions.capacity"), "{body}");
+    assert!(process_log().lines().any(|line| {
+        line.contains("until the gateway is restarted")
+            && line.contains("listen.http, aws, sessions.capacity")
+    }));
+    assert_eq!(world.status(&token).await, 200);
+    let large = world.send(post(CONVERSE, &token, vec![b' '; 2_000])).await;
+    assert_eq!(large.status, 413, "what needs no restart counts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regions_come_and_go() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let further = format!("/us-west-2{CONVERSE}");
+    let whole = std::fs::read_to_string(world.folder.path().join("gateway.toml")).unwrap();
+    assert_eq!(world.send(post(&further, &token, HELLO)).await.status, 200);
+    world.configure(|text| {
+        let (before, rest) = text.split_once("[aws.region_endpoints.us-west-2]").unwrap();
+        let (_, rest) = rest.split_once("[sessions]").unwrap();
+        format!("{before}[sessions]{rest}").replace("regions = [\"us-west-2\"]", "")
+    });
+    world.generation(2).await;
+    assert_eq!(world.send(post(&further, &token, HELLO)).await.status, 404);
+    assert_eq!(world.status(&token).await, 200);
+    std::fs::write(world.folder.path().join("gateway.toml"), whole).unwrap();
+    world.generation(3).await;
+    assert_eq!(world.send(post(&further, &token, HELLO)).await.status, 200);
+    assert_eq!(world.standin.sts.calls().len(), 1);
+}
+
+/// The certificate that a new connection is shown.
+async fn shown(world: &World) -> Vec<u8> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(world.standin.ca_pem().as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(world.gateway.addresses().https.unwrap()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_to_nobody() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let sdk = world.sdk(&token);
+    let call = || sdk.converse().model_id(crate::world::MODEL).messages(crate::clients::says("hello")).send();
+    call().await.unwrap();
+    let first = shown(&world).await;
+    let (certificate, key) = world.standin.server_certificate(&["localhost", "127.0.0.1"]);
+    world.secret(&key);
+
+    // The certificate alone does not fit the old key.
+    replace(&world.folder.path().join("tls.crt"), &certificate);
+    world.readyz("the refusal", |body| is_amiss(body, "the certificate files: refused")).await;
+    assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
+    assert_eq!(shown(&world).await, first);
+
+    replace(&world.folder.path().join("tls.key"), &key);
+    world.readyz("the new one", |body| !is_amiss(body, "the certificate files")).await;
+    assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
+    let second = shown(&world).await;
+    assert_ne!(second, first);
+    assert_eq!(
+        second,
+        CertificateDer::pem_slice_iter(certificate.as_bytes()).next().unwrap().unwrap().to_vec()
+    );
+    call().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_in_other_files_comes_with_the_configuration() {
+    let world = World::start().await;
+    let first = shown(&world).await;
+    let (certificate, key) = world.standin.server_certificate(&["localhost", "127.0.0.1"]);
+    world.secret(&key);
+    std::fs::write(world.folder.path().join("other.crt"), certificate).unwrap();
+    world.configure(|text| text.replace("/tls.crt", "/other.crt").replace("/tls.key", "/other.key"));
+    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
+    assert_eq!(shown(&world).await, first);
+    std::fs::write(world.folder.path().join("other.key"), key).unwrap();
+    world.gateway.reload();
+    world.generation(2).await;
+    assert_ne!(shown(&world).await, first);
+}
