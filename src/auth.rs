@@ -266,6 +266,11 @@ impl<M: Memo> Authenticator<M> {
         while waiting.join_next().await.is_some() {}
     }
 
+    /// Everybody who is remembered.
+    pub fn callers(&self) -> impl Iterator<Item = Arc<Caller<M>>> {
+        self.remembered.callers()
+    }
+
     /// How each issuer's keys are.
     pub fn status(&self) -> Vec<IssuerStatus> {
         self.issuers.iter().map(|issuer| issuer.status()).collect()
@@ -340,4 +345,12 @@ fn check(
 ) -> Result<verify::Good, AuthError> {
     let keys = issuer.keys().ok_or_else(|| issuer.unavailable())?;
     parsed.verify(&issuer.settings, &keys, algorithm, now)
+}
+
+#[cfg(test)]
+impl Verified {
+    /// Somebody out of thin air, for the tests of the stages behind.
+    pub(crate) fn for_tests(issuer: &str, claims: Map<String, Value>) -> Self {
+        Self { issuer: issuer.into(), claims, expires: SystemTime::UNIX_EPOCH }
+    }
 }

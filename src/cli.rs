@@ -14,6 +14,7 @@ mod check;
 mod credentials;
 mod explain;
 mod input;
+mod revoke;
 mod schema;
 mod serve;
 
@@ -78,6 +79,18 @@ Exit codes: 0 it becomes an identity; 1 it is refused, or the configuration is; 
 Or with a command that prints the token:
   credential_process = bedrock-gateway credentials --token-command 'gcloud auth print-identity-token'")]
     Credentials(credentials::Credentials),
+    /// Cut somebody off, at every replica that is named, from the next request on.
+    ///
+    /// It lasts until the time given or until the replica restarts: for good is what stands in the deny file
+    /// (`[revoke]` of the configuration). A time that is over takes back what was told before.
+    #[command(after_help = "Examples:
+  bedrock-gateway revoke --admin http://10.0.1.7:9091 --admin http://10.0.2.9:9091 --token-file admin-token \\
+    --principal arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org --cut-streams
+  bedrock-gateway revoke --admin http://127.0.0.1:9091 --issuer okta --subject 00u1abc --until 2026-12-01T18:00:00Z
+  bedrock-gateway revoke --admin http://127.0.0.1:9091 --expression \"'contractors' in claims.groups\"
+
+Exit codes: 0 every replica took it; 1 one did not; 2 usage.")]
+    Revoke(revoke::Revoke),
     /// Print the JSON Schema of the configuration.
     #[command(after_help = "Example:
   bedrock-gateway schema > gateway.schema.json
@@ -101,6 +114,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Check(file) => check::run(&file.config),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),
+        Command::Revoke(arguments) => revoke::run(arguments),
         Command::Schema => schema::run(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod attribution;
 mod aws;
+mod deny;
 mod expand;
 mod issuers;
 mod listen;
@@ -23,6 +24,7 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 pub use aws::{Aws, Endpoints};
+pub use deny::deny_file;
 pub use expand::Environment;
 pub use listen::{Listen, Tls};
 pub use problem::{Problem, Problems};
@@ -60,6 +62,8 @@ pub struct Config {
     /// Its generation is 1; whoever loads a configuration anew counts on.
     pub mapping: Mapping,
     pub log: LogSettings,
+    /// The deny file.
+    pub revoke: Option<PathBuf>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -86,6 +90,7 @@ impl Config {
         let issuers = issuers::issuers(&file.issuer, &mut findings);
         let roles = roles::roles(&file.role, &issuers, &aws, &mut findings);
         let log = log(&file.log, &mut findings);
+        let revoke = file.revoke.as_ref().map(|revoke| listen::path(&revoke.file, &mut findings));
         attribution::check(&issuers, &roles, &mut findings);
 
         let warnings = findings.conclude()?;
@@ -98,7 +103,7 @@ impl Config {
             default_duration,
             generation: 1,
         };
-        Ok(Self { listen, aws, sessions, issuers, mapping, log, warnings })
+        Ok(Self { listen, aws, sessions, issuers, mapping, log, revoke, warnings })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::authorize::members::MembersError;
 use crate::authorize::{Forbidden, Refused};
 use crate::identity::IdentityError;
 use crate::limits::Busy;
+use crate::revoke::Revoked;
 use crate::route::RouteError;
 use crate::sessions::SessionError;
 use crate::sign::SignError;
@@ -32,6 +33,8 @@ pub enum Failure {
     Auth(#[from] AuthError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
     #[error(transparent)]
@@ -98,6 +101,9 @@ impl Failure {
             },
             Self::Auth(error) => token(error),
             Self::Identity(error) => identity(error),
+            Self::Revoked(_) => {
+                answer(403, "AccessDeniedException", "Access denied: your access was revoked.", "revoked")
+            }
             Self::Header(_) => answer(
                 400,
                 "ValidationException",

@@ -18,12 +18,14 @@ use crate::auth::{Authenticator, CacheLimits, SetupError};
 use crate::authorize::body::Bodies;
 use crate::config::{Aws, Config, Endpoints, File};
 use crate::gateway::doors::Doors;
+use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::fixed::Fixed;
-use crate::gateway::reload::{CertificateFiles, Reloader};
+use crate::gateway::reload::Reloader;
 use crate::identity::{Mapping, Outcomes};
 use crate::limits::Limits;
 use crate::meter::Books;
 use crate::request::{Gateway, Rules};
+use crate::revoke::Revocations;
 use crate::route::Family;
 use crate::server::admin::Admin;
 use crate::server::probe::{Probe, Readiness};
@@ -41,6 +43,7 @@ use crate::upstream::skew::Skew;
 use crate::upstream::{self, Upstream};
 
 mod doors;
+mod files;
 mod fixed;
 mod reload;
 mod watched;
@@ -52,6 +55,7 @@ pub enum StartError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The operator's files beside the configuration.
     #[error("{0}")]
     File(String),
     #[error(transparent)]
@@ -128,6 +132,16 @@ impl Running {
         let sts = StsClient::new(&sts_settings, source.clone())?;
         let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
         let fixed = Fixed::of(&config);
+        let names: Vec<_> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
+        let revocations = Revocations::default();
+        let deny = match &config.revoke {
+            None => None,
+            Some(path) => {
+                let (file, entries) = DenyFile::read(path, &names).await?;
+                revocations.of_file(entries);
+                Some(file)
+            }
+        };
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics))?;
         auth.start();
         let bodies = Bodies::new(config.listen.max_body);
@@ -135,10 +149,10 @@ impl Running {
         let gateway = Arc::new(Gateway {
             rules: ArcSwap::from_pointee(rules),
             limits: Limits::default(),
-            sessions: Arc::clone(&sessions),
+            sessions,
             upstream: upstream(&config.aws)?,
             skew: Skew::default(),
-            books: Arc::new(Books { log: edges.log, metrics, cutting: AtomicBool::new(false) }),
+            books: Arc::new(Books { log: edges.log, metrics, cutting: AtomicBool::new(false), revocations }),
         });
         let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
         tokio::spawn(keep_trying(source));
@@ -149,9 +163,10 @@ impl Running {
         };
         let shown = certificate.as_ref().map(|files| &files.shown);
         let Doors { addresses, callers, probe, admin } = Doors::open(&config.listen, shown)?;
-        let admin_service = Arc::new(Admin::new(sessions, config.listen.admin_token_file.as_deref())?);
+        let admin_service =
+            Arc::new(Admin::new(Arc::clone(&gateway), config.listen.admin_token_file.as_deref())?);
         let (at, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
-        let reloader = Reloader::new(at, ready, fixed, edges.file, certificate);
+        let reloader = Reloader::new(at, ready, fixed, edges.file, certificate, deny);
         let (stop, stopping) = watch::channel(Stop::Not);
         let serving = Serving {
             callers: Server::new(Arc::clone(&gateway)),

@@ -19,7 +19,9 @@ use crate::identity::role::Role;
 use crate::identity::session_name::SessionName;
 use crate::identity::tags::{SessionTags, TagKey};
 
+pub use crate::identity::facts::Facts;
 pub use crate::identity::outcomes::Outcomes;
+pub use crate::identity::standing::{Denied, Standing};
 
 pub mod arn;
 mod decision;
@@ -33,6 +35,7 @@ pub mod models;
 mod outcomes;
 pub mod role;
 pub mod session_name;
+mod standing;
 mod suffix;
 pub mod tags;
 
@@ -124,13 +127,21 @@ pub struct Identity {
     rule: usize,
     principal: Arc<str>,
     replaced: Vec<String>,
+    standing: Standing,
 }
 
 impl Identity {
     /// The only way to an identity: that of a `caller` whose claims `decision` was made of.
     fn of(_caller: &Verified, decision: Decision) -> Self {
         let Decision { session, role, rule, replaced } = decision;
-        Self { principal: session.principal().into(), session: Arc::new(session), role, rule, replaced }
+        Self {
+            principal: session.principal().into(),
+            session: Arc::new(session),
+            role,
+            rule,
+            replaced,
+            standing: Standing::default(),
+        }
     }
 
     pub fn session(&self) -> &Arc<SessionIdentity> {
@@ -153,6 +164,11 @@ impl Identity {
     /// `name`, `source_identity` or tag keys whose value STS would not have taken.
     pub fn replaced(&self) -> &[String] {
         &self.replaced
+    }
+
+    /// Whether the operator has cut them off, as it was last found out.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 }
 

@@ -31,6 +31,7 @@ pub mod identity;
 pub mod limits;
 pub mod meter;
 pub mod request;
+pub mod revoke;
 pub mod route;
 pub mod server;
 pub mod sessions;

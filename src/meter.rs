@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::auth::{Caller, Unverified, Verified};
 use crate::clock;
 use crate::identity::{Identity, Outcomes};
+use crate::revoke::Revocations;
 use crate::route::{Call, Deciding, ModelId};
 use crate::sessions::Session;
 use crate::telemetry::access::{self, AccessLog, AccessRecord, Ended};
@@ -21,12 +22,14 @@ use crate::upstream::headers::REQUEST_ID;
 pub mod relay;
 pub mod tap;
 
-/// Where records go, and whether the process is cutting off what is still open.
+/// Where records go, and what cuts off answers that are still open.
 #[derive(Debug)]
 pub struct Books {
     pub log: Arc<AccessLog>,
     pub metrics: Arc<Metrics>,
+    /// The process is stopping and has no more patience.
     pub cutting: AtomicBool,
+    pub revocations: Revocations,
 }
 
 /// The record of one request; writes itself on drop.
@@ -193,6 +196,18 @@ impl Meter {
     /// The answer has been passed on to its end.
     fn complete(&mut self) {
         self.0.ended = Ended::Complete;
+    }
+
+    /// Whether an operator wants this answer broken off.
+    fn is_revoked(&self) -> bool {
+        let (Some(caller), Some(identity)) = (&self.0.caller, &self.0.identity) else { return false };
+        self.0.books.revocations.cuts(&caller.verified, identity)
+    }
+
+    /// An operator has the answer broken off.
+    fn revoked(&mut self) {
+        self.0.ended = Ended::Revoked;
+        self.0.reason = "revoked";
     }
 
     /// Bedrock broke the answer off.

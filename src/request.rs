@@ -4,7 +4,7 @@
 //! nothing reaches Bedrock but a [`Signed`](crate::sign::Signed) request, and a request that Bedrock
 //! may have read is never written again, save once after Bedrock itself refused its signature.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +137,7 @@ impl Gateway {
         meter.verified(&caller);
         let identity = rules.mapping.resolve(&caller.verified, &caller.memo, &head.headers)?;
         meter.identified(&identity);
+        self.books.revocations.check(&caller.verified, &identity)?;
         let place = self.limits.enter_as(identity.principal())?;
         let permit = authorize(identity, call, &rules.home, &head.headers)?;
         Ok(Some((permit, headers::to_bedrock(&head.headers)?, place)))
@@ -176,6 +177,25 @@ impl Gateway {
                 return Ok(answer);
             }
             again = false;
+        }
+    }
+
+    /// Drops the cached sessions of everybody who is cut off, and returns how many. It looks at all callers
+    /// who are remembered, which takes its time: not for a thread that serves.
+    pub fn drop_revoked(&self) -> usize {
+        let revocations = &self.books.revocations;
+        let mut principals: HashSet<Arc<str>> = revocations.principals().into_iter().collect();
+        for caller in self.rules.load_full().auth.callers() {
+            for identity in caller.memo.identities() {
+                if revocations.check(&caller.verified, &identity).is_err() {
+                    principals.insert(Arc::clone(identity.principal()));
+                }
+            }
+        }
+        if principals.is_empty() {
+            0
+        } else {
+            self.sessions.forget(|principal| principals.contains(principal))
         }
     }
 

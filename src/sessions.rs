@@ -145,6 +145,18 @@ impl Sessions {
         }
     }
 
+    /// Drops the sessions of principals that are `revoked`, and returns how many. STS takes nothing back: whoever
+    /// knew their credentials could go on, but they never leave this process.
+    pub fn forget(&self, revoked: impl Fn(&str) -> bool) -> usize {
+        let dropped: Vec<_> =
+            self.cache.iter((self.now)()).filter(|live| revoked(live.principal())).collect();
+        for live in &dropped {
+            self.cache.remove(live.id(), live.credentials().access_key_id());
+        }
+        self.metrics.sessions_cached(self.cache.len());
+        dropped.len()
+    }
+
     /// Whoever is cached now, without their secrets, in no order.
     pub fn list(&self) -> Vec<SessionRecord> {
         self.cache.iter((self.now)()).map(|live| SessionRecord::of(&live)).collect()

@@ -16,6 +16,7 @@ use bedrock_gateway::config::Config;
 use bedrock_gateway::identity::{Identity, Mapping, Outcomes};
 use bedrock_gateway::limits::Limits;
 use bedrock_gateway::meter::{Books, Meter};
+use bedrock_gateway::revoke::Revocations;
 use bedrock_gateway::route::{self, Call, Family, Route};
 use bedrock_gateway::sessions::source::Source;
 use bedrock_gateway::sessions::sts::{StsClient, StsSettings};
@@ -189,7 +190,12 @@ impl World {
     /// The books of a gateway with this access log.
     pub(crate) fn books(&self, log: AccessLog) -> Arc<Books> {
         let metrics = Arc::clone(&self.metrics);
-        Arc::new(Books { log: Arc::new(log), metrics, cutting: AtomicBool::new(false) })
+        Arc::new(Books {
+            log: Arc::new(log),
+            metrics,
+            cutting: AtomicBool::new(false),
+            revocations: Revocations::default(),
+        })
     }
 }
 

@@ -89,6 +89,10 @@ impl<M: Memo> Remembered<M> {
         self.0.insert(token, entry);
     }
 
+    pub(super) fn callers(&self) -> impl Iterator<Item = Arc<Caller<M>>> {
+        self.0.iter().map(|(_, entry)| entry.caller)
+    }
+
     pub(super) fn forget(&self, token: &[u8; 32]) {
         self.0.invalidate(token);
     }

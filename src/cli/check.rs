@@ -3,12 +3,19 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config;
+use crate::config::{self, Config, Problem, Problems};
 
 pub(super) fn run(path: &Path) -> ExitCode {
     match config::load(path) {
         Ok(config) => {
-            for warning in &config.warnings {
+            let beside = match deny_file(&config) {
+                Ok(warnings) => warnings,
+                Err(problems) => {
+                    eprintln!("{problems}");
+                    return ExitCode::FAILURE;
+                }
+            };
+            for warning in config.warnings.iter().chain(&beside) {
                 eprintln!("{warning}");
             }
             println!("{}: good", path.display());
@@ -19,4 +26,12 @@ pub(super) fn run(path: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What there is to say of the deny file, if there is one.
+fn deny_file(config: &Config) -> Result<Vec<Problem>, Problems> {
+    let Some(path) = &config.revoke else { return Ok(Vec::new()) };
+    let issuers: Vec<_> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+    let file = config::File::read(path)?;
+    config::deny_file(&file.content, path, &issuers).map(|(_, warnings)| warnings)
 }

@@ -74,6 +74,8 @@ pub(super) struct File {
     /// The role table: the first role that matches is the caller's. No match: refused.
     #[serde(default)]
     pub(super) role: Vec<Spanned<Role>>,
+    /// People who are cut off. Default: nobody.
+    pub(super) revoke: Option<Revoke>,
     /// The two logs.
     #[serde(default)]
     pub(super) log: Log,
@@ -317,6 +319,13 @@ pub(super) struct Role {
     /// Equal session names of different issuers mean the same person. Default: false.
     #[serde(default)]
     pub(super) shared_names: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    /// The deny file. It has to be there, be it empty, and is read again when it changes.
+    pub(super) file: Text,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

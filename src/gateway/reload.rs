@@ -7,22 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info, warn};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
 
+use super::files::{CertificateFiles, DenyFile, Refused};
 use super::fixed::Fixed;
-use super::watched::{Content, Watched, read};
-use super::{StartError, rules};
-use crate::config::{File, Problems, Tls};
+use super::rules;
+use super::watched::{Content, Watched};
+use crate::config::File;
 use crate::request::Gateway;
 use crate::server::probe::Readiness;
-use crate::server::tls::Certificate;
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
+/// When a configuration is tried again that was refused for something outside it, as a file that it names.
+const AGAIN: Duration = Duration::from_secs(30);
 
 const CONFIGURATION: &str = "the configuration file";
 const CERTIFICATE: &str = "the certificate files";
+const DENY_FILE: &str = "the deny file";
 /// A note, not a fault: what was changed in vain.
 const RESTART: &str = "waiting for a restart";
 
@@ -32,49 +35,12 @@ pub(super) struct Reloader {
     readiness: Arc<Readiness>,
     fixed: Fixed,
     configuration: Option<(PathBuf, Watched)>,
+    /// When the configuration is tried again whether it has changed or not.
+    again: Option<Instant>,
     certificate: Option<CertificateFiles>,
+    deny: Option<DenyFile>,
     /// The files that are refused as they are now.
     refused: BTreeSet<&'static str>,
-}
-
-/// The listener's certificate, and where it comes from.
-pub(super) struct CertificateFiles {
-    files: Tls,
-    watched: Watched,
-    pub(super) shown: Arc<Certificate>,
-}
-
-/// Why what files hold is not put into place.
-enum Refused {
-    File(Problems),
-    Other(String),
-}
-
-impl CertificateFiles {
-    /// # Errors
-    /// When a file cannot be read, or they are no certificate and its key.
-    pub(super) async fn read(files: &Tls) -> Result<Self, StartError> {
-        let content = read(&paths(files)).await;
-        let (chain, key) = halves(&content).map_err(StartError::File)?;
-        let shown = Arc::new(Certificate::new(chain, key)?);
-        Ok(Self { files: files.clone(), watched: Watched::knowing(paths(files), &content), shown })
-    }
-
-    fn show(&self, content: &Content) -> Result<(), String> {
-        let (chain, key) = halves(content)?;
-        self.shown.replace(chain, key).map_err(|error| error.to_string())
-    }
-}
-
-fn paths(files: &Tls) -> Vec<PathBuf> {
-    vec![files.cert.clone(), files.key.clone()]
-}
-
-fn halves(content: &Content) -> Result<(&[u8], &[u8]), String> {
-    match content.as_ref().map_err(Clone::clone)?.as_slice() {
-        [chain, key] => Ok((chain, key)),
-        _ => Err("there is a certificate and a key".to_owned()),
-    }
 }
 
 impl Reloader {
@@ -84,12 +50,14 @@ impl Reloader {
         fixed: Fixed,
         file: Option<File>,
         certificate: Option<CertificateFiles>,
+        deny: Option<DenyFile>,
     ) -> Self {
         let configuration = file.map(|File { path, content }| {
             let watched = Watched::knowing(vec![path.clone()], &Ok(vec![content]));
             (path, watched)
         });
-        Self { gateway, readiness, fixed, configuration, certificate, refused: BTreeSet::new() }
+        let refused = BTreeSet::new();
+        Self { gateway, readiness, fixed, configuration, again: None, certificate, deny, refused }
     }
 
     /// Looks after the files for as long as it is polled; `asked` makes it read them at once.
@@ -107,32 +75,51 @@ impl Reloader {
     }
 
     async fn look(&mut self, at_once: bool) {
-        if let Some((_, watched)) = &mut self.configuration {
-            let content = if at_once { Some(watched.read().await) } else { watched.changed().await };
-            if let Some(content) = content {
-                self.load(content).await;
-            }
-        }
-        if let Some(certificate) = &mut self.certificate {
-            let watched = &mut certificate.watched;
-            let content = if at_once { Some(watched.read().await) } else { watched.changed().await };
-            if let Some(content) = content {
-                let shown = certificate.show(&content);
-                if shown.is_ok() {
-                    info!("new connections are shown the certificate that was read again");
+        // First, since nothing else is as urgent.
+        if let Some(file) = &mut self.deny
+            && let Some(content) = news(&mut file.watched, at_once).await
+        {
+            let issuers = issuers(&self.gateway);
+            let entries = file.entries(content, &issuers);
+            let outcome = match entries {
+                Ok(entries) => {
+                    self.gateway.books.revocations.of_file(entries);
+                    self.cut_off().await;
+                    Ok(())
                 }
-                self.settle(CERTIFICATE, shown.map_err(Refused::Other));
+                Err(refused) => Err(refused),
+            };
+            self.settle(DENY_FILE, outcome);
+        }
+        let again = self.again.is_some_and(|at| Instant::now() >= at);
+        if let Some((_, watched)) = &mut self.configuration
+            && let Some(content) = news(watched, at_once || again).await
+        {
+            let outcome = self.load(content).await;
+            self.again = matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN);
+            self.settle(CONFIGURATION, outcome);
+        }
+        if let Some(certificate) = &mut self.certificate
+            && let Some(content) = news(&mut certificate.watched, at_once).await
+        {
+            let outcome = certificate.show(&content);
+            if outcome.is_ok() {
+                info!("new connections are shown the certificate that was read again");
             }
+            self.settle(CERTIFICATE, outcome);
         }
     }
 
-    async fn load(&mut self, content: Content) {
-        let put = self.put_into_place(content).await;
-        self.settle(CONFIGURATION, put);
+    /// Has whoever is cut off now leave no session behind.
+    async fn cut_off(&self) {
+        let gateway = Arc::clone(&self.gateway);
+        let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
+        let entries = self.gateway.books.revocations.len();
+        info!(entries, sessions_dropped = dropped, "the deny file was loaded again");
     }
 
     /// Makes rules of the configuration and has requests go by them from now on.
-    async fn put_into_place(&mut self, content: Content) -> Result<(), Refused> {
+    async fn load(&mut self, content: Content) -> Result<(), Refused> {
         let Some((path, _)) = &self.configuration else { return Ok(()) };
         let file = File { path: path.clone(), content: content.map_err(Refused::Other)?.concat() };
         let old = self.gateway.rules.load_full();
@@ -157,10 +144,32 @@ impl Reloader {
         let names =
             config.mapping.issuers.iter().map(|issuer| Arc::clone(&issuer.issuer)).collect::<Vec<_>>();
         let rules = rules(auth, config.mapping, bodies, &aws).await.map_err(Refused::other)?;
-        self.move_certificate(config.listen.tls.as_ref()).await?;
+        let deny = match &config.revoke {
+            Some(path) if self.deny.as_ref().is_none_or(|file| file.path != *path) => {
+                Some(DenyFile::read(path, &names).await.map_err(Refused::of_another)?)
+            }
+            Some(_) | None => None,
+        };
+        if let (Some(certificate), Some(files)) = (&mut self.certificate, &config.listen.tls) {
+            certificate.go_by(files).await?;
+        }
 
         self.gateway.rules.store(Arc::new(rules));
         self.fixed.use_aws(aws);
+        match deny {
+            Some((file, entries)) => {
+                self.deny = Some(file);
+                self.gateway.books.revocations.of_file(entries);
+                self.cut_off().await;
+                self.settle(DENY_FILE, Ok(()));
+            }
+            None if config.revoke.is_none() && self.deny.take().is_some() => {
+                self.gateway.books.revocations.of_file(Vec::new());
+                warn!("the configuration names no deny file any more: its entries are gone");
+                self.settle(DENY_FILE, Ok(()));
+            }
+            None => {}
+        }
         let metrics = &self.gateway.books.metrics;
         metrics.config_loaded(generation);
         metrics.issuers_are(&names);
@@ -175,19 +184,6 @@ impl Reloader {
             );
         }
         self.readiness.file(RESTART, (!waiting.is_empty()).then(|| waiting.join(", ")));
-        Ok(())
-    }
-
-    /// Shows the certificate of other files, if the configuration names others.
-    async fn move_certificate(&mut self, files: Option<&Tls>) -> Result<(), Refused> {
-        let (Some(certificate), Some(files)) = (&mut self.certificate, files) else { return Ok(()) };
-        if certificate.files == *files {
-            return Ok(());
-        }
-        let content = read(&paths(files)).await;
-        certificate.show(&content).map_err(Refused::Other)?;
-        certificate.watched = Watched::knowing(paths(files), &content);
-        certificate.files = files.clone();
         Ok(())
     }
 
@@ -208,27 +204,13 @@ impl Reloader {
     }
 }
 
-impl Refused {
-    fn other(error: impl std::fmt::Display) -> Self {
-        Self::Other(error.to_string())
-    }
+/// What is to be looked at: something new, or whatever there is.
+async fn news(watched: &mut Watched, at_once: bool) -> Option<Content> {
+    if at_once { Some(watched.read().await) } else { watched.changed().await }
+}
 
-    /// Every problem to the log. Returns what anybody may know, which is nothing that stands in the file.
-    fn tell(&self, what: &str) -> String {
-        const KEPT: &str = "the last good one stays in use, see the log";
-        match self {
-            Self::File(Problems(problems)) => {
-                for problem in problems {
-                    error!("{problem}");
-                }
-                error!(problems = problems.len(), "{what} is refused; the last good one stays in use");
-                let first = problems.first().map_or(0, |problem| problem.line);
-                format!("refused for {} problems, the first in line {first}; {KEPT}", problems.len())
-            }
-            Self::Other(fault) => {
-                error!(fault, "{what} is refused; the last good one stays in use");
-                format!("refused; {KEPT}")
-            }
-        }
-    }
+/// The configured names.
+fn issuers(gateway: &Gateway) -> Vec<Arc<str>> {
+    let rules = gateway.rules.load();
+    rules.mapping.issuers.iter().map(|mapping| Arc::clone(&mapping.issuer)).collect()
 }

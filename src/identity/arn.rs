@@ -61,6 +61,24 @@ impl RoleArn {
     }
 }
 
+/// Whether `text` has the shape of a session's ARN: `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+pub fn is_principal(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let &["arn", partition, "sts", "", account, resource] = parts.as_slice() else { return false };
+    let &["assumed-role", role, session] = resource.split('/').collect::<Vec<_>>().as_slice() else {
+        return false;
+    };
+    let name =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
+    partition.starts_with("aws")
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && (1..=64).contains(&role.len())
+        && (2..=64).contains(&session.len())
+        && name(role)
+        && name(session)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +91,24 @@ mod tests {
             role.principal(&name),
             "arn:aws-cn:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
         );
+    }
+
+    #[test]
+    fn what_is_a_principal() {
+        let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/a/BedrockUser").unwrap();
+        for value in ["alice@acme.org", "Zoë"] {
+            assert!(is_principal(&role.principal(&SessionName::from_value(value).0)));
+        }
+        for text in [
+            "alice@acme.org",
+            "arn:aws:iam::123456789012:role/BedrockUser",
+            "arn:aws:sts::123456789012:assumed-role/BedrockUser",
+            "arn:aws:sts::123456789012:assumed-role/team/BedrockUser/alice",
+            "arn:aws:sts::12345678901:assumed-role/BedrockUser/alice",
+            "arn:aws:sts::123456789012:assumed-role/BedrockUser/*",
+        ] {
+            assert!(!is_principal(text), "{text}");
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::IdentityError;
+use crate::auth::Verified;
+
 use super::expression::{ClaimsTooLarge, EvaluationError, Expression, Inputs, Outcome};
 
 /// One caller, as expressions see them.
 #[derive(Debug)]
-pub(super) struct Facts<'a> {
+pub struct Facts<'a> {
     inputs: Inputs<'a>,
     left_out: Vec<String>,
 }
@@ -37,6 +39,24 @@ impl Fault {
             Self::LeftOut => IdentityError::GroupsOverage { target },
             Self::Evaluation(EvaluationError(detail)) => IdentityError::Evaluation { target, detail },
         }
+    }
+}
+
+impl Facts<'static> {
+    /// Those of a verified caller, without any header.
+    ///
+    /// # Errors
+    /// When there are too many claims.
+    pub fn of(caller: &Verified) -> Result<Self, IdentityError> {
+        Self::new(caller.claims(), caller.issuer(), Map::new())
+    }
+
+    /// Whether a condition outside the mapping is true.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated.
+    pub fn meets(&self, condition: &Expression) -> Result<bool, IdentityError> {
+        self.truth(condition).map(|truth| truth == Truth::True).map_err(|fault| fault.of("a condition"))
     }
 }
 

@@ -7,7 +7,7 @@ use super::arn::RoleArn;
 use super::role::Role;
 use super::session_name::SessionName;
 use super::tags::{SessionTags, TagKey, TagValue};
-use super::{Identity, SessionIdentity};
+use super::{Identity, SessionIdentity, Standing};
 
 impl SessionIdentity {
     /// `duration` and nothing but role, name and tags.
@@ -50,6 +50,13 @@ impl Identity {
         };
         change(&mut role);
         let principal = session.principal().into();
-        Self { session, role: Arc::new(role), rule: 0, principal, replaced: Vec::new() }
+        Self {
+            session,
+            role: Arc::new(role),
+            rule: 0,
+            principal,
+            replaced: Vec::new(),
+            standing: Standing::default(),
+        }
     }
 }

@@ -39,6 +39,12 @@ impl Outcomes {
         outcomes.iter().find(|(known, _)| known == key).map(|(_, resolved)| resolved.clone())
     }
 
+    /// Every identity that is remembered.
+    pub fn identities(&self) -> Vec<Arc<Identity>> {
+        let outcomes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.iter().filter_map(|(_, resolved)| resolved.as_ref().ok()).cloned().collect()
+    }
+
     /// Refusals too: the same claims will fail again.
     pub(super) fn remember(&self, key: Key, resolved: Resolved) {
         let mut outcomes = self.known.lock().unwrap_or_else(PoisonError::into_inner);

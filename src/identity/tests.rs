@@ -64,6 +64,7 @@ fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<I
         role,
         rule,
         replaced,
+        standing: Standing::default(),
     })
 }
 

@@ -17,6 +17,8 @@ use crate::upstream::refusal::Remaining;
 
 /// Longest silence within an answer from Bedrock.
 pub const IDLE: Duration = Duration::from_secs(10 * 60);
+/// How often it is looked whether a silent answer is to go on.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// An answer's body and everything that is held until it ends.
 pub struct Relay {
@@ -43,9 +45,9 @@ struct Upstream {
     silence: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-/// Bedrock's answer broke off; the client's connection or stream is reset.
+/// The answer broke off; the client's connection or stream is reset.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer from Bedrock broke off: {0}")]
+#[error("the answer broke off: {0}")]
 pub struct BrokenOff(String);
 
 impl fmt::Debug for Relay {
@@ -72,6 +74,20 @@ impl Relay {
         let upstream =
             Upstream { body, frames: event_stream.then(Frames::default), broken: None, silence: None };
         Self { source: Source::Upstream(Box::new(upstream)), meter, _places: places }
+    }
+}
+
+impl Relay {
+    /// Ends the answer before its end: in the client's own terms where there is room for them, else by
+    /// breaking the connection or stream.
+    fn break_off(&mut self, words: &str, error: String) -> Result<Frame<Bytes>, BrokenOff> {
+        let room = match &self.source {
+            Source::Upstream(upstream) => upstream.frames.as_ref().is_some_and(Frames::between_frames),
+            Source::Whole(_) | Source::Ended => false,
+        };
+        self.source = Source::Ended;
+        let told = room.then(|| exception_frame(words)).flatten();
+        told.map(Frame::data).ok_or(BrokenOff(error))
     }
 }
 
@@ -102,14 +118,15 @@ impl Upstream {
             }
         }
         let (heard, timer) =
-            self.silence.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(IDLE))));
-        // The timer is moved only when it fires, not with every frame.
+            self.silence.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(LOOK))));
+        // The timer is moved only when it fires, not with every frame; each time that it does, whoever polls
+        // has looked whether the answer is to go on.
         loop {
             ready!(timer.as_mut().poll(cx));
             if heard.elapsed() >= IDLE {
                 return Poll::Ready(Some(Err("silence for ten minutes".to_owned())));
             }
-            timer.as_mut().reset(*heard + IDLE);
+            timer.as_mut().reset(Instant::now() + LOOK);
         }
     }
 }
@@ -133,6 +150,12 @@ impl Body for Relay {
             }
             Source::Upstream(upstream) => upstream,
         };
+        if this.meter.is_revoked() {
+            this.meter.revoked();
+            return Poll::Ready(Some(
+                this.break_off("Your access was revoked.", "access was revoked".to_owned()),
+            ));
+        }
         match ready!(upstream.poll(cx)) {
             Some(Ok(data)) => {
                 if let Some(frames) = &mut upstream.frames {
@@ -151,13 +174,8 @@ impl Body for Relay {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                let told = upstream.frames.as_ref().is_some_and(Frames::between_frames);
-                this.source = Source::Ended;
                 this.meter.broken(error.clone());
-                match told.then(|| exception_frame("The stream from Bedrock broke off.")).flatten() {
-                    Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
-                    None => Poll::Ready(Some(Err(BrokenOff(error)))),
-                }
+                Poll::Ready(Some(this.break_off("The stream from Bedrock broke off.", error)))
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The admin listener: who is cached. No secrets, but people's names: on loopback, or behind a token.
+//! The admin listener: who is cached, and who is cut off. No secrets, but people's names: on loopback, or
+//! behind a token.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +11,16 @@ use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
 
+use crate::request::Gateway;
 use crate::server::probe::json_answer;
 use crate::server::{Peer, Service};
-use crate::sessions::{SessionRecord, Sessions};
+use crate::sessions::SessionRecord;
 
-/// Answers `/sessions`.
+mod revoke;
+
+/// Answers `/sessions` and `/sessions/revoke`.
 pub struct Admin {
-    sessions: Arc<Sessions>,
+    gateway: Arc<Gateway>,
     token: Option<String>,
 }
 
@@ -31,7 +35,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the file cannot be read or is empty.
-    pub fn new(sessions: Arc<Sessions>, token_file: Option<&Path>) -> std::io::Result<Self> {
+    pub fn new(gateway: Arc<Gateway>, token_file: Option<&Path>) -> std::io::Result<Self> {
         let token = match token_file {
             None => None,
             Some(path) => {
@@ -42,7 +46,7 @@ impl Admin {
                 Some(token)
             }
         };
-        Ok(Self { sessions, token })
+        Ok(Self { gateway, token })
     }
 
     fn admits(&self, request: &Request<Incoming>) -> bool {
@@ -71,10 +75,14 @@ impl Service for Admin {
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/sessions") => {
-                let sessions: Vec<Value> = self.sessions.list().iter().map(shown).collect();
+                let sessions: Vec<Value> = self.gateway.sessions.list().iter().map(shown).collect();
                 json_answer(StatusCode::OK, &json!({ "sessions": sessions }))
             }
-            _ => json_answer(StatusCode::NOT_FOUND, &json!({ "message": "GET /sessions" })),
+            (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
+            _ => {
+                let message = "GET /sessions or POST /sessions/revoke";
+                json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
+            }
         }
     }
 }

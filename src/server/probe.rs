@@ -113,9 +113,11 @@ impl Service for Probe {
                 json_answer(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
             }
             "/metrics" => {
-                // Counting them brings the gauge up to date: entries end without anybody noticing.
+                // Counting brings the gauges up to date: entries end without anybody noticing.
                 self.readiness.gateway.sessions.len();
-                let mut answer = Response::new(Full::from(self.readiness.gateway.books.metrics.encode()));
+                let books = &self.readiness.gateway.books;
+                books.metrics.revoked(books.revocations.len());
+                let mut answer = Response::new(Full::from(books.metrics.encode()));
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
                 answer

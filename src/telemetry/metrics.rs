@@ -44,6 +44,7 @@ pub struct Metrics {
     config_generation: Gauge<u64, AtomicU64>,
     config_reload_failed: Gauge,
     clock_skew: Gauge,
+    revocations: Gauge<u64, AtomicU64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -201,6 +202,11 @@ impl Metrics {
         });
     }
 
+    /// `revocations`: how many entries cut somebody off now.
+    pub fn revoked(&self, entries: usize) {
+        self.revocations.set(entries as u64);
+    }
+
     /// `clock_skew_seconds`: AWS's clock minus ours, as used for signing.
     pub fn clock_skew(&self, seconds: i64) {
         self.clock_skew.set(seconds);
@@ -298,6 +304,11 @@ impl Default for Metrics {
             clock_skew: names.of(
                 "clock_skew_seconds",
                 "AWS's clock minus this machine's, as used for signing",
+                Gauge::default(),
+            ),
+            revocations: names.of(
+                "revocations",
+                "Entries of the deny file and of the admin port in force now",
                 Gauge::default(),
             ),
             registry: names.0,

@@ -77,40 +77,65 @@ fn arrows_point_one_way() {
         (
             "auth",
             &[
-                "identity", "sessions", "sign", "upstream", "meter", "request", "error", "config", "server",
-                "gateway",
+                "identity", "sessions", "sign", "upstream", "meter", "revoke", "request", "error", "config",
+                "server", "gateway",
             ],
         ),
         (
             "identity",
-            &["sessions", "sign", "upstream", "meter", "request", "error", "config", "server", "gateway"],
+            &[
+                "sessions", "sign", "upstream", "meter", "revoke", "request", "error", "config", "server",
+                "gateway",
+            ],
         ),
         (
             "sessions",
-            &["auth", "sign", "upstream", "meter", "request", "error", "config", "server", "gateway"],
+            &[
+                "auth", "sign", "upstream", "meter", "revoke", "request", "error", "config", "server",
+                "gateway",
+            ],
         ),
         (
             "route",
             &[
-                "auth", "identity", "sessions", "sign", "upstream", "meter", "request", "error", "config",
-                "server", "gateway", "clock",
+                "auth", "identity", "sessions", "sign", "upstream", "meter", "revoke", "request", "error",
+                "config", "server", "gateway", "clock",
             ],
         ),
         (
             "authorize",
             &[
-                "auth", "sessions", "sign", "upstream", "meter", "request", "error", "config", "server",
-                "gateway",
+                "auth", "sessions", "sign", "upstream", "meter", "revoke", "request", "error", "config",
+                "server", "gateway",
             ],
         ),
-        ("sign", &["auth", "meter", "request", "error", "config", "server", "gateway", "clock"]),
-        ("upstream", &["auth", "identity", "meter", "request", "error", "config", "server", "gateway"]),
+        ("sign", &["auth", "meter", "revoke", "request", "error", "config", "server", "gateway", "clock"]),
+        (
+            "upstream",
+            &["auth", "identity", "meter", "revoke", "request", "error", "config", "server", "gateway"],
+        ),
         ("meter", &["request", "error", "config", "server", "gateway"]),
         (
             "limits",
             &[
-                "auth", "identity", "sessions", "sign", "upstream", "meter", "request", "error", "config",
-                "server", "gateway",
+                "auth", "identity", "sessions", "sign", "upstream", "meter", "revoke", "request", "error",
+                "config", "server", "gateway",
+            ],
+        ),
+        (
+            "revoke",
+            &[
+                "route",
+                "authorize",
+                "sessions",
+                "sign",
+                "upstream",
+                "meter",
+                "request",
+                "error",
+                "config",
+                "server",
+                "gateway",
             ],
         ),
         ("clock", &["auth", "identity", "sessions", "config", "telemetry"]),

@@ -25,6 +25,7 @@ mod mapping;
 mod operations;
 mod process;
 mod reload;
+mod revoke;
 mod roles;
 mod sessions;
 mod streams;

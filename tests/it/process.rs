@@ -262,7 +262,7 @@ arn = "arn:aws:iam::123456789012:user/bob"
 
 #[test]
 fn help_shows_examples() {
-    for command in ["", "serve", "check", "explain", "credentials", "schema"] {
+    for command in ["", "serve", "check", "explain", "credentials", "revoke", "schema"] {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let help = run(&arguments, "");
         assert_eq!(help.code, Some(0));

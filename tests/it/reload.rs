@@ -26,14 +26,14 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 
 impl World {
     /// Writes the configuration anew, in one step, as editors and Kubernetes do.
-    fn configure(&self, change: impl Fn(&str) -> String) {
+    pub(crate) fn configure(&self, change: impl Fn(&str) -> String) {
         let file = self.folder.path().join("gateway.toml");
         let text = change(&std::fs::read_to_string(&file).unwrap());
         replace(&file, &text);
     }
 
     /// `/readyz` as it is once its body is `so`.
-    async fn readyz(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn readyz(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..2_000 {
             let body = get(self.gateway.addresses().probe.unwrap(), "/readyz").await.json();
             if so(&body) {
@@ -44,27 +44,27 @@ impl World {
         panic!("waited in vain for {what}");
     }
 
-    async fn generation(&self, generation: u64) {
+    pub(crate) async fn generation(&self, generation: u64) {
         self.readyz("a generation", |body| body["config_generation"] == generation).await;
     }
 
-    async fn has_metric(&self, line: &str) -> bool {
+    pub(crate) async fn has_metric(&self, line: &str) -> bool {
         let page = get(self.gateway.addresses().probe.unwrap(), "/metrics").await;
         std::str::from_utf8(&page.body).unwrap().lines().any(|found| found == line)
     }
 
-    async fn status(&self, token: &str) -> u16 {
+    pub(crate) async fn status(&self, token: &str) -> u16 {
         self.send(post(CONVERSE, token, HELLO)).await.status.as_u16()
     }
 }
 
-fn replace(file: &Path, text: &str) {
+pub(crate) fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, file).unwrap();
 }
 
-fn is_amiss(body: &Value, words: &str) -> bool {
+pub(crate) fn is_amiss(body: &Value, words: &str) -> bool {
     body["amiss"].as_array().unwrap().iter().any(|fault| fault.as_str().unwrap().contains(words))
 }
 

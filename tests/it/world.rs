@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) issuer: &'static str,
     pub(crate) mapping: &'static str,
     pub(crate) roles: &'static str,
+    /// What is in the deny file, if there is one.
+    pub(crate) deny: Option<&'static str>,
     pub(crate) options: Options,
     /// Another Bedrock than the stand-in's.
     pub(crate) bedrock: Option<String>,
@@ -57,6 +59,7 @@ impl Default for Setup {
             issuer: "",
             mapping: "[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = \"claims.team\"\n",
             roles: "[[role]]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
+            deny: None,
             options: Options::default(),
             bedrock: None,
         }
@@ -125,6 +128,7 @@ audiences = ["bedrock-gateway"]
 {issuer}
 {mapping}
 {roles}
+{revoke}
 "#,
             listen = setup.listen,
             sts = standin.sts.url(),
@@ -136,6 +140,10 @@ audiences = ["bedrock-gateway"]
             issuer = setup.issuer,
             mapping = setup.mapping,
             roles = setup.roles,
+            revoke = setup.deny.map_or_else(String::new, |entries| {
+                std::fs::write(folder.path().join("deny.toml"), entries).unwrap();
+                format!("[revoke]\nfile = \"{path}/deny.toml\"")
+            }),
         );
         let file_path = folder.path().join("gateway.toml");
         std::fs::write(&file_path, file).unwrap();

@@ -22,6 +22,7 @@ fn every_metric_has_the_documented_name_and_labels() {
     metrics.stream_closed();
     metrics.config_loaded(3);
     metrics.clock_skew(-4);
+    metrics.revoked(2);
     let page = metrics.encode();
     for line in [
         r#"bedrock_gateway_requests_total{operation="converse",status="200",reason=""} 1"#,
@@ -39,6 +40,7 @@ fn every_metric_has_the_documented_name_and_labels() {
         "bedrock_gateway_config_generation 3",
         "bedrock_gateway_config_reload_failed 0",
         "bedrock_gateway_clock_skew_seconds -4",
+        "bedrock_gateway_revocations 2",
         "# EOF",
     ] {
         has(&page, line);

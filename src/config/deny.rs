@@ -1,0 +1,177 @@
+//! The deny file: who is cut off, one table each.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+use toml::value::Datetime;
+
+use super::problem::{Findings, Problem, Problems};
+use super::raw::{self, Text};
+use crate::revoke::{Entry, Whom, WhomError, Words};
+
+/// The file, field by field.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DenyFile {
+    #[serde(default)]
+    revoke: Vec<raw::Spanned<RawEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry {
+    issuer: Option<Text>,
+    subject: Option<Text>,
+    principal: Option<Text>,
+    expression: Option<Text>,
+    until: Option<raw::Spanned<Datetime>>,
+    #[serde(default)]
+    cut_streams: bool,
+}
+
+/// Reads a deny file from what it holds. `issuers` are the configured names: an entry of another is taken,
+/// with a warning.
+///
+/// # Errors
+/// The first fault of syntax or shape, otherwise every other one at once, by line.
+pub fn deny_file(
+    content: &[u8],
+    path: &Path,
+    issuers: &[Arc<str>],
+) -> Result<(Vec<Entry>, Vec<Problem>), Problems> {
+    let text = std::str::from_utf8(content)
+        .map_err(|_| Problems::of_file(path, "the file is not UTF-8".to_owned(), "write it as UTF-8"))?;
+    let mut findings = Findings::new(&path.display().to_string(), text);
+    let file = match shape(text, &mut findings) {
+        Ok(file) => file,
+        Err(error) => {
+            findings.refused_by_toml(&error);
+            return Err(findings.conclude().map_or_else(|problems| problems, Problems));
+        }
+    };
+    let entries = file.revoke.iter().enumerate();
+    let entries: Vec<_> =
+        entries.filter_map(|(index, raw)| entry(index, raw, issuers, &mut findings)).collect();
+    let warnings = findings.conclude()?;
+    Ok((entries, warnings))
+}
+
+fn shape(text: &str, findings: &mut Findings<'_>) -> Result<DenyFile, toml::de::Error> {
+    let table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
+    findings.learn(table.get_ref(), "");
+    DenyFile::deserialize(Deserializer::from(table))
+}
+
+fn entry(
+    index: usize,
+    table: &raw::Spanned<RawEntry>,
+    issuers: &[Arc<str>],
+    findings: &mut Findings<'_>,
+) -> Option<Entry> {
+    let raw = table.get_ref();
+    let word = |text: &'_ Option<Text>| text.as_ref().map(|text| text.get_ref().clone());
+    let [issuer, subject, principal, expression] =
+        [&raw.issuer, &raw.subject, &raw.principal, &raw.expression].map(word);
+    let whom = Whom::of(Words {
+        issuer: issuer.as_deref(),
+        subject: subject.as_deref(),
+        principal: principal.as_deref(),
+        expression: expression.as_deref(),
+    });
+    if let Err(error) = &whom {
+        let at = match error {
+            WhomError::Unclear => None,
+            WhomError::NotAPrincipal => raw.principal.as_ref(),
+            WhomError::Expression(_) => raw.expression.as_ref(),
+        };
+        findings.fault(
+            at.map_or_else(|| table.span(), |text| text.span()),
+            error.to_string(),
+            error.remedy(),
+        );
+    }
+    if let Some(name) = &raw.issuer
+        && !issuers.iter().any(|known| **known == *name.get_ref().as_str())
+    {
+        let fault = format!("no issuer is named \"{name}\", so this means nobody");
+        findings.warn(name.span(), fault, "give the name of an [[issuer]] of the configuration");
+    }
+    let until = raw.until.as_ref().and_then(|until| instant(until, findings));
+    let origin = format!("entry {index} of the deny file").into();
+    Some(Entry { whom: whom.ok()?, until, cut_streams: raw.cut_streams, origin })
+}
+
+fn instant(until: &raw::Spanned<Datetime>, findings: &mut Findings<'_>) -> Option<SystemTime> {
+    let text = until.get_ref().to_string();
+    let instant = OffsetDateTime::parse(&text, &Rfc3339).ok();
+    if instant.is_none() {
+        let fault = format!("{text} is no moment: date, time or time zone is missing");
+        findings.fault(until.span(), fault, "write it like 2026-12-01T18:00:00Z");
+    }
+    instant.map(SystemTime::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINCIPAL: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
+
+    fn parse(text: &str) -> Result<(Vec<Entry>, Vec<Problem>), Problems> {
+        deny_file(text.as_bytes(), Path::new("deny.toml"), &["okta".into()])
+    }
+
+    #[test]
+    fn each_way_to_say_who() {
+        let (entries, warnings) = parse(&format!(
+            "[[revoke]]\nissuer = \"okta\"\nsubject = \"00u1\"\nuntil = 2026-12-01T18:00:00+01:00\n\
+             [[revoke]]\nprincipal = \"{PRINCIPAL}\"\ncut_streams = true\n\
+             [[revoke]]\nexpression = \"claims.team == 'search'\"\n",
+        ))
+        .unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(entries[0].whom, Whom::Subject { issuer: "okta".into(), subject: "00u1".into() });
+        let until = entries[0].until.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(until.as_secs(), 1_796_144_400);
+        assert_eq!(entries[1].whom, Whom::Principal(PRINCIPAL.into()));
+        assert_eq!((entries[0].cut_streams, entries[1].cut_streams), (false, true));
+        assert_eq!((entries[2].until, &*entries[2].origin), (None, "entry 2 of the deny file"));
+        assert!(parse("").unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn every_fault_has_its_line_and_what_would_be_right() {
+        let problems = parse(
+            "[[revoke]]\n\
+             [[revoke]]\nissuer = \"okta\"\n\
+             [[revoke]]\nprincipal = \"alice\"\n\
+             [[revoke]]\nexpression = \"clams.team\"\nuntil = 2026-12-01\n\
+             [[revoke]]\nprincipal = \"alice\"\nexpression = \"true\"\n",
+        )
+        .unwrap_err();
+        let found: Vec<_> = problems.0.iter().map(|problem| (problem.line, problem.key.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                (1, "revoke[0]"),
+                (2, "revoke[1]"),
+                (5, "revoke[2].principal"),
+                (7, "revoke[3].expression"),
+                (8, "revoke[3].until"),
+                (9, "revoke[4]"),
+            ],
+            "{problems}"
+        );
+        assert!(problems.0.iter().all(|problem| problem.remedy.len() > 10));
+        assert_eq!(parse("[[revoke]]\nsub = \"x\"\n").unwrap_err().0[0].line, 2);
+        assert_eq!(parse("[[revoke]\n").unwrap_err().0[0].line, 1);
+        let (entries, warnings) = parse("[[revoke]]\nissuer = \"otka\"\nsubject = \"x\"\n").unwrap();
+        assert_eq!((entries.len(), warnings[0].line), (1, 2));
+    }
+}

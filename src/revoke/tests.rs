@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use super::*;
+
+const PRINCIPAL: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
+
+fn caller(subject: &str) -> Verified {
+    let claims = serde_json::json!({ "sub": subject, "team": "search", "level": 3 });
+    Verified::for_tests("okta", claims.as_object().cloned().unwrap_or_default())
+}
+
+fn alice() -> Identity {
+    Identity::for_tests("alice@acme.org", |_| {})
+}
+
+fn entry(words: Words<'_>) -> Entry {
+    Entry { whom: Whom::of(words).unwrap(), until: None, cut_streams: false, origin: "a test".into() }
+}
+
+fn expression(text: &str) -> Words<'_> {
+    Words { expression: Some(text), ..Words::default() }
+}
+
+fn subject(text: &str) -> Words<'_> {
+    Words { issuer: Some("okta"), subject: Some(text), ..Words::default() }
+}
+
+#[test]
+fn each_way_to_be_meant_and_not_to_be() {
+    let principal = Words { principal: Some(PRINCIPAL), ..Words::default() };
+    for (words, meant) in [
+        (subject("alice"), true),
+        (subject("alic"), false),
+        (Words { issuer: Some("entra"), ..subject("alice") }, false),
+        (principal, true),
+        (expression("claims.team == 'search'"), true),
+        (expression("issuer.name == 'okta'"), true),
+        (expression("claims.team == 'ads'"), false),
+        // What is missing is not true; what cannot be evaluated lets nobody in.
+        (expression("claims.cost_center == 'x'"), false),
+        (expression("claims.level.startsWith('3')"), true),
+    ] {
+        let revocations = Revocations::default();
+        revocations.of_file(vec![entry(words)]);
+        assert_eq!(revocations.check(&caller("alice"), &alice()).is_err(), meant, "{words:?}");
+    }
+}
+
+#[test]
+fn what_is_no_entry() {
+    for words in [
+        Words::default(),
+        Words { issuer: Some("okta"), ..Words::default() },
+        subject(""),
+        Words { principal: Some(PRINCIPAL), ..subject("alice") },
+    ] {
+        assert_eq!(Whom::of(words), Err(WhomError::Unclear), "{words:?}");
+    }
+    let arn = Words { principal: Some("alice"), ..Words::default() };
+    assert_eq!(Whom::of(arn), Err(WhomError::NotAPrincipal));
+    assert!(matches!(Whom::of(expression("request.headers['x'] == 'y'")), Err(WhomError::Expression(_))));
+}
+
+#[test]
+fn a_verdict_is_remembered_until_an_entry_comes_or_goes() {
+    let revocations = Revocations::default();
+    let (caller, identity) = (caller("alice"), alice());
+    assert!(identity.standing().is_cleared(0), "there never was an entry");
+    revocations.of_file(vec![entry(subject("bob"))]);
+    assert!(!identity.standing().is_cleared(1));
+    assert!(revocations.check(&caller, &identity).is_ok());
+    assert!(identity.standing().is_cleared(1), "nothing is evaluated the next time");
+
+    revocations.tell(entry(subject("alice"))).unwrap();
+    assert!(revocations.check(&caller, &identity).is_err());
+    assert!(identity.standing().denied(2, clock::now()).is_some(), "nor for those who are cut off");
+    assert!(revocations.check(&caller, &identity).is_err());
+
+    // A file that is loaded again keeps what was told.
+    revocations.of_file(Vec::new());
+    assert!(revocations.check(&caller, &identity).is_err());
+    let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
+    revocations.tell(over).unwrap();
+    assert!(revocations.check(&caller, &identity).is_ok(), "taken back");
+    assert!(revocations.is_empty());
+}
+
+#[test]
+fn an_entry_ends_by_itself_and_others_stay() {
+    let revocations = Revocations::default();
+    let (caller, identity) = (caller("alice"), alice());
+    let soon = clock::now() + Duration::from_millis(50);
+    revocations.of_file(vec![
+        Entry { until: Some(soon), cut_streams: true, ..entry(subject("alice")) },
+        entry(expression("claims.team == 'search'")),
+    ]);
+    assert!(revocations.cuts(&caller, &identity));
+    while clock::now() < soon {
+        std::thread::yield_now();
+    }
+    assert!(!revocations.cuts(&caller, &identity), "the first is over");
+    assert!(revocations.check(&caller, &identity).is_err(), "the second is not");
+    assert_eq!(revocations.len(), 1);
+}
+
+#[test]
+fn only_so_many_are_told_and_none_is_lost_for_it() {
+    let revocations = Revocations::default();
+    for n in 0..MOST_TOLD {
+        revocations.sources().told.push(Arc::new(entry(subject(&n.to_string()))));
+    }
+    assert_eq!(revocations.tell(entry(subject("alice"))), Err(TooMany));
+    assert_eq!(revocations.len(), MOST_TOLD);
+    assert!(revocations.tell(entry(subject("7"))).is_ok(), "in place of the same");
+}

@@ -1,0 +1,99 @@
+//! `POST /sessions/revoke`: cuts somebody off in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::info;
+
+use crate::request::Gateway;
+use crate::revoke::{Entry, Whom, Words};
+use crate::server::probe::json_answer;
+
+/// Largest body, bytes: an expression has 4 KiB at most.
+const LARGEST: usize = 64 * 1024;
+/// Longest time that it may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    issuer: Option<String>,
+    subject: Option<String>,
+    principal: Option<String>,
+    expression: Option<String>,
+    /// RFC 3339.
+    until: Option<String>,
+    #[serde(default)]
+    cut_streams: bool,
+}
+
+pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    // A web page can have its reader's browser post anywhere, but not JSON without asking first.
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind == "application/json");
+    if !is_json {
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
+    }
+    let entry = match read(request.into_body()).await.and_then(|body| entry(&body, &gateway)) {
+        Ok(entry) => entry,
+        Err(fault) => return refused(StatusCode::BAD_REQUEST, &fault),
+    };
+    let (whom, until) = (entry.whom.to_string(), told_until(&entry));
+    info!(?whom, until, cut_streams = entry.cut_streams, "told at the admin port whom to cut off");
+    if let Err(full) = gateway.books.revocations.tell(entry) {
+        return refused(StatusCode::INSUFFICIENT_STORAGE, &full.to_string());
+    }
+    // It counts from here on, whatever becomes of the sessions.
+    let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
+    json_answer(StatusCode::OK, &json!({ "revoked": true, "sessions_dropped": dropped }))
+}
+
+fn told_until(entry: &Entry) -> Option<String> {
+    OffsetDateTime::from(entry.until?).format(&Rfc3339).ok()
+}
+
+async fn read(body: Incoming) -> Result<Bytes, String> {
+    #[expect(clippy::disallowed_methods, reason = "it is limited")]
+    let read = tokio::time::timeout(DEADLINE, Limited::new(body, LARGEST).collect()).await;
+    match read {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(format!("the body cannot be read: {error}")),
+        Err(_elapsed) => Err("the body did not arrive in time".to_owned()),
+    }
+}
+
+fn entry(body: &[u8], gateway: &Gateway) -> Result<Entry, String> {
+    let told: Told = serde_json::from_slice(body).map_err(|error| format!("this cannot be read: {error}"))?;
+    let whom = Whom::of(Words {
+        issuer: told.issuer.as_deref(),
+        subject: told.subject.as_deref(),
+        principal: told.principal.as_deref(),
+        expression: told.expression.as_deref(),
+    });
+    let whom = whom.map_err(|error| format!("{error}; {}", error.remedy()))?;
+    if let Whom::Subject { issuer, .. } = &whom
+        && !gateway.rules.load().mapping.issuers.iter().any(|known| *known.issuer == *issuer)
+    {
+        return Err(format!("no issuer is named \"{issuer}\"; give the name of an [[issuer]]"));
+    }
+    let until = told.until.as_deref().map(|text| OffsetDateTime::parse(text, &Rfc3339)).transpose();
+    let until = until.map_err(|_| "until is no moment; write it like 2026-12-01T18:00:00Z".to_owned())?;
+    Ok(Entry {
+        whom,
+        until: until.map(Into::into),
+        cut_streams: told.cut_streams,
+        origin: "the admin port".into(),
+    })
+}
+
+fn refused(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    json_answer(status, &json!({ "message": message }))
+}

@@ -1,0 +1,316 @@
+//! An operator cuts somebody off: the next request is refused, whatever is cached, and open answers end where
+//! that is asked for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::listeners::get;
+use crate::process;
+use crate::reload::{is_amiss, replace};
+use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, read};
+
+const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
+const SUBJECT: &str = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
+
+impl World {
+    /// Writes the deny file anew.
+    fn deny(&self, entries: &str) {
+        replace(&self.folder.path().join("deny.toml"), entries);
+    }
+
+    /// Waits until so many entries are in force.
+    async fn in_force(&self, entries: usize) {
+        let line = format!("bedrock_gateway_revocations {entries}");
+        for _ in 0..1_000 {
+            if self.has_metric(&line).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited in vain for {line}");
+    }
+
+    /// Tells the admin port.
+    async fn tell(&self, entry: &Value) -> Answer {
+        self.tell_as("application/json", entry).await
+    }
+
+    async fn tell_as(&self, kind: &str, entry: &Value) -> Answer {
+        let address = self.gateway.addresses().admin.unwrap();
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("/sessions/revoke")
+            .header("host", address.to_string())
+            .header("content-type", kind)
+            .body(Full::new(Bytes::from(entry.to_string())))
+            .unwrap();
+        read(sender.send_request(request).await.unwrap()).await
+    }
+
+    async fn cached(&self) -> Vec<Value> {
+        let answer = get(self.gateway.addresses().admin.unwrap(), "/sessions").await;
+        answer.json()["sessions"].as_array().unwrap().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request_on() {
+    for entries in [
+        SUBJECT.to_owned(),
+        format!("[[revoke]]\nprincipal = \"{ALICE}\"\n"),
+        "[[revoke]]\nexpression = \"claims.email == 'alice@acme.org'\"\n".to_owned(),
+    ] {
+        let world = World::with(Setup { deny: Some(""), ..Setup::default() }).await;
+        let (alice, bob) = (world.token("alice"), world.token("bob"));
+        for token in [&alice, &alice, &bob] {
+            assert_eq!(world.status(token).await, 200);
+        }
+        assert_eq!(world.cached().await.len(), 2);
+        world.deny(&entries);
+        world.in_force(1).await;
+        for path in [CONVERSE, CONVERSE_STREAM] {
+            let answer = world.send(post(path, &alice, HELLO)).await;
+            assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"));
+            assert_eq!(answer.json(), json!({ "message": "Access denied: your access was revoked." }));
+        }
+        let line = world.logged(5).await;
+        assert_eq!((&line["reason"], &line["principal"]), (&json!("revoked"), &json!(ALICE)));
+        assert_eq!(line["detail"], "revoked by entry 0 of the deny file");
+        assert_eq!(world.status(&world.token("alice")).await, 403, "nor does a new token help");
+        assert_eq!(world.status(&bob).await, 200);
+        for _ in 0..500 {
+            if world.cached().await.len() == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let cached = world.cached().await;
+        assert_eq!(cached.len(), 1, "{cached:?}");
+        assert!(cached[0]["principal"].as_str().unwrap().ends_with("/bob@acme.org"));
+        assert_eq!(world.standin.sts.calls().len(), 2);
+
+        world.deny("");
+        world.in_force(0).await;
+        assert_eq!(world.status(&alice).await, 200, "taken back");
+        assert_eq!(world.standin.sts.calls().len(), 3, "as a new session");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_is_in_the_file_at_the_start_gets_a_session() {
+    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    assert_eq!(world.status(&world.token("alice")).await, 403);
+    world.assert_untouched();
+    assert_eq!(world.status(&world.token("bob")).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_lets_nobody_back_in() {
+    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let alice = world.token("alice");
+    assert_eq!(world.status(&alice).await, 403);
+    for bad in ["[[revoke]]\nissuer = \"acme\"\n", "[[revoke]]\nsub = \"x\"\n", "[[revo"] {
+        world.deny(bad);
+        world.readyz("the refusal", |body| is_amiss(body, "the deny file: refused for 1 problems")).await;
+        assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
+        assert_eq!(world.status(&alice).await, 403, "{bad}");
+        world.deny(&format!("{SUBJECT}# {}\n", bad.len()));
+        world.readyz("the mending", |body| !is_amiss(body, "the deny file")).await;
+    }
+    std::fs::remove_file(world.folder.path().join("deny.toml")).unwrap();
+    world.readyz("the file to be missed", |body| is_amiss(body, "the deny file: refused;")).await;
+    assert_eq!(world.status(&alice).await, 403);
+
+    // A configuration that is loaded again keeps them, too, until it names no deny file.
+    world.configure(|text| format!("{text}\n# again\n"));
+    world.generation(2).await;
+    assert_eq!(world.status(&alice).await, 403);
+    world.configure(|text| text.split("[revoke]").next().unwrap().to_owned());
+    world.generation(3).await;
+    assert_eq!(world.status(&alice).await, 200);
+    let body = world.readyz("peace", |body| !is_amiss(body, "the deny file")).await;
+    assert_eq!(body["amiss"], json!([]), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_whose_deny_file_is_bad_is_refused() {
+    let world = World::start().await;
+    let alice = world.token("alice");
+    let other = world.folder.path().join("other.toml");
+    let table = format!("[revoke]\nfile = \"{}\"\n", other.display());
+    world.configure(|text| format!("{text}{table}"));
+    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
+    assert_eq!(world.status(&alice).await, 200);
+    std::fs::write(&other, SUBJECT).unwrap();
+    world.gateway.reload();
+    world.generation(2).await;
+    assert_eq!(world.status(&alice).await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_cuts_off_at_once_for_a_while() {
+    let world = World::start().await;
+    let (alice, bob) = (world.token("alice"), world.token("bob"));
+    assert_eq!((world.status(&alice).await, world.status(&bob).await), (200, 200));
+    let answer = world.tell(&json!({ "principal": ALICE })).await;
+    assert_eq!(answer.json(), json!({ "revoked": true, "sessions_dropped": 1 }));
+    assert_eq!((world.status(&alice).await, world.status(&bob).await), (403, 200));
+    assert_eq!(world.logged(3).await["detail"], "revoked by the admin port");
+
+    // The same with an end, instead of it; what has ended is over without anybody's doing.
+    let until = time::OffsetDateTime::now_utc() + Duration::from_secs(2);
+    let until = until.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let answer = world.tell(&json!({ "principal": ALICE, "until": until })).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.status(&alice).await, 403);
+    world.in_force(0).await;
+    assert_eq!(world.status(&alice).await, 200);
+
+    for (entry, fault) in [
+        (json!({}), "it names nobody"),
+        (json!({ "principal": ALICE, "expression": "true" }), "in more than one way"),
+        (json!({ "principal": "alice" }), "no session's ARN"),
+        (json!({ "expression": "clams.x" }), "there is no `clams`"),
+        (json!({ "issuer": "okta", "subject": "alice" }), "no issuer is named"),
+        (json!({ "principal": ALICE, "until": "tomorrow" }), "no moment"),
+        (json!({ "user": "alice" }), "unknown field"),
+    ] {
+        let answer = world.tell(&entry).await;
+        assert_eq!(answer.status, 400, "{entry}");
+        assert!(answer.json()["message"].as_str().unwrap().contains(fault), "{answer:?}");
+    }
+    let forged = world.tell_as("text/plain", &json!({ "principal": ALICE })).await;
+    assert_eq!(forged.status, 415, "what a web page can post counts for nothing");
+    assert_eq!(world.status(&alice).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_end_where_it_is_asked_for() {
+    let world = World::start().await;
+    let (alice, bob) = (world.token("alice"), world.token("bob"));
+    world.standin.bedrock.hold();
+    let mut open = world.open(post(CONVERSE_STREAM, &alice, HELLO)).await;
+    let mut entry = json!({ "issuer": "acme", "subject": "alice" });
+    assert_eq!(world.tell(&entry).await.status, 200);
+    assert_eq!(world.status(&alice).await, 403);
+    world.standin.bedrock.release(1);
+    assert!(open.body_mut().frame().await.unwrap().is_ok(), "open streams go on");
+    entry["until"] = "2020-01-01T00:00:00Z".into();
+    assert_eq!(world.tell(&entry).await.status, 200, "taken back");
+    let open_h2 = world.open_h2c(post(CONVERSE_STREAM, &alice, HELLO)).await;
+    let of_bob = world.open(post(CONVERSE_STREAM, &bob, HELLO)).await;
+    assert_eq!(world.log.lines().len(), 1);
+
+    // Silent ones as well: nothing comes from Bedrock.
+    let told = Instant::now();
+    let entry = json!({ "issuer": "acme", "subject": "alice", "cut_streams": true });
+    assert_eq!(world.tell(&entry).await.status, 200);
+    for mut answer in [open, open_h2] {
+        let mut end = Vec::new();
+        while let Some(Ok(frame)) = answer.body_mut().frame().await {
+            end.extend_from_slice(frame.data_ref().unwrap());
+        }
+        let end = String::from_utf8_lossy(&end);
+        assert!(
+            end.contains("modelStreamErrorException") && end.contains("Your access was revoked."),
+            "{end}"
+        );
+        assert!(!end.contains("alice"), "{end}");
+    }
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    for line in [2, 3] {
+        let line = world.logged(line).await;
+        assert_eq!((&line["ended"], &line["reason"]), (&json!("revoked"), &json!("revoked")));
+        assert_eq!((&line["principal"], &line["status"]), (&json!(ALICE), &json!(200)));
+    }
+    // What Bedrock would have gone on to say is not waited for.
+    world.standin.bedrock.wait_until(|bedrock| bedrock.hangups() == 2).await;
+    world.standin.bedrock.release(1_000);
+    assert!(!read(of_bob).await.body.is_empty());
+    assert_eq!(world.logged(4).await["ended"], "complete");
+}
+
+/// Runs the binary while the worlds of this process go on.
+async fn revoke(arguments: Vec<String>) -> process::Ended {
+    let run = move || {
+        let arguments: Vec<String> = std::iter::once("revoke".to_owned()).chain(arguments).collect();
+        process::run(&arguments, "the-admin-token\n")
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_tells_every_replica_and_says_which_did_not_take_it() {
+    let (one, other) = (World::start().await, World::start().await);
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "the-admin-token").unwrap();
+    let listen = format!("admin_token_file = \"{}\"", token.path().display());
+    let guarded = World::with(Setup { listen: listen.leak(), ..Setup::default() }).await;
+    let url = |world: &World| format!("--admin=http://{}", world.gateway.addresses().admin.unwrap());
+    let principal = format!("--principal={ALICE}");
+    for world in [&one, &other, &guarded] {
+        assert_eq!(world.status(&world.token("alice")).await, 200);
+    }
+
+    let ended = revoke(vec![url(&one), url(&other), principal.clone()]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(ended.out.matches(": revoked, 1 cached sessions dropped").count(), 2, "{}", ended.out);
+    for world in [&one, &other] {
+        assert_eq!(world.status(&world.token("alice")).await, 403);
+    }
+
+    let dead = "--admin=http://127.0.0.1:1".to_owned();
+    let ended = revoke(vec![dead, url(&guarded), url(&one), principal.clone()]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("http://127.0.0.1:1/: FAILED: it cannot be connected to"), "{}", ended.err);
+    assert!(ended.err.contains("FAILED: 401 Unauthorized: send the admin token"), "{}", ended.err);
+    assert!(ended.out.contains(": revoked"), "{}", ended.out);
+    assert_eq!(guarded.status(&guarded.token("alice")).await, 200);
+    let ended = revoke(vec![url(&guarded), "--token-file=-".to_owned(), principal.clone()]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(!ended.out.contains("the-admin-token"));
+    assert_eq!(guarded.status(&guarded.token("alice")).await, 403);
+
+    for wrong in [
+        vec![principal.clone()],
+        vec![url(&one)],
+        vec![url(&one), "--issuer=acme".to_owned()],
+        vec![url(&one), "--subject=alice".to_owned(), principal.clone()],
+        vec!["--admin=https://gateway:9091".to_owned(), principal.clone()],
+        vec![url(&one), principal, "--until=tomorrow".to_owned()],
+    ] {
+        assert_eq!(revoke(wrong.clone()).await.code, Some(2), "{wrong:?}");
+    }
+    let ended = revoke(vec![url(&one), "--issuer=acme".to_owned(), "--subject=bob".to_owned()]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(one.status(&one.token("bob")).await, 403);
+}
+
+#[test]
+fn check_looks_into_the_deny_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, deny) = (folder.path().join("gateway.toml"), folder.path().join("deny.toml"));
+    let text = include_str!("../../config/gateway.toml");
+    std::fs::write(&config, format!("{text}\n[revoke]\nfile = \"{}\"\n", deny.display())).unwrap();
+    let check = || process::run(&["check", "--config", config.to_str().unwrap()], "");
+    assert_eq!(check().code, Some(1));
+    std::fs::write(&deny, "[[revoke]]\nprincipal = \"alice\"\n").unwrap();
+    let ended = check();
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.err.contains("deny.toml:2:13: revoke[0].principal: this is no session's ARN"),
+        "{}",
+        ended.err
+    );
+    std::fs::write(&deny, "[[revoke]]\nissuer = \"otka\"\nsubject = \"alice\"\n").unwrap();
+    let ended = check();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("no issuer is named \"otka\""), "{}", ended.err);
+}
