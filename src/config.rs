@@ -24,7 +24,7 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 pub use aws::{Aws, Endpoints};
-pub use deny::deny_file;
+pub use deny::{deny_file, read_deny_file};
 pub use expand::Environment;
 pub use listen::{Listen, Tls};
 pub use problem::{Problem, Problems};

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Authenticator};
+use crate::auth::{AuthError, Authenticator, Caller};
 use crate::authorize::body::{Bodies, discard};
 use crate::authorize::{Authorized, Permit, authorize};
 use crate::error::{Failure, dialect};
@@ -97,8 +97,8 @@ impl Gateway {
                 return Err(busy.into());
             }
         };
-        let (permit, headers, place) = match self.permit(rules, &head, meter).await {
-            Ok(Some(permitted)) => permitted,
+        let Admission { caller, permit, headers, place } = match self.permit(rules, &head, meter).await {
+            Ok(Some(admission)) => admission,
             Ok(None) => return Ok(None),
             Err(failure) => {
                 discard(body);
@@ -112,6 +112,8 @@ impl Gateway {
                 return Err(error.into());
             }
         };
+        // A body takes minutes; whoever was cut off meanwhile is not served any more.
+        self.books.revocations.check(&caller.verified, call.identity())?;
         meter.received(call.region(), call.model(), call.body().len());
         let answer = self.exchange(rules, &call, meter).await?;
         // Its body is not needed while the answer is on its way.
@@ -125,7 +127,7 @@ impl Gateway {
         rules: &Rules,
         head: &Parts,
         meter: &mut Meter,
-    ) -> Result<Option<(Permit, HeaderMap, Place)>, Failure> {
+    ) -> Result<Option<Admission>, Failure> {
         route::check_authority(&head.uri, &head.headers)?;
         let call = match route::parse(&head.method, &head.uri, &rules.regions)? {
             Route::Probe => return Ok(None),
@@ -140,7 +142,8 @@ impl Gateway {
         self.books.revocations.check(&caller.verified, &identity)?;
         let place = self.limits.enter_as(identity.principal())?;
         let permit = authorize(identity, call, &rules.home, &head.headers)?;
-        Ok(Some((permit, headers::to_bedrock(&head.headers)?, place)))
+        let headers = headers::to_bedrock(&head.headers)?;
+        Ok(Some(Admission { caller, permit, headers, place }))
     }
 
     /// Session, signature, Bedrock: at most twice, and the second time only because Bedrock refused the
@@ -213,6 +216,14 @@ impl Gateway {
         self.books.metrics.clock_skew(seconds);
         true
     }
+}
+
+/// What the head of a request was found to be good for.
+struct Admission {
+    caller: Arc<Caller<Outcomes>>,
+    permit: Permit,
+    headers: HeaderMap,
+    place: Place,
 }
 
 /// Bedrock's answer and the places its request holds.

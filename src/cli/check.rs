@@ -32,6 +32,5 @@ pub(super) fn run(path: &Path) -> ExitCode {
 fn deny_file(config: &Config) -> Result<Vec<Problem>, Problems> {
     let Some(path) = &config.revoke else { return Ok(Vec::new()) };
     let issuers: Vec<_> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
-    let file = config::File::read(path)?;
-    config::deny_file(&file.content, path, &issuers).map(|(_, warnings)| warnings)
+    config::read_deny_file(path, &issuers).map(|(_, warnings)| warnings)
 }

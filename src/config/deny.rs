@@ -62,6 +62,18 @@ pub fn deny_file(
     Ok((entries, warnings))
 }
 
+/// Reads the deny file at `path`.
+///
+/// # Errors
+/// As of [`deny_file`], or that the file cannot be read.
+pub fn read_deny_file(path: &Path, issuers: &[Arc<str>]) -> Result<(Vec<Entry>, Vec<Problem>), Problems> {
+    let content = std::fs::read(path).map_err(|error| {
+        let fault = format!("the deny file cannot be read: {error}");
+        Problems::of_file(path, fault, "create it, if only empty, or take [revoke] out of the configuration")
+    })?;
+    deny_file(&content, path, issuers)
+}
+
 fn shape(text: &str, findings: &mut Findings<'_>) -> Result<DenyFile, toml::de::Error> {
     let table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
     findings.learn(table.get_ref(), "");

@@ -10,6 +10,7 @@ use bedrock_standin::{Options, Standin};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
 use crate::listeners::get;
@@ -165,6 +166,30 @@ async fn a_role_that_is_gone_is_gone_with_the_next_request() {
     assert_eq!(world.logged(3).await["reason"], "no_role");
     assert_eq!(world.status(&bob).await, 200);
     assert_eq!(world.standin.sts.calls().len(), asked, "bob's session is the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_goes_by_one_configuration_to_its_end() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
+    let length = HELLO.len();
+    let head = format!(
+        "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Who is asked for the body has been let in.
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
+    world.configure(|text| text.replace("[[role]]", "[[role]]\nwhen = \"claims.team == 'ads'\""));
+    world.generation(2).await;
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(world.status(&token).await, 403, "the next one goes by the new one");
 }
 
 /// A second issuer, to be put before the first.

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use crate::listeners::get;
 use crate::process;
 use crate::reload::{is_amiss, replace};
-use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, read};
+use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, Setup, World, post, read};
 
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
 const SUBJECT: &str = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
@@ -237,6 +238,46 @@ async fn open_streams_end_where_it_is_asked_for() {
     assert_eq!(world.logged(4).await["ended"], "complete");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_cut_off_while_their_body_comes_is_not_served() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
+    let length = HELLO.len();
+    let head = format!(
+        "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Who is asked for the body has been let in.
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(world.tell(&json!({ "principal": ALICE })).await.status, 200);
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    world.assert_untouched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_with_no_room_for_words_breaks_off() {
+    let world = World::start().await;
+    let alice = world.token("alice");
+    world.standin.bedrock.hold();
+    let body =
+        json!({ "model": MODEL, "stream": true, "messages": [{ "role": "user", "content": "hello" }] });
+    let mut open = world.open(post("/openai/v1/chat/completions", &alice, body.to_string())).await;
+    assert_eq!(open.status(), 200);
+    assert!(open.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
+    world.standin.bedrock.release(1);
+    assert!(open.body_mut().frame().await.unwrap().is_ok());
+    let entry = json!({ "expression": "claims.team == 'search'", "cut_streams": true });
+    assert_eq!(world.tell(&entry).await.status, 200);
+    assert!(open.body_mut().frame().await.unwrap().is_err(), "a whole answer was feigned");
+    assert_eq!(world.logged(1).await["ended"], "revoked");
+}
+
 /// Runs the binary while the worlds of this process go on.
 async fn revoke(arguments: Vec<String>) -> process::Ended {
     let run = move || {
@@ -300,7 +341,9 @@ fn check_looks_into_the_deny_file() {
     let text = include_str!("../../config/gateway.toml");
     std::fs::write(&config, format!("{text}\n[revoke]\nfile = \"{}\"\n", deny.display())).unwrap();
     let check = || process::run(&["check", "--config", config.to_str().unwrap()], "");
-    assert_eq!(check().code, Some(1));
+    let ended = check();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("deny.toml:1:1: the deny file cannot be read"), "{}", ended.err);
     std::fs::write(&deny, "[[revoke]]\nprincipal = \"alice\"\n").unwrap();
     let ended = check();
     assert_eq!(ended.code, Some(1));
