@@ -21,7 +21,7 @@ use crate::server::probe::Readiness;
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// When a configuration is tried again that was refused for something outside it, as a file that it names.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 
 const CONFIGURATION: &str = "the configuration file";
 const CERTIFICATE: &str = "the certificate files";
@@ -81,19 +81,18 @@ impl Reloader {
         {
             let issuers = issuers(&self.gateway);
             let entries = file.entries(content, &issuers);
-            let outcome = match entries {
-                Ok(entries) => {
-                    self.gateway.books.revocations.of_file(entries);
-                    self.cut_off().await;
-                    Ok(())
-                }
-                Err(refused) => Err(refused),
-            };
+            let outcome = entries.map(|entries| self.gateway.books.revocations.of_file(entries));
+            if outcome.is_ok() {
+                self.cut_off().await;
+            }
             self.settle(DENY_FILE, outcome);
         }
         let again = self.again.is_some_and(|at| Instant::now() >= at);
         if let Some((_, watched)) = &mut self.configuration
-            && let Some(content) = news(watched, at_once || again).await
+            && let Some(content) = match news(watched, at_once).await {
+                None if again => watched.still().await,
+                news => news,
+            }
         {
             let outcome = self.load(content).await;
             self.again = matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN);

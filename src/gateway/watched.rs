@@ -53,6 +53,12 @@ impl Watched {
         (self.known, self.seen) = (mark, None);
         Some(content)
     }
+
+    /// What the files hold if that is still what is known.
+    pub(super) async fn still(&self) -> Option<Content> {
+        let content = read(&self.paths).await;
+        (mark(&content) == self.known).then_some(content)
+    }
 }
 
 /// What these files hold now.
@@ -102,6 +108,9 @@ mod tests {
         assert_eq!(watched.changed().await, None);
         assert!(watched.changed().await.unwrap().unwrap_err().contains("file cannot be read"));
         assert_eq!(watched.changed().await, None, "told once");
+        assert!(watched.still().await.is_some(), "but by request");
+        std::fs::write(&path, "half").unwrap();
+        assert_eq!(watched.still().await, None, "this may be half");
     }
 
     #[tokio::test]

@@ -35,7 +35,7 @@ impl World {
 
     /// `/readyz` as it is once its body is `so`.
     pub(crate) async fn readyz(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..2_000 {
+        for _ in 0..6_000 {
             let body = get(self.gateway.addresses().probe.unwrap(), "/readyz").await.json();
             if so(&body) {
                 return body;
