@@ -24,7 +24,7 @@ use crate::gateway::reload::Reloader;
 use crate::identity::{Mapping, Outcomes};
 use crate::limits::Limits;
 use crate::meter::Books;
-use crate::request::{Gateway, Rules};
+use crate::request::{EndpointsByPlace, Gateway, Rules};
 use crate::revoke::Revocations;
 use crate::route::Family;
 use crate::server::admin::Admin;
@@ -145,7 +145,8 @@ impl Running {
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics))?;
         auth.start();
         let bodies = Bodies::new(config.listen.max_body);
-        let rules = rules(auth, config.mapping, bodies, &config.aws).await?;
+        let endpoints = endpoints(&config.aws).await?;
+        let rules = rules(auth, config.mapping, bodies, &config.aws, endpoints);
         let gateway = Arc::new(Gateway {
             rules: ArcSwap::from_pointee(rules),
             limits: Limits::default(),
@@ -311,23 +312,24 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
 }
 
 /// What one configuration says of requests.
-async fn rules(
+fn rules(
     auth: Authenticator<Outcomes>,
     mapping: Mapping,
     bodies: Bodies,
     aws: &Aws,
-) -> Result<Rules, EndpointError> {
-    Ok(Rules {
+    endpoints: EndpointsByPlace,
+) -> Rules {
+    Rules {
         auth,
         mapping,
         bodies,
         home: aws.region.as_str().into(),
         regions: aws.all_regions().map(Arc::from).collect(),
-        endpoints: endpoints(aws).await?,
-    })
+        endpoints,
+    }
 }
 
-async fn endpoints(aws: &Aws) -> Result<BTreeMap<(Arc<str>, Family), Arc<Endpoint>>, EndpointError> {
+async fn endpoints(aws: &Aws) -> Result<EndpointsByPlace, EndpointError> {
     let mut endpoints = BTreeMap::new();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =

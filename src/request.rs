@@ -56,9 +56,11 @@ pub struct Rules {
     pub home: Arc<str>,
     /// Those that a path may name.
     pub regions: Vec<Arc<str>>,
-    /// By region; one that is missing is not to be had.
-    pub endpoints: BTreeMap<(Arc<str>, Family), Arc<Endpoint>>,
+    pub endpoints: EndpointsByPlace,
 }
+
+/// By region and family; one that is missing is not to be had.
+pub type EndpointsByPlace = BTreeMap<(Arc<str>, Family), Arc<Endpoint>>;
 
 impl Service for Gateway {
     type Body = Relay;

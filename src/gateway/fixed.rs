@@ -50,6 +50,11 @@ impl Fixed {
         keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 
+    /// Whether that is the table `[aws]` in use.
+    pub(super) fn has(&self, aws: &Aws) -> bool {
+        self.aws == *aws
+    }
+
     /// From now on `aws` is what was chosen.
     pub(super) fn use_aws(&mut self, aws: Aws) {
         self.aws = aws;

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 
 use super::files::{CertificateFiles, DenyFile, Refused};
 use super::fixed::Fixed;
-use super::rules;
 use super::watched::{Content, Watched};
+use super::{endpoints, rules};
 use crate::config::File;
 use crate::request::Gateway;
 use crate::server::probe::Readiness;
@@ -142,7 +142,13 @@ impl Reloader {
         auth.first_keys().await;
         let names =
             config.mapping.issuers.iter().map(|issuer| Arc::clone(&issuer.issuer)).collect::<Vec<_>>();
-        let rules = rules(auth, config.mapping, bodies, &aws).await.map_err(Refused::other)?;
+        // The same endpoints keep their connections.
+        let endpoints = if self.fixed.has(&aws) {
+            old.endpoints.clone()
+        } else {
+            endpoints(&aws).await.map_err(Refused::other)?
+        };
+        let rules = rules(auth, config.mapping, bodies, &aws, endpoints);
         let deny = match &config.revoke {
             Some(path) if self.deny.as_ref().is_none_or(|file| file.path != *path) => {
                 Some(DenyFile::read(path, &names).await.map_err(Refused::of_another)?)
@@ -153,21 +159,19 @@ impl Reloader {
             certificate.go_by(files).await?;
         }
 
+        if let Some((file, entries)) = deny {
+            // Before the rules, which may let in more than those that were.
+            self.deny = Some(file);
+            self.gateway.books.revocations.of_file(entries);
+            self.cut_off().await;
+            self.settle(DENY_FILE, Ok(()));
+        }
         self.gateway.rules.store(Arc::new(rules));
         self.fixed.use_aws(aws);
-        match deny {
-            Some((file, entries)) => {
-                self.deny = Some(file);
-                self.gateway.books.revocations.of_file(entries);
-                self.cut_off().await;
-                self.settle(DENY_FILE, Ok(()));
-            }
-            None if config.revoke.is_none() && self.deny.take().is_some() => {
-                self.gateway.books.revocations.of_file(Vec::new());
-                warn!("the configuration names no deny file any more: its entries are gone");
-                self.settle(DENY_FILE, Ok(()));
-            }
-            None => {}
+        if config.revoke.is_none() && self.deny.take().is_some() {
+            self.gateway.books.revocations.of_file(Vec::new());
+            warn!("the configuration names no deny file any more: its entries are gone");
+            self.settle(DENY_FILE, Ok(()));
         }
         let metrics = &self.gateway.books.metrics;
         metrics.config_loaded(generation);
