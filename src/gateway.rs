@@ -175,18 +175,17 @@ impl Running {
             admin: Server::new(admin_service),
             gateway,
             readiness,
+            drain_delay: config.listen.drain_delay,
             drain_timeout: config.listen.drain_timeout,
         };
         let look_again = Arc::new(Notify::new());
-        let reloading = reloader.run(Arc::clone(&look_again));
-        let until = stopping.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = reloading => {}
-                () = reached(until, Stop::Drain) => {}
-            }
+        // To the very end: whoever is cut off while open requests finish is cut off, too.
+        let reloading = tokio::spawn(reloader.run(Arc::clone(&look_again)));
+        let serving = tokio::spawn(async move {
+            let cut = serving.run(callers, probe, admin, stopping).await;
+            reloading.abort();
+            cut
         });
-        let serving = tokio::spawn(serving.run(callers, probe, admin, stopping));
         Ok(Self { addresses, stop, serving, look_again })
     }
 
@@ -199,8 +198,8 @@ impl Running {
         self.addresses
     }
 
-    /// Readiness goes down, no connection is accepted any more, and what is open has `drain_timeout`
-    /// to finish.
+    /// Readiness goes down; after `drain_delay` no connection is accepted any more, and what is open has
+    /// `drain_timeout` to finish.
     pub fn drain(&self) {
         self.stop.send_if_modified(|stop| std::mem::replace(stop, Stop::Drain.max(*stop)) == Stop::Not);
     }
@@ -222,11 +221,12 @@ struct Serving {
     admin: Server<Admin>,
     gateway: Arc<Gateway>,
     readiness: Arc<Readiness>,
+    drain_delay: Duration,
     drain_timeout: Duration,
 }
 
 impl Serving {
-    /// Serves until told to stop. The probe listener lives longest: it says that we drain.
+    /// Serves until told to stop. The listeners for probes and operators live longest: they say that we drain.
     async fn run(
         mut self,
         callers: Vec<Listener>,
@@ -235,37 +235,52 @@ impl Serving {
         stop: watch::Receiver<Stop>,
     ) -> usize {
         let (probes_end, end) = watch::channel(Stop::Not);
+        let until = end.clone();
         let probing = tokio::spawn(async move {
-            self.probe.accept(probe, reached(end.clone(), Stop::Now)).await;
+            self.probe.accept(probe, reached(until, Stop::Now)).await;
             self.probe.drain(std::future::ready(())).await;
         });
-        let until = stop.clone();
         let administering = tokio::spawn(async move {
-            self.admin.accept(admin, reached(until, Stop::Drain)).await;
+            self.admin.accept(admin, reached(end, Stop::Now)).await;
             self.admin.drain(std::future::ready(())).await;
         });
         {
             let readiness = Arc::clone(&self.readiness);
-            let stopping = reached(stop.clone(), Stop::Drain);
+            let (stop, delay, leave) = (stop.clone(), self.drain_delay, self.callers.leaving());
             self.callers
                 .accept(callers, async move {
-                    stopping.await;
+                    reached(stop.clone(), Stop::Drain).await;
                     readiness.drain();
+                    if !delay.is_zero() {
+                        info!(?delay, "leaving: not ready any more, but still accepting connections");
+                        leave();
+                        tokio::select! {
+                            () = tokio::time::sleep(delay) => {}
+                            () = reached(stop, Stop::Now) => {}
+                        }
+                    }
                 })
                 .await;
         }
-        info!(timeout = ?self.drain_timeout, "draining: no new connections, open requests may finish");
+        let requests = self.gateway.limits.in_flight();
+        info!(requests, timeout = ?self.drain_timeout, "draining: no new connections, open requests may finish");
         let books = Arc::clone(&self.gateway.books);
+        let mut requests_cut = 0;
         let give_up = async {
             tokio::select! {
                 () = tokio::time::sleep(self.drain_timeout) => {}
                 () = reached(stop, Stop::Now) => {}
             }
             books.cutting.store(true, Ordering::Relaxed);
+            requests_cut = self.gateway.limits.in_flight();
         };
         let cut = self.callers.drain(give_up).await;
         if cut > 0 {
-            warn!(connections = cut, "cut what had not finished");
+            warn!(
+                connections = cut,
+                requests = requests_cut,
+                "cut what had not finished; the access log has each request, with `ended` = `drain`"
+            );
         }
         books.log.flush();
         probes_end.send_replace(Stop::Now);

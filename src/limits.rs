@@ -39,6 +39,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> usize {
+        IN_FLIGHT - self.all.available_permits()
+    }
+
     /// # Errors
     /// [`Busy::Gateway`] when all places are taken; nobody waits, because what would be waited for
     /// may take an hour.

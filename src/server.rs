@@ -8,24 +8,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+pub use crate::server::listener::Listener;
+
+use crate::server::balancers::{Balancers, Prologue};
 use crate::server::conduct::{Conduct, Fault, Patience, WatchedIo};
+use crate::server::listener::{Arrival, accept_all};
 
 pub mod admin;
+pub mod balancers;
 mod conduct;
+mod listener;
 pub mod probe;
 pub mod tls;
 
@@ -39,49 +46,6 @@ const H2_STREAMS: u32 = 256;
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// A silent HTTP/2 peer is asked whether it lives.
 const H2_PING: Duration = Duration::from_secs(20);
-const BACKLOG: u32 = 4096;
-
-/// A listening socket and how it is spoken to.
-pub struct Listener {
-    socket: TcpListener,
-    tls: Option<TlsAcceptor>,
-}
-
-impl std::fmt::Debug for Listener {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listener").field("socket", &self.socket).field("tls", &self.tls.is_some()).finish()
-    }
-}
-
-impl Listener {
-    /// Binds `address`.
-    ///
-    /// # Errors
-    /// As the system says, with the address in the text.
-    pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
-        let bind = || {
-            let socket = if address.is_ipv4() {
-                tokio::net::TcpSocket::new_v4()
-            } else {
-                tokio::net::TcpSocket::new_v6()
-            }?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)
-        };
-        let socket = bind()
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-        Ok(Self { socket, tls })
-    }
-
-    /// The address that was bound; the port is the real one where 0 was asked for.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
 
 /// What a request comes by.
 #[derive(Debug, Clone, Copy)]
@@ -106,12 +70,23 @@ pub trait Service: Send + Sync + 'static {
     fn unreadable(&self) {}
 }
 
+/// How far a server's end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Serving,
+    /// Whoever comes is served, and asked to come by another connection the next time: HTTP/2 by GOAWAY,
+    /// HTTP/1.1 by `Connection: close`, since to close between two requests could cross with the next.
+    Leaving,
+    /// Connections without a request are closed.
+    Closing,
+}
+
 /// The connections of one or more listeners.
 #[derive(Debug)]
 pub struct Server<S> {
     service: Arc<S>,
     seats: Arc<Semaphore>,
-    stopping: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     patience: Patience,
     connections: JoinSet<()>,
 }
@@ -121,9 +96,17 @@ impl<S: Service> Server<S> {
         Self {
             service,
             seats: Arc::new(Semaphore::new(CONNECTIONS)),
-            stopping: watch::Sender::new(false),
+            stage: watch::Sender::new(Stage::Serving),
             patience: Patience::default(),
             connections: JoinSet::new(),
+        }
+    }
+
+    /// What has connections go elsewhere for their next request, while the server still accepts.
+    pub fn leaving(&self) -> impl FnOnce() + use<S> {
+        let stage = self.stage.clone();
+        move || {
+            stage.send_replace(Stage::Leaving);
         }
     }
 
@@ -153,25 +136,25 @@ impl<S: Service> Server<S> {
     }
 
     fn spawn(&mut self, arrival: Arrival) {
-        let Arrival { stream, peer, tls, seat } = arrival;
+        let Arrival { stream, peer, tls, prologue, balancers, seat } = arrival;
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
-        let (patience, stopping) = (self.patience, self.stopping.subscribe());
+        let (service, patience, stage) = (Arc::clone(&self.service), self.patience, self.stage.subscribe());
         let first_head = Instant::now() + patience.head;
-        let speaking =
-            Speaking { service: Arc::clone(&self.service), peer, patience, first_head, stopping, seat };
-        // Two kinds of tasks: a plain connection has no need of the room that TLS takes.
-        match tls {
-            None => self.connections.spawn(speaking.speak(stream)),
-            Some(tls) => self.connections.spawn(speaking.shake_hands(tls, stream)),
+        let speaking = Speaking { service, peer, balancers, patience, first_head, stage, seat };
+        // Several kinds of tasks: a plain connection has no need of the room that TLS takes.
+        match (prologue, tls) {
+            (Prologue::Never, None) => self.connections.spawn(speaking.speak(stream)),
+            (Prologue::Never, Some(tls)) => self.connections.spawn(speaking.shake_hands(tls, stream)),
+            (prologue, tls) => self.connections.spawn(speaking.listen_first(prologue, tls, stream)),
         };
     }
 
     /// Tells every connection to finish (GOAWAY, `Connection: close`) and waits until all have, or
     /// until `give_up` completes. Returns how many were cut.
     pub async fn drain(mut self, give_up: impl Future<Output = ()>) -> usize {
-        self.stopping.send_replace(true);
+        self.stage.send_replace(Stage::Closing);
         let finished = async { while self.connections.join_next().await.is_some() {} };
         tokio::select! {
             () = finished => return 0,
@@ -186,50 +169,46 @@ impl<S: Service> Server<S> {
     }
 }
 
-struct Arrival {
-    stream: TcpStream,
-    peer: Peer,
-    tls: Option<TlsAcceptor>,
-    seat: OwnedSemaphorePermit,
-}
-
-async fn accept_all(
-    listener: Listener,
-    seats: Arc<Semaphore>,
-    found: tokio::sync::mpsc::UnboundedSender<Arrival>,
-) {
-    loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-        match listener.socket.accept().await {
-            Ok((stream, address)) => {
-                let peer = Peer { address, tls: listener.tls.is_some() };
-                let arrival = Arrival { stream, peer, tls: listener.tls.clone(), seat };
-                // Without a wait between the two, so that stopping never loses a connection that was
-                // accepted; their number is bounded by the seats.
-                if found.send(arrival).is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: connections that end give some back.
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
 /// One connection on its way.
 struct Speaking<S> {
     service: Arc<S>,
     peer: Peer,
+    balancers: Option<Arc<Balancers>>,
     patience: Patience,
     first_head: Instant,
-    stopping: watch::Receiver<bool>,
+    stage: watch::Receiver<Stage>,
     seat: OwnedSemaphorePermit,
 }
 
 impl<S: Service> Speaking<S> {
+    /// For a connection that begins with whom it is made for.
+    async fn listen_first(mut self, prologue: Prologue, tls: Option<TlsAcceptor>, mut stream: TcpStream) {
+        let balancer = self.peer.address;
+        match tokio::time::timeout_at(self.first_head, balancers::prologue(&mut stream, prologue)).await {
+            Ok(Ok(told)) => self.peer.address = told.unwrap_or(balancer),
+            // Health checks may connect and leave without a word.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                debug!(%balancer, %error, "a balancer's connection ended in its PROXY header");
+                return;
+            }
+            Ok(Err(error)) => {
+                warn!(
+                    %balancer, %error,
+                    "a balancer's connection was closed; have it speak PROXY protocol v2, or mend [listen.balancers]"
+                );
+                return;
+            }
+            Err(_elapsed) => {
+                debug!(%balancer, "PROXY header not finished in time");
+                return;
+            }
+        }
+        match tls {
+            None => self.speak(stream).await,
+            Some(tls) => self.shake_hands(tls, stream).await,
+        }
+    }
+
     async fn shake_hands(self, tls: TlsAcceptor, stream: TcpStream) {
         let client = self.peer.address;
         match tokio::time::timeout_at(self.first_head, tls.accept(stream)).await {
@@ -243,7 +222,7 @@ impl<S: Service> Speaking<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { service, peer, patience, first_head, stopping, seat: _seat } = self;
+        let Self { service, peer, balancers, patience, first_head, stage, seat: _seat } = self;
         let (spoken, has_spoken) = watch::channel(false);
         let conduct = Conduct::new(&patience);
         let answering = {
@@ -252,16 +231,25 @@ impl<S: Service> Speaking<S> {
                 // Telling takes a lock, and has to be done once only.
                 spoken.send_if_modified(|spoken| !std::mem::replace(spoken, true));
                 let open = conduct.begin(request.version() == Version::HTTP_2);
+                let address = balancers.as_ref().map_or(peer.address, |balancers| {
+                    balancers.forwarded_for(peer.address, request.headers())
+                });
                 // In a box of its own, which is gone while the answer's body is on its way.
-                let answer = Box::pin(Arc::clone(&service).call(request, peer));
-                async move { Ok::<_, Infallible>(answer.await.map(|body| open.answer(body))) }
+                let answer = Box::pin(Arc::clone(&service).call(request, Peer { address, ..peer }));
+                async move {
+                    let mut answer = answer.await;
+                    if open.is_the_last() {
+                        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, Infallible>(answer.map(|body| open.answer(body)))
+                }
             })
         };
         let builder = protocol();
         let stream = TokioIo::new(WatchedIo::new(stream, Arc::clone(&conduct)));
         let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
         let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
-        let mut to_finish = std::pin::pin!(to_finish(stopping, has_spoken));
+        let mut to_finish = std::pin::pin!(to_finish(stage, has_spoken, Arc::clone(&conduct)));
         let mut finishing = false;
         let mut tick = tokio::time::interval(patience.tick);
         let ended = loop {
@@ -302,12 +290,32 @@ async fn silent(first_head: Instant, has_spoken: watch::Receiver<bool>) {
     }
 }
 
-/// Completes when the server stops; for a connection whose first request is perhaps just arriving, a
-/// moment later, since telling it to finish before it has begun would close it unread.
-async fn to_finish(mut stopping: watch::Receiver<bool>, mut has_spoken: watch::Receiver<bool>) {
+/// Completes when the connection is to be told to finish: one of HTTP/2 when the server begins to leave, any
+/// other when it closes; one whose first request is perhaps just arriving, a moment later, since telling it
+/// to finish before it has begun would close it unread.
+async fn to_finish(
+    mut stage: watch::Receiver<Stage>,
+    mut has_spoken: watch::Receiver<bool>,
+    conduct: Arc<Conduct>,
+) {
     // Errors say that the sender is gone, which for the server means that it stops.
-    let _gone = stopping.wait_for(|stopping| *stopping).await.is_err();
-    let _late = tokio::time::timeout(LAST_WORD, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
+    let _gone = stage.wait_for(|stage| *stage >= Stage::Leaving).await.is_err();
+    conduct.leave();
+    let mut spoken = has_spoken.clone();
+    let h2 = async {
+        let _gone = spoken.wait_for(|spoken| *spoken).await.is_err();
+        if !conduct.is_h2() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let closing = async {
+        let _gone = stage.wait_for(|stage| *stage >= Stage::Closing).await.is_err();
+        let _late = tokio::time::timeout(LAST_WORD, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
+    };
+    tokio::select! {
+        () = h2 => {}
+        () = closing => {}
+    }
 }
 
 fn protocol() -> auto::Builder<TokioExecutor> {

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::problem::Findings;
 use super::raw::{self, Spanned, Text};
 use super::units;
+use crate::server::balancers::{Balancers, TellBy};
 
 /// What model requests with documents and images come to; Bedrock's own limits are of this order.
 const MAX_BODY: usize = 32 << 20;
@@ -14,6 +17,8 @@ const MAX_BODY: usize = 32 << 20;
 const LARGEST_MAX_BODY: usize = 512 << 20;
 /// Less than what orchestrators commonly wait before they kill a process for good.
 const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
+/// Load balancers notice within a minute or two.
+const LONGEST_DELAY: Duration = Duration::from_mins(10);
 const LONGEST_DRAIN: Duration = Duration::from_hours(24);
 
 /// Addresses and limits of the gateway's own side.
@@ -32,8 +37,12 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// Largest request body in bytes.
     pub max_body: usize,
+    /// How long connections are still accepted once readiness is down.
+    pub drain_delay: Duration,
     /// How long open requests may go on when the gateway stops.
     pub drain_timeout: Duration,
+    /// Load balancers before the gateway that tell the client's address.
+    pub balancers: Option<Balancers>,
 }
 
 /// PEM files of the gateway's own certificate.
@@ -96,9 +105,50 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, findings: &mut Findings<'_>) 
             key: path(&tls.get_ref().key, findings),
         }),
         max_body: max_body(raw.max_body.as_ref(), findings),
+        drain_delay: findings
+            .duration(raw.drain_delay.as_ref(), Duration::ZERO..=LONGEST_DELAY)
+            .unwrap_or_default(),
         drain_timeout: findings
             .duration(raw.drain_timeout.as_ref(), Duration::ZERO..=LONGEST_DRAIN)
             .unwrap_or(DRAIN_TIMEOUT),
+        balancers: raw.balancers.as_ref().map(|raw| balancers(raw, findings)),
+    }
+}
+
+fn balancers(table: &Spanned<raw::Balancers>, findings: &mut Findings<'_>) -> Balancers {
+    let raw = table.get_ref();
+    if raw.peers.is_empty() {
+        findings.fault(
+            table.span(),
+            "there are no peers, so nobody is believed",
+            "give their addresses, as in [\"10.0.0.0/16\"], or remove the table",
+        );
+    }
+    let mut network = |text: &Text| {
+        let written = text.get_ref();
+        // A single address is a network of one.
+        let network =
+            written.parse::<IpNet>().or_else(|_| written.parse::<std::net::IpAddr>().map(IpNet::from)).ok();
+        match network {
+            Some(network) if network.prefix_len() == 0 => {
+                let fault = format!("{network} is everybody, who could then write any address into the log");
+                findings.fault(text.span(), fault, "give the balancers' own addresses");
+            }
+            Some(_) => {}
+            None => findings.fault(
+                text.span(),
+                format!("\"{written}\" is no address and no network"),
+                "write it like \"10.0.0.0/16\" or \"10.0.1.7\"",
+            ),
+        }
+        network
+    };
+    Balancers {
+        peers: raw.peers.iter().filter_map(&mut network).collect(),
+        tell_by: match raw.tell_by {
+            raw::TellBy::ProxyProtocol => TellBy::ProxyProtocol,
+            raw::TellBy::XForwardedFor => TellBy::ForwardedFor,
+        },
     }
 }
 

@@ -97,10 +97,34 @@ pub(super) struct Listen {
     pub(super) admin_token_file: Option<Text>,
     /// Largest request body, as in `"32MiB"`; larger ones are answered 413. Default: `"32MiB"`.
     pub(super) max_body: Option<Text>,
-    /// How long open requests may go on after SIGTERM. Default: `"60s"`.
+    /// How long connections are still accepted after SIGTERM, when `/readyz` says already that they should go
+    /// elsewhere. Default: `"0s"`.
+    pub(super) drain_delay: Option<Text>,
+    /// How long open requests may go on after that. Default: `"60s"`.
     pub(super) drain_timeout: Option<Text>,
+    /// Load balancers that tell the client's address. Default: none; the access log has the peer's.
+    pub(super) balancers: Option<Spanned<Balancers>>,
     /// The certificate of `https`. Default: none.
     pub(super) tls: Option<Spanned<Tls>>,
+}
+
+/// What they tell goes to the access log only.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Balancers {
+    /// Their addresses, as in `["10.0.0.0/16", "fd00::/8"]`.
+    pub(super) peers: Vec<Text>,
+    /// How they tell.
+    pub(super) tell_by: TellBy,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum TellBy {
+    /// PROXY protocol v2: no connection of theirs is taken without its header.
+    ProxyProtocol,
+    /// The header `X-Forwarded-For`, from its end as far as it names them.
+    XForwardedFor,
 }
 
 /// Both PEM files are read again when they change.

@@ -82,7 +82,8 @@ fn defaults_are_those_of_the_documentation() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.listen.max_body, 32 << 20);
     assert_eq!(config.listen.drain_timeout, Duration::from_mins(1));
-    assert_eq!(config.listen.https, None);
+    assert_eq!(config.listen.drain_delay, Duration::ZERO);
+    assert_eq!((config.listen.https, config.listen.balancers), (None, None));
     assert_eq!(config.mapping.default_duration, Duration::from_hours(1));
     assert_eq!(config.sessions.refresh_before, Duration::from_mins(10));
     assert_eq!(
@@ -196,6 +197,25 @@ fn listen() {
         "listen.tls.cert",
         "empty",
     );
+}
+
+#[test]
+fn balancers() {
+    let http = "http = \"127.0.0.1:8080\"";
+    let of =
+        |peers: &str| format!("{http}\n[listen.balancers]\npeers = [{peers}]\ntell_by = \"proxy-protocol\"");
+    let config = parse(&with(http, &of("\"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\""))).unwrap();
+    let balancers = config.listen.balancers.unwrap();
+    assert_eq!(
+        balancers.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]
+    );
+    let key = "listen.balancers.peers[0]";
+    refused(http, &of("\"10.0.0.0/33\""), "peers", key, "no network");
+    refused(http, &of("\"balancer.internal\""), "peers", key, "no network");
+    refused(http, &of("\"0.0.0.0/0\""), "peers", key, "everybody");
+    refused(http, &of(""), "[listen.balancers]", "listen.balancers", "nobody is believed");
+    assert!(parse(&with(http, &of("\"10.0.0.1\"").replace("-protocol", ""))).is_err());
 }
 
 #[test]

@@ -18,20 +18,21 @@ pub(super) struct Doors {
 impl Doors {
     /// `certificate` is there where `https` is.
     pub(super) fn open(listen: &Listen, certificate: Option<&Arc<Certificate>>) -> Result<Self, StartError> {
+        let balancers = listen.balancers.clone().map(Arc::new);
         let mut doors =
             Self { addresses: Addresses::default(), callers: vec![], probe: vec![], admin: vec![] };
         if let (Some(address), Some(certificate)) = (listen.https, certificate) {
-            let listener = Listener::bind(address, Some(certificate.acceptor()?))?;
+            let listener = Listener::bind(address, Some(certificate.acceptor()?))?.behind(balancers.clone());
             doors.addresses.https = Some(listener.address()?);
             doors.callers.push(listener);
         }
         if let Some(address) = listen.http {
-            let listener = Listener::bind(address, None)?;
+            let listener = Listener::bind(address, None)?.behind(balancers.clone());
             doors.addresses.http = Some(listener.address()?);
             doors.callers.push(listener);
         }
         if let Some(address) = listen.probe {
-            let listener = Listener::bind(address, None)?;
+            let listener = Listener::bind(address, None)?.checked_by(balancers);
             doors.addresses.probe = Some(listener.address()?);
             doors.probe.push(listener);
         }

@@ -39,6 +39,8 @@ impl Fixed {
             ("listen.probe", listen.probe != other.probe),
             ("listen.admin", listen.admin != other.admin),
             ("listen.admin_token_file", listen.admin_token_file != other.admin_token_file),
+            ("listen.drain_delay", listen.drain_delay != other.drain_delay),
+            ("listen.balancers", listen.balancers != other.balancers),
             ("listen.drain_timeout", listen.drain_timeout != other.drain_timeout),
             ("aws", !self.can_serve(&config.aws)),
             ("sessions.refresh_before", sessions.refresh_before != asked.refresh_before),

@@ -59,6 +59,8 @@ pub(super) struct Conduct {
     leftovers: Duration,
     open: AtomicUsize,
     is_h2: AtomicBool,
+    /// The server wants this connection to end.
+    leaving: AtomicBool,
     idle: Mark,
     head: Mark,
     writing: Mark,
@@ -120,6 +122,7 @@ impl Conduct {
             leftovers: patience.leftovers,
             open: AtomicUsize::new(0),
             is_h2: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             idle: Mark::default(),
             head: Mark::default(),
             writing: Mark::default(),
@@ -134,6 +137,15 @@ impl Conduct {
         self.idle.clear();
         self.head.clear();
         Open(Arc::clone(self))
+    }
+
+    pub(super) fn is_h2(&self) -> bool {
+        self.is_h2.load(Ordering::Relaxed)
+    }
+
+    /// From now on an answer on HTTP/1.1 is the last of its connection.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// The peer has sent something: a head, perhaps.
@@ -186,6 +198,11 @@ impl Conduct {
 pub(super) struct Open(Arc<Conduct>);
 
 impl Open {
+    /// Whether no further request is wanted on this connection, which HTTP/1.1 says with the answer.
+    pub(super) fn is_the_last(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed) && !self.0.is_h2()
+    }
+
     /// The answer's body, watched on its way out.
     pub(super) fn answer<B: Send + 'static>(self, body: B) -> Watched<B> {
         let slot = Arc::new(Slot { untaken: Mark::default(), body: Mutex::new(Some(body)) });

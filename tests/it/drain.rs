@@ -148,3 +148,50 @@ async fn a_connection_whose_first_request_is_just_arriving_is_served() {
     assert!(answer.contains("connection: close"), "{answer}");
     assert_eq!(world.gateway.stopped().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_the_delay_connections_are_accepted_and_asked_to_be_others_the_next_time() {
+    use hyper_util::rt::TokioIo;
+    let setup = Setup { listen: "drain_delay = \"60s\"", ..Setup::default() };
+    let mut world = World::with(setup).await;
+    let token = world.token("alice");
+    let (http, probe) = (world.gateway.addresses().http.unwrap(), world.gateway.addresses().probe.unwrap());
+    let connect = async || {
+        let stream = tokio::net::TcpStream::connect(http).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    };
+    let hello = || {
+        let mut request = post(CONVERSE, &token, HELLO);
+        request.headers_mut().insert("host", "localhost".parse().unwrap());
+        request
+    };
+    let mut kept = connect().await;
+    let answer = kept.send_request(hello()).await.unwrap();
+    assert!(!answer.headers().contains_key("connection"));
+    read(answer).await;
+    let mut h2 = world.connect_h2c().await;
+    let over_h2 = |target: &str| {
+        let mut request = post(target, &token, HELLO);
+        *request.uri_mut() = world.absolute(request.uri());
+        request
+    };
+    read(h2.send_request(over_h2(CONVERSE)).await.unwrap()).await;
+
+    world.gateway.drain();
+    until("the connection of HTTP/2 is told to finish", || h2.is_closed()).await;
+    assert_eq!(get(probe, "/readyz").await.status, 503);
+    for mut sender in [kept, connect().await] {
+        let answer = sender.send_request(hello()).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["connection"]),
+            (200, &"close".parse().unwrap())
+        );
+        read(answer).await;
+    }
+    let mut another = world.connect_h2c().await;
+    assert_eq!(read(another.send_request(over_h2(CONVERSE)).await.unwrap()).await.status, 200);
+    world.gateway.stop_now();
+    assert_eq!(world.gateway.stopped().await, 0);
+}

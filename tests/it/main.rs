@@ -11,6 +11,7 @@
 mod answers;
 mod architecture;
 mod authentication;
+mod balancers;
 mod bodies;
 mod claims;
 mod clients;
@@ -27,6 +28,7 @@ mod process;
 mod reload;
 mod revoke;
 mod roles;
+mod rolling;
 mod sessions;
 mod streams;
 mod world;

@@ -2,6 +2,7 @@
 //! that was logged.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -147,23 +148,14 @@ audiences = ["bedrock-gateway"]
         );
         let file_path = folder.path().join("gateway.toml");
         std::fs::write(&file_path, file).unwrap();
-        let file = File::read(&file_path).unwrap();
-        let config = file.parse().unwrap_or_else(|fault| panic!("{fault}"));
-        let own = Credentials::new(
-            standin.credentials.gateway_access_key_id(),
-            standin.credentials.gateway_secret_access_key(),
-            None,
-            None,
-            "test",
-        );
         let log = Arc::new(AccessLog::memory());
-        let edges = Edges {
-            log: Arc::clone(&log),
-            credentials: Some(SharedCredentialsProvider::new(own)),
-            file: Some(file),
-        };
-        let gateway = Running::start_with(config, edges).await.unwrap();
+        let gateway = gateway(&file_path, &standin, &log).await;
         Self { standin, gateway, log, folder, secrets: Mutex::new(vec![key]) }
+    }
+
+    /// One more gateway by the same file.
+    pub(crate) async fn replica(&self) -> Running {
+        gateway(&self.folder.path().join("gateway.toml"), &self.standin, &self.log).await
     }
 
     pub(crate) fn https(&self) -> String {
@@ -277,6 +269,21 @@ audiences = ["bedrock-gateway"]
         until("the access log line", || self.log.lines().len() >= count).await;
         serde_json::from_str(&self.log.lines()[count - 1]).unwrap()
     }
+}
+
+async fn gateway(file: &Path, standin: &Standin, log: &Arc<AccessLog>) -> Running {
+    let file = File::read(file).unwrap();
+    let config = file.parse().unwrap_or_else(|fault| panic!("{fault}"));
+    let own = Credentials::new(
+        standin.credentials.gateway_access_key_id(),
+        standin.credentials.gateway_secret_access_key(),
+        None,
+        None,
+        "test",
+    );
+    let credentials = Some(SharedCredentialsProvider::new(own));
+    let edges = Edges { log: Arc::clone(log), credentials, file: Some(file) };
+    Running::start_with(config, edges).await.unwrap()
 }
 
 impl Drop for World {
