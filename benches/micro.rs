@@ -19,7 +19,7 @@ use bedrock_standin::frames::event;
 use bedrock_standin::idp::Algorithm;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, Divan, black_box_drop};
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use world::{CHAT, CONVERSE, INVOKE_ARN, MODEL, WORLD, at_once, body, meter, request_headers};
 
@@ -188,7 +188,7 @@ fn whole_request(bencher: Bencher<'_, '_>) {
     bencher.bench(|| {
         let mut meter = meter(&books, &headers);
         let seat = WORLD.limits.enter().unwrap();
-        route::check_authority(&uri, &headers).unwrap();
+        route::check_head(Version::HTTP_11, &uri, &headers).unwrap();
         let call = WORLD.call(&uri);
         meter.routed(&call);
         let caller = WORLD.verify(&headers);

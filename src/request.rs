@@ -130,7 +130,7 @@ impl Gateway {
         head: &Parts,
         meter: &mut Meter,
     ) -> Result<Option<Admission>, Failure> {
-        route::check_authority(&head.uri, &head.headers)?;
+        route::check_head(head.version, &head.uri, &head.headers)?;
         let call = match route::parse(&head.method, &head.uri, &rules.regions)? {
             Route::Probe => return Ok(None),
             Route::Call(call) => call,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{Method, Uri};
+use http::{Method, Uri, Version};
 
 pub use self::model::{IllegalModelId, ModelId};
 pub use self::operation::{Family, Operation, UnknownOperation};
@@ -135,16 +135,26 @@ pub fn parse(method: &Method, uri: &Uri, regions: &[Arc<str>]) -> Result<Route, 
     Ok(Route::Call(Call { operation, family, deciding, region, method: method.clone(), target }))
 }
 
-/// Refuses a target in absolute form (or an HTTP/2 `:authority`) that is not the request's `Host`: the
-/// two would be free to name different places to whoever stands in between.
+/// Refuses a head that whoever stands in between could have read in another way: a target in absolute form
+/// (or an HTTP/2 `:authority`) that is not the request's `Host`, none or two of them (RFC 9112, section 3.2), a
+/// body in another transfer coding than plain chunks, which nobody would decode.
 ///
 /// # Errors
-/// [`RouteError::Malformed`] when they differ, or when `Host` is sent twice.
-pub fn check_authority(uri: &Uri, headers: &http::HeaderMap) -> Result<(), RouteError> {
+/// [`RouteError::Malformed`].
+pub fn check_head(version: Version, uri: &Uri, headers: &http::HeaderMap) -> Result<(), RouteError> {
+    let mut codings = headers.get_all(http::header::TRANSFER_ENCODING).iter();
+    if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        || codings.next().is_some()
+    {
+        return Err(RouteError::Malformed("Transfer-Encoding is not chunked"));
+    }
     let mut hosts = headers.get_all(http::header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err(RouteError::Malformed("Host is sent twice"));
+    }
+    if host.is_none() && uri.authority().is_none() && version > Version::HTTP_10 {
+        return Err(RouteError::Malformed("there is no Host"));
     }
     let (Some(authority), Some(host)) = (uri.authority(), host) else { return Ok(()) };
     // A port that is the scheme's own may be written or left out (RFC 9110, section 4.2.3).

@@ -121,15 +121,17 @@ fn an_absolute_target_must_be_the_host() {
         map
     };
     let absolute: Uri = "http://gateway:1/model/m/invoke".parse().unwrap();
-    assert_eq!(check_authority(&absolute, &headers(&["GATEWAY:1"])), Ok(()));
-    assert_eq!(check_authority(&absolute, &headers(&[])), Ok(()));
-    assert!(check_authority(&absolute, &headers(&["elsewhere"])).is_err());
+    assert_eq!(check_head(Version::HTTP_11, &absolute, &headers(&["GATEWAY:1"])), Ok(()));
+    assert_eq!(check_head(Version::HTTP_11, &absolute, &headers(&[])), Ok(()));
+    assert!(check_head(Version::HTTP_11, &absolute, &headers(&["elsewhere"])).is_err());
     let standard: Uri = "https://gateway/model/m/invoke".parse().unwrap();
-    assert_eq!(check_authority(&standard, &headers(&["gateway:443"])), Ok(()));
-    assert!(check_authority(&standard, &headers(&["gateway:80"])).is_err());
+    assert_eq!(check_head(Version::HTTP_11, &standard, &headers(&["gateway:443"])), Ok(()));
+    assert!(check_head(Version::HTTP_11, &standard, &headers(&["gateway:80"])).is_err());
     let origin: Uri = "/model/m/invoke".parse().unwrap();
-    assert_eq!(check_authority(&origin, &headers(&["x"])), Ok(()));
-    assert!(check_authority(&origin, &headers(&["x", "x"])).is_err());
+    assert_eq!(check_head(Version::HTTP_11, &origin, &headers(&["x"])), Ok(()));
+    assert!(check_head(Version::HTTP_11, &origin, &headers(&["x", "x"])).is_err());
+    assert!(check_head(Version::HTTP_11, &origin, &headers(&[])).is_err());
+    assert_eq!(check_head(Version::HTTP_10, &origin, &headers(&[])), Ok(()));
 }
 
 /// Every row of `tests/cases/routes/served.txt`, and none of `refused.txt`.

@@ -64,7 +64,8 @@ pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
     Ok(sent)
 }
 
-/// The headers of Bedrock's answer that its caller sees.
+/// The headers of Bedrock's answer that its caller sees. A length that is no single number is said anew by
+/// whoever writes the answer.
 pub fn to_caller(received: HeaderMap) -> HeaderMap {
     let hop_by_hop: Vec<String> =
         connection_names(&received).into_iter().map(str::to_ascii_lowercase).collect();
@@ -78,6 +79,7 @@ pub fn to_caller(received: HeaderMap) -> HeaderMap {
         if let Some(name) = &last
             && (TO_CALLER.contains(&name.as_str()) || name.as_str().starts_with("x-amzn-"))
             && !hop_by_hop.iter().any(|named| named == name.as_str())
+            && (*name != header::CONTENT_LENGTH || value.as_bytes().iter().all(u8::is_ascii_digit))
         {
             sent.append(name, value);
         }

@@ -30,5 +30,6 @@ mod revoke;
 mod roles;
 mod rolling;
 mod sessions;
+mod smuggling;
 mod streams;
 mod world;
