@@ -1,10 +1,12 @@
 //! The admin listener: who is cached, and who is cut off. No secrets, but people's names: on loopback, or
 //! behind a token.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -73,6 +75,10 @@ impl Service for Admin {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
             return answer;
         }
+        if self.token.is_none() && !names_an_address(&request) {
+            let message = "ask by address or as localhost, or give listen.admin_token_file";
+            return json_answer(StatusCode::FORBIDDEN, &json!({ "message": message }));
+        }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/sessions") => {
                 let sessions: Vec<Value> = self.gateway.sessions.list().iter().map(shown).collect();
@@ -85,6 +91,16 @@ impl Service for Admin {
             }
         }
     }
+}
+
+/// Whether the request names its machine by address. Without a token, whoever can connect is trusted, and that
+/// is also a web page in a browser on this machine whose own name was made to resolve to here.
+fn names_an_address(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    let Some(authority) = request.uri().authority().or(authority.as_ref()) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 /// A session as the access log names its parts.

@@ -114,3 +114,24 @@ fn reasons_are_documented() {
         }
     }
 }
+
+/// Tests that the threat model names are there, so that it claims nothing that was taken away.
+#[test]
+fn the_threat_models_tests_exist() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let named: Vec<(&str, &str)> =
+        include_str!("../../SECURITY.md").split('`').filter_map(|word| word.split_once("::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (file, test) in named {
+        let at = [format!("{file}.rs"), format!("smuggling/{file}.rs")].map(|path| folder.join(path));
+        let text = at.iter().find_map(|path| std::fs::read_to_string(path).ok());
+        assert!(
+            text.is_some_and(|text| text.contains(&format!("fn {test}("))),
+            "{file}::{test} is not there"
+        );
+    }
+    assert!(
+        include_str!("../../src/config/tests.rs")
+            .contains("fn issuers_that_serve_the_whole_world_need_their_owner_pinned()")
+    );
+}

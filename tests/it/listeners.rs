@@ -6,6 +6,10 @@ use serde_json::Value;
 use crate::world::{CONVERSE, HELLO, World, post, read, until};
 
 pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> crate::world::Answer {
+    get_as(address, path, &address.to_string()).await
+}
+
+pub(crate) async fn get_as(address: std::net::SocketAddr, path: &str, host: &str) -> crate::world::Answer {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake::<
         _,
@@ -14,7 +18,7 @@ pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> crate::wor
     .await
     .unwrap();
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", address.to_string()).body("".into()).unwrap();
+    let request = Request::get(path).header("host", host).body("".into()).unwrap();
     read(sender.send_request(request).await.unwrap()).await
 }
 

@@ -189,6 +189,12 @@ async fn the_admin_port_cuts_off_at_once_for_a_while() {
     }
     let forged = world.tell_as("text/plain", &json!({ "principal": ALICE })).await;
     assert_eq!(forged.status, 415, "what a web page can post counts for nothing");
+    let admin = world.gateway.addresses().admin.unwrap();
+    for (host, status) in
+        [("rebound.example:9091", 403), ("localhost:9091", 200), ("[::1]:9091", 200), ("127.0.0.1", 200)]
+    {
+        assert_eq!(crate::listeners::get_as(admin, "/sessions", host).await.status, status, "{host}");
+    }
     assert_eq!(world.status(&alice).await, 200);
 }
 
