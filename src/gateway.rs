@@ -30,7 +30,7 @@ use crate::route::Family;
 use crate::server::admin::Admin;
 use crate::server::probe::{Probe, Readiness};
 use crate::server::tls::TlsError;
-use crate::server::{Listener, Server};
+use crate::server::{CONNECTIONS, Listener, OPERATORS_CONNECTIONS, Server};
 use crate::sessions::Sessions;
 use crate::sessions::source::Source;
 use crate::sessions::sts::{StsClient, StsSettings};
@@ -170,9 +170,9 @@ impl Running {
         let reloader = Reloader::new(at, ready, fixed, edges.file, certificate, deny);
         let (stop, stopping) = watch::channel(Stop::Not);
         let serving = Serving {
-            callers: Server::new(Arc::clone(&gateway)),
-            probe: Server::new(Arc::new(Probe { readiness: Arc::clone(&readiness) })),
-            admin: Server::new(admin_service),
+            callers: Server::new(Arc::clone(&gateway), CONNECTIONS),
+            probe: Server::new(Arc::new(Probe::new(Arc::clone(&readiness))), OPERATORS_CONNECTIONS),
+            admin: Server::new(admin_service, OPERATORS_CONNECTIONS),
             gateway,
             readiness,
             drain_delay: config.listen.drain_delay,

@@ -30,6 +30,7 @@ use crate::server::conduct::{Conduct, Fault, Patience, WatchedIo};
 use crate::server::listener::{Arrival, accept_all};
 
 pub mod admin;
+mod answer;
 pub mod balancers;
 mod conduct;
 mod listener;
@@ -38,10 +39,14 @@ pub mod tls;
 
 /// Connections of callers held at once; further ones wait in the listener's backlog.
 pub const CONNECTIONS: usize = 10_000;
+/// The same of the probe listener, and of the admin listener.
+pub const OPERATORS_CONNECTIONS: usize = 256;
 /// A request's head, bytes: Claude Code sends its token of up to 32 KiB twice.
 const HEAD_BYTES: u32 = 128 * 1024;
 /// Streams of one HTTP/2 connection at once.
 const H2_STREAMS: u32 = 256;
+/// What is held of one answer that an HTTP/2 peer does not read, bytes, beside what is read of it upstream.
+const H2_SEND_BYTES: usize = 64 * 1024;
 /// How long a connection without a request yet may still send one while the server stops.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// A silent HTTP/2 peer is asked whether it lives.
@@ -92,10 +97,11 @@ pub struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    pub fn new(service: Arc<S>) -> Self {
+    /// Holds `connections` at once.
+    pub fn new(service: Arc<S>, connections: usize) -> Self {
         Self {
             service,
-            seats: Arc::new(Semaphore::new(CONNECTIONS)),
+            seats: Arc::new(Semaphore::new(connections)),
             stage: watch::Sender::new(Stage::Serving),
             patience: Patience::default(),
             connections: JoinSet::new(),
@@ -329,6 +335,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES)
         .max_concurrent_streams(H2_STREAMS)
+        .max_send_buf_size(H2_SEND_BYTES)
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING);
     builder

@@ -268,7 +268,10 @@ impl Sessions {
 
     async fn ask(&self, id: &Arc<SessionIdentity>, turn: Turn) -> Result<Issued, SessionError> {
         if turn == Turn::Queue {
-            self.rate.turn().await.map_err(|_| SessionError::Overloaded)?;
+            self.rate.turn().await.map_err(|_| {
+                self.names.withdraw(id);
+                SessionError::Overloaded
+            })?;
         }
         let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id), &self.rate));
         let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));

@@ -5,16 +5,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
 
 use crate::request::Gateway;
-use crate::server::probe::json_answer;
+use crate::server::answer::{Large, Text, json_answer};
 use crate::server::{Peer, Service};
 use crate::sessions::SessionRecord;
 
@@ -24,7 +22,11 @@ mod revoke;
 pub struct Admin {
     gateway: Arc<Gateway>,
     token: Option<String>,
+    lists: Large,
 }
+
+/// Lists of sessions on their way: one of 100,000 takes some 30 MB.
+const LISTS: usize = 2;
 
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,7 +50,7 @@ impl Admin {
                 Some(token)
             }
         };
-        Ok(Self { gateway, token })
+        Ok(Self { gateway, token, lists: Large::new(LISTS) })
     }
 
     fn admits(&self, request: &Request<Incoming>) -> bool {
@@ -64,9 +66,9 @@ impl Admin {
 }
 
 impl Service for Admin {
-    type Body = Full<Bytes>;
+    type Body = Text;
 
-    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Full<Bytes>> {
+    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Text> {
         if !self.admits(&request) {
             let mut answer = json_answer(
                 StatusCode::UNAUTHORIZED,
@@ -80,10 +82,10 @@ impl Service for Admin {
             return json_answer(StatusCode::FORBIDDEN, &json!({ "message": message }));
         }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/sessions") => {
+            (&Method::GET, "/sessions") => self.lists.answer(|| {
                 let sessions: Vec<Value> = self.gateway.sessions.list().iter().map(shown).collect();
                 json_answer(StatusCode::OK, &json!({ "sessions": sessions }))
-            }
+            }),
             (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
             _ => {
                 let message = "GET /sessions or POST /sessions/revoke";

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::request::Gateway;
+use crate::server::answer::{Large, Text, json_answer};
 use crate::server::{Peer, Service};
 use crate::sessions::source::Source;
 
@@ -96,13 +95,34 @@ impl Readiness {
 /// Answers `/healthz`, `/readyz` and `/metrics`.
 #[derive(Debug)]
 pub struct Probe {
-    pub readiness: Arc<Readiness>,
+    readiness: Arc<Readiness>,
+    pages: Large,
+}
+
+/// Pages of metrics on their way to whoever scrapes.
+const PAGES: usize = 16;
+
+impl Probe {
+    pub fn new(readiness: Arc<Readiness>) -> Self {
+        Self { readiness, pages: Large::new(PAGES) }
+    }
+
+    fn metrics(&self) -> Response<Text> {
+        // Counting brings the gauges up to date: entries end without anybody noticing.
+        self.readiness.gateway.sessions.len();
+        let books = &self.readiness.gateway.books;
+        books.metrics.revoked(books.revocations.len());
+        let mut answer = Response::new(Text::from(books.metrics.encode()));
+        let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
+        answer
+    }
 }
 
 impl Service for Probe {
-    type Body = Full<Bytes>;
+    type Body = Text;
 
-    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Full<Bytes>> {
+    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Text> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "message": "GET only" }));
         }
@@ -112,25 +132,8 @@ impl Service for Probe {
                 let (ready, report) = self.readiness.report();
                 json_answer(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
             }
-            "/metrics" => {
-                // Counting brings the gauges up to date: entries end without anybody noticing.
-                self.readiness.gateway.sessions.len();
-                let books = &self.readiness.gateway.books;
-                books.metrics.revoked(books.revocations.len());
-                let mut answer = Response::new(Full::from(books.metrics.encode()));
-                let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
-                answer
-            }
+            "/metrics" => self.pages.answer(|| self.metrics()),
             _ => json_answer(StatusCode::NOT_FOUND, &json!({ "message": "/healthz, /readyz or /metrics" })),
         }
     }
-}
-
-/// A JSON answer of the probe and admin listeners.
-pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::from(format!("{body}\n")));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
 }

@@ -73,9 +73,13 @@ impl Service for Answers {
 }
 
 fn start() -> (SocketAddr, Arc<AtomicUsize>) {
+    start_with(CONNECTIONS)
+}
+
+fn start_with(connections: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let service = Arc::new(Answers::default());
     let open = Arc::clone(&service.open);
-    let mut server = Server::new(service);
+    let mut server = Server::new(service, connections);
     server.patience = PATIENCE;
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.address().unwrap();
@@ -188,6 +192,22 @@ async fn an_answer_that_nobody_reads_is_cut_and_not_those_beside_it() {
     }
     assert!(!ended.is_finished());
     drop(unread);
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_another_ends() {
+    let (address, open) = start_with(1);
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(b"GET /silent HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    until(&open, 1).await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 15];
+    let mut answered = std::pin::pin!(second.read_exact(&mut answer));
+    assert!(tokio::time::timeout(PATIENCE.head, &mut answered).await.is_err(), "it waits");
+    drop(first);
+    answered.await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 
 #[tokio::test]

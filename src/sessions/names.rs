@@ -65,6 +65,18 @@ impl Names {
         Ok(())
     }
 
+    /// Takes back what [`Names::admit`] counted: STS was not asked.
+    pub(super) fn withdraw(&self, id: &Arc<SessionIdentity>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (id.role_arn().clone(), id.name().clone());
+        if let Some(name) = known.names.get_mut(&key) {
+            name.asked.retain(|(asked, _)| asked != id);
+            if name.asked.is_empty() && name.live.is_empty() {
+                known.names.remove(&key);
+            }
+        }
+    }
+
     /// Counts a session that was granted, or renewed. Returns the least used of its name if that
     /// has one too many now.
     pub(super) fn granted(&self, session: &Arc<Live>) -> Option<Arc<Live>> {

@@ -361,6 +361,23 @@ async fn too_many_sessions_of_a_name_evict_the_least_used() {
     assert_eq!(sessions.of(&b).await.unwrap().lookup(), Lookup::Miss);
 }
 
+/// Nor is a name remembered for it: how many are depends on the rate, not on how many callers come.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_got_no_turn_is_no_further_session() {
+    let (sessions, _) = world(&Settings { per_name: 1, max_sts_rate: 1, ..settings() });
+    let answers = all_at_once(&sessions, (0..20).map(|n| user(&format!("user{n}")))).await;
+    assert!(answers.iter().any(Result::is_ok));
+    let late = {
+        let sessions = Arc::clone(&sessions);
+        tokio::spawn(async move { all_at_once(&sessions, (20..40).map(|n| user(&format!("user{n}")))).await })
+    };
+    sleep(SECOND / 1000).await;
+    let refused = sessions.of(&tagged("alice", "a")).await.unwrap_err();
+    assert_eq!(refused, SessionError::Overloaded);
+    late.await.unwrap();
+    sessions.of(&tagged("alice", "b")).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_that_sts_refuses_over_and_over_is_no_further_session() {
     let (sessions, sts) = world(&Settings { per_name: 2, ..settings() });

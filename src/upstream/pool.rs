@@ -39,6 +39,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// Idle connections are closed well before anything between here and Bedrock forgets them.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
+/// What is read of an answer at once, and the largest head of one, bytes. An answer whose caller does not read
+/// holds this.
+const READ_BYTES: usize = 64 * 1024;
+
 /// A connection that can bear a request.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
@@ -197,7 +201,7 @@ impl Connector {
         let stream = tokio::time::timeout(CONNECT, stream)
             .await
             .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "no TLS connection within 3 s"))??;
-        let (connection, speaking) = http1::handshake(stream).await?;
+        let (connection, speaking) = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream).await?;
         tokio::spawn(async move {
             if let Err(error) = speaking.await {
                 debug!(%error, "connection to Bedrock ended");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::request::Gateway;
 use crate::revoke::{Entry, Whom, Words};
-use crate::server::probe::json_answer;
+use crate::server::answer::{Text, json_answer};
 
 /// Largest body, bytes: an expression has 4 KiB at most.
 const LARGEST: usize = 64 * 1024;
@@ -35,7 +35,7 @@ struct Told {
     cut_streams: bool,
 }
 
-pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Text> {
     // A web page can have its reader's browser post anywhere, but not JSON without asking first.
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind == "application/json");
@@ -94,6 +94,6 @@ fn entry(body: &[u8], gateway: &Gateway) -> Result<Entry, String> {
     })
 }
 
-fn refused(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+fn refused(status: StatusCode, message: &str) -> Response<Text> {
     json_answer(status, &json!({ "message": message }))
 }
