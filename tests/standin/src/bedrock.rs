@@ -28,11 +28,12 @@ use rustls::ServerConfig;
 
 pub use fault::Fault;
 
-use crate::bill::{Bill, Service};
+use crate::bill::{Bill, Call, Service};
 use crate::credentials::Store;
 use crate::faults::Faults;
 use crate::server::Server;
 use crate::signature::SignatureFault;
+use fault::Chooser;
 use state::State;
 
 /// How Bedrock is to be started.
@@ -105,6 +106,12 @@ impl Bedrock {
     /// What calls suffer.
     pub fn faults(&self) -> &Faults<Fault> {
         &self.state.faults
+    }
+
+    /// Has `choose` say what calls suffer that [`faults`](Self::faults) let go, each once, when it stands among the
+    /// bill's calls. The first that is set stays.
+    pub fn choose_faults(&self, choose: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
+        self.state.chooser.get_or_init(|| Chooser(Box::new(choose)));
     }
 
     /// What must never reach Bedrock, and did: calls signed as the gateway itself, as somebody else or not

@@ -115,6 +115,11 @@ impl Bill {
         principals.into_iter().collect()
     }
 
+    /// Forgets the calls, but not what was charged for them: runs of hours have many.
+    pub fn forget_calls(&self) {
+        self.books().calls.clear();
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         *self.books() = Books::default();

@@ -1,6 +1,9 @@
 //! What can happen to a call.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::bill::Call;
 
 /// Trouble on command, suffered by a call whose signature was good and that stands among the bill's
 /// calls.
@@ -38,5 +41,14 @@ impl Fault {
     /// Whether an answer in one piece has to be cut in two for it.
     pub(super) fn breaks_whole_answers(&self) -> bool {
         matches!(self, Self::ResetMidStream(_) | Self::ResetMidFrame(_) | Self::HangMidStream(_))
+    }
+}
+
+/// Says what a call is to suffer, by the call itself.
+pub(super) struct Chooser(pub(super) Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>);
+
+impl fmt::Debug for Chooser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chooser").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! The way of a call: read, verify, write down, suffer, answer, charge.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -13,7 +13,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::dialect::Dialect;
-use super::fault::Fault;
+use super::fault::{Chooser, Fault};
 use super::kept::Kept;
 use super::progress::{InFlight, Progress};
 use super::prompt::Prompt;
@@ -44,6 +44,7 @@ pub(super) struct State {
     pub(super) bill: Arc<Bill>,
     regions: Vec<String>,
     pub(super) faults: Faults<Fault>,
+    pub(super) chooser: OnceLock<Chooser>,
     pub(super) progress: Arc<Progress>,
     settings: Mutex<Settings>,
     record: Mutex<Record>,
@@ -92,6 +93,7 @@ impl State {
             bill,
             regions,
             faults: Faults::new(),
+            chooser: OnceLock::new(),
             progress: Arc::default(),
             settings: Mutex::default(),
             record: Mutex::default(),
@@ -148,7 +150,8 @@ impl State {
         let call = Arc::new(self.open(head, body)?);
         self.bill.arrived(Arc::clone(&call));
         self.progress.announce();
-        let fault = self.faults.take();
+        let chosen = || self.chooser.get().and_then(|Chooser(choose)| choose(&call));
+        let fault = self.faults.take().or_else(chosen);
         if let Some(fault) = &fault {
             suffer(fault, &call).await?;
         }

@@ -150,3 +150,19 @@ async fn it_comes_back_with_all_connections_gone() {
     assert_eq!(world.post(&path, &converse("hello")).await.status, 200);
     assert_eq!(world.bedrock.hangups(), 0, "it was Bedrock that left");
 }
+
+#[tokio::test]
+async fn what_a_call_suffers_can_be_chosen_by_the_call() {
+    let world = World::start();
+    world
+        .bedrock
+        .choose_faults(|call| call.body.windows(3).any(|text| text == b"bad").then_some(Fault::Throttle));
+    world.bedrock.faults().next(1, Fault::Deny);
+    for (said, status) in [("bad", 403), ("bad", 429), ("good", 200)] {
+        let request = world.signed(&format!("{SONNET}/converse"), &converse(said));
+        assert_eq!(soon(world.send(request)).await.status, status, "{said}");
+    }
+    world.bill.forget_calls();
+    assert_eq!(world.bill.call_count(), 0);
+    assert_eq!(world.bill.principals(), [ALICE], "what was charged stays");
+}
