@@ -22,7 +22,7 @@ mod tell;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 
@@ -123,6 +123,11 @@ impl Bedrock {
     /// What was wrong with signatures that did not verify, in order of arrival.
     pub fn signature_refusals(&self) -> Vec<SignatureFault> {
         self.state.signature_refusals()
+    }
+
+    /// Calls whose session had ended or was revoked: its access key id, and when.
+    pub fn session_refusals(&self) -> Vec<(String, SystemTime)> {
+        self.state.session_refusals()
     }
 
     /// IAM forbids everybody the model ids (or ARNs) that match `pattern`, where `*` is any run of

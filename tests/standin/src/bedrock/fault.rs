@@ -45,7 +45,9 @@ impl Fault {
 }
 
 /// Says what a call is to suffer, by the call itself.
-pub(super) struct Chooser(pub(super) Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>);
+pub(super) struct Chooser(pub(super) Box<Choose>);
+
+type Choose = dyn Fn(&Call) -> Option<Fault> + Send + Sync;
 
 impl fmt::Debug for Chooser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

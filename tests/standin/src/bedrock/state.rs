@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -55,6 +56,7 @@ pub(super) struct State {
 struct Record {
     violations: Vec<String>,
     signature_refusals: Vec<SignatureFault>,
+    session_refusals: Vec<(String, SystemTime)>,
     /// Prefixes of prompts that were marked to be cached: account, region, model, text.
     cached: HashSet<[String; 4]>,
 }
@@ -115,6 +117,10 @@ impl State {
 
     pub(super) fn signature_refusals(&self) -> Vec<SignatureFault> {
         lock(&self.record).signature_refusals.clone()
+    }
+
+    pub(super) fn session_refusals(&self) -> Vec<(String, SystemTime)> {
+        lock(&self.record).session_refusals.clone()
     }
 
     pub(super) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
@@ -230,13 +236,16 @@ impl State {
         }
         let session = self.store.session(&signer.access_key_id);
         let session = session.ok_or_else(|| Refusal::credentials("UnrecognizedClientException"))?;
-        if session.revoked {
-            return Err(Refusal::credentials(self.settings().revoked_kind));
-        }
-        if session.expired(clock::now()) {
-            return Err(Refusal::credentials("ExpiredTokenException"));
-        }
-        Ok(session)
+        let now = clock::now();
+        let kind = if session.revoked {
+            self.settings().revoked_kind
+        } else if session.expired(now) {
+            "ExpiredTokenException"
+        } else {
+            return Ok(session);
+        };
+        lock(&self.record).session_refusals.push((session.access_key_id, now));
+        Err(Refusal::credentials(kind))
     }
 
     fn violation(&self, head: &Parts, what: &str) {

@@ -1,0 +1,166 @@
+//! The gateway's process: its configuration, its log, and what the system says of it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::world::World;
+
+/// How long it may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Beginnings of a JWT and of the stand-in's session tokens.
+const SECRETS: [&str; 2] = ["eyJ", "IQoJb3JpZ2lu"];
+
+pub(crate) struct Gateway {
+    process: Child,
+    pub(crate) log: Arc<AccessLog>,
+    configuration: PathBuf,
+    errors: PathBuf,
+}
+
+/// What the access log has said so far.
+#[derive(Debug, Default)]
+pub(crate) struct AccessLog(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    lines: u64,
+    /// Of requests that failed, by request id.
+    reasons: HashMap<String, String>,
+    faults: Vec<String>,
+}
+
+impl AccessLog {
+    fn read(&self, from: ChildStdout) {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            self.take(&line);
+        }
+    }
+
+    fn take(&self, line: &str) {
+        let mut said = self.0.lock().unwrap();
+        said.lines += 1;
+        if SECRETS.iter().any(|secret| line.contains(secret)) {
+            said.faults.push("a line of the access log has a secret in it".to_owned());
+        }
+        let Ok(line) = serde_json::from_str::<Value>(line) else {
+            said.faults.push("a line of the access log is not JSON".to_owned());
+            return;
+        };
+        if let (Some(id), Some(reason)) = (line["request_id"].as_str(), line["reason"].as_str()) {
+            said.reasons.insert(id.to_owned(), reason.to_owned());
+        }
+    }
+
+    pub(crate) fn lines(&self) -> u64 {
+        self.0.lock().unwrap().lines
+    }
+
+    /// Why the gateway itself refused this request.
+    pub(crate) fn reason(&self, request_id: &str) -> Option<String> {
+        self.0.lock().unwrap().reasons.get(request_id).cloned()
+    }
+
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.0.lock().unwrap().faults.clone()
+    }
+}
+
+impl Gateway {
+    /// Starts it, and waits until it is ready.
+    pub(crate) async fn start(world: &World) -> Self {
+        let configuration = world.folder().join("gateway.toml");
+        std::fs::write(&configuration, world.configuration(0)).unwrap();
+        let errors = world.folder().join("gateway.log");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"))
+            .args(["serve", "--config"])
+            .arg(&configuration)
+            .env("AWS_ACCESS_KEY_ID", world.aws.credentials.gateway_access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", world.aws.credentials.gateway_secret_access_key())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env_remove("AWS_SESSION_TOKEN")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors).unwrap())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(AccessLog::default());
+        let (lines, reader) = (process.stdout.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || reader.read(lines));
+        let gateway = Self { process, log, configuration, errors };
+        let ready = async {
+            while !world.is_ready().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, ready).await.is_ok();
+        assert!(in_time, "the gateway does not become ready:\n{}", gateway.last_words());
+        gateway
+    }
+
+    /// Writes another configuration, as editors and Kubernetes do, and has it loaded at once.
+    pub(crate) fn reload(&self, text: &str) {
+        let new = self.configuration.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &self.configuration).unwrap();
+        self.signal("HUP");
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+
+    /// Ends it as an orchestrator does. Whether it ended well, in time.
+    pub(crate) async fn end(mut self) -> bool {
+        self.signal("TERM");
+        let ended = async {
+            loop {
+                if let Some(status) = self.process.try_wait().unwrap() {
+                    return status.success();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.unwrap_or(false)
+    }
+
+    /// Panics and errors among its messages.
+    pub(crate) fn cries(&self) -> Vec<String> {
+        let said = std::fs::read_to_string(&self.errors).unwrap();
+        let is_cry =
+            |line: &&str| line.contains("panicked") || line.contains("ERROR") || line.contains("\"ERROR\"");
+        said.lines().filter(is_cry).map(str::to_owned).collect()
+    }
+
+    fn last_words(&self) -> String {
+        let said = std::fs::read_to_string(&self.errors).unwrap();
+        let lines: Vec<_> = said.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.process.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ended = self.process.kill().is_ok() && self.process.wait().is_ok();
+    }
+}

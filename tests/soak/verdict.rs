@@ -1,0 +1,275 @@
+//! Whether everything was right: each call by what befell it, the bill by the calls, STS by the sessions it granted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime};
+
+use bedrock_standin::credentials::IssuedSession;
+
+use crate::gateway::AccessLog;
+use crate::journal::{Entry, Fate, Journal, Moment, Outcome, prompt};
+use crate::trouble::{Cause, Window};
+use crate::users::User;
+use crate::world::World;
+
+/// How long after trouble at STS a caller without a session may hear of it: the longest pause after a failure, and
+/// some time for the answer.
+const STS_ECHO: Moment = 6_000;
+/// How long after a window what it did may still be seen on its way.
+const ECHO: Moment = 500;
+
+/// `AssumeRole` calls within a second: the gateway's default for `max_sts_rate`, and as many that it has saved up.
+pub(crate) const MOST_IN_A_SECOND: usize = 2 * 100;
+
+/// What leaves callers without sessions.
+const STS_TROUBLE: [Cause; 3] = [Cause::StsThrottles, Cause::StsFails, Cause::StsIsDown];
+
+/// A principal with its tags: what has one session.
+type Who = (String, BTreeMap<String, String>);
+
+pub(crate) struct Verdict<'a> {
+    world: &'a World,
+    journal: &'a Journal,
+    log: &'a AccessLog,
+    windows: &'a [Window],
+    calls: &'a [Entry],
+    /// As STS granted them, in order.
+    sessions: HashMap<Who, Vec<IssuedSession>>,
+    /// When Bedrock refused them.
+    refused: HashMap<Who, Vec<Moment>>,
+}
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn new(
+        world: &'a World,
+        journal: &'a Journal,
+        log: &'a AccessLog,
+        windows: &'a [Window],
+        calls: &'a [Entry],
+    ) -> Self {
+        let mut sessions: HashMap<Who, Vec<IssuedSession>> = HashMap::new();
+        for session in world.aws.credentials.sessions() {
+            sessions.entry((session.principal.clone(), session.tags.clone())).or_default().push(session);
+        }
+        let mut refused: HashMap<Who, Vec<Moment>> = HashMap::new();
+        for call in calls.iter().filter(|call| call.fates.contains(&Fate::CredentialsRefused)) {
+            refused.entry(who(&world.users[call.user], call.project)).or_default().push(call.arrived);
+        }
+        for (access_key_id, at) in world.aws.bedrock.session_refusals() {
+            if let Some(session) = world.aws.credentials.session(&access_key_id) {
+                refused.entry((session.principal, session.tags)).or_default().push(journal.moment(at));
+            }
+        }
+        Self { world, journal, log, windows, calls, sessions, refused }
+    }
+
+    /// Everything that should not have been.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let mut found = self.journal.strangers();
+        found.extend(self.world.aws.bedrock.violations());
+        found.extend(self.log.faults());
+        for (number, call) in self.calls.iter().enumerate() {
+            if let Err(what) = self.judge(call) {
+                let user = &self.world.users[call.user].principal;
+                let (began, ended, fates) = (call.began, call.ended, &call.fates);
+                found.push(format!(
+                    "call {number} of {user} by {}, {began} to {ended} ms, at Bedrock {fates:?}: {what}",
+                    call.client
+                ));
+            }
+        }
+        found.extend(self.lines());
+        found.extend(self.bill());
+        found.extend(self.sts());
+        found
+    }
+
+    /// Trouble of one of these kinds while the call was under way, or this long before.
+    fn during(&self, call: &Entry, echo: Moment, causes: &[Cause]) -> bool {
+        let meets = |window: &&Window| call.began <= window.to + echo && call.ended + ECHO >= window.from;
+        self.windows.iter().filter(meets).any(|window| causes.contains(&window.cause))
+    }
+
+    fn judge(&self, call: &Entry) -> Result<(), String> {
+        use Cause as C;
+        let closed = || self.during(call, ECHO, &[C::BedrockIsDown, C::ConnectionsAreClosed]);
+        let refused_first = call.fates.first() == Some(&Fate::CredentialsRefused);
+        if call.fates.len() > 1 + usize::from(refused_first) {
+            return Err("it was sent twice".to_owned());
+        }
+        let fate = call.fates.last().copied();
+        let explained = match &call.outcome {
+            Outcome::HungUp => true,
+            Outcome::Right => matches!(fate, Some(Fate::Answered | Fate::EndedInException)),
+            Outcome::Exception if fate == Some(Fate::EndedInException) => true,
+            // The gateway ends what broke off with an exception where the format has one.
+            Outcome::Exception | Outcome::Broken => {
+                matches!(fate, Some(Fate::ResetAtFirstByte | Fate::ResetLater)) || closed()
+            }
+            Outcome::Error { status, kind, request_id } => {
+                let reason = self.log.reason(request_id).unwrap_or_default();
+                match (*status, kind.as_ref(), reason.as_str()) {
+                    (429, "ThrottlingException", "upstream_error") => fate == Some(Fate::Throttled),
+                    (500, "InternalServerException", "upstream_error") => fate == Some(Fate::Failed),
+                    (403, "ExpiredTokenException" | "InvalidToken", "upstream_error") => {
+                        fate == Some(Fate::CredentialsRefused) && self.could_not_be_replaced(call)
+                    }
+                    (408, "ModelTimeoutException", "upstream_not_answered") => {
+                        matches!(fate, Some(Fate::ResetBeforeFirstByte | Fate::ResetAtFirstByte)) || closed()
+                    }
+                    (503, "ServiceUnavailableException", "upstream_connect") => closed(),
+                    (503, "ServiceUnavailableException", reason) if reason.starts_with("sts_") => {
+                        self.excused_by_sts(call)?
+                    }
+                    _ => return Err(format!("{}, for {reason:?}", call.outcome)),
+                }
+            }
+            Outcome::Wrong(what) => return Err(what.to_string()),
+            Outcome::UnderWay => false,
+        };
+        if explained { Ok(()) } else { Err(format!("{} without a cause", call.outcome)) }
+    }
+
+    /// Why a call ended with the session that Bedrock refused: STS gave no other, there had been one within the
+    /// minute, or the call had been signed anew already, for the clock.
+    fn could_not_be_replaced(&self, call: &Entry) -> bool {
+        let minute = call.arrived.saturating_sub(61_000)..=call.ended;
+        let refused = self.refused.get(&self.who(call)).map(Vec::as_slice).unwrap_or_default();
+        let within_it = refused.iter().filter(|moment| minute.contains(moment)).count();
+        within_it > 1
+            || call.fates.len() > 1
+            || self.during(call, STS_ECHO, &STS_TROUBLE)
+            || self.during(call, ECHO, &[Cause::ClockIsOff])
+    }
+
+    /// Whether STS was in trouble, and the caller had no session that was good all the while.
+    fn excused_by_sts(&self, call: &Entry) -> Result<bool, String> {
+        let (began, ended) = (self.journal.at(call.began), self.journal.at(call.ended));
+        let his = self.sessions.get(&self.who(call));
+        let good = his.into_iter().flatten().any(|session| {
+            let (granted, margin) = (session.issued + Duration::from_secs(1), margin(session));
+            granted < began && session.expires > ended + margin && !self.was_lost(session)
+        });
+        if good && call.fates.is_empty() {
+            return Err("refused for STS's trouble, while there was a good session".to_owned());
+        }
+        Ok(self.during(call, STS_ECHO, &STS_TROUBLE))
+    }
+
+    /// The access log has one line a request. Who hangs up may do so before he has sent one.
+    fn lines(&self) -> Option<String> {
+        let lines = self.log.lines();
+        let hung_up = self.calls.iter().filter(|call| call.outcome == Outcome::HungUp).count();
+        let (least, most) = ((self.calls.len() - hung_up) as u64, self.calls.len() as u64);
+        let right = (least..=most).contains(&lines);
+        (!right).then(|| format!("{lines} lines in the access log, and not {least} to {most}"))
+    }
+
+    /// Every line of the bill is what that user's calls used, and no more.
+    fn bill(&self) -> Vec<String> {
+        let mut used: HashMap<Who, u64> = HashMap::new();
+        for (number, call) in self.calls.iter().enumerate() {
+            let charged = |fate: &&Fate| {
+                let free =
+                    [Fate::Throttled, Fate::Failed, Fate::CredentialsRefused, Fate::ResetBeforeFirstByte];
+                !free.contains(fate)
+            };
+            let times = call.fates.iter().filter(charged).count() as u64;
+            let tokens = prompt(number).len().div_ceil(4) as u64;
+            *used.entry(self.who(call)).or_default() += times * tokens;
+        }
+        let mut billed: HashMap<Who, f64> = HashMap::new();
+        for row in self.world.aws.bill.rows() {
+            if row.line_item_usage_type.contains("input-tokens") {
+                let tags = row
+                    .tags
+                    .into_iter()
+                    .map(|(key, value)| (key.trim_start_matches("iamPrincipal/").to_owned(), value));
+                let thousands = row.line_item_usage_amount;
+                *billed.entry((row.line_item_iam_principal, tags.collect())).or_default() += thousands;
+            }
+        }
+        let mut found = Vec::new();
+        for (who, thousands) in &billed {
+            let owed = used.get(who).copied().unwrap_or_default();
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52 tokens")]
+            if (thousands * 1e3 - owed as f64).abs() > 0.5 {
+                found.push(format!(
+                    "{who:?} is billed {thousands} thousand tokens of input and has used {owed}"
+                ));
+            }
+        }
+        found.extend(used.iter().filter(|(who, tokens)| **tokens > 0 && !billed.contains_key(*who)).map(
+            |(who, tokens)| {
+                format!("{who:?} has used {tokens} tokens of input, and they are not on the bill")
+            },
+        ));
+        found
+    }
+
+    /// One `AssumeRole` per session and lifetime, and never more than the rate.
+    fn sts(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (who, granted) in &self.sessions {
+            let early =
+                granted.windows(2).filter(|pair| is_early(&pair[0], &pair[1]) && !self.was_lost(&pair[0]));
+            let (early, excused) = (early.count(), self.refused.get(who).map_or(0, Vec::len));
+            if early > excused {
+                found.push(format!(
+                    "{early} sessions of {who:?} were renewed too early, {excused} had been refused"
+                ));
+            }
+        }
+        let calls: Vec<SystemTime> = self.world.aws.sts.calls().iter().map(|call| call.at).collect();
+        let most = most_in_a_second(&calls);
+        if most > MOST_IN_A_SECOND {
+            found.push(format!("{most} calls to STS within a second"));
+        }
+        found
+    }
+
+    /// STS may have gone down between granting it and saying so.
+    fn was_lost(&self, session: &IssuedSession) -> bool {
+        let downs = self.windows.iter().filter(|window| window.cause == Cause::StsIsDown);
+        downs.into_iter().any(|window| {
+            let down = self.journal.at(window.from);
+            session.issued <= down + Duration::from_millis(ECHO)
+                && session.issued + Duration::from_secs(1) >= down
+        })
+    }
+
+    fn who(&self, call: &Entry) -> Who {
+        who(&self.world.users[call.user], call.project)
+    }
+}
+
+/// The most calls that STS had within any second.
+pub(crate) fn most_in_a_second(calls: &[SystemTime]) -> usize {
+    let mut first = 0;
+    let mut most = 0;
+    for (last, at) in calls.iter().enumerate() {
+        while calls[first] + Duration::from_secs(1) < *at {
+            first += 1;
+        }
+        most = most.max(last + 1 - first);
+    }
+    most
+}
+
+fn who(user: &User, project: Option<&str>) -> Who {
+    (user.principal.clone(), user.tags(project))
+}
+
+/// Renewal may begin in the last fifth of what the gateway sees of a session's lifetime; a second is for what the end
+/// is cut by, and the way.
+fn is_early(session: &IssuedSession, next: &IssuedSession) -> bool {
+    next.issued + lifetime(session) / 5 + Duration::from_secs(1) < session.expires
+}
+
+/// How long before its end a session is no longer used, and half a second for the way.
+fn margin(session: &IssuedSession) -> Duration {
+    (lifetime(session) / 20).min(Duration::from_secs(5)) + Duration::from_millis(500)
+}
+
+fn lifetime(session: &IssuedSession) -> Duration {
+    session.expires.duration_since(session.issued).unwrap_or_default()
+}
