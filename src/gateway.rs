@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -24,6 +23,7 @@ use crate::gateway::reload::Reloader;
 use crate::identity::{Mapping, Outcomes};
 use crate::limits::Limits;
 use crate::meter::Books;
+use crate::meter::cut::Cut;
 use crate::request::{EndpointsByPlace, Gateway, Rules};
 use crate::revoke::Revocations;
 use crate::route::Family;
@@ -153,7 +153,7 @@ impl Running {
             sessions,
             upstream: upstream(&config.aws)?,
             skew: Skew::default(),
-            books: Arc::new(Books { log: edges.log, metrics, cutting: AtomicBool::new(false), revocations }),
+            books: Arc::new(Books { log: edges.log, metrics, cut: Cut::default(), revocations }),
         });
         let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
         tokio::spawn(keep_trying(source));
@@ -215,6 +215,9 @@ impl Running {
     }
 }
 
+/// How long what was cut may take to be written down.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
+
 struct Serving {
     callers: Server<Gateway>,
     probe: Server<Probe>,
@@ -265,20 +268,21 @@ impl Serving {
         let requests = self.gateway.limits.in_flight();
         info!(requests, timeout = ?self.drain_timeout, "draining: no new connections, open requests may finish");
         let books = Arc::clone(&self.gateway.books);
-        let mut requests_cut = 0;
         let give_up = async {
             tokio::select! {
                 () = tokio::time::sleep(self.drain_timeout) => {}
                 () = reached(stop, Stop::Now) => {}
             }
-            books.cutting.store(true, Ordering::Relaxed);
-            requests_cut = self.gateway.limits.in_flight();
+            books.cut.begin();
         };
         let cut = self.callers.drain(give_up).await;
         if cut > 0 {
+            // Requests by HTTP/2 are tasks of their own, which notice a moment later.
+            let _late = tokio::time::timeout(LAST_RECORDS, self.gateway.limits.idle()).await.is_err();
             warn!(
                 connections = cut,
-                requests = requests_cut,
+                requests = books.cut.requests(),
+                operations = %books.cut,
                 "cut what had not finished; the access log has each request, with `ended` = `drain`"
             );
         }

@@ -44,6 +44,14 @@ impl Limits {
         IN_FLIGHT - self.all.available_permits()
     }
 
+    /// Completes when no request is under way.
+    pub async fn idle(&self) {
+        #[expect(clippy::cast_possible_truncation, reason = "some thousands")]
+        const ALL: u32 = IN_FLIGHT as u32;
+        // An error would say that the semaphore is closed, which it never is.
+        let _all = self.all.acquire_many(ALL).await;
+    }
+
     /// # Errors
     /// [`Busy::Gateway`] when all places are taken; nobody waits, because what would be waited for
     /// may take an hour.

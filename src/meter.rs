@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,6 +11,8 @@ use tokio::time::Instant;
 use crate::auth::{Caller, Unverified, Verified};
 use crate::clock;
 use crate::identity::{Identity, Outcomes};
+use crate::limits::Seat;
+use crate::meter::cut::Cut;
 use crate::revoke::Revocations;
 use crate::route::{Call, Deciding, ModelId};
 use crate::sessions::Session;
@@ -19,6 +20,7 @@ use crate::telemetry::access::{self, AccessLog, AccessRecord, Ended};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::headers::REQUEST_ID;
 
+pub mod cut;
 pub mod relay;
 pub mod tap;
 
@@ -27,8 +29,7 @@ pub mod tap;
 pub struct Books {
     pub log: Arc<AccessLog>,
     pub metrics: Arc<Metrics>,
-    /// The process is stopping and has no more patience.
-    pub cutting: AtomicBool,
+    pub cut: Cut,
     pub revocations: Revocations,
 }
 
@@ -66,6 +67,8 @@ struct Known {
     first_byte: Option<Duration>,
     stream: bool,
     ended: Ended,
+    /// Given back when all of this is written, so that whoever has every seat has every record.
+    seat: Option<Seat>,
 }
 
 /// The status in the log of a request whose client left before there was an answer; no such answer is
@@ -109,12 +112,18 @@ impl Meter {
             first_byte: None,
             stream: false,
             ended: Ended::Client,
+            seat: None,
         }))
     }
 
     /// The gateway's id of the request.
     pub fn request_id(&self) -> &str {
         &self.0.request_id
+    }
+
+    /// The request is among those that are under way.
+    pub fn seated(&mut self, seat: Seat) {
+        self.0.seat = Some(seat);
     }
 
     pub fn routed(&mut self, call: &Call) {
@@ -263,14 +272,15 @@ impl Drop for Meter {
     fn drop(&mut self) {
         let known = &mut *self.0;
         let took = known.started.elapsed();
-        if known.ended == Ended::Client && known.books.cutting.load(Ordering::Relaxed) {
-            known.ended = Ended::Drain;
-        }
         let metrics = &known.books.metrics;
         if known.stream {
             metrics.stream_closed();
         }
         let operation = known.operation.unwrap_or("none");
+        if known.ended == Ended::Client && known.books.cut.has_begun() {
+            known.ended = Ended::Drain;
+            known.books.cut.count(operation);
+        }
         metrics.request_finished(operation, known.status, known.reason, took, known.first_byte);
         known.books.log.write(&known.record(took));
     }

@@ -92,13 +92,13 @@ impl Gateway {
         meter: &mut Meter,
     ) -> Result<Option<Reply>, Failure> {
         let (head, mut body) = request.into_parts();
-        let seat = match self.limits.enter() {
-            Ok(seat) => seat,
+        match self.limits.enter() {
+            Ok(seat) => meter.seated(seat),
             Err(busy) => {
                 discard(body);
                 return Err(busy.into());
             }
-        };
+        }
         let Admission { caller, permit, headers, place } = match self.permit(rules, &head, meter).await {
             Ok(Some(admission)) => admission,
             Ok(None) => return Ok(None),
@@ -120,7 +120,7 @@ impl Gateway {
         let answer = self.exchange(rules, &call, meter).await?;
         // Its body is not needed while the answer is on its way.
         drop(call);
-        Ok(Some(Reply { answer, seat, place }))
+        Ok(Some(Reply { answer, place }))
     }
 
     /// What the head of the request decides.
@@ -228,16 +228,15 @@ struct Admission {
     place: Place,
 }
 
-/// Bedrock's answer and the places its request holds.
+/// Bedrock's answer and the place its request holds.
 struct Reply {
     answer: refusal::Answer,
-    seat: crate::limits::Seat,
     place: Place,
 }
 
 impl Reply {
     fn relayed(self, mut meter: Meter) -> Response<Relay> {
-        let Self { answer, seat, place } = self;
+        let Self { answer, place } = self;
         let mut headers = headers::to_caller(answer.headers);
         let is = |kind: &str| {
             headers
@@ -250,7 +249,7 @@ impl Reply {
         let tapped = event_stream && !headers.contains_key(header::CONTENT_LENGTH);
         meter.answered(answer.status, &headers, stream);
         mark(&mut headers, meter.request_id());
-        let mut response = Response::new(Relay::upstream(answer.body, tapped, meter, seat, place));
+        let mut response = Response::new(Relay::upstream(answer.body, tapped, meter, place));
         *response.status_mut() = answer.status;
         *response.headers_mut() = headers;
         response

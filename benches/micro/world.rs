@@ -3,7 +3,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use bedrock_gateway::authorize::{Authorized, Permit, authorize};
 use bedrock_gateway::config::Config;
 use bedrock_gateway::identity::{Identity, Mapping, Outcomes};
 use bedrock_gateway::limits::Limits;
+use bedrock_gateway::meter::cut::Cut;
 use bedrock_gateway::meter::{Books, Meter};
 use bedrock_gateway::revoke::Revocations;
 use bedrock_gateway::route::{self, Call, Family, Route};
@@ -193,7 +193,7 @@ impl World {
         Arc::new(Books {
             log: Arc::new(log),
             metrics,
-            cutting: AtomicBool::new(false),
+            cut: Cut::default(),
             revocations: Revocations::default(),
         })
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::limits::{Place, Seat};
+use crate::limits::Place;
 use crate::meter::Meter;
 use crate::meter::tap::{Frames, exception_frame};
 use crate::upstream::refusal::Remaining;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Relay {
     source: Source,
     meter: Meter,
-    _places: (Option<Seat>, Option<Place>),
+    _place: Option<Place>,
 }
 
 enum Source {
@@ -61,19 +61,19 @@ impl Relay {
     pub fn whole(bytes: Bytes, mut meter: Meter) -> Self {
         // It may not be polled at all, when it is empty or answers HEAD.
         meter.complete();
-        Self { source: Source::Whole(bytes), meter, _places: (None, None) }
+        Self { source: Source::Whole(bytes), meter, _place: None }
     }
 
-    /// Bedrock's answer. `seat` and `place` are given back when it has been passed on.
-    pub fn upstream(body: Remaining, event_stream: bool, mut meter: Meter, seat: Seat, place: Place) -> Self {
-        let places = (Some(seat), Some(place));
+    /// Bedrock's answer. `place` is given back when it has been passed on.
+    pub fn upstream(body: Remaining, event_stream: bool, mut meter: Meter, place: Place) -> Self {
+        let place = Some(place);
         if body.is_end_stream() {
             meter.complete();
-            return Self { source: Source::Ended, meter, _places: places };
+            return Self { source: Source::Ended, meter, _place: place };
         }
         let upstream =
             Upstream { body, frames: event_stream.then(Frames::default), broken: None, silence: None };
-        Self { source: Source::Upstream(Box::new(upstream)), meter, _places: places }
+        Self { source: Source::Upstream(Box::new(upstream)), meter, _place: place }
     }
 }
 

@@ -56,6 +56,8 @@ fn each_foreign_library_has_one_owner() {
         ("toml", &["config"]),
         ("schemars", &["config"]),
         ("prometheus_client", &["telemetry"]),
+        ("proxy_header", &["server"]),
+        ("ipnet", &["server", "config"]),
     ];
     for (name, text) in sources() {
         for (library, modules) in owners {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::listeners::get;
-use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, read, until};
+use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, process_log, read, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_finishes_and_nothing_new_is() {
@@ -100,11 +100,21 @@ async fn at_the_timeout_what_is_open_is_cut_and_said_so() {
     let mut world = World::with(Setup { listen: "drain_timeout = \"200ms\"", ..Setup::default() }).await;
     let token = world.token("alice");
     world.standin.bedrock.hold();
-    let open = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
+    let h1 = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
+    let invoke = CONVERSE_STREAM.replace("converse-stream", "invoke-with-response-stream");
+    let prompt = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#;
+    let h2 = [
+        world.open_h2c(post(CONVERSE_STREAM, &token, HELLO)).await,
+        world.open_h2c(post(&invoke, &token, prompt)).await,
+    ];
     world.gateway.drain();
-    assert_eq!(world.gateway.stopped().await, 1);
-    assert_eq!(world.logged(1).await["ended"], "drain");
-    drop(open);
+    assert_eq!(world.gateway.stopped().await, 3);
+    let lines = world.log.lines();
+    let cut = lines.iter().filter(|line| line.contains(r#""ended":"drain""#)).count();
+    assert_eq!((cut, lines.len()), (3, 3), "each is written down before the gateway is gone");
+    let said = "connections=3 requests=3 operations=converse 2, invoke 1";
+    assert!(process_log().contains(said), "{said}");
+    drop((h1, h2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
