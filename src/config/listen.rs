@@ -134,6 +134,11 @@ fn balancers(table: &Spanned<raw::Balancers>, findings: &mut Findings<'_>) -> Ba
                 let fault = format!("{network} is everybody, who could then write any address into the log");
                 findings.fault(text.span(), fault, "give the balancers' own addresses");
             }
+            Some(network) if network.network().to_canonical() != network.network() => findings.fault(
+                text.span(),
+                format!("{network} is IPv4 written as IPv6"),
+                "write it as IPv4, as in \"10.0.0.0/16\"",
+            ),
             Some(_) => {}
             None => findings.fault(
                 text.span(),

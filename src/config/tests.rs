@@ -213,6 +213,7 @@ fn balancers() {
     let key = "listen.balancers.peers[0]";
     refused(http, &of("\"10.0.0.0/33\""), "peers", key, "no network");
     refused(http, &of("\"balancer.internal\""), "peers", key, "no network");
+    refused(http, &of("\"::ffff:10.0.0.1\""), "peers", key, "IPv4 written as IPv6");
     refused(http, &of("\"0.0.0.0/0\""), "peers", key, "everybody");
     refused(http, &of(""), "[listen.balancers]", "listen.balancers", "nobody is believed");
     assert!(parse(&with(http, &of("\"10.0.0.1\"").replace("-protocol", ""))).is_err());

@@ -75,6 +75,8 @@ impl Listener {
         let speaks_proxy = |balancers: &Arc<Balancers>| {
             balancers.tell_by == TellBy::ProxyProtocol && balancers.is_one(address.ip())
         };
+        // As an IPv4 address where a socket of both families has made IPv6 of it.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let spoken = self.balancers.as_ref().is_some_and(speaks_proxy);
         Arrival {
             stream,
