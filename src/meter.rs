@@ -67,7 +67,8 @@ struct Known {
     first_byte: Option<Duration>,
     stream: bool,
     ended: Ended,
-    /// Given back when all of this is written, so that whoever has every seat has every record.
+    /// Given back when all of this is written, so that whoever has every seat has the record of every answer of
+    /// Bedrock's; or before the gateway's own answer is sent.
     seat: Option<Seat>,
 }
 
@@ -124,6 +125,11 @@ impl Meter {
     /// The request is among those that are under way.
     pub fn seated(&mut self, seat: Seat) {
         self.0.seat = Some(seat);
+    }
+
+    /// Nothing is under way any more but the gateway's own answer.
+    fn unseated(&mut self) {
+        self.0.seat = None;
     }
 
     pub fn routed(&mut self, call: &Call) {

@@ -98,6 +98,9 @@ impl<M: Memo> Remembered<M> {
     }
 }
 
+/// What the allocator takes beside what it was asked for, bytes.
+const ALLOCATED: usize = 16;
+
 /// About how much memory claims take, bytes. Parsed they are several times their text: a list of
 /// one-letter groups ten times, one of small objects a hundred times.
 fn weight(claims: &Map<String, Value>) -> usize {
@@ -105,15 +108,17 @@ fn weight(claims: &Map<String, Value>) -> usize {
     // in the root.
     const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
     let nodes = claims.len().div_ceil(6) * NODE;
-    nodes + claims.iter().map(|(name, value)| name.len() + held(value)).sum::<usize>()
+    nodes + claims.iter().map(|(name, value)| name.capacity() + ALLOCATED + held(value)).sum::<usize>()
 }
 
 /// Beside the value itself.
 fn held(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(|value| size_of::<Value>() + held(value)).sum(),
+        Value::String(text) => text.capacity() + ALLOCATED,
+        Value::Array(values) => {
+            values.capacity() * size_of::<Value>() + ALLOCATED + values.iter().map(held).sum::<usize>()
+        }
         Value::Object(members) => weight(members),
     }
 }

@@ -61,6 +61,8 @@ impl Relay {
     pub fn whole(bytes: Bytes, mut meter: Meter) -> Self {
         // It may not be polled at all, when it is empty or answers HEAD.
         meter.complete();
+        // Strangers get such answers, too, and may leave them unread: they take nobody's seat.
+        meter.unseated();
         Self { source: Source::Whole(bytes), meter, _place: None }
     }
 

@@ -1,0 +1,292 @@
+//! A gateway's process, how much memory it has, and the honest client beside the abuse.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bedrock_standin::idp::{Algorithm, Claims};
+use bedrock_standin::{Options, Standin};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use crate::connections::Fountain;
+
+pub(crate) const CONVERSE: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/converse";
+pub(crate) const HELLO: &str = r#"{"messages":[{"role":"user","content":[{"text":"hello"}]}]}"#;
+const MIB: u64 = 1024 * 1024;
+
+/// How long the honest client waits for an answer. Far above what any takes, since the machine may be busy;
+/// far below what one takes that waits for somebody else's time-out to pass (60 s and more).
+const BOUND: Duration = Duration::from_secs(20);
+
+/// One abuse at a time: they would be measured together.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// `ordinary`, or `full` where the environment asks for it.
+pub(crate) fn amount(ordinary: usize, full: usize) -> usize {
+    if std::env::var("ABUSE").is_ok_and(|size| size == "full") { full } else { ordinary }
+}
+
+/// A gateway before a stand-in for AWS.
+pub(crate) struct Gate {
+    pub(crate) standin: Standin,
+    /// What answers without end, as Bedrock of the region `us-west-2`.
+    pub(crate) fountain: Fountain,
+    pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
+    pub(crate) probe: SocketAddr,
+    child: Child,
+    _folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What the gateway's memory may grow by, and what it would grow by without limits, bytes.
+pub(crate) struct Growth {
+    pub(crate) ceiling: u64,
+    pub(crate) unbounded: u64,
+}
+
+impl Growth {
+    pub(crate) fn mib(ceiling: u64, unbounded: u64) -> Self {
+        assert!(ceiling * 2 <= unbounded, "such a ceiling says little");
+        Self { ceiling: ceiling * MIB, unbounded: unbounded * MIB }
+    }
+}
+
+impl Gate {
+    /// How many sessions it keeps.
+    pub(crate) fn sessions() -> usize {
+        amount(1_000, 100_000)
+    }
+
+    pub(crate) async fn open() -> Self {
+        let turn = TURN.lock().await;
+        let standin = Standin::start(Options::default());
+        let fountain = Fountain::start();
+        let folder = tempfile::tempdir().unwrap();
+        let [http, https, probe] = free_ports();
+        let (certificate, key) = standin.server_certificate(&["localhost"]);
+        let path = folder.path().display();
+        std::fs::write(folder.path().join("tls.crt"), certificate).unwrap();
+        std::fs::write(folder.path().join("tls.key"), key).unwrap();
+        let config = format!(
+            r#"
+[listen]
+http = "{http}"
+https = "{https}"
+probe = "{probe}"
+[listen.tls]
+cert = "{path}/tls.crt"
+key = "{path}/tls.key"
+[aws]
+region = "us-east-1"
+regions = ["us-west-2"]
+[aws.endpoints]
+sts = "{sts}"
+bedrock_runtime = "{bedrock}"
+[aws.region_endpoints.us-west-2]
+bedrock_runtime = "{fountain}"
+[sessions]
+max_sts_rate = 100000
+capacity = {capacity}
+[[issuer]]
+name = "acme"
+url = "{issuer}"
+audiences = ["bedrock-gateway"]
+[issuer.session]
+name = "claims.email"
+[[role]]
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+[log]
+file = "{path}/log"
+level = "error"
+"#,
+            sts = standin.sts.url(),
+            bedrock = standin.bedrock.url(),
+            fountain = fountain.url(),
+            issuer = standin.idp.issuer(),
+            capacity = Self::sessions(),
+        );
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, config).unwrap();
+        let child = Command::new(binary())
+            .args(["serve", "--config", file.to_str().unwrap()])
+            .env("AWS_ACCESS_KEY_ID", standin.credentials.gateway_access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", standin.credentials.gateway_secret_access_key())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env_remove("AWS_SESSION_TOKEN")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let gate = Self { standin, fountain, http, https, probe, child, _folder: folder, _turn: turn };
+        gate.wait_until_ready().await;
+        gate
+    }
+
+    /// Keys and credentials are there, and everything that is made once was made.
+    async fn wait_until_ready(&self) {
+        let begun = Instant::now();
+        while TcpStream::connect(self.http).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the gateway does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let honest = Honest::new(self);
+        while honest.call().await != StatusCode::OK {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the gateway does not get ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for _ in 0..50 {
+            assert_eq!(honest.call().await, StatusCode::OK);
+        }
+    }
+
+    /// A good token of `user`@acme.org.
+    pub(crate) fn token(&self, user: &str) -> String {
+        let claims = Claims::of(user).claim("email", format!("{user}@acme.org"));
+        self.standin.idp.mint(claims.algorithm(Algorithm::ES256))
+    }
+
+    /// Runs `abuse`, then prints and asserts what the gateway's memory did, and that an honest client beside it
+    /// was answered always.
+    pub(crate) async fn survives(&self, name: &str, growth: Growth, abuse: impl Future<Output = String>) {
+        let before = self.memory("VmRSS");
+        let ended = Arc::new(AtomicBool::new(false));
+        let honest = tokio::spawn(Honest::new(self).calls_until(Arc::clone(&ended)));
+        let done = abuse.await;
+        ended.store(true, Ordering::Relaxed);
+        let Served { calls, slowest } = honest.await.unwrap();
+        let (peak, after) = (self.memory("VmHWM"), self.memory("VmRSS"));
+        // Past the harness, which would keep it to itself.
+        let told = format!(
+            "abuse: {name}: {done}; RSS before {}, peak {}, after {}, ceiling {} MiB (unbounded: {} more); \
+             honest client: {calls} calls, slowest {} ms\n",
+            before / MIB,
+            peak / MIB,
+            after / MIB,
+            (before + growth.ceiling) / MIB,
+            growth.unbounded / MIB,
+            slowest.as_millis(),
+        );
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
+        assert!(peak < before + growth.ceiling, "{name}: over the ceiling");
+        assert!(calls > 0);
+    }
+
+    /// A figure of `/proc/PID/status`, bytes.
+    fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test has noticed.
+        let _killed = self.child.kill().is_ok();
+        let _ended = self.child.wait().is_ok();
+    }
+}
+
+fn binary() -> PathBuf {
+    std::env::var_os("ABUSE_GATEWAY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_bedrock-gateway").into(), PathBuf::from)
+}
+
+/// Addresses whose ports were free a moment ago.
+fn free_ports<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
+}
+
+/// A caller who does nothing wrong.
+struct Honest {
+    address: SocketAddr,
+    token: String,
+}
+
+/// How an honest caller was served.
+struct Served {
+    calls: usize,
+    slowest: Duration,
+}
+
+impl Honest {
+    fn new(gate: &Gate) -> Self {
+        Self { address: gate.http, token: gate.token("honest") }
+    }
+
+    /// One call on a connection of its own.
+    async fn call(&self) -> StatusCode {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let speaking = tokio::spawn(connection);
+        let request = post(self.address, CONVERSE, &self.token, HELLO);
+        let mut answer = sender.send_request(request).await.unwrap();
+        while let Some(frame) = answer.body_mut().frame().await {
+            assert!(frame.is_ok());
+        }
+        drop(sender);
+        speaking.await.unwrap().unwrap();
+        answer.status()
+    }
+
+    /// Calls, now and then, until the abuse has ended, and once more then.
+    async fn calls_until(self, ended: Arc<AtomicBool>) -> Served {
+        let mut served = Served { calls: 0, slowest: Duration::ZERO };
+        loop {
+            let last = ended.load(Ordering::Relaxed);
+            let begun = Instant::now();
+            let status =
+                tokio::time::timeout(BOUND, self.call()).await.expect("an honest client was kept waiting");
+            assert_eq!(status, StatusCode::OK);
+            served.calls += 1;
+            served.slowest = served.slowest.max(begun.elapsed());
+            if last {
+                return served;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// A POST with a bearer token, for either version of HTTP.
+pub(crate) fn post(
+    address: SocketAddr,
+    path: &str,
+    token: &str,
+    body: impl Into<Bytes>,
+) -> Request<Full<Bytes>> {
+    Request::post(format!("http://{address}{path}"))
+        .header("host", address.to_string())
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+/// A connection whose peer's system takes little that it does not read, so that it is the gateway that holds it.
+pub(crate) async fn connect_narrow(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// An HTTP/2 connection.
+pub(crate) async fn connect_h2(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    // How it ends is seen where requests are sent.
+    tokio::spawn(async move { connection.await.is_ok() });
+    sender
+}

@@ -1,0 +1,100 @@
+//! Floods of HTTP/2 frames that cost their sender nothing.
+
+use std::iter::repeat_n;
+
+use bedrock_standin::idp::{Algorithm, Claims, DocumentFault};
+
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, Senders, Taken,
+    WINDOW_UPDATE, call, flood, frame, preface,
+};
+use crate::gate::{CONVERSE, Gate, Growth, HELLO, amount};
+
+const CANCEL: u32 = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_reset() {
+    // A request takes some 20 KiB while it lasts: its own state, the way to Bedrock, the record. With a good token
+    // it gets as far as Bedrock before it is given up.
+    let gate = Gate::open().await;
+    let rounds = amount(40, 400);
+    for (name, token) in [("with a good token", gate.token("resetter")), ("without", "x".to_owned())] {
+        let growth = Growth::mib(32, rounds as u64 * 8);
+        gate.survives(&format!("rapid reset {name}"), growth, async {
+            let senders = Senders { connections: 4, reads: true };
+            let head = call(CONVERSE, &token);
+            let mut bytes = 0;
+            for _ in 0..rounds {
+                let head = head.clone();
+                let resets = (0..100).map(move |n| {
+                    let mut both = frame(HEADERS, END_HEADERS, 2 * n + 1, &head);
+                    both.extend(frame(DATA, END_STREAM, 2 * n + 1, HELLO.as_bytes()));
+                    both.extend(frame(RST_STREAM, 0, 2 * n + 1, &CANCEL.to_be_bytes()));
+                    both
+                });
+                bytes += flood(gate.http, senders, preface(&[]), resets).await.bytes;
+            }
+            format!("{} KiB, {} requests at most", bytes / 1024, rounds * 400)
+        })
+        .await;
+    }
+}
+
+/// Frames that are no request's: what they ask for, where it is anything, is all that could pile up.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_no_request() {
+    let gate = Gate::open().await;
+    let count = amount(1_000, 6_000);
+    let on_a_closed_stream = {
+        let mut opened = frame(HEADERS, END_HEADERS | END_STREAM, 1, &call(CONVERSE, "x"));
+        opened.extend(frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()));
+        opened
+    };
+    let one = 1_u32.to_be_bytes();
+    // Who does not read leaves answers to SETTINGS and PING where they are, and there are no others.
+    for (name, opened, piece, answered) in [
+        ("SETTINGS", vec![], frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255]), true),
+        ("PING", vec![], frame(PING, 0, 0, b"12345678"), true),
+        ("WINDOW_UPDATE", vec![], frame(WINDOW_UPDATE, 0, 0, &one), false),
+        ("PRIORITY", vec![], frame(PRIORITY, 0, 3, &[0, 0, 0, 1, 1]), false),
+        ("RST_STREAM", on_a_closed_stream, frame(RST_STREAM, 0, 1, &one), false),
+    ] {
+        for reads in [true, false].into_iter().filter(|reads| *reads || answered) {
+            let senders = Senders { connections: 8, reads };
+            // Kept, a frame would take 100 bytes at least.
+            let frames = senders.connections * count * 32;
+            let growth = Growth::mib(8, frames as u64 * 100 / (1 << 20));
+            let mut opening = preface(&[]);
+            opening.extend(&opened);
+            let pieces = repeat_n(piece.repeat(32), count);
+            gate.survives(&format!("{frames} {name} frames"), growth, async {
+                flood(gate.http, senders, opening, pieces).await.told(senders)
+            })
+            .await;
+        }
+    }
+}
+
+/// … while the gateway waits for keys and has not begun to read the body.
+#[tokio::test(flavor = "multi_thread")]
+async fn tiny_data_frames() {
+    let gate = Gate::open().await;
+    gate.standin.idp.jwks_faults().always(DocumentFault::Hang);
+    let stranger = Claims::of("stranger").algorithm(Algorithm::ES256).kid("nobody-knows");
+    let senders = Senders { connections: 8, reads: true };
+    for (name, token) in [("waiting", gate.standin.idp.mint(stranger)), ("reading", gate.token("trickler"))] {
+        for length in [0, 1] {
+            let count = amount(1_000, 6_000);
+            let frames = senders.connections * count * 32;
+            let growth = Growth::mib(8, frames as u64 * 100 / (1 << 20));
+            gate.survives(&format!("{frames} DATA frames of {length} bytes, {name}"), growth, async {
+                let mut opening = preface(&[]);
+                opening.extend(frame(HEADERS, END_HEADERS, 1, &call(CONVERSE, &token)));
+                let piece = frame(DATA, 0, 1, &vec![b' '; length]).repeat(32);
+                let taken: Taken = flood(gate.http, senders, opening, repeat_n(piece, count)).await;
+                taken.told(senders)
+            })
+            .await;
+        }
+    }
+}
