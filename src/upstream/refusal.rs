@@ -148,11 +148,14 @@ async fn kind_in_body(body: &mut Remaining) -> Option<String> {
         }
     }
     let text: Vec<u8> = body.read.iter().flatten().copied().collect();
-    let body: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    ["__type", "code", "Code"]
-        .iter()
-        .find_map(|name| body.get(name)?.as_str())
-        .map(|kind| bare(kind).to_owned())
+    kind_in(&serde_json::from_slice(&text).ok()?).map(str::to_owned)
+}
+
+/// The type in AWS's own form, or within the `error` of the OpenAI- and Anthropic-shaped paths.
+fn kind_in(body: &serde_json::Value) -> Option<&str> {
+    let own = ["__type", "code", "Code"].iter().find_map(|name| body.get(name)?.as_str());
+    let nested = || ["code", "type"].iter().find_map(|name| body.get("error")?.get(name)?.as_str());
+    own.or_else(nested).map(bare)
 }
 
 #[cfg(test)]
@@ -163,6 +166,21 @@ mod tests {
     fn types_are_read_without_their_decoration() {
         assert_eq!(bare("ThrottlingException:http://internal.amazon.com/coral/"), "ThrottlingException");
         assert_eq!(bare("com.amazon.coral.service#ExpiredTokenException"), "ExpiredTokenException");
+    }
+
+    #[test]
+    fn types_are_found_in_bodies_of_every_shape() {
+        for (body, kind) in [
+            (r#"{"__type":"com.amazon.coral.service#ExpiredTokenException"}"#, Some("ExpiredTokenException")),
+            (r#"{"Code":"ExpiredToken"}"#, Some("ExpiredToken")),
+            (r#"{"error":{"type":"invalid_request_error","code":"ExpiredToken"}}"#, Some("ExpiredToken")),
+            (r#"{"type":"error","error":{"type":"ExpiredTokenException"}}"#, Some("ExpiredTokenException")),
+            (r#"{"error":{"code":null,"type":"authentication_error"}}"#, Some("authentication_error")),
+            (r#"{"error":"ExpiredToken"}"#, None),
+            (r#"{"message":"ExpiredToken"}"#, None),
+        ] {
+            assert_eq!(kind_in(&serde_json::from_str(body).unwrap()), kind, "{body}");
+        }
     }
 
     #[test]

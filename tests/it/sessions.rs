@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bedrock_standin::bedrock::Fault;
 use bedrock_standin::sts::StsFault;
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -224,6 +225,22 @@ async fn every_word_for_bad_credentials_is_understood_wherever_it_stands() {
         world.standin.bedrock.faults().next(1, Fault::CredentialsRefused { kind, in_body_only });
         assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "{kind}");
         assert_eq!(world.standin.sts.calls().len(), 2, "{kind}");
+    }
+    // In the shapes of other clients it stands deeper.
+    for (path, model) in [
+        ("/openai/v1/chat/completions", "openai.gpt-oss-120b-1:0"),
+        ("/anthropic/v1/messages", "us.anthropic.claude-sonnet-4-6-v1:0"),
+    ] {
+        let messages = json!([{ "role": "user", "content": "hello" }]);
+        let hello = json!({ "model": model, "messages": messages, "max_tokens": 10 });
+        let world = World::start().await;
+        let token = world.token("alice");
+        let fault = Fault::CredentialsRefused { kind: "ExpiredTokenException", in_body_only: true };
+        world.standin.bedrock.faults().next(1, fault);
+        let mut request = post(path, &token, hello.to_string());
+        request.headers_mut().insert("anthropic-version", "2023-06-01".parse().unwrap());
+        assert_eq!(world.send(request).await.status, 200, "{path}");
+        assert_eq!(world.standin.sts.calls().len(), 2, "{path}");
     }
 }
 
