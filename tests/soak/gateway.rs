@@ -142,8 +142,7 @@ impl Gateway {
     /// Panics and errors among its messages.
     pub(crate) fn cries(&self) -> Vec<String> {
         let said = std::fs::read_to_string(&self.errors).unwrap();
-        let is_cry =
-            |line: &&str| line.contains("panicked") || line.contains("ERROR") || line.contains("\"ERROR\"");
+        let is_cry = |line: &&str| line.contains("panicked") || line.contains("\"level\":\"ERROR\"");
         said.lines().filter(is_cry).map(str::to_owned).collect()
     }
 
