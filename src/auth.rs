@@ -266,6 +266,11 @@ impl<M: Memo> Authenticator<M> {
         while waiting.join_next().await.is_some() {}
     }
 
+    /// The issuers, by name and URL.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.issuers.iter().map(|issuer| (&*issuer.settings.name, issuer.settings.url.as_str()))
+    }
+
     /// Everybody who is remembered.
     pub fn callers(&self) -> impl Iterator<Item = Arc<Caller<M>>> {
         self.remembered.callers()

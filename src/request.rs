@@ -117,7 +117,7 @@ impl Gateway {
         // A body takes minutes; whoever was cut off meanwhile is not served any more.
         self.books.revocations.check(&caller.verified, call.identity())?;
         meter.received(call.region(), call.model(), call.body().len());
-        let answer = self.exchange(rules, &call, meter).await?;
+        let answer = self.exchange(rules, &caller, &call, meter).await?;
         // Its body is not needed while the answer is on its way.
         drop(call);
         Ok(Some(Reply { answer, place }))
@@ -153,6 +153,7 @@ impl Gateway {
     async fn exchange(
         &self,
         rules: &Rules,
+        caller: &Caller<Outcomes>,
         call: &Authorized,
         meter: &mut Meter,
     ) -> Result<refusal::Answer, Failure> {
@@ -161,6 +162,11 @@ impl Gateway {
         let mut session = self.sessions.get(call).await?;
         let mut again = true;
         loop {
+            // STS takes its time, too; whoever was cut off meanwhile leaves no session behind.
+            if let Err(revoked) = self.books.revocations.check(&caller.verified, call.identity()) {
+                self.sessions.forget(|principal| *principal == **call.identity().principal());
+                return Err(revoked.into());
+            }
             meter.session(&session);
             let signed = sign(call, &session, endpoint, self.skew.now())?;
             let signed_at = signed.at();

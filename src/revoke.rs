@@ -4,10 +4,11 @@
 //! A verdict is remembered beside the identity it is of, under the generation of all entries: as long as
 //! none comes or goes, a request costs the comparison of two numbers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
@@ -19,6 +20,10 @@ use crate::identity::{Denied, Facts, Identity};
 
 /// Entries that may be told at the admin port: they stay until they end or the process does.
 const MOST_TOLD: usize = 10_000;
+/// Those among them that are expressions: each is evaluated for each caller.
+const MOST_EXPRESSIONS: usize = 100;
+/// How long they stay after their end: a clock that jumped ahead and comes back ends nothing for good.
+const KEPT_AFTER_END: Duration = Duration::from_hours(24);
 
 /// Somebody who is cut off.
 #[derive(Debug)]
@@ -84,9 +89,21 @@ pub struct Revoked {
     by: Arc<str>,
 }
 
+/// What telling somebody has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    CutOff,
+    /// The entry's end is over, and so is one that meant the same.
+    TakenBack,
+    /// The entry's end is over, and there was none to take back.
+    Nothing,
+}
+
 /// No entry more can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MOST_TOLD} entries were told already; write them into the deny file")]
+#[error(
+    "{MOST_TOLD} entries, or {MOST_EXPRESSIONS} expressions, were told already; write them into the deny file"
+)]
 pub struct TooMany;
 
 /// All who are cut off.
@@ -180,6 +197,20 @@ impl Revocations {
             .collect()
     }
 
+    /// The subjects that are cut off, after their issuers' names, if the deny file has these entries; `None`: those
+    /// that it has.
+    pub fn subjects(&self, file: Option<&[Arc<Entry>]>) -> BTreeSet<(String, String)> {
+        let (sources, now) = (self.sources(), clock::now());
+        let entries = file.unwrap_or(&sources.file).iter().chain(&sources.told);
+        entries
+            .filter(|entry| entry.is_in_force(now))
+            .filter_map(|entry| match &entry.whom {
+                Whom::Subject { issuer, subject } => Some((issuer.clone(), subject.clone())),
+                Whom::Principal(_) | Whom::Claims(_) => None,
+            })
+            .collect()
+    }
+
     /// How many entries are in force.
     pub fn len(&self) -> usize {
         let now = clock::now();
@@ -191,12 +222,19 @@ impl Revocations {
     }
 
     /// These are the entries of the deny file from now on.
-    pub fn of_file(&self, entries: Vec<Entry>) {
+    pub fn of_file(&self, entries: Vec<Arc<Entry>>) {
         let mut sources = self.sources();
         if entries.is_empty() && sources.file.is_empty() {
             return;
         }
-        sources.file = entries.into_iter().map(Arc::new).collect();
+        sources.file = entries;
+        self.publish(&sources);
+    }
+
+    /// These are entries of the deny file, too: nobody is let back in.
+    pub fn also_of_file(&self, entries: &[Arc<Entry>]) {
+        let mut sources = self.sources();
+        sources.file.extend(entries.iter().cloned());
         self.publish(&sources);
     }
 
@@ -204,15 +242,31 @@ impl Revocations {
     ///
     /// # Errors
     /// When there are too many.
-    pub fn tell(&self, entry: Entry) -> Result<(), TooMany> {
+    pub fn tell(&self, entry: Entry) -> Result<Told, TooMany> {
         let (mut sources, now) = (self.sources(), clock::now());
-        sources.told.retain(|known| known.is_in_force(now) && known.whom != entry.whom);
-        let full = sources.told.len() >= MOST_TOLD;
-        if entry.is_in_force(now) && !full {
+        let is_over = |known: &Entry| {
+            known.until.and_then(|until| until.checked_add(KEPT_AFTER_END)).is_some_and(|gone| gone <= now)
+        };
+        let in_force = entry.is_in_force(now);
+        let is_same = |known: &Arc<Entry>| known.whom == entry.whom;
+        let known = sources.told.iter().any(|known| is_same(known) && known.is_in_force(now));
+        let others = || sources.told.iter().filter(|known| !is_same(known) && !is_over(known));
+        let is_expression = |entry: &Entry| matches!(entry.whom, Whom::Claims(_));
+        let expressions = others().filter(|known| is_expression(known)).count();
+        let full = others().count() >= MOST_TOLD || is_expression(&entry) && expressions >= MOST_EXPRESSIONS;
+        if in_force && full {
+            return Err(TooMany);
+        }
+        sources.told.retain(|known| known.whom != entry.whom && !is_over(known));
+        if in_force {
             sources.told.push(Arc::new(entry));
         }
         self.publish(&sources);
-        if full { Err(TooMany) } else { Ok(()) }
+        Ok(match (in_force, known) {
+            (true, _) => Told::CutOff,
+            (false, true) => Told::TakenBack,
+            (false, false) => Told::Nothing,
+        })
     }
 
     fn publish(&self, sources: &Sources) {
@@ -232,8 +286,10 @@ impl Revocations {
         if let Some(denied) = standing.denied(list.generation, now) {
             return Some(denied);
         }
-        let verdict = list.judge(caller, identity, now);
-        standing.note(list.generation, verdict.clone());
+        let Judgement { verdict, for_good } = list.judge(caller, identity, now);
+        if verdict.is_some() || for_good {
+            standing.note(list.generation, verdict.clone());
+        }
         verdict
     }
 
@@ -242,13 +298,19 @@ impl Revocations {
     }
 }
 
+/// What all entries say of somebody together.
+struct Judgement {
+    verdict: Option<Denied>,
+    /// No entry means them, not even one whose end is over: it would count again if the clock went back.
+    for_good: bool,
+}
+
 impl List {
-    /// What all entries in force say of somebody together.
-    fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Option<Denied> {
+    fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Judgement {
         // Made for the first expression that needs them.
         let mut facts = None;
-        let mut verdict: Option<Denied> = None;
-        for entry in self.entries.iter().filter(|entry| entry.is_in_force(now)) {
+        let (mut verdict, mut for_good): (Option<Denied>, bool) = (None, true);
+        for entry in &self.entries {
             let means = match &entry.whom {
                 Whom::Subject { issuer, subject } => {
                     issuer == caller.issuer() && caller.subject() == Some(subject)
@@ -259,7 +321,8 @@ impl List {
                     facts.as_ref().map_or(true, |facts| facts.meets(expression).unwrap_or(true))
                 }
             };
-            if !means {
+            for_good &= !means;
+            if !means || !entry.is_in_force(now) {
                 continue;
             }
             let denied =
@@ -269,7 +332,7 @@ impl List {
                 Some(known) => known.and(&denied),
             });
         }
-        verdict
+        Judgement { verdict, for_good }
     }
 }
 

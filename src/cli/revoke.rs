@@ -1,5 +1,6 @@
 //! `revoke`: tells every replica that is named to cut somebody off.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
@@ -114,39 +115,85 @@ fn told(arguments: &Revoke) -> Value {
 
 /// Tells all of them at once and reports each; whether all have taken it.
 async fn tell_all(replicas: &[Url], token: Option<&str>, told: &str) -> bool {
-    let mut telling = JoinSet::new();
+    let (mut telling, mut failed) = (JoinSet::new(), 0);
     for replica in replicas {
-        let (replica, told) = (replica.clone(), told.to_owned());
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        telling.spawn(async move {
-            let answer = tokio::time::timeout(DEADLINE, tell(&replica, authorization, told)).await;
-            (replica, answer.unwrap_or_else(|_| Err("no answer within 10 s".to_owned())))
-        });
-    }
-    let mut taken = 0;
-    while let Some(answer) = telling.join_next().await {
-        match answer {
-            Ok((replica, Ok(dropped))) => {
-                taken += 1;
-                println!("{replica}: revoked, {dropped} cached sessions dropped");
+        // A name may be that of several replicas.
+        let addresses = match addresses(replica).await {
+            Ok(addresses) => addresses,
+            Err(fault) => {
+                eprintln!("{replica}: FAILED: {fault}");
+                failed += 1;
+                continue;
             }
-            Ok((replica, Err(fault))) => eprintln!("{replica}: FAILED: {fault}"),
-            Err(error) => eprintln!("FAILED: {error}"),
+        };
+        for address in addresses {
+            let (authority, told) = (replica.authority().to_owned(), told.to_owned());
+            let shown = if replica.domain().is_some() {
+                format!("{replica} at {address}")
+            } else {
+                replica.to_string()
+            };
+            let authorization = token.map(|token| format!("Bearer {token}"));
+            telling.spawn(async move {
+                let telling = tell(address, &authority, authorization, told);
+                let answer = tokio::time::timeout(DEADLINE, telling).await;
+                (shown, answer.unwrap_or_else(|_| Err("no answer within 10 s".to_owned())))
+            });
         }
     }
-    taken == replicas.len()
+    while let Some(answer) = telling.join_next().await {
+        match answer {
+            Ok((replica, Ok(done))) => println!("{replica}: {done}"),
+            Ok((replica, Err(fault))) => {
+                eprintln!("{replica}: FAILED: {fault}");
+                failed += 1;
+            }
+            Err(error) => {
+                eprintln!("FAILED: {error}");
+                failed += 1;
+            }
+        }
+    }
+    failed == 0
 }
 
-/// How many sessions one replica dropped.
-async fn tell(replica: &Url, authorization: Option<String>, told: String) -> Result<u64, String> {
-    let authority = replica.authority();
+/// Everywhere a replica's URL leads to.
+async fn addresses(replica: &Url) -> Result<Vec<SocketAddr>, String> {
     let port = replica.port_or_known_default().unwrap_or(80);
-    let connected = match replica.host() {
-        Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
-        Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
-        Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
-        None => return Err("the URL has no host".to_owned()),
-    };
+    match replica.host() {
+        Some(Host::Domain(name)) => {
+            let found = tokio::time::timeout(DEADLINE, lookup_host((name, port))).await;
+            let found = found.map_err(|_| "its name was not resolved within 10 s".to_owned())?;
+            let mut found: Vec<_> =
+                found.map_err(|error| format!("its name cannot be resolved: {error}"))?.collect();
+            found.sort();
+            found.dedup();
+            if name.eq_ignore_ascii_case("localhost") {
+                // One machine's two addresses, of which the gateway has one.
+                let mut there = Vec::new();
+                for address in &found {
+                    if TcpStream::connect(address).await.is_ok() {
+                        there.push(*address);
+                    }
+                }
+                found = if there.is_empty() { found } else { there };
+            }
+            Ok(found)
+        }
+        Some(Host::Ipv4(address)) => Ok(vec![SocketAddr::from((address, port))]),
+        Some(Host::Ipv6(address)) => Ok(vec![SocketAddr::from((address, port))]),
+        None => Err("the URL has no host".to_owned()),
+    }
+}
+
+/// What one replica has done.
+async fn tell(
+    address: SocketAddr,
+    authority: &str,
+    authorization: Option<String>,
+    told: String,
+) -> Result<String, String> {
+    let connected = TcpStream::connect(address).await;
     let stream = connected.map_err(|error| format!("it cannot be connected to: {error}"))?;
     let mut request = Request::post("/sessions/revoke")
         .header(header::HOST, authority)
@@ -169,5 +216,9 @@ async fn tell(replica: &Url, authorization: Option<String>, told: String) -> Res
     if !status.is_success() {
         return Err(format!("{status}: {}", body["message"].as_str().unwrap_or("no reason given")));
     }
-    body["sessions_dropped"].as_u64().ok_or_else(|| "this is no bedrock-gateway".to_owned())
+    match (&body["revoked"], body["sessions_dropped"].as_u64()) {
+        (Value::Bool(true), Some(dropped)) => Ok(format!("revoked, {dropped} cached sessions dropped")),
+        (Value::Bool(false), _) => Ok("taken back: until is over".to_owned()),
+        _ => Err("this is no bedrock-gateway".to_owned()),
+    }
 }

@@ -65,10 +65,14 @@ async fn serve(config: Config, file: File) -> Result<(), StartError> {
         }
     }
     running.drain();
-    tokio::select! {
-        _cut = running.stopped() => return Ok(()),
-        () = signals.next() => warn!("second signal: stopping at once"),
+    loop {
+        tokio::select! {
+            _cut = running.stopped() => return Ok(()),
+            () = signals.next() => break,
+            _ = hang_up.recv() => running.reload(),
+        }
     }
+    warn!("second signal: stopping at once");
     running.stop_now();
     running.stopped().await;
     Ok(())

@@ -13,6 +13,7 @@ use toml::value::Datetime;
 
 use super::problem::{Findings, Problem, Problems};
 use super::raw::{self, Text};
+use crate::clock;
 use crate::revoke::{Entry, Whom, WhomError, Words};
 
 /// The file, field by field.
@@ -44,7 +45,7 @@ pub fn deny_file(
     content: &[u8],
     path: &Path,
     issuers: &[Arc<str>],
-) -> Result<(Vec<Entry>, Vec<Problem>), Problems> {
+) -> Result<(Vec<Arc<Entry>>, Vec<Problem>), Problems> {
     let text = std::str::from_utf8(content)
         .map_err(|_| Problems::of_file(path, "the file is not UTF-8".to_owned(), "write it as UTF-8"))?;
     let mut findings = Findings::new(&path.display().to_string(), text);
@@ -57,7 +58,7 @@ pub fn deny_file(
     };
     let entries = file.revoke.iter().enumerate();
     let entries: Vec<_> =
-        entries.filter_map(|(index, raw)| entry(index, raw, issuers, &mut findings)).collect();
+        entries.filter_map(|(index, raw)| entry(index, raw, issuers, &mut findings).map(Arc::new)).collect();
     let warnings = findings.conclude()?;
     Ok((entries, warnings))
 }
@@ -66,7 +67,10 @@ pub fn deny_file(
 ///
 /// # Errors
 /// As of [`deny_file`], or that the file cannot be read.
-pub fn read_deny_file(path: &Path, issuers: &[Arc<str>]) -> Result<(Vec<Entry>, Vec<Problem>), Problems> {
+pub fn read_deny_file(
+    path: &Path,
+    issuers: &[Arc<str>],
+) -> Result<(Vec<Arc<Entry>>, Vec<Problem>), Problems> {
     let content = std::fs::read(path).map_err(|error| {
         let fault = format!("the deny file cannot be read: {error}");
         Problems::of_file(path, fault, "create it, if only empty, or take [revoke] out of the configuration")
@@ -115,6 +119,15 @@ fn entry(
         findings.warn(name.span(), fault, "give the name of an [[issuer]] of the configuration");
     }
     let until = raw.until.as_ref().and_then(|until| instant(until, findings));
+    if let (Some(end), Some(text)) = (until, &raw.until)
+        && end <= clock::now()
+    {
+        findings.warn(
+            text.span(),
+            "its end is over, so this means nobody",
+            "remove the entry, or mend its until",
+        );
+    }
     let origin = format!("entry {index} of the deny file").into();
     Some(Entry { whom: whom.ok()?, until, cut_streams: raw.cut_streams, origin })
 }
@@ -135,7 +148,7 @@ mod tests {
 
     const PRINCIPAL: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
 
-    fn parse(text: &str) -> Result<(Vec<Entry>, Vec<Problem>), Problems> {
+    fn parse(text: &str) -> Result<(Vec<Arc<Entry>>, Vec<Problem>), Problems> {
         deny_file(text.as_bytes(), Path::new("deny.toml"), &["okta".into()])
     }
 

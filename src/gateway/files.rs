@@ -72,18 +72,26 @@ pub(super) struct DenyFile {
 impl DenyFile {
     /// # Errors
     /// When it is not there, or anything is wrong with it.
-    pub(super) async fn read(path: &Path, issuers: &[Arc<str>]) -> Result<(Self, Vec<Entry>), Refused> {
-        let content = read(&[path.to_owned()]).await;
-        let watched = Watched::knowing(vec![path.to_owned()], &content);
+    pub(super) async fn read(path: &Path, issuers: &[Arc<str>]) -> Result<(Self, Vec<Arc<Entry>>), Refused> {
+        let mut watched = Watched::knowing(vec![path.to_owned()], &Ok(Vec::new()));
+        let content = watched.read().await;
+        let content = content.ok_or_else(|| Refused::other("the deny file is being written"))?;
         let file = Self { path: path.to_owned(), watched };
-        let entries = file.entries(content, issuers)?;
+        let entries = file.entries(content, issuers).await?;
         Ok((file, entries))
     }
 
     /// The entries of a content, all or none.
-    pub(super) fn entries(&self, content: Content, issuers: &[Arc<str>]) -> Result<Vec<Entry>, Refused> {
+    pub(super) async fn entries(
+        &self,
+        content: Content,
+        issuers: &[Arc<str>],
+    ) -> Result<Vec<Arc<Entry>>, Refused> {
         let content = content.map_err(Refused::Other)?.concat();
-        let (entries, warnings) = deny_file(&content, &self.path, issuers).map_err(Refused::File)?;
+        let (path, issuers) = (self.path.clone(), issuers.to_vec());
+        // Compiles expressions, which takes its time.
+        let read = tokio::task::spawn_blocking(move || deny_file(&content, &path, &issuers)).await;
+        let (entries, warnings) = read.map_err(Refused::other)?.map_err(Refused::File)?;
         for warning in warnings {
             warn!("{warning}");
         }

@@ -14,8 +14,11 @@ use super::files::{CertificateFiles, DenyFile, Refused};
 use super::fixed::Fixed;
 use super::watched::{Content, Watched};
 use super::{endpoints, rules};
+use crate::auth::Authenticator;
 use crate::config::File;
-use crate::request::Gateway;
+use crate::identity::Outcomes;
+use crate::request::{Gateway, Rules};
+use crate::revoke::Entry;
 use crate::server::probe::Readiness;
 
 /// How often files are looked at.
@@ -39,6 +42,8 @@ pub(super) struct Reloader {
     again: Option<Instant>,
     certificate: Option<CertificateFiles>,
     deny: Option<DenyFile>,
+    /// All that is in the deny file, where more is in force.
+    entries: Option<Vec<Arc<Entry>>>,
     /// The files that are refused as they are now.
     refused: BTreeSet<&'static str>,
 }
@@ -57,7 +62,17 @@ impl Reloader {
             (path, watched)
         });
         let refused = BTreeSet::new();
-        Self { gateway, readiness, fixed, configuration, again: None, certificate, deny, refused }
+        Self {
+            gateway,
+            readiness,
+            fixed,
+            configuration,
+            again: None,
+            certificate,
+            deny,
+            entries: None,
+            refused,
+        }
     }
 
     /// Looks after the files for as long as it is polled; `asked` makes it read them at once.
@@ -80,8 +95,12 @@ impl Reloader {
             && let Some(content) = news(&mut file.watched, at_once).await
         {
             let issuers = issuers(&self.gateway);
-            let entries = file.entries(content, &issuers);
-            let outcome = entries.map(|entries| self.gateway.books.revocations.of_file(entries));
+            let outcome = file.entries(content, &issuers).await;
+            let outcome = outcome.map(|entries| {
+                // Nobody is let back in yet.
+                self.gateway.books.revocations.also_of_file(&entries);
+                self.entries = Some(entries);
+            });
             if outcome.is_ok() {
                 self.cut_off().await;
             }
@@ -97,6 +116,13 @@ impl Reloader {
             let outcome = self.load(content).await;
             self.again = matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN);
             self.settle(CONFIGURATION, outcome);
+        }
+        // Whoever left the deny file may have been meant to be without a role, by a configuration that was written
+        // along with it: until that one is good, they stay cut off.
+        if !self.refused.contains(CONFIGURATION)
+            && let Some(entries) = self.entries.take()
+        {
+            self.gateway.books.revocations.of_file(entries);
         }
         if let Some(certificate) = &mut self.certificate
             && let Some(content) = news(&mut certificate.watched, at_once).await
@@ -137,9 +163,6 @@ impl Reloader {
         let aws = self.fixed.aws(&config.aws).clone();
         config.mapping.generation = old.mapping.generation + 1;
         let (generation, bodies) = (config.mapping.generation, old.bodies.with_max(config.listen.max_body));
-        auth.start();
-        // Nobody is to wait for keys because of a reload.
-        auth.first_keys().await;
         let names =
             config.mapping.issuers.iter().map(|issuer| Arc::clone(&issuer.issuer)).collect::<Vec<_>>();
         // The same endpoints keep their connections.
@@ -148,29 +171,42 @@ impl Reloader {
         } else {
             endpoints(&aws).await.map_err(Refused::other)?
         };
-        let rules = rules(auth, config.mapping, bodies, &aws, endpoints);
         let deny = match &config.revoke {
             Some(path) if self.deny.as_ref().is_none_or(|file| file.path != *path) => {
                 Some(DenyFile::read(path, &names).await.map_err(Refused::of_another)?)
             }
             Some(_) | None => None,
         };
+        let file = deny.as_ref().map(|(_, entries)| entries).or(self.entries.as_ref());
+        self.keeps_names(&old, &auth, file.map(Vec::as_slice))?;
         if let (Some(certificate), Some(files)) = (&mut self.certificate, &config.listen.tls) {
             certificate.go_by(files).await?;
         }
 
+        auth.start();
+        // Nobody is to wait for keys because of a reload.
+        auth.first_keys().await;
+
+        let revocations = &self.gateway.books.revocations;
+        let new_file = deny.is_some();
         if let Some((file, entries)) = deny {
-            // Before the rules, which may let in more than those that were.
-            self.deny = Some(file);
-            self.gateway.books.revocations.of_file(entries);
-            self.cut_off().await;
-            self.settle(DENY_FILE, Ok(()));
+            // Until the new rules are there, by the old file, too.
+            revocations.also_of_file(&entries);
+            (self.deny, self.entries) = (Some(file), Some(entries));
         }
+        let rules = rules(auth, config.mapping, bodies, &aws, endpoints);
         self.gateway.rules.store(Arc::new(rules));
         self.fixed.use_aws(aws);
+        if let Some(entries) = self.entries.take() {
+            revocations.of_file(entries);
+        }
         if config.revoke.is_none() && self.deny.take().is_some() {
-            self.gateway.books.revocations.of_file(Vec::new());
+            revocations.of_file(Vec::new());
             warn!("the configuration names no deny file any more: its entries are gone");
+            self.settle(DENY_FILE, Ok(()));
+        }
+        if new_file {
+            self.cut_off().await;
             self.settle(DENY_FILE, Ok(()));
         }
         let metrics = &self.gateway.books.metrics;
@@ -190,6 +226,28 @@ impl Reloader {
         Ok(())
     }
 
+    /// Whoever is cut off by their issuer's name would be let back in if the issuer had another, and stay so if they
+    /// are cut off by both. `file` has the entries that are to be in force.
+    fn keeps_names(
+        &self,
+        old: &Rules,
+        new: &Authenticator<Outcomes>,
+        file: Option<&[Arc<Entry>]>,
+    ) -> Result<(), Refused> {
+        let meant = self.gateway.books.revocations.subjects(file);
+        for (name, url) in old.auth.names() {
+            let Some((now, _)) = new.names().find(|(now, its)| *its == url && *now != name) else { continue };
+            let both = |subject: &String| meant.contains(&(now.to_owned(), subject.clone()));
+            if meant.iter().any(|(issuer, subject)| issuer == name && !both(subject)) {
+                return Err(Refused::Other(format!(
+                    "issuer {name} is named {now} here, and subjects of {name} are cut off; cut them off as subjects of \
+                     {now}, too"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Tells log, metric and `/readyz` what became of a file.
     fn settle(&mut self, what: &'static str, outcome: Result<(), Refused>) {
         let amiss = match outcome {
@@ -202,14 +260,14 @@ impl Reloader {
                 Some(refused.tell(what))
             }
         };
-        self.readiness.file(what, amiss);
         self.gateway.books.metrics.config_refused(!self.refused.is_empty());
+        self.readiness.file(what, amiss);
     }
 }
 
 /// What is to be looked at: something new, or whatever there is.
 async fn news(watched: &mut Watched, at_once: bool) -> Option<Content> {
-    if at_once { Some(watched.read().await) } else { watched.changed().await }
+    if at_once { watched.read().await } else { watched.changed().await }
 }
 
 /// The configured names.

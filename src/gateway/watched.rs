@@ -6,16 +6,26 @@
 //! files a second cost nothing.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 /// What some files hold, in their order, or why one cannot be read.
 pub(super) type Content = Result<Vec<Vec<u8>>, String>;
+
+/// How long a file system may take.
+const READING: Duration = Duration::from_secs(5);
+/// Between two readings that have to be the same, where somebody waits for them.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Files that belong together.
 #[derive(Debug)]
 pub(super) struct Watched {
     paths: Vec<PathBuf>,
+    /// A file system that does not answer is not asked again before it has.
+    reading: Option<JoinHandle<Content>>,
     /// What was last made use of, or refused.
     known: Mark,
     /// What was last read, where that is something else.
@@ -28,20 +38,27 @@ type Mark = [u8; 32];
 impl Watched {
     /// `content` is what the files held when they were read and made use of.
     pub(super) fn knowing(paths: Vec<PathBuf>, content: &Content) -> Self {
-        Self { paths, known: mark(content), seen: None }
+        Self { paths, reading: None, known: mark(content), seen: None }
     }
 
-    /// What the files hold, from now on known.
-    pub(super) async fn read(&mut self) -> Content {
-        let content = read(&self.paths).await;
-        (self.known, self.seen) = (mark(&content), None);
-        content
+    /// What the files hold, from now on known; `None` while somebody writes them.
+    pub(super) async fn read(&mut self) -> Option<Content> {
+        let first = mark(&self.fetch().await);
+        sleep(MOMENT).await;
+        let content = self.fetch().await;
+        let mark = mark(&content);
+        if mark != first {
+            self.seen = Some(mark);
+            return None;
+        }
+        (self.known, self.seen) = (mark, None);
+        Some(content)
     }
 
     /// What the files hold if that is new, and the same as when this was last asked: half of a file may be as
     /// good as a whole one, with the last role missing.
     pub(super) async fn changed(&mut self) -> Option<Content> {
-        let content = read(&self.paths).await;
+        let content = self.fetch().await;
         let mark = mark(&content);
         if mark == self.known {
             self.seen = None;
@@ -55,20 +72,40 @@ impl Watched {
     }
 
     /// What the files hold if that is still what is known.
-    pub(super) async fn still(&self) -> Option<Content> {
-        let content = read(&self.paths).await;
+    pub(super) async fn still(&mut self) -> Option<Content> {
+        let content = self.fetch().await;
         (mark(&content) == self.known).then_some(content)
+    }
+
+    async fn fetch(&mut self) -> Content {
+        let paths = &self.paths;
+        let reading = self.reading.get_or_insert_with(|| {
+            let paths = paths.clone();
+            tokio::task::spawn_blocking(move || read_now(&paths))
+        });
+        match timeout(READING, reading).await {
+            Ok(read) => {
+                self.reading = None;
+                read.unwrap_or_else(|error| Err(error.to_string()))
+            }
+            Err(_elapsed) => {
+                let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+                Err(format!("{} cannot be read: nothing within 5 s", names.join(", ")))
+            }
+        }
     }
 }
 
 /// What these files hold now.
 pub(super) async fn read(paths: &[PathBuf]) -> Content {
-    let mut contents = Vec::with_capacity(paths.len());
-    for path in paths {
-        let read = tokio::fs::read(path).await;
-        contents.push(read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?);
-    }
-    Ok(contents)
+    Watched::knowing(paths.to_vec(), &Ok(Vec::new())).fetch().await
+}
+
+fn read_now(paths: &[PathBuf]) -> Content {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    };
+    paths.iter().map(read).collect()
 }
 
 fn mark(content: &Content) -> Mark {
@@ -111,6 +148,39 @@ mod tests {
         assert!(watched.still().await.is_some(), "but by request");
         std::fs::write(&path, "half").unwrap();
         assert_eq!(watched.still().await, None, "this may be half");
+    }
+
+    #[tokio::test]
+    async fn half_a_file_does_not_count_for_those_who_ask_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "half").unwrap();
+        let mut watched = Watched::knowing(vec![path.clone()], &Ok(vec![b"one".to_vec()]));
+        let writing = async {
+            sleep(MOMENT / 2).await;
+            std::fs::write(&path, "half and whole").unwrap();
+        };
+        let (read, ()) = tokio::join!(watched.read(), writing);
+        assert_eq!(read, None);
+        let whole = Ok(vec![b"half and whole".to_vec()]);
+        assert_eq!(watched.changed().await, Some(whole.clone()), "the second time it is the same");
+        assert_eq!(watched.read().await, Some(whole));
+    }
+
+    /// A pipe that nobody writes to is like a file system that does not answer.
+    #[tokio::test]
+    async fn what_does_not_answer_is_given_up_and_not_asked_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let mut watched = Watched::knowing(vec![path.clone()], &Ok(Vec::new()));
+        for _ in 0..2 {
+            assert!(watched.fetch().await.unwrap_err().contains("nothing within 5 s"));
+        }
+        // One reading is waiting for it, and not two.
+        std::fs::write(&path, "there").unwrap();
+        assert_eq!(watched.fetch().await, Ok(vec![b"there".to_vec()]));
     }
 
     #[tokio::test]

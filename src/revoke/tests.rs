@@ -41,7 +41,7 @@ fn each_way_to_be_meant_and_not_to_be() {
         (expression("claims.level.startsWith('3')"), true),
     ] {
         let revocations = Revocations::default();
-        revocations.of_file(vec![entry(words)]);
+        revocations.of_file(vec![entry(words).into()]);
         assert_eq!(revocations.check(&caller("alice"), &alice()).is_err(), meant, "{words:?}");
     }
 }
@@ -66,7 +66,7 @@ fn a_verdict_is_remembered_until_an_entry_comes_or_goes() {
     let revocations = Revocations::default();
     let (caller, identity) = (caller("alice"), alice());
     assert!(identity.standing().is_cleared(0), "there never was an entry");
-    revocations.of_file(vec![entry(subject("bob"))]);
+    revocations.of_file(vec![entry(subject("bob")).into()]);
     assert!(!identity.standing().is_cleared(1));
     assert!(revocations.check(&caller, &identity).is_ok());
     assert!(identity.standing().is_cleared(1), "nothing is evaluated the next time");
@@ -80,9 +80,11 @@ fn a_verdict_is_remembered_until_an_entry_comes_or_goes() {
     revocations.of_file(Vec::new());
     assert!(revocations.check(&caller, &identity).is_err());
     let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
-    revocations.tell(over).unwrap();
+    assert_eq!(revocations.tell(over), Ok(Told::TakenBack));
     assert!(revocations.check(&caller, &identity).is_ok(), "taken back");
     assert!(revocations.is_empty());
+    let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
+    assert_eq!(revocations.tell(over), Ok(Told::Nothing));
 }
 
 #[test]
@@ -91,8 +93,8 @@ fn an_entry_ends_by_itself_and_others_stay() {
     let (caller, identity) = (caller("alice"), alice());
     let soon = clock::now() + Duration::from_millis(50);
     revocations.of_file(vec![
-        Entry { until: Some(soon), cut_streams: true, ..entry(subject("alice")) },
-        entry(expression("claims.team == 'search'")),
+        Entry { until: Some(soon), cut_streams: true, ..entry(subject("alice")) }.into(),
+        entry(expression("claims.team == 'search'")).into(),
     ]);
     assert!(revocations.cuts(&caller, &identity));
     while clock::now() < soon {
@@ -110,6 +112,33 @@ fn only_so_many_are_told_and_none_is_lost_for_it() {
         revocations.sources().told.push(Arc::new(entry(subject(&n.to_string()))));
     }
     assert_eq!(revocations.tell(entry(subject("alice"))), Err(TooMany));
-    assert_eq!(revocations.len(), MOST_TOLD);
+    assert_eq!(revocations.sources().told.len(), MOST_TOLD);
     assert!(revocations.tell(entry(subject("7"))).is_ok(), "in place of the same");
+}
+
+#[test]
+fn a_clock_that_jumped_ahead_ends_nothing_for_good() {
+    let revocations = Revocations::default();
+    let (caller, identity) = (caller("alice"), alice());
+    let hour = Duration::from_hours(1);
+    let ends = clock::now() + hour;
+    assert_eq!(revocations.tell(Entry { until: Some(ends), ..entry(subject("alice")) }), Ok(Told::CutOff));
+    let list = revocations.list.load_full();
+    let ahead = list.judge(&caller, &identity, ends + hour);
+    assert!(ahead.verdict.is_none() && !ahead.for_good, "it is over, and not noted for ever");
+    assert!(list.judge(&caller, &Identity::for_tests("bob@acme.org", |_| {}), ends).verdict.is_none());
+    revocations.sources().told[0] =
+        Arc::new(Entry { until: Some(clock::now() - hour), ..entry(subject("alice")) });
+    revocations.tell(entry(subject("bob"))).unwrap();
+    assert_eq!(revocations.sources().told.len(), 2, "what is over may have been so by a wrong clock");
+}
+
+#[test]
+fn expressions_are_few() {
+    let revocations = Revocations::default();
+    for n in 0..MOST_EXPRESSIONS {
+        revocations.tell(entry(expression(&format!("claims.level == {n}")))).unwrap();
+    }
+    assert_eq!(revocations.tell(entry(expression("claims.level == 1000"))), Err(TooMany));
+    assert_eq!(revocations.tell(entry(subject("alice"))), Ok(Told::CutOff));
 }

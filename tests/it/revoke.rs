@@ -1,8 +1,10 @@
 //! An operator cuts somebody off: the next request is refused, whatever is cached, and open answers end where
 //! that is asked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bedrock_standin::sts::StsFault;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -13,7 +15,7 @@ use tokio::time::Instant;
 use crate::listeners::get;
 use crate::process;
 use crate::reload::{is_amiss, replace};
-use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, Setup, World, post, read};
+use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, Setup, World, post, read, until};
 
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
 const SUBJECT: &str = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
@@ -187,6 +189,17 @@ async fn the_admin_port_cuts_off_at_once_for_a_while() {
         assert_eq!(answer.status, 400, "{entry}");
         assert!(answer.json()["message"].as_str().unwrap().contains(fault), "{answer:?}");
     }
+    // A year that was meant to be another.
+    let past = "2020-12-01T18:00:00Z";
+    let nothing = world.tell(&json!({ "principal": ALICE, "until": past })).await;
+    assert_eq!(nothing.status, 409, "{nothing:?}");
+    assert_eq!(
+        world.tell_as("Application/JSON ; charset=utf-8", &json!({ "principal": ALICE })).await.status,
+        200
+    );
+    assert_eq!(world.status(&alice).await, 403);
+    let back = world.tell(&json!({ "principal": ALICE, "until": past })).await;
+    assert_eq!(back.json(), json!({ "revoked": false, "taken_back": true }));
     let forged = world.tell_as("text/plain", &json!({ "principal": ALICE })).await;
     assert_eq!(forged.status, 415, "what a web page can post counts for nothing");
     let admin = world.gateway.addresses().admin.unwrap();
@@ -362,4 +375,53 @@ fn check_looks_into_the_deny_file() {
     let ended = check();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(ended.err.contains("no issuer is named \"otka\""), "{}", ended.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_with_another_name_lets_nobody_back_in() {
+    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let alice = world.token("alice");
+    world.configure(|text| text.replace("name = \"acme\"", "name = \"acme-main\""));
+    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
+    assert_eq!(world.status(&alice).await, 403);
+    // By both names the reload goes on, by itself.
+    let renamed = SUBJECT.replace("acme", "acme-main");
+    world.deny(&format!("{SUBJECT}{renamed}"));
+    world.generation(2).await;
+    assert_eq!(world.status(&alice).await, 403);
+    world.deny(&renamed);
+    world.in_force(1).await;
+    assert_eq!(world.status(&alice).await, 403);
+    assert_eq!(world.status(&world.token("bob")).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_let_back_in_while_a_configuration_is_refused() {
+    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let alice = world.token("alice");
+    world.configure(|text| text.replace("[[role]]", "[[rolle]]"));
+    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
+    // Alice goes, since the configuration that is meant gives her no role; Bob comes, which counts at once.
+    world.deny(&SUBJECT.replace("alice", "bob"));
+    world.in_force(2).await;
+    assert_eq!((world.status(&alice).await, world.status(&world.token("bob")).await), (403, 403));
+    world.configure(|text| text.replace("[[rolle]]", "[[role]]"));
+    world.in_force(1).await;
+    assert_eq!((world.status(&alice).await, world.status(&world.token("bob")).await), (200, 403));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_cut_off_while_sts_is_asked_is_not_served() {
+    let world = Arc::new(World::start().await);
+    let alice = world.token("alice");
+    world.standin.sts.faults().always(StsFault::Late(Duration::from_secs(1)));
+    let asking = {
+        let (world, alice) = (Arc::clone(&world), alice.clone());
+        tokio::spawn(async move { world.status(&alice).await })
+    };
+    until("STS to be asked", || !world.standin.sts.calls().is_empty()).await;
+    world.tell(&json!({ "principal": ALICE })).await;
+    assert_eq!(asking.await.unwrap(), 403);
+    assert_eq!(world.standin.bill.call_count(), 0);
+    assert!(world.cached().await.is_empty(), "nor is a session left behind");
 }

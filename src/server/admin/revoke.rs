@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
 use crate::request::Gateway;
-use crate::revoke::{Entry, Whom, Words};
+use crate::revoke::{Entry, Told as Done, Whom, Words};
 use crate::server::answer::{Text, json_answer};
 
 /// Largest body, bytes: an expression has 4 KiB at most.
@@ -38,7 +38,8 @@ struct Told {
 pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Text> {
     // A web page can have its reader's browser post anywhere, but not JSON without asking first.
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_json = kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind == "application/json");
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    let is_json = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     if !is_json {
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
     }
@@ -47,9 +48,21 @@ pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         Err(fault) => return refused(StatusCode::BAD_REQUEST, &fault),
     };
     let (whom, until) = (entry.whom.to_string(), told_until(&entry));
-    info!(?whom, until, cut_streams = entry.cut_streams, "told at the admin port whom to cut off");
-    if let Err(full) = gateway.books.revocations.tell(entry) {
-        return refused(StatusCode::INSUFFICIENT_STORAGE, &full.to_string());
+    let cut_streams = entry.cut_streams;
+    let told = match gateway.books.revocations.tell(entry) {
+        Ok(told) => told,
+        Err(full) => return refused(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()),
+    };
+    info!(?whom, until, cut_streams, ?told, "told at the admin port whom to cut off");
+    match told {
+        Done::CutOff => {}
+        Done::TakenBack => {
+            return json_answer(StatusCode::OK, &json!({ "revoked": false, "taken_back": true }));
+        }
+        Done::Nothing => {
+            let message = "until is over, and there was nothing to take back: nobody was cut off";
+            return refused(StatusCode::CONFLICT, message);
+        }
     }
     // It counts from here on, whatever becomes of the sessions.
     let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
