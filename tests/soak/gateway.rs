@@ -16,7 +16,7 @@ use crate::world::World;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Beginnings of a JWT and of the stand-in's session tokens.
-const SECRETS: [&str; 2] = ["eyJ", "IQoJb3JpZ2lu"];
+const SECRETS: [&str; 2] = ["eyJhbGciOi", "IQoJb3JpZ2lu"];
 
 pub(crate) struct Gateway {
     process: Child,
