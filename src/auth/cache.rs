@@ -1,9 +1,10 @@
 //! Remembered callers, bounded in number and in memory.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::quality::RandomState;
+use moka::Expiry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::auth::keys::Fingerprint;
 use crate::auth::refresh::IssuerId;
 use crate::auth::{Caller, Memo};
+use crate::clock;
 
 /// How many callers are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,7 @@ impl<M: Memo> Remembered<M> {
             .max_capacity(limits.bytes)
             .weigher(move |_, entry: &Entry<M>| u32::try_from(entry.weight).unwrap_or(u32::MAX).max(share))
             .eviction_policy(EvictionPolicy::lru())
+            .expire_after(UntilEnded)
             .build_with_hasher(RandomState::default());
         Self(cache)
     }
@@ -95,6 +98,16 @@ impl<M: Memo> Remembered<M> {
 
     pub(super) fn forget(&self, token: &[u8; 32]) {
         self.0.invalidate(token);
+    }
+}
+
+/// Clears away tokens that have ended: nobody comes with them any more, and they would stay until others need
+/// their room. A heavier entry in the place of another one ends when that would have.
+struct UntilEnded;
+
+impl<M: Memo> Expiry<[u8; 32], Entry<M>> for UntilEnded {
+    fn expire_after_create(&self, _: &[u8; 32], entry: &Entry<M>, _: Instant) -> Option<Duration> {
+        Some(entry.until.duration_since(clock::now()).unwrap_or_default())
     }
 }
 
@@ -141,7 +154,10 @@ mod tests {
     }
 
     fn entry(claims: &Value) -> Entry<Notes> {
-        let until = SystemTime::UNIX_EPOCH;
+        until(clock::now() + Duration::from_secs(3600), claims)
+    }
+
+    fn until(until: SystemTime, claims: &Value) -> Entry<Notes> {
         let claims = claims.as_object().unwrap().clone();
         let verified = Verified { issuer: "acme".into(), claims, expires: until };
         Entry::new(Arc::new(Caller { verified, memo: Notes::default() }), IssuerId::next(), [0; 32], until)
@@ -178,6 +194,24 @@ mod tests {
             remembered.0.run_pending_tasks();
         }
         assert!(remembered.0.entry_count() <= 10, "{}", remembered.0.entry_count());
+    }
+
+    #[test]
+    fn what_has_ended_does_not_stay() {
+        let remembered = Remembered::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
+        let ended = clock::now() - Duration::from_secs(1);
+        for n in 0..100_u8 {
+            remembered.put([n; 32], until(ended, &json!({})));
+        }
+        for n in 100..110_u8 {
+            remembered.put([n; 32], entry(&json!({})));
+        }
+        while remembered.0.entry_count() != 10 {
+            // The cache looks for them every second or so.
+            std::thread::yield_now();
+            remembered.0.run_pending_tasks();
+        }
+        assert!((100..110).all(|n| remembered.get(&[n; 32]).is_some()), "those that have not ended are kept");
     }
 
     #[test]
