@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use super::files::{CertificateFiles, DenyFile, Refused};
@@ -91,32 +92,8 @@ impl Reloader {
 
     async fn look(&mut self, at_once: bool) {
         // First, since nothing else is as urgent.
-        if let Some(file) = &mut self.deny
-            && let Some(content) = news(&mut file.watched, at_once).await
-        {
-            let issuers = issuers(&self.gateway);
-            let outcome = file.entries(content, &issuers).await;
-            let outcome = outcome.map(|entries| {
-                // Nobody is let back in yet.
-                self.gateway.books.revocations.also_of_file(&entries);
-                self.entries = Some(entries);
-            });
-            if outcome.is_ok() {
-                self.cut_off().await;
-            }
-            self.settle(DENY_FILE, outcome);
-        }
-        let again = self.again.is_some_and(|at| Instant::now() >= at);
-        if let Some((_, watched)) = &mut self.configuration
-            && let Some(content) = match news(watched, at_once).await {
-                None if again => watched.still().await,
-                news => news,
-            }
-        {
-            let outcome = self.load(content).await;
-            self.again = matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN);
-            self.settle(CONFIGURATION, outcome);
-        }
+        self.look_at_denials(at_once).await;
+        self.look_at_configuration(at_once).await;
         // Whoever left the deny file may have been meant to be without a role, by a configuration that was written
         // along with it: until that one is good, they stay cut off.
         if !self.refused.contains(CONFIGURATION)
@@ -132,6 +109,38 @@ impl Reloader {
                 info!("new connections are shown the certificate that was read again");
             }
             self.settle(CERTIFICATE, outcome);
+        }
+    }
+
+    async fn look_at_denials(&mut self, at_once: bool) {
+        if let Some(file) = &mut self.deny
+            && let Some(content) = news(&mut file.watched, at_once).await
+        {
+            let issuers = issuers(&self.gateway);
+            let outcome = file.entries(content, &issuers).await;
+            let outcome = outcome.map(|entries| {
+                // Nobody is let back in yet.
+                self.gateway.books.revocations.also_of_file(&entries);
+                self.entries = Some(entries);
+            });
+            if outcome.is_ok() {
+                self.cut_off().await;
+            }
+            self.settle(DENY_FILE, outcome);
+        }
+    }
+
+    async fn look_at_configuration(&mut self, at_once: bool) {
+        let again = self.again.is_some_and(|at| Instant::now() >= at);
+        if let Some((_, watched)) = &mut self.configuration
+            && let Some(content) = match news(watched, at_once).await {
+                None if again => watched.still().await,
+                news => news,
+            }
+        {
+            let outcome = self.load(content).await;
+            self.again = matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN);
+            self.settle(CONFIGURATION, outcome);
         }
     }
 
@@ -177,15 +186,13 @@ impl Reloader {
             }
             Some(_) | None => None,
         };
+        auth.start();
+        self.first_keys(&auth).await;
         let file = deny.as_ref().map(|(_, entries)| entries).or(self.entries.as_ref());
         self.keeps_names(&old, &auth, file.map(Vec::as_slice))?;
         if let (Some(certificate), Some(files)) = (&mut self.certificate, &config.listen.tls) {
             certificate.go_by(files).await?;
         }
-
-        auth.start();
-        // Nobody is to wait for keys because of a reload.
-        auth.first_keys().await;
 
         let revocations = &self.gateway.books.revocations;
         let new_file = deny.is_some();
@@ -224,6 +231,15 @@ impl Reloader {
         }
         self.readiness.file(RESTART, (!waiting.is_empty()).then(|| waiting.join(", ")));
         Ok(())
+    }
+
+    /// Waits for the keys of new issuers, so that no request has to because of a reload. Whoever is cut off
+    /// meanwhile does not wait for them.
+    async fn first_keys(&mut self, auth: &Authenticator<Outcomes>) {
+        let mut keys = pin!(auth.first_keys());
+        while timeout(EVERY, &mut keys).await.is_err() {
+            self.look_at_denials(false).await;
+        }
     }
 
     /// Whoever is cut off by their issuer's name would be let back in if the issuer had another, and stay so if they

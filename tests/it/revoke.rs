@@ -411,6 +411,34 @@ async fn nobody_is_let_back_in_while_a_configuration_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_deny_file_does_not_wait_for_keys_of_an_issuer_that_does_not_answer() {
+    let world = World::with(Setup {
+        deny: Some(""),
+        roles: "[[role]]\nissuers = [\"acme\"]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
+        ..Setup::default()
+    })
+    .await;
+    let alice = world.token("alice");
+    assert_eq!(world.status(&alice).await, 200);
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    world.configure(|text| {
+        let second = format!(
+            "[[issuer]]\nname = \"second\"\nurl = \"{url}\"\naudiences = [\"x\"]\n[issuer.session]\nname = \"claims.sub\"\n[issuer.session.tags]\nteam = {{ value = \"second\" }}\n"
+        );
+        let role = "[[role]]\nissuers = [\"second\"]\narn = \"arn:aws:iam::123456789012:role/Second\"\n";
+        text.replace("[[issuer]]\nname = \"acme\"", &format!("{second}[[issuer]]\nname = \"acme\"")) + role
+    });
+    let _asked = tokio::time::timeout(Duration::from_secs(10), silent.accept()).await.unwrap();
+    world.deny(SUBJECT);
+    world.in_force(1).await;
+    assert_eq!(world.status(&alice).await, 403);
+    assert!(world.has_metric("bedrock_gateway_config_generation 1").await, "the configuration waits still");
+    world.generation(2).await;
+    assert_eq!(world.status(&alice).await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_cut_off_while_sts_is_asked_is_not_served() {
     let world = Arc::new(World::start().await);
     let alice = world.token("alice");

@@ -145,10 +145,12 @@ impl<'a> Verdict<'a> {
     fn excused_by_sts(&self, call: &Entry) -> Result<bool, String> {
         let (began, ended) = (self.journal.at(call.began), self.journal.at(call.ended));
         let his = self.sessions.get(&self.who(call));
-        let good = his.into_iter().flatten().any(|session| {
-            let (granted, margin) = (session.issued + Duration::from_secs(1), margin(session));
-            granted < began && session.expires > ended + margin && !self.was_lost(session)
-        });
+        let had = |session: &&IssuedSession| {
+            session.issued + Duration::from_secs(1) < began && !self.was_lost(session)
+        };
+        // One that Bedrock refused is replaced, perhaps by one that ends sooner.
+        let latest = his.and_then(|his| his.iter().rfind(had));
+        let good = latest.is_some_and(|session| session.expires > ended + margin(session));
         if good && call.fates.is_empty() {
             return Err("refused for STS's trouble, while there was a good session".to_owned());
         }
