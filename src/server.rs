@@ -28,6 +28,7 @@ pub use crate::server::listener::Listener;
 use crate::server::balancers::{Balancers, Prologue};
 use crate::server::conduct::{Conduct, Fault, Patience, WatchedIo};
 use crate::server::listener::{Arrival, accept_all};
+use crate::server::throttle::Throttle;
 
 pub mod admin;
 mod answer;
@@ -35,6 +36,7 @@ pub mod balancers;
 mod conduct;
 mod listener;
 pub mod probe;
+mod throttle;
 pub mod tls;
 
 /// Connections of callers held at once; further ones wait in the listener's backlog.
@@ -94,6 +96,8 @@ pub struct Server<S> {
     stage: watch::Sender<Stage>,
     patience: Patience,
     connections: JoinSet<()>,
+    /// Of the warning that a balancer does not speak the PROXY protocol.
+    throttle: Arc<Throttle>,
 }
 
 impl<S: Service> Server<S> {
@@ -105,6 +109,7 @@ impl<S: Service> Server<S> {
             stage: watch::Sender::new(Stage::Serving),
             patience: Patience::default(),
             connections: JoinSet::new(),
+            throttle: Arc::default(),
         }
     }
 
@@ -153,7 +158,10 @@ impl<S: Service> Server<S> {
         match (prologue, tls) {
             (Prologue::Never, None) => self.connections.spawn(speaking.speak(stream)),
             (Prologue::Never, Some(tls)) => self.connections.spawn(speaking.shake_hands(tls, stream)),
-            (prologue, tls) => self.connections.spawn(speaking.listen_first(prologue, tls, stream)),
+            (prologue, tls) => {
+                let throttle = Arc::clone(&self.throttle);
+                self.connections.spawn(speaking.listen_first(prologue, tls, stream, throttle))
+            }
         };
     }
 
@@ -188,7 +196,13 @@ struct Speaking<S> {
 
 impl<S: Service> Speaking<S> {
     /// For a connection that begins with whom it is made for.
-    async fn listen_first(mut self, prologue: Prologue, tls: Option<TlsAcceptor>, mut stream: TcpStream) {
+    async fn listen_first(
+        mut self,
+        prologue: Prologue,
+        tls: Option<TlsAcceptor>,
+        mut stream: TcpStream,
+        throttle: Arc<Throttle>,
+    ) {
         let balancer = self.peer.address;
         match tokio::time::timeout_at(self.first_head, balancers::prologue(&mut stream, prologue)).await {
             Ok(Ok(told)) => self.peer.address = told.unwrap_or(balancer),
@@ -198,10 +212,12 @@ impl<S: Service> Speaking<S> {
                 return;
             }
             Ok(Err(error)) => {
-                warn!(
-                    %balancer, %error,
-                    "a balancer's connection was closed; have it speak PROXY protocol v2, or mend [listen.balancers]"
-                );
+                if let Some(left_out) = throttle.line() {
+                    warn!(
+                        %balancer, %error, left_out,
+                        "a balancer's connection was closed; have it speak PROXY protocol v2, or mend [listen.balancers]"
+                    );
+                }
                 return;
             }
             Err(_elapsed) => {

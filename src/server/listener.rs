@@ -13,6 +13,7 @@ use tracing::warn;
 
 use crate::server::Peer;
 use crate::server::balancers::{Balancers, Prologue, TellBy};
+use crate::server::throttle::Throttle;
 
 const BACKLOG: u32 = 4096;
 
@@ -109,6 +110,7 @@ pub(super) struct Arrival {
 
 /// Accepts for as long as it is polled, and only while there is a seat.
 pub(super) async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found: UnboundedSender<Arrival>) {
+    let throttle = Throttle::default();
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
         match listener.socket.accept().await {
@@ -121,7 +123,9 @@ pub(super) async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found:
             }
             Err(error) => {
                 // Out of file descriptors, most likely: connections that end give some back.
-                warn!(%error, "cannot accept a connection");
+                if let Some(left_out) = throttle.line() {
+                    warn!(%error, left_out, "cannot accept a connection");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
