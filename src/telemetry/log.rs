@@ -7,11 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::telemetry::log::limit::{Limit, is_within};
+
+mod limit;
+
+/// Libraries that speak with peers: what they log is a stranger's to cause, for example a line for every frame.
+const PROTOCOLS: [&str; 5] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls"];
 
 /// `[log]` of the configuration, for the process's log and the access log alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +81,11 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     match &settings.file {
         Some(path) => {
             let file = Mutex::new(open(path)?);
-            subscriber(&settings.level, json, false, file)?.try_init().map_err(twice)
+            subscriber(&settings.level, json, false, Limit::new(), file)?.try_init().map_err(twice)
         }
-        None => subscriber(&settings.level, json, terminal, io::stderr)?.try_init().map_err(twice),
+        None => {
+            subscriber(&settings.level, json, terminal, Limit::new(), io::stderr)?.try_init().map_err(twice)
+        }
     }
 }
 
@@ -112,15 +121,44 @@ fn subscriber<W>(
     level: &str,
     json: bool,
     colour: bool,
+    limit: Limit,
     writer: W,
 ) -> Result<impl Subscriber + Send + Sync + use<W>, LevelFault>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer);
-    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.with_ansi(colour).boxed() };
-    let shown = filter(level)?.and(filter_fn(keeps_secrets));
-    Ok(tracing_subscriber::registry().with(lines.with_filter(shown)))
+    let lines = if json {
+        lines.json().flatten_event(true).map_event_format(|format| limit.telling(format)).boxed()
+    } else {
+        lines.with_ansi(colour).map_event_format(|format| limit.telling(format)).boxed()
+    };
+    // Filters of the whole subscriber, not of one layer: a layer's filter that drops a single event also loses the
+    // next one of the same thread, unless every callsite asks the filter each time.
+    Ok(tracing_subscriber::registry()
+        .with(lines)
+        .with(limit)
+        .with(filter_fn(keeps_secrets))
+        .with(filter_fn(quiet_protocols(level)))
+        .with(filter(level)?))
+}
+
+/// Shows errors only of [`PROTOCOLS`], except where a directive of the operator's filter names one of them.
+fn quiet_protocols(level: &str) -> impl Fn(&Metadata<'_>) -> bool + use<> {
+    let is_protocol = |target: &str| PROTOCOLS.iter().any(|protocol| is_within(target, protocol));
+    let named: Vec<String> = level
+        .split(',')
+        .filter_map(|directive| directive.trim().split(['[', '=']).next())
+        .filter(|target| is_protocol(target))
+        .map(str::to_owned)
+        .collect();
+    move |event| {
+        let target = event.target();
+        *event.level() == Level::ERROR
+            || !is_protocol(target)
+            // EnvFilter, too, compares beginnings.
+            || named.iter().any(|named| target.starts_with(named))
+    }
 }
 
 /// What no filter of the operator's can turn on: `aws-sigv4` prints whole requests when tracing, with
@@ -139,17 +177,125 @@ pub fn keeps_secrets(event: &Metadata<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tracing_core::callsite::{DefaultCallsite, Identifier};
+    use tracing_core::field::FieldSet;
+    use tracing_core::{Kind, Metadata};
 
     use super::*;
 
     fn captured(level: &str, json: bool, say: impl FnOnce()) -> String {
+        captured_by(Limit::new(), level, json, say)
+    }
+
+    fn captured_by(limit: Limit, level: &str, json: bool, say: impl FnOnce()) -> String {
         let (file, log) = {
             let file = tempfile::NamedTempFile::new().unwrap();
             let log = open(file.path()).unwrap();
             (file, Arc::new(log))
         };
-        tracing::subscriber::with_default(subscriber(level, json, false, log).unwrap(), say);
+        tracing::subscriber::with_default(subscriber(level, json, false, limit, log).unwrap(), say);
         std::fs::read_to_string(file.path()).unwrap()
+    }
+
+    /// What the HTTP library has to say of each PING that a peer acknowledges and nobody sent.
+    fn flood() {
+        for _ in 0..100_000 {
+            tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent");
+        }
+    }
+
+    #[test]
+    fn a_stranger_cannot_make_libraries_that_speak_with_peers_log() {
+        for level in ["info", "trace", "trace,bedrock_gateway=info", "warn,hyper_of_others=debug"] {
+            let text = captured(level, true, || {
+                flood();
+                tracing::warn!(target: "rustls::conn", "by a peer");
+                tracing::error!(target: "h2::proto", "a fault");
+                tracing::warn!(target: "h2o", "of another library");
+            });
+            assert!(!text.contains("never sent") && !text.contains("by a peer"), "{level}");
+            assert!(text.contains("a fault") && text.contains("of another library"), "{level}: {text}");
+        }
+        let text = captured("off", true, || tracing::error!(target: "h2::proto", "a fault"));
+        assert!(text.is_empty(), "{text}");
+    }
+
+    #[test]
+    fn an_operator_who_names_a_library_sees_some_lines_of_it_and_their_number() {
+        for (level, json) in
+            [("info,h2=warn", true), ("info,h2::proto=trace", false), ("error,h2[x]=warn,h2=warn", true)]
+        {
+            let hand = Arc::new(AtomicU64::new(0));
+            let clock = Arc::clone(&hand);
+            let text = captured_by(Limit::by(move || clock.load(Ordering::Relaxed)), level, json, || {
+                flood();
+                hand.store(1, Ordering::Relaxed);
+                tracing::error!(target: "tokio_rustls", "the next line");
+            });
+            assert!(text.len() < 64 * 1024, "{level}: {} bytes", text.len());
+            assert_eq!(text.matches("never sent").count(), 10, "{level}");
+            let told = text.lines().find(|line| line.contains("left out")).expect("it is told");
+            for part in ["WARN", "bedrock_gateway::telemetry::log", "h2::proto::ping_pong", "99990"] {
+                assert!(told.contains(part), "{level}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_were_left_out_are_an_event_of_the_gateways() {
+        let hand = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&hand);
+        let text =
+            captured_by(Limit::by(move || clock.load(Ordering::Relaxed)), "error,h2=warn", true, || {
+                flood();
+                hand.store(1, Ordering::Relaxed);
+                tracing::error!("the next line");
+                tracing::error!("one more");
+            });
+        let events: Vec<serde_json::Value> =
+            text.lines().skip(10).map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(events.len(), 3);
+        assert_eq!(events[0]["level"], "WARN");
+        assert_eq!(events[0]["target"], "bedrock_gateway::telemetry::log::limit");
+        assert_eq!(events[0]["library"], "h2::proto::ping_pong");
+        assert_eq!(events[0]["lines"], 99_990);
+        assert_eq!(events[1]["message"], "the next line");
+    }
+
+    #[test]
+    fn every_other_library_has_a_limit_too_and_the_gateway_none() {
+        let text = captured("info", true, || {
+            for _ in 0..1_000 {
+                tracing::warn!(target: "aws_config", "of a library");
+                tracing::info!("of the gateway");
+            }
+        });
+        assert_eq!(text.matches("of the gateway").count(), 1_000);
+        // A second may pass while they are written.
+        assert!((10..200).contains(&text.matches("of a library").count()));
+    }
+
+    static WARNING: Metadata<'static> = metadata("h2::proto::ping_pong", &WARNED);
+    static WARNED: DefaultCallsite = DefaultCallsite::new(&WARNING);
+    static OWN_WARNING: Metadata<'static> = metadata("bedrock_gateway::server", &OWN_WARNED);
+    static OWN_WARNED: DefaultCallsite = DefaultCallsite::new(&OWN_WARNING);
+
+    const fn metadata(target: &'static str, callsite: &'static DefaultCallsite) -> Metadata<'static> {
+        let fields = FieldSet::new(&["message"], Identifier(callsite));
+        Metadata::new("event", target, Level::WARN, None, None, None, fields, Kind::EVENT)
+    }
+
+    #[test]
+    fn an_event_that_is_not_shown_costs_one_look_at_its_callsite() {
+        let shown = |level| subscriber(level, true, false, Limit::new(), io::sink).unwrap();
+        assert!(shown("info").register_callsite(&WARNING).is_never());
+        assert!(shown("info,h2=warn").register_callsite(&WARNING).is_always());
+        assert!(shown("info").register_callsite(&OWN_WARNING).is_always());
+        assert!(shown("error").register_callsite(&OWN_WARNING).is_never());
+        assert_eq!(shown("info").max_level_hint(), Some(LevelFilter::INFO));
+        assert_eq!(shown("info,h2=trace").max_level_hint(), Some(LevelFilter::TRACE));
     }
 
     #[test]
@@ -179,7 +325,7 @@ mod tests {
             tracing::trace!(target: "aws_sigv4::http_request::sign", "authorization");
             tracing::debug!(target: "aws_sigv4::http_request::sign", "authorization");
             tracing::trace!(target: "aws_smithy_runtime::client", "authorization");
-            tracing::trace!(target: "hyper", "shown");
+            tracing::trace!(target: "tower", "shown");
         };
         for level in ["trace", "trace,aws_sigv4::http_request::sign=trace,aws_smithy_runtime=trace"] {
             let text = captured(level, true, say);
