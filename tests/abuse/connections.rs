@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::frames::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, call, frame, preface};
-use crate::gate::{CONVERSE, Gate, Growth, HELLO, amount, connect_narrow};
+use crate::gate::{BALANCER, CONVERSE, Gate, Growth, HELLO, amount, connect_narrow};
 
 /// A server that answers whatever comes with bytes that do not end.
 pub(crate) struct Fountain {
@@ -202,6 +202,28 @@ async fn open_idle(n: usize, http: SocketAddr, https: SocketAddr) -> TcpStream {
     stream.write_all(&said).await.unwrap();
     assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
     stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_their_proxy_header() {
+    // Kept, a connection would take 20 KiB.
+    let gate = Gate::open().await;
+    let count = amount(2_000, 20_000);
+    gate.survives(
+        "connections without their PROXY header",
+        Growth::mib(16, count as u64 * 20 / 1024),
+        async {
+            for _ in 0..count {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind((BALANCER, 0).into()).unwrap();
+                let mut stream = socket.connect(gate.http).await.unwrap();
+                stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+                assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+            }
+            format!("{count} connections, all closed")
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

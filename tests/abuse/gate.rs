@@ -1,9 +1,10 @@
-//! A gateway's process, how much memory it has, and the honest client beside the abuse.
+//! A gateway's process, how much memory it has, what it logs, and the honest client beside the abuse.
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,19 +16,28 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::connections::Fountain;
 
 pub(crate) const CONVERSE: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/converse";
 pub(crate) const HELLO: &str = r#"{"messages":[{"role":"user","content":[{"text":"hello"}]}]}"#;
+/// The address of a load balancer, whose connections begin with a PROXY header.
+pub(crate) const BALANCER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const MIB: u64 = 1024 * 1024;
 
 /// How long the honest client waits for an answer. Far above what any takes, since the machine may be busy;
 /// far below what one takes that waits for somebody else's time-out to pass (60 s and more).
 const BOUND: Duration = Duration::from_secs(20);
+
+/// What one stranger may add to the process's log, bytes.
+const LOGGED: u64 = 64 * 1024;
 
 /// One abuse at a time: they would be measured together.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -35,6 +45,15 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// `ordinary`, or `full` where the environment asks for it.
 pub(crate) fn amount(ordinary: usize, full: usize) -> usize {
     if std::env::var("ABUSE").is_ok_and(|size| size == "full") { full } else { ordinary }
+}
+
+/// Where the process's log goes, which is standard error. The access log goes to standard output, which is thrown
+/// away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Log {
+    ToFile,
+    /// Into a pipe that is read at 1 MB/s, for example by a container runtime that is behind.
+    ToSlowReader,
 }
 
 /// A gateway before a stand-in for AWS.
@@ -46,7 +65,7 @@ pub(crate) struct Gate {
     pub(crate) https: SocketAddr,
     pub(crate) probe: SocketAddr,
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -70,6 +89,10 @@ impl Gate {
     }
 
     pub(crate) async fn open() -> Self {
+        Self::open_with(Log::ToFile).await
+    }
+
+    pub(crate) async fn open_with(log: Log) -> Self {
         let turn = TURN.lock().await;
         let standin = Standin::start(Options::default());
         let fountain = Fountain::start();
@@ -88,6 +111,9 @@ probe = "{probe}"
 [listen.tls]
 cert = "{path}/tls.crt"
 key = "{path}/tls.key"
+[listen.balancers]
+peers = ["{BALANCER}"]
+tell_by = "proxy-protocol"
 [aws]
 region = "us-east-1"
 regions = ["us-west-2"]
@@ -107,9 +133,6 @@ audiences = ["bedrock-gateway"]
 name = "claims.email"
 [[role]]
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
-[log]
-file = "{path}/log"
-level = "error"
 "#,
             sts = standin.sts.url(),
             bedrock = standin.bedrock.url(),
@@ -119,16 +142,26 @@ level = "error"
         );
         let file = folder.path().join("gateway.toml");
         std::fs::write(&file, config).unwrap();
-        let child = Command::new(binary())
+        let logged = File::create(log_file(&folder)).unwrap();
+        let stderr = match log {
+            Log::ToFile => logged.try_clone().unwrap().into(),
+            Log::ToSlowReader => Stdio::piped(),
+        };
+        let mut child = Command::new(binary())
             .args(["serve", "--config", file.to_str().unwrap()])
             .env("AWS_ACCESS_KEY_ID", standin.credentials.gateway_access_key_id())
             .env("AWS_SECRET_ACCESS_KEY", standin.credentials.gateway_secret_access_key())
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env_remove("AWS_SESSION_TOKEN")
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .unwrap();
-        let gate = Self { standin, fountain, http, https, probe, child, _folder: folder, _turn: turn };
+        if let Some(pipe) = child.stderr.take() {
+            std::thread::spawn(move || read_slowly(pipe, logged));
+        }
+        let gate = Self { standin, fountain, http, https, probe, child, folder, _turn: turn };
         gate.wait_until_ready().await;
         gate
     }
@@ -156,30 +189,63 @@ level = "error"
         self.standin.idp.mint(claims.algorithm(Algorithm::ES256))
     }
 
-    /// Runs `abuse`, then prints and asserts what the gateway's memory did, and that an honest client beside it
-    /// was answered always.
-    pub(crate) async fn survives(&self, name: &str, growth: Growth, abuse: impl Future<Output = String>) {
-        let before = self.memory("VmRSS");
+    /// A connection to the `https` listener for HTTP/2.
+    pub(crate) async fn connect_tls(&self) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.standin.ca_pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut trust = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        trust.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = connect_narrow(self.https).await;
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(trust)).connect(name, stream).await.unwrap()
+    }
+
+    /// Runs `abuse`, then prints and asserts what the gateway's memory and its log did, and that an honest client
+    /// beside it was answered always. Returns how that client was served.
+    pub(crate) async fn survives(
+        &self,
+        name: &str,
+        growth: Growth,
+        abuse: impl Future<Output = String>,
+    ) -> Served {
+        let (before, log_before) = (self.memory("VmRSS"), self.log().len());
         let ended = Arc::new(AtomicBool::new(false));
         let honest = tokio::spawn(Honest::new(self).calls_until(Arc::clone(&ended)));
         let done = abuse.await;
         ended.store(true, Ordering::Relaxed);
-        let Served { calls, slowest } = honest.await.unwrap();
+        let served = honest.await.unwrap();
         let (peak, after) = (self.memory("VmHWM"), self.memory("VmRSS"));
+        let log = self.log();
+        let logged = (log.len() - log_before) as u64;
         // Past the harness, which would keep it to itself.
         let told = format!(
             "abuse: {name}: {done}; RSS before {}, peak {}, after {}, ceiling {} MiB (unbounded: {} more); \
-             honest client: {calls} calls, slowest {} ms\n",
+             log {logged} bytes; honest client: {} calls, p99 {} ms, slowest {} ms\n",
             before / MIB,
             peak / MIB,
             after / MIB,
             (before + growth.ceiling) / MIB,
             growth.unbounded / MIB,
-            slowest.as_millis(),
+            served.times.len(),
+            served.p99().as_millis(),
+            served.slowest().as_millis(),
         );
         std::io::stderr().write_all(told.as_bytes()).unwrap();
         assert!(peak < before + growth.ceiling, "{name}: over the ceiling");
-        assert!(calls > 0);
+        let last = log.lines().last().unwrap_or_default();
+        assert!(logged <= LOGGED, "{name}: {logged} bytes more in the process's log, the last line {last}");
+        assert!(!served.times.is_empty());
+        served
+    }
+
+    /// The process's log so far.
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(log_file(&self.folder)).unwrap()).into_owned()
     }
 
     /// A figure of `/proc/PID/status`, bytes.
@@ -195,6 +261,19 @@ impl Drop for Gate {
         // It may have ended by itself, which the test has noticed.
         let _killed = self.child.kill().is_ok();
         let _ended = self.child.wait().is_ok();
+    }
+}
+
+fn log_file(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("process.log")
+}
+
+/// Copies 1 MB a second, until the gateway has ended.
+fn read_slowly(mut pipe: ChildStderr, mut file: File) {
+    let mut read = vec![0; 50_000];
+    while let Ok(length @ 1..) = pipe.read(&mut read) {
+        file.write_all(&read[..length]).unwrap();
+        std::thread::sleep(Duration::from_micros(length as u64));
     }
 }
 
@@ -215,10 +294,22 @@ struct Honest {
     token: String,
 }
 
-/// How an honest caller was served.
-struct Served {
-    calls: usize,
-    slowest: Duration,
+/// How an honest caller was served: the time of each call.
+pub(crate) struct Served {
+    times: Vec<Duration>,
+}
+
+impl Served {
+    pub(crate) fn slowest(&self) -> Duration {
+        self.times.iter().max().copied().unwrap_or_default()
+    }
+
+    /// The time that 99 of 100 calls did not exceed.
+    fn p99(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times[times.len() - 1 - times.len() / 100]
+    }
 }
 
 impl Honest {
@@ -243,15 +334,14 @@ impl Honest {
 
     /// Calls, now and then, until the abuse has ended, and once more then.
     async fn calls_until(self, ended: Arc<AtomicBool>) -> Served {
-        let mut served = Served { calls: 0, slowest: Duration::ZERO };
+        let mut served = Served { times: Vec::new() };
         loop {
             let last = ended.load(Ordering::Relaxed);
             let begun = Instant::now();
             let status =
                 tokio::time::timeout(BOUND, self.call()).await.expect("an honest client was kept waiting");
             assert_eq!(status, StatusCode::OK);
-            served.calls += 1;
-            served.slowest = served.slowest.max(begun.elapsed());
+            served.times.push(begun.elapsed());
             if last {
                 return served;
             }

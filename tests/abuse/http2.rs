@@ -1,14 +1,17 @@
 //! Floods of HTTP/2 frames that cost their sender nothing.
 
 use std::iter::repeat_n;
+use std::time::Duration;
 
 use bedrock_standin::idp::{Algorithm, Claims, DocumentFault};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 
 use crate::frames::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, Senders, Taken,
-    WINDOW_UPDATE, call, flood, frame, preface,
+    ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, Senders, Taken,
+    WINDOW_UPDATE, block, call, flood, frame, preface,
 };
-use crate::gate::{CONVERSE, Gate, Growth, HELLO, amount};
+use crate::gate::{CONVERSE, Gate, Growth, HELLO, Log, amount, connect_narrow};
 
 const CANCEL: u32 = 8;
 
@@ -95,6 +98,73 @@ async fn tiny_data_frames() {
                 taken.told(senders)
             })
             .await;
+        }
+    }
+}
+
+/// The HTTP library has a warning for each of them, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn ping_acks_nobody_asked_for() {
+    let (connections, count) = (4, amount(100_000, 1_000_000));
+    for log in [Log::ToFile, Log::ToSlowReader] {
+        let gate = Gate::open_with(log).await;
+        for (listener, path) in [("http", "/"), ("https", "/"), ("probe", "/healthz")] {
+            // Kept, a frame would take 100 bytes at least.
+            let growth = Growth::mib(16, (connections * count) as u64 * 100 / (1 << 20));
+            let name = format!("PING acks nobody asked for ({listener}, log {log:?})");
+            let abuse = async {
+                let mut sending = JoinSet::new();
+                for _ in 0..connections {
+                    match listener {
+                        "http" => sending.spawn(acknowledge(connect_narrow(gate.http).await, path, count)),
+                        "https" => sending.spawn(acknowledge(gate.connect_tls().await, path, count)),
+                        _ => sending.spawn(acknowledge(connect_narrow(gate.probe).await, path, count)),
+                    };
+                }
+                let taken: usize = sending.join_all().await.into_iter().sum();
+                format!("{} KiB by {connections} connections", taken / 1024)
+            };
+            let served = gate.survives(&name, growth, abuse).await;
+            assert!(served.slowest() < Duration::from_secs(5), "{name}: an honest client waits for the log");
+        }
+    }
+}
+
+/// Makes a request that is anybody's, then acknowledges as many PINGs that were never sent. Returns how many bytes
+/// the gateway took.
+async fn acknowledge<S>(mut stream: S, path: &'static str, count: usize) -> usize
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let head = block(&[(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", path)]);
+    let mut opening = preface(&[]);
+    opening.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &head));
+    stream.write_all(&opening).await.unwrap();
+    // `:status: 200` is one byte (RFC 7541, appendix A).
+    assert_eq!(answer(&mut stream).await.first(), Some(&0x88));
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+    let piece = frame(PING, ACK, 0, b"12345678").repeat(32);
+    let mut sent = 0;
+    while sent < count * piece.len() / 32 && writer.write_all(&piece).await.is_ok() {
+        sent += piece.len();
+    }
+    // The gateway closes its side when it has dealt with what was sent.
+    if writer.shutdown().await.is_ok() {
+        let _ended = reading.await.unwrap();
+    }
+    sent
+}
+
+/// The header block of the first answer.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await.unwrap();
+        if head[3] == HEADERS {
+            return payload;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a peer can do to make the gateway grow, done to the real binary in a process of its own, whose memory
-//! is read from the system: under each abuse it stays below a ceiling that is printed, and an honest client is
-//! served throughout.
+//! is read from the system: under each abuse it stays below a ceiling that is printed, its log grows by 64 KiB at
+//! most, and an honest client is served throughout.
 //!
 //! A ceiling is for what memory grows by. It is chosen so that the limits that hold leave room below it and
 //! what would be, without them, lies far above it; both are printed. The amounts are such that the whole takes
