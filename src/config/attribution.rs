@@ -6,7 +6,7 @@ use super::issuers::Issuer;
 use super::problem::Findings;
 use super::roles::Placed;
 use crate::identity::IssuerMapping;
-use crate::identity::expression::{Expression, Inputs};
+use crate::identity::expression::{Expression, Inputs, IssuerAt};
 
 pub(super) fn check(issuers: &[Issuer], roles: &[Placed], findings: &mut Findings<'_>) {
     for issuer in issuers {
@@ -102,33 +102,64 @@ fn check_shared_names(issuers: &[Issuer], roles: &[Placed], findings: &mut Findi
             .iter()
             .filter(|issuer| alike().any(|(_, other)| other.is_for(&issuer.settings.name)))
             .collect();
-        let mut unmarked = coming
-            .iter()
-            .filter(|issuer| issuer.mapping.as_ref().is_some_and(|mapping| !names_issuer(mapping)));
+        let mappings: Vec<_> = coming.iter().filter_map(|issuer| issuer.mapping.as_ref()).collect();
         if coming.len() > 1
-            && let Some(unmarked) = unmarked.next()
+            && let Some(fault) = equal_names(&mappings)
         {
             let names: Vec<_> = coming.iter().map(|issuer| &*issuer.settings.name).collect();
             let fault = format!(
-                "the issuers {} reach this role, and session names of {} do not contain the issuer: two people could be one in the bill",
-                names.join(", "),
-                unmarked.settings.name,
+                "the issuers {} reach this role, and {fault}: two people could be one in the bill",
+                names.join(", ")
             );
-            let remedy = "add issuer.name to their session names, or shared_names = true if equal names are the same people";
+            let remedy = "write issuer.name + '=' + … for each of them, or set shared_names = true if equal names are the same people";
             findings.fault(role.arn_at.clone(), fault, remedy);
         }
     }
 }
 
-/// Whether every way in which a name can come about has the issuer in it.
-fn names_issuer(mapping: &IssuerMapping) -> bool {
+/// Why session names of two of these issuers could be equal; `None` where they cannot.
+fn equal_names(mappings: &[&IssuerMapping]) -> Option<String> {
+    let marked: Vec<_> = mappings.iter().map(|mapping| (*mapping, issuer_at(mapping))).collect();
+    if marked.iter().fold(IssuerAt::BOTH, |all, (_, at)| all.and(*at)).is_anywhere() {
+        return None;
+    }
+    if let Some((mapping, _)) = marked.iter().find(|(_, at)| !at.is_anywhere()) {
+        return Some(format!(
+            "session names of {} do not contain the issuer's name at one end with =, +, @ or a comma beside it{}",
+            mapping.issuer,
+            example(mapping)
+        ));
+    }
+    let of = |lacks: fn(IssuerAt) -> bool| {
+        marked.iter().find(|(_, at)| lacks(*at)).map_or("some", |(mapping, _)| &*mapping.issuer)
+    };
+    Some(format!(
+        "session names of {} begin with the issuer's name and those of {} end with it",
+        of(|at| !at.end),
+        of(|at| !at.start)
+    ))
+}
+
+/// Where every name that the mapping can make has the issuer in it.
+fn issuer_at(mapping: &IssuerMapping) -> IssuerAt {
     let name = &mapping.name;
     let constants = name.default.iter().chain(&name.constant);
-    let by_expression = |from: &Expression| {
-        let source: String = from.source().split_whitespace().collect();
-        source.contains("issuer.name") || from.claims_read().any(|claim| claim == "iss")
-    };
-    name.from.iter().all(by_expression) && constants.into_iter().all(|text| text.contains(&*mapping.issuer))
+    let constants = constants.map(|text| IssuerAt::of_constant(text, &mapping.issuer));
+    name.from.iter().map(Expression::issuer_at).chain(constants).fold(IssuerAt::BOTH, IssuerAt::and)
+}
+
+/// An expression or constant by which people of two issuers could be one, in brackets.
+fn example(mapping: &IssuerMapping) -> String {
+    let name = &mapping.name;
+    if let Some(from) = name.from.iter().find(|from| !from.issuer_at().is_anywhere()) {
+        let reads_address = from.claims_read().any(|claim| claim == "iss");
+        let note =
+            if reads_address { "; claims.iss does not do, since one address can begin another" } else { "" };
+        return format!(" (`{}`{note})", from.source());
+    }
+    let mut constants = name.default.iter().chain(&name.constant);
+    let constant = constants.find(|text| !IssuerAt::of_constant(text, &mapping.issuer).is_anywhere());
+    constant.map_or_else(String::new, |text| format!(" (\"{text}\")"))
 }
 
 fn warn_of_unreachable(roles: &[Placed], issuers: &[Issuer], findings: &mut Findings<'_>) {

@@ -5,6 +5,7 @@ use crate::auth::issuer::KeySource;
 
 mod reference;
 mod schema;
+mod shared_names;
 
 /// The smallest configuration that holds; each test changes one thing.
 const GOOD: &str = r#"
@@ -322,7 +323,7 @@ const SECOND: &str = "[[issuer]]\nname = \"entra\"\nurl = \"https://login.exampl
 #[test]
 fn several_issuers() {
     let two = |second: &str, role: &str| with(ROLE, &format!("{second}[[role]]\n{role}\n"));
-    let marked = SECOND.replace("claims.sub", "issuer.name + '-' + claims.sub");
+    let marked = SECOND.replace("claims.sub", "issuer.name + '=' + claims.sub");
     let both = "issuers = [\"okta\", \"entra\"]";
     fails(&two(SECOND, "shared_names = true"), "[[role]]", "role[0].issuers", "more than one issuer");
     fails(&two(SECOND, "issuers = []"), "issuers = []", "role[0].issuers", "nobody's");
@@ -331,7 +332,7 @@ fn several_issuers() {
     fails(&two(&marked, both), "arn", "role[0].arn", "names of okta do not contain");
     parse(&two(SECOND, &format!("{both}\nshared_names = true"))).unwrap();
     parse(&two(SECOND, "issuers = [\"okta\"]")).unwrap();
-    parse(&two(&marked, both).replace("\"claims.sub\"", "\"issuer.name + claims.sub\"")).unwrap();
+    parse(&two(&marked, both).replace("\"claims.sub\"", "\"issuer.name + '=' + claims.sub\"")).unwrap();
     // Two rules that lead to one role are the same as one.
     let apart = format!("{}[[role]]\nissuers = [\"entra\"]\n", two(SECOND, "issuers = [\"okta\"]"));
     let same = format!("{apart}arn =  \"arn:aws:iam::123456789012:role/BedrockUser\"\n");

@@ -14,12 +14,14 @@ use cel::{Env, extensions};
 
 pub use self::evaluation::{EvaluationError, Outcome};
 pub use self::inputs::{ClaimsTooLarge, Inputs};
+pub use self::issuer_at::IssuerAt;
 use self::references::References;
 
 mod budget;
 mod evaluation;
 mod functions;
 mod inputs;
+mod issuer_at;
 mod references;
 
 /// Longest expression, bytes.
@@ -107,6 +109,11 @@ impl Expression {
     /// The top-level claims it reads, where they are written out.
     pub fn claims_read(&self) -> impl Iterator<Item = &str> {
         self.reads.iter().flatten().map(String::as_str)
+    }
+
+    /// Where its values name the caller's issuer.
+    pub fn issuer_at(&self) -> IssuerAt {
+        IssuerAt::of(&self.tree)
     }
 
     /// Whether it is true; `None` where it is missing.

@@ -318,21 +318,21 @@ async fn several_issuers_by_url_and_by_file() {
     let mapping = format!(
         r#"
 [issuer.session]
-name = "issuer.name + '-' + claims.sub"
+name = "issuer.name + '=' + claims.sub"
 [[issuer]]
 name = "second"
 url = "{}"
 jwks_url = "{}"
 audiences = ["bedrock-gateway"]
 [issuer.session]
-name = "issuer.name + '-' + claims.sub"
+name = "issuer.name + '=' + claims.sub"
 [[issuer]]
 name = "third"
 url = "{}"
 jwks_file = "{}"
 audiences = ["bedrock-gateway"]
 [issuer.session]
-name = "issuer.name + '-' + claims.sub"
+name = "issuer.name + '=' + claims.sub"
 "#,
         second.issuer(),
         second.jwks_url(),
@@ -365,9 +365,9 @@ arn = "arn:aws:iam::210987654321:role/BedrockOther"
     assert_eq!(
         principals,
         [
-            "arn:aws:sts::123456789012:assumed-role/BedrockUser/acme-alice",
-            "arn:aws:sts::123456789012:assumed-role/BedrockUser/second-alice",
-            "arn:aws:sts::210987654321:assumed-role/BedrockOther/third-alice",
+            "arn:aws:sts::123456789012:assumed-role/BedrockUser/acme=alice",
+            "arn:aws:sts::123456789012:assumed-role/BedrockUser/second=alice",
+            "arn:aws:sts::210987654321:assumed-role/BedrockOther/third=alice",
         ]
     );
 }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bedrock_standin::bill::Call;
+use bedrock_standin::idp::{Claims, Idp};
 use http::Request;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -12,8 +14,12 @@ use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
 /// The principal of the one call that a new world's Bedrock was sent, and its team.
 fn billed(world: &World) -> (String, String) {
     let call = world.standin.bill.calls().pop().unwrap();
-    let (_, name) = call.principal.rsplit_once('/').unwrap();
-    (name.to_owned(), call.tags.get("team").cloned().unwrap_or_default())
+    let team = call.tags.get("team").cloned().unwrap_or_default();
+    (name(&call), team)
+}
+
+fn name(call: &Call) -> String {
+    call.principal.rsplit_once('/').unwrap().1.to_owned()
 }
 
 async fn with_email(world: &World, email: Option<Value>) -> Answer {
@@ -80,6 +86,45 @@ async fn hostile_texts_become_legal_names_that_are_nobody_elses() {
         }
     }
     assert_eq!(world.standin.sts.refusals(), []);
+}
+
+/// One issuer's name begins the name of another, and a subject of each makes up for the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_of_two_issuers_are_two_whatever_their_subjects_are() {
+    let second = Idp::start(None);
+    let mapping = format!(
+        r#"
+[issuer.session]
+name = "issuer.name + '=' + claims.sub"
+[[issuer]]
+name = "acme-eu"
+url = "{}"
+jwks_url = "{}"
+audiences = ["bedrock-gateway"]
+[issuer.session]
+name = "issuer.name + '=' + claims.sub"
+"#,
+        second.issuer(),
+        second.jwks_url(),
+    );
+    let roles = r#"
+[[role]]
+issuers = ["acme", "acme-eu"]
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+"#;
+    let world = World::with(Setup { mapping: mapping.leak(), roles, ..Setup::default() }).await;
+    let pairs = [("eu-alice", "alice"), ("-eu=alice", "alice"), ("eu=bob", "bob"), ("acme-eu", "acme")];
+    for (first, other) in pairs {
+        let before = world.standin.bill.calls().len();
+        for token in [world.mint(Claims::of(first)), second.mint(Claims::of(other))] {
+            world.secret(&token);
+            assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
+        }
+        let names: Vec<String> = world.standin.bill.calls().iter().skip(before).map(name).collect();
+        assert_eq!(names, [format!("acme={first}"), format!("acme-eu={other}")]);
+    }
+    // The subject alice comes twice.
+    assert_eq!(world.standin.sts.calls().len(), 7);
 }
 
 const PROJECTS: &str = r#"

@@ -43,6 +43,9 @@ const METHODS: &[(&str, RangeInclusive<usize>, &str)] = &[
     ("upperAscii", 0..=0, "text.upperAscii()"),
 ];
 
+/// What `+` becomes.
+pub(super) const PLUS: &str = "@plus";
+
 /// Most parts of a split text: as many as claims have nodes.
 const MOST_PARTS: usize = 1_000;
 
@@ -60,7 +63,7 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     cel::add_member_overload!(env, fn replace_first: (CelString<'_>, CelString<'_>, CelString<'_>, CelInt) -> Result<CelString<'_>>, name = "@replace")?;
     env.add_member_overload("@join", "list.@join()", LIST_TYPE, vec![], join)?;
     env.add_member_overload("@join", "list.@join(string)", LIST_TYPE, vec![DYN_TYPE], join)?;
-    env.add_overload("@plus", "@plus", vec![DYN_TYPE, DYN_TYPE], plus)?;
+    env.add_overload(PLUS, PLUS, vec![DYN_TYPE, DYN_TYPE], plus)?;
     env.add_overload("@kept", "@kept", vec![DYN_TYPE], kept)?;
     env.add_overload("@ordered", "@ordered", vec![DYN_TYPE], ordered)
 }
@@ -83,7 +86,7 @@ pub(super) fn point(call: &mut CallExpr) {
     match (call.func_name.as_str(), call.args.as_mut_slice()) {
         // What the parser makes of `map` and `filter`; the library knows it and appends in place.
         (operators::ADD, [IdedExpr { expr: Expr::Ident(result), .. }, _]) if result.starts_with('@') => {}
-        (operators::ADD, _) => "@plus".clone_into(&mut call.func_name),
+        (operators::ADD, _) => PLUS.clone_into(&mut call.func_name),
         ("extract" | "join" | "matches" | "replace" | "split", _) => call.func_name.insert(0, '@'),
         _ => {}
     }
