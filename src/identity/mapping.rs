@@ -65,7 +65,7 @@ fn text(value: &Value) -> Result<Option<String>, EvaluationError> {
         Value::String(value) => return Ok((!value.is_empty()).then(|| value.to_string())),
         Value::Int(number) => write!(text, "{number}"),
         Value::UInt(number) => write!(text, "{number}"),
-        Value::Float(number) => write!(text, "{number}"),
+        Value::Float(_) => return Err(EvaluationError::inexact()),
         Value::Bool(truth) => write!(text, "{truth}"),
         Value::Null => return Ok(None),
         Value::List(_) => return Err(EvaluationError("a list; take [0] of it, or join it".to_owned())),

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -257,7 +259,70 @@ fn outcomes_are_remembered_by_headers_and_configuration() {
     assert!(memo.get(&key(1, Some("a"))).is_some());
 }
 
+/// Ways from the claim `uid` to a session name and a tag, compiled once for all cases.
+static WAYS: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
+    let ways = [
+        "string(claims.uid)",
+        "'u' + string(claims.uid)",
+        "string(int(claims.uid))",
+        "string(uint(claims.uid))",
+        "string(double(claims.uid))",
+        "string(-claims.uid)",
+        "string(claims.uid + 1)",
+        "[claims.uid].map(n, string(n)).join()",
+        "{'n': string(claims.uid)}['n']",
+        "claims.uid > 0 ? string(claims.uid) : 'n' + string(claims.uid)",
+    ];
+    let of = |way: &&str| {
+        let mut mapping = mapping();
+        mapping.issuers[0].name = mapped(&[way]);
+        mapping.issuers[0].tags = vec![(TagKey::parse("uid").unwrap(), mapped(&["claims.uid"]))];
+        mapping
+    };
+    ways.iter().map(of).collect()
+});
+
+/// Name and tag of the caller whose claim `uid` is this JSON.
+fn name_and_tag(mapping: &Mapping, uid: &str) -> Option<(String, String)> {
+    let claims = serde_json::from_str(&format!("{{\"uid\":{uid}}}")).unwrap();
+    let identity = evaluate(mapping, &claims, None).ok()?;
+    let session = identity.session();
+    let (_, tag) = session.tags().iter().next().unwrap();
+    Some((session.name().as_str().to_owned(), tag.as_str().to_owned()))
+}
+
+/// Two numbers as a token writes them, mostly close to each other.
+fn numbers() -> impl Strategy<Value = (String, String)> {
+    let digits = "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?(e[0-9]{1,2})?";
+    let edge = prop_oneof![
+        Just(1_i128 << 53),
+        Just(i128::from(i64::MIN)),
+        Just(i128::from(i64::MAX)),
+        Just(i128::from(u64::MAX)),
+        -(1_i128 << 80)..(1_i128 << 80),
+    ];
+    prop_oneof![
+        (digits, digits),
+        (edge, -2..3_i128, -2..3_i128)
+            .prop_map(|(edge, first, second)| ((edge + first).to_string(), (edge + second).to_string())),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn two_numbers_never_share_a_session_name_or_a_tag((first, second) in numbers()) {
+        for (index, mapping) in WAYS.iter().enumerate() {
+            let (one, other) = (name_and_tag(mapping, &first), name_and_tag(mapping, &second));
+            if index == 0 {
+                prop_assert_eq!(one.is_some(), first.parse::<i64>().is_ok() && first != "-0" || first.parse::<u64>().is_ok());
+            }
+            if let (Some((name, tag)), Some((other_name, other_tag))) = (one, other) {
+                prop_assert_eq!(name == other_name, first == second, "{} and {}", first, second);
+                prop_assert_eq!(tag == other_tag, first == second, "{} and {}", first, second);
+            }
+        }
+    }
+
     #[test]
     fn two_people_never_share_a_session_name(first in ".{1,70}", second in ".{1,70}") {
         let mapping = mapping();

@@ -127,6 +127,39 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
     assert_eq!(world.standin.sts.calls().len(), 7);
 }
 
+/// As `f64`, which JSON numbers beyond 64 bits become, these are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_no_64_bit_integers_name_nobody() {
+    let mapping = r#"
+[issuer.session]
+name = "string(claims.uid)"
+[issuer.session.tags]
+team = "claims.team"
+"#;
+    let world = World::with(Setup { mapping, ..Setup::default() }).await;
+    for (uid, team) in [
+        ("100000000000000000001", "\"search\""),
+        ("100000000000000000002", "\"search\""),
+        ("7.5", "\"search\""),
+        ("7", "1.5"),
+        ("7", "18446744073709551616"),
+    ] {
+        let claims = World::claims("alice").written("uid", uid).written("team", team);
+        let lines = world.log.lines().len();
+        let answer = world.send(post(CONVERSE, &world.mint(claims), HELLO)).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"), "{uid} {team}");
+        let line = world.logged(lines + 1).await;
+        assert_eq!(line["reason"], "evaluation_failed", "{uid} {team}");
+        assert!(line["detail"].as_str().unwrap().contains("64-bit integer"), "{line}");
+    }
+    world.assert_untouched();
+    for uid in ["9007199254740992", "9007199254740993"] {
+        let claims = World::claims("alice").written("uid", uid).written("team", "1");
+        assert_eq!(world.send(post(CONVERSE, &world.mint(claims), HELLO)).await.status, 200);
+        assert_eq!(billed(&world), (uid.to_owned(), "1".to_owned()));
+    }
+}
+
 const PROJECTS: &str = r#"
 [issuer.session]
 name = "claims.email"

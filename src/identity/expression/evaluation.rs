@@ -9,6 +9,7 @@ use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValu
 use cel::{Context, ExecutionError, Value};
 
 use super::budget::SPENT;
+use super::functions::INEXACT;
 
 /// What an evaluation came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,13 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct EvaluationError(pub String);
+
+impl EvaluationError {
+    /// Of a number that is held as an `f64`, which stands for other numbers of tokens as well.
+    pub(in crate::identity) fn inexact() -> Self {
+        Self("a number that is no 64-bit integer has no text".to_owned())
+    }
+}
 
 /// `None` is missing.
 type Truth = Result<Option<bool>, EvaluationError>;
@@ -302,6 +310,9 @@ fn missing_or_wrong(error: &ExecutionError) -> Result<(), EvaluationError> {
         ExecutionError::UndeclaredReference(_) => "a name is not there",
         ExecutionError::FunctionError { function, .. } if function == SPENT => {
             "it puts more together than is made of one token's claims"
+        }
+        ExecutionError::FunctionError { function, .. } if function == INEXACT => {
+            return Err(EvaluationError::inexact());
         }
         ExecutionError::FunctionError { .. } => "a function failed",
         ExecutionError::UnexpectedType { .. } | ExecutionError::UnsupportedTargetType { .. } => {

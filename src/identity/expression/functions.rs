@@ -6,14 +6,14 @@ use std::ops::RangeInclusive;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
-use cel::common::types::{CelBool, CelInt, CelList, CelString, DYN_TYPE, Kind, LIST_TYPE};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, DYN_TYPE, Kind, LIST_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::objects::Key;
 use cel::{DeclarationError, Env, ExecutionError, Value};
 use regex::Regex;
 
-use super::ExpressionError;
 use super::budget::{pay, size};
+use super::{ENVIRONMENT, ExpressionError};
 
 /// What the parser makes of operators and macros.
 const OPERATORS: &str =
@@ -46,6 +46,9 @@ const METHODS: &[(&str, RangeInclusive<usize>, &str)] = &[
 /// What `+` becomes.
 pub(super) const PLUS: &str = "@plus";
 
+/// The name in the error of a number that has no text, by which it is told from others.
+pub(super) const INEXACT: &str = "@inexact";
+
 /// Most parts of a split text: as many as claims have nodes.
 const MOST_PARTS: usize = 1_000;
 
@@ -64,6 +67,9 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_member_overload("@join", "list.@join()", LIST_TYPE, vec![], join)?;
     env.add_member_overload("@join", "list.@join(string)", LIST_TYPE, vec![DYN_TYPE], join)?;
     env.add_overload(PLUS, PLUS, vec![DYN_TYPE, DYN_TYPE], plus)?;
+    env.add_overload("@int", "@int", vec![DYN_TYPE], int)?;
+    env.add_overload("@string", "@string", vec![DYN_TYPE], string)?;
+    env.add_overload("@uint", "@uint", vec![DYN_TYPE], uint)?;
     env.add_overload("@kept", "@kept", vec![DYN_TYPE], kept)?;
     env.add_overload("@ordered", "@ordered", vec![DYN_TYPE], ordered)
 }
@@ -87,7 +93,9 @@ pub(super) fn point(call: &mut CallExpr) {
         // What the parser makes of `map` and `filter`; the library knows it and appends in place.
         (operators::ADD, [IdedExpr { expr: Expr::Ident(result), .. }, _]) if result.starts_with('@') => {}
         (operators::ADD, _) => PLUS.clone_into(&mut call.func_name),
-        ("extract" | "join" | "matches" | "replace" | "split", _) => call.func_name.insert(0, '@'),
+        ("extract" | "int" | "join" | "matches" | "replace" | "split" | "string" | "uint", _) => {
+            call.func_name.insert(0, '@');
+        }
         _ => {}
     }
 }
@@ -222,6 +230,28 @@ fn plus<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
     pay(size(left.as_ref()) + size(right.as_ref()))?;
     let sum = left.as_adder().ok_or_else(untaken)?.add(right.as_ref())?;
     Ok(CowVal::Owned(sum.into_owned()))
+}
+
+fn int<'b, 'v>(number: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    exactly("int", number)
+}
+
+fn string<'b, 'v>(value: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    exactly("string", value)
+}
+
+fn uint<'b, 'v>(number: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    exactly("uint", number)
+}
+
+/// The library's conversion of anything except a double: many numbers of a token are one double, and what
+/// becomes a name must tell them apart.
+fn exactly<'b, 'v>(conversion: &str, value: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    if value.iter().any(|value| value.downcast_ref::<CelDouble>().is_some()) {
+        return Err(ExecutionError::function_error(INEXACT, "a double has no exact text"));
+    }
+    let untaken = || ExecutionError::no_such_overload(conversion, Vec::new());
+    ENVIRONMENT.find_overload(conversion, &value).ok_or_else(untaken)?(value)
 }
 
 /// A value that is about to be copied.

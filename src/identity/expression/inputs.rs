@@ -45,7 +45,8 @@ impl Inputs<'_> {
 }
 
 /// `None` when there are more than `nodes`. A whole number is an `int`, as those that operators write,
-/// since CEL adds no two kinds of number.
+/// since CEL adds no two kinds of number. A number that is no 64-bit integer is rounded to an `f64`: good enough to
+/// be compared, but never to become a text.
 fn value(json: &Json, nodes: &mut usize) -> Option<Value> {
     *nodes = nodes.checked_sub(1)?;
     Some(match json {

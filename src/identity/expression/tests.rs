@@ -5,6 +5,8 @@ use cel::Value;
 
 use super::*;
 
+mod numbers;
+
 fn evaluate(source: &str, claims: &serde_json::Value) -> Result<Outcome, EvaluationError> {
     let inputs = Inputs::new(claims, "acme", &json!({ "x-project": "apollo" })).unwrap();
     match Expression::compile(source, &["x-project".to_owned()]) {

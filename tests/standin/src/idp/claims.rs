@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::keys::{Algorithm, SigningKey, base64url};
@@ -20,7 +21,7 @@ pub struct Claims {
 }
 
 /// `None` are fields that are to be left out, whatever the default.
-type Fields = BTreeMap<String, Option<Value>>;
+type Fields = BTreeMap<String, Option<Box<RawValue>>>;
 
 /// The audience of tokens that do not say otherwise.
 pub const AUDIENCE: &str = "bedrock-gateway";
@@ -42,7 +43,14 @@ impl Claims {
 
     /// Sets any claim, the registered ones included.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.payload.insert(name.to_owned(), Some(value.into()));
+        self.payload.insert(name.to_owned(), Some(raw(value)));
+        self
+    }
+
+    /// Sets a claim to this JSON, letter by letter: a number can have more digits than [`Value`] holds.
+    pub fn written(mut self, name: &str, json: &str) -> Self {
+        let json = RawValue::from_string(json.to_owned()).expect("it is JSON");
+        self.payload.insert(name.to_owned(), Some(json));
         self
     }
 
@@ -94,7 +102,7 @@ impl Claims {
 
     /// `typ` of the header; `None` leaves it out.
     pub fn typ(mut self, typ: Option<&str>) -> Self {
-        self.header.insert("typ".to_owned(), typ.map(Value::from));
+        self.header.insert("typ".to_owned(), typ.map(raw));
         self
     }
 
@@ -107,7 +115,7 @@ impl Claims {
     /// Sets any field of the header, `alg` and `kid` included. They change what is written, not how
     /// it is signed.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.header.insert(name.to_owned(), Some(value.into()));
+        self.header.insert(name.to_owned(), Some(raw(value)));
         self
     }
 
@@ -135,13 +143,17 @@ pub(super) fn with_signature(signing_input: &str, signature: &[u8]) -> String {
 
 fn default(fields: &mut Fields, name: &str, value: &str) {
     let field = fields.entry(name.to_owned());
-    field.or_insert_with(|| Some(json!(value)));
+    field.or_insert_with(|| Some(raw(value)));
+}
+
+fn raw(value: impl Into<Value>) -> Box<RawValue> {
+    to_raw_value(&value.into()).expect("it is a value of JSON")
 }
 
 fn part(fields: &Fields) -> String {
     let present: BTreeMap<_, _> =
         fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
-    base64url(json!(present).to_string().as_bytes())
+    base64url(&serde_json::to_vec(&present).expect("it has keys that are texts"))
 }
 
 fn numeric_date(at: SystemTime) -> Value {

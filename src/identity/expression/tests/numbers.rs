@@ -1,0 +1,56 @@
+//! Numbers that an `f64` stands for: good enough to be compared, never to become a name.
+
+use super::*;
+
+/// Many numbers of a token become one `f64`, so an `f64` tells nobody from another.
+#[test]
+fn a_number_that_is_no_64_bit_integer_has_no_text() {
+    for number in
+        ["100000000000000000001", "18446744073709551616", "-9223372036854775809", "7.5", "7.0", "-0", "1e3"]
+    {
+        let claims: serde_json::Value =
+            serde_json::from_str(&format!("{{\"n\":{number},\"t\":\"x\"}}")).unwrap();
+        for text in [
+            "string(claims.n)",
+            "string(dyn(claims.n))",
+            "string(double(claims.n))",
+            "string(int(claims.n))",
+            "string(uint(claims.n))",
+            "string(-claims.n)",
+            "string(claims.n + 1.0)",
+            "claims.t + string(claims.n)",
+            "claims.t + claims.n",
+            "[string(claims.n)].join('-')",
+            "[claims.n].join('-')",
+            "[claims.n].map(x, string(x))[0]",
+            "[claims.n, 1].filter(x, string(x) != '')[0]",
+            "string(claims.n) == '' || claims.gone",
+            "claims.t == 'x' ? string(claims.n) : 'y'",
+            "{claims.n: 'a'}.map(k, string(k))[0]",
+            "{'a': string(claims.n)}['a']",
+            "string(bytes(claims.n))",
+        ] {
+            assert!(evaluate(text, &claims).is_err(), "{number}, {text}: {:?}", evaluate(text, &claims));
+        }
+        let told = evaluate("'u' + string(claims.n)", &claims).unwrap_err().to_string();
+        assert_eq!(told, "a number that is no 64-bit integer has no text");
+        for compared in [
+            "claims.n > -1e30",
+            "claims.n == claims.n",
+            "claims.n != 1",
+            "claims.n - 1.0 < 1e30",
+            "double(claims.n) < 1e30",
+        ] {
+            assert_eq!(truth(compared, &claims), Ok(Some(true)), "{number}, {compared}");
+        }
+    }
+    assert!(evaluate("string(1.5)", &json!({})).is_err());
+    for integer in
+        ["18446744073709551615", "9223372036854775807", "-9223372036854775808", "9007199254740993", "0"]
+    {
+        let claims = serde_json::from_str(&format!("{{\"n\":{integer}}}")).unwrap();
+        assert_eq!(text("string(claims.n)", &claims), integer);
+    }
+    let claims = json!({ "n": 7, "t": "7" });
+    assert_eq!(text("string(int(claims.t)) + string(uint(claims.n)) + string(true)", &claims), "77true");
+}
