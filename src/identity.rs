@@ -181,8 +181,8 @@ pub enum IdentityError {
     NoRole,
     #[error("the value of {target} is missing")]
     ValueMissing { target: String },
-    #[error("the value of {target} is not legal and on_invalid is reject")]
-    ValueInvalid { target: String },
+    #[error("the value of {target} is {detail}")]
+    ValueInvalid { target: String, detail: &'static str },
     #[error("{target} cannot be evaluated: {detail}")]
     Evaluation { target: String, detail: String },
     #[error("the token says that it leaves out claims which {target} reads")]

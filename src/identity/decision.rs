@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::facts::{Facts, Truth};
+use super::facts::{Facts, Fault, Truth};
 use super::mapping::{MappedValue, OnInvalid, Requirement};
 use super::role::Role;
 use super::session_name::SessionName;
@@ -146,7 +146,7 @@ pub(super) fn session_name(
     mapping: &IssuerMapping,
     facts: &Facts<'_>,
 ) -> Result<Legal<SessionName>, IdentityError> {
-    let name = legal("name", &mapping.name, facts, SessionName::from_value)?;
+    let name = legal("name", &mapping.name, mapping.name.string(facts), SessionName::from_value)?;
     name.ok_or_else(|| IdentityError::ValueMissing { target: "name".to_owned() })
 }
 
@@ -155,7 +155,7 @@ pub(super) fn source_identity(
     facts: &Facts<'_>,
 ) -> Result<Option<Legal<SessionName>>, IdentityError> {
     let Some(source) = &mapping.source_identity else { return Ok(None) };
-    legal("source_identity", source, facts, SessionName::from_value)
+    legal("source_identity", source, source.string(facts), SessionName::from_value)
 }
 
 pub(super) fn tag(
@@ -163,17 +163,18 @@ pub(super) fn tag(
     mapped: &MappedValue,
     facts: &Facts<'_>,
 ) -> Result<Option<Legal<TagValue>>, IdentityError> {
-    legal(key.as_str(), mapped, facts, TagValue::from_value)
+    legal(key.as_str(), mapped, mapped.text(facts), TagValue::from_value)
 }
 
+/// `text` is what `mapped` yields for `target`.
 fn legal<T>(
     target: &str,
     mapped: &MappedValue,
-    facts: &Facts<'_>,
+    text: Result<Option<String>, Fault>,
     from_value: impl Fn(&str) -> (T, bool),
 ) -> Result<Option<Legal<T>>, IdentityError> {
     let target = || target.to_owned();
-    let Some(text) = mapped.text(facts).map_err(|fault| fault.of(&target()))? else {
+    let Some(text) = text.map_err(|fault| fault.of(&target()))? else {
         return if mapped.required {
             Err(IdentityError::ValueMissing { target: target() })
         } else {
@@ -182,7 +183,8 @@ fn legal<T>(
     };
     let (value, replaced) = from_value(&text);
     if replaced && mapped.on_invalid == OnInvalid::Reject {
-        return Err(IdentityError::ValueInvalid { target: target() });
+        let detail = "not legal and on_invalid is reject";
+        return Err(IdentityError::ValueInvalid { target: target(), detail });
     }
     Ok(Some(Legal { value, original: replaced.then_some(text) }))
 }

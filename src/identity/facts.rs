@@ -20,6 +20,8 @@ pub(super) enum Fault {
     /// It reads a claim that the identity provider left out of the token.
     LeftOut,
     Evaluation(EvaluationError),
+    /// What it yields is this, which its target does not accept.
+    Invalid(&'static str),
 }
 
 /// What a condition says of a caller. Only `True` counts as true.
@@ -38,6 +40,7 @@ impl Fault {
         match self {
             Self::LeftOut => IdentityError::GroupsOverage { target },
             Self::Evaluation(EvaluationError(detail)) => IdentityError::Evaluation { target, detail },
+            Self::Invalid(detail) => IdentityError::ValueInvalid { target, detail },
         }
     }
 }

@@ -40,14 +40,27 @@ pub struct Requirement {
 }
 
 impl MappedValue {
-    /// The value's text; `None` where it is missing.
+    /// The text of a tag; `None` where it is missing.
     pub(super) fn text(&self, facts: &Facts<'_>) -> Result<Option<String>, Fault> {
+        self.first(facts, |value| text(value).map_err(Fault::Evaluation))
+    }
+
+    /// The string of a name; `None` where it is missing.
+    pub(super) fn string(&self, facts: &Facts<'_>) -> Result<Option<String>, Fault> {
+        self.first(facts, |value| string(value).map_err(Fault::Invalid))
+    }
+
+    fn first(
+        &self,
+        facts: &Facts<'_>,
+        of: impl Fn(&Value) -> Result<Option<String>, Fault>,
+    ) -> Result<Option<String>, Fault> {
         if let Some(constant) = &self.constant {
             return Ok(Some(constant.clone()));
         }
         for expression in &self.from {
             if let Outcome::Value(value) = facts.evaluate(expression)?
-                && let Some(text) = text(&value).map_err(Fault::Evaluation)?
+                && let Some(text) = of(&value)?
             {
                 return Ok(Some(text));
             }
@@ -72,4 +85,23 @@ fn text(value: &Value) -> Result<Option<String>, EvaluationError> {
         _ => return Err(EvaluationError("a value that has no text".to_owned())),
     };
     Ok(Some(text))
+}
+
+/// A value that is a string; "" is missing. 123 and "123" would be one name if a number became its text without a
+/// word of the operator. The error says what the value is, and the remedy.
+fn string(value: &Value) -> Result<Option<String>, &'static str> {
+    match value {
+        Value::String(value) => Ok((!value.is_empty()).then(|| value.to_string())),
+        Value::Null => Ok(None),
+        Value::Int(_) | Value::UInt(_) => {
+            Err("a number and no string; write, for example, string(claims.uid)")
+        }
+        Value::Float(_) => {
+            Err("a number that is no 64-bit integer; have the identity provider write it as a string")
+        }
+        Value::Bool(_) => Err("a boolean and no string; write, for example, string(claims.uid)"),
+        Value::List(_) => Err("a list and no string; take [0] of it, or join it"),
+        Value::Map(_) => Err("an object and no string; take a member of it"),
+        _ => Err("no string"),
+    }
 }

@@ -138,10 +138,44 @@ fn values_that_are_missing_illegal_or_no_text() {
         assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_missing");
     }
     for claims in [json!({ "email": ["a@b.c"] }), json!({ "email": { "a": 1 } })] {
-        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "evaluation_failed");
+        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_invalid");
     }
     mapping.issuers[0].name.on_invalid = OnInvalid::Reject;
     assert_eq!(evaluate(&mapping, &json!({ "email": "a b" }), None).unwrap_err().reason(), "value_invalid");
+}
+
+/// Else 123 and "123" would be one name.
+#[test]
+fn a_name_and_a_source_identity_come_from_a_string() {
+    let mut mapping = mapping();
+    mapping.issuers[0].name = mapped(&["claims.uid", "claims.email"]);
+    mapping.issuers[0].source_identity = Some(MappedValue { required: false, ..mapped(&["claims.sub"]) });
+    mapping.issuers[0].tags = vec![(TagKey::parse("uid").unwrap(), mapped(&["claims.level"]))];
+    let good = json!({ "uid": null, "email": "a@b.c", "sub": "", "level": 7 });
+    assert_eq!(evaluate(&mapping, &good, None).unwrap().session().name().as_str(), "a@b.c");
+    for (value, words) in [
+        (json!(123), "a number and no string; write, for example, string(claims.uid)"),
+        (json!(u64::MAX), "a number and no string; write, for example, string(claims.uid)"),
+        (json!(1.5), "a number that is no 64-bit integer"),
+        (json!(true), "a boolean and no string"),
+        (json!(["a"]), "a list and no string; take [0] of it, or join it"),
+        (json!({ "a": "b" }), "an object and no string"),
+    ] {
+        // An expression that comes later does not step in.
+        let name = json!({ "uid": value, "email": "a@b.c", "level": 7 });
+        let source = json!({ "email": "a@b.c", "sub": value, "level": 7 });
+        for (claims, target) in [(name, "name"), (source, "source_identity")] {
+            let refused = evaluate(&mapping, &claims, None).unwrap_err();
+            assert_eq!(refused.reason(), "value_invalid", "{claims}");
+            let told = format!("the value of {target} is {words}");
+            assert!(refused.to_string().starts_with(&told), "{refused}");
+        }
+    }
+    mapping.issuers[0].name = mapped(&["string(claims.uid)"]);
+    let number = json!({ "uid": 123, "level": true });
+    let identity = evaluate(&mapping, &number, None).unwrap();
+    assert_eq!(identity.session().name().as_str(), "123");
+    assert_eq!(identity.session().tags().iter().next().unwrap().1.as_str(), "true");
 }
 
 #[test]
@@ -291,6 +325,19 @@ fn name_and_tag(mapping: &Mapping, uid: &str) -> Option<(String, String)> {
     Some((session.name().as_str().to_owned(), tag.as_str().to_owned()))
 }
 
+static MAPPING: LazyLock<Mapping> = LazyLock::new(mapping);
+
+/// Values of a claim that look alike.
+fn json_text() -> impl Strategy<Value = String> {
+    let plain = "[12]{1,3}|[12]\\.0|true|false|null|[12]{20,22}|";
+    prop_oneof![
+        plain.prop_map(|text| if text.is_empty() { "0".to_owned() } else { text }),
+        plain.prop_map(|text| format!("\"{text}\"")),
+        plain.prop_map(|text| format!("[\"{text}\"]")),
+        plain.prop_map(|text| format!("{{\"a\":\"{text}\"}}")),
+    ]
+}
+
 /// Two numbers as a token writes them, mostly close to each other.
 fn numbers() -> impl Strategy<Value = (String, String)> {
     let digits = "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?(e[0-9]{1,2})?";
@@ -321,6 +368,19 @@ proptest! {
                 prop_assert_eq!(tag == other_tag, first == second, "{} and {}", first, second);
             }
         }
+    }
+
+    #[test]
+    fn two_values_of_a_claim_never_share_a_session_name(first in json_text(), second in json_text()) {
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let name = |text: &str| {
+            let claims = json!({ "email": parsed(text) });
+            evaluate(&MAPPING, &claims, None).map(|identity| identity.session().name().clone())
+        };
+        if let (Ok(one), Ok(other)) = (name(&first), name(&second)) {
+            prop_assert_eq!(one == other, parsed(&first) == parsed(&second), "{} and {}", first, second);
+        }
+        prop_assert_eq!(name(&first).is_ok(), parsed(&first).as_str().is_some_and(|text| !text.is_empty()));
     }
 
     #[test]

@@ -37,8 +37,11 @@ async fn a_name_that_is_no_text_is_refused_and_sent_nowhere() {
         (None, "value_missing"),
         (Some(json!(null)), "value_missing"),
         (Some(json!("")), "value_missing"),
-        (Some(json!(["alice@acme.org"])), "evaluation_failed"),
-        (Some(json!({ "value": "alice@acme.org" })), "evaluation_failed"),
+        (Some(json!(["alice@acme.org"])), "value_invalid"),
+        (Some(json!({ "value": "alice@acme.org" })), "value_invalid"),
+        (Some(json!(123)), "value_invalid"),
+        (Some(json!(1.5)), "value_invalid"),
+        (Some(json!(true)), "value_invalid"),
     ] {
         let lines = world.log.lines().len();
         let answer = with_email(&world, email.clone()).await;
@@ -48,8 +51,14 @@ async fn a_name_that_is_no_text_is_refused_and_sent_nowhere() {
     let many = World::claims("alice").claim("groups", vec!["g"; 2_000]);
     let answer = world.send(post(CONVERSE, &world.mint(many), HELLO)).await;
     assert_eq!(answer.status, 403);
-    assert_eq!(world.logged(6).await["reason"], "claims_too_large");
+    assert_eq!(world.logged(9).await["reason"], "claims_too_large");
     world.assert_untouched();
+    let number = world.mint(World::claims("alice").claim("email", 123));
+    assert_eq!(world.send(post(CONVERSE, &number, HELLO)).await.status, 403);
+    let detail = world.logged(10).await["detail"].clone();
+    assert_eq!(detail, "the value of name is a number and no string; write, for example, string(claims.uid)");
+    let string = with_email(&world, Some(json!("123"))).await;
+    assert_eq!((string.status.as_u16(), billed(&world).0), (200, "123".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

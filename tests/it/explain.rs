@@ -207,6 +207,22 @@ async fn claims_that_are_refused_show_every_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_string_is_explained_with_its_remedy() {
+    let desk = Desk::new();
+    let claims = desk.write("claims", r#"{ "email": 123, "email_verified": true, "sub": "7", "team": 7 }"#);
+    let text = desk.explain(&["--claims", &claims, "--issuer", "acme"]).await;
+    assert_eq!(text.code, Some(1));
+    let remedy = "the value of name is a number and no string; write, for example, string(claims.uid)";
+    let refused = format!("Refused: value_invalid ({remedy})");
+    for part in [remedy, &refused, "tag team                  7"] {
+        assert!(text.out.contains(part), "{part} is not in\n{}", text.out);
+    }
+    let printed = desk.explain(&["--claims", &claims, "--issuer", "acme", "--json"]).await;
+    let explained: Value = serde_json::from_str(&printed.out).unwrap();
+    assert_eq!((&explained["reason"], &explained["detail"]), (&json!("value_invalid"), &json!(remedy)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_line_that_makes_no_sense() {
     let desk = Desk::new();
     let claims = desk.write("claims", "{}");

@@ -49,6 +49,7 @@ pub(crate) fn check(data: &[u8]) {
     let mut next = || {
         let claims = sets.next()?.ok()?;
         let becomes = MAPPING.explain("acme", &claims, &HeaderMap::new()).outcome.ok()?;
+        assert!(claims.get("email").is_some_and(Value::is_string), "a name comes from a string");
         legal(&becomes);
         Some((claims, becomes))
     };
