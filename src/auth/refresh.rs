@@ -23,8 +23,9 @@ const EVERY: Duration = Duration::from_secs(15 * 60);
 /// Bounds of what the issuer may say.
 const SOONEST: Duration = Duration::from_secs(5 * 60);
 const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Between refreshes for unknown key ids, whether they succeed or not: anybody can make up a `kid`.
-const COOL_DOWN: Duration = Duration::from_secs(60);
+/// Between the beginnings of refreshes for unknown keys, whether they succeed or not: anybody can make up a
+/// `kid`. With the five seconds of a fetch, the gateway knows a rotated key within fifteen.
+const COOL_DOWN: Duration = Duration::from_secs(10);
 /// First and longest pause after failures.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(60);
@@ -165,8 +166,8 @@ impl Issuer {
         }
     }
 
-    /// Refreshes for a token that no key of the set verifies, unless somebody did within the last
-    /// minute, and waits for a refresh that is under way, which takes 5 s at most. Whether there was any.
+    /// Refreshes for a token that no key of the set verifies, unless such a refresh began within the last
+    /// ten seconds, and waits for a refresh that is under way, which takes 5 s at most. Whether there was any.
     pub(super) async fn refresh_for_unknown_key(self: &Arc<Self>) -> bool {
         let flight = {
             let mut state = self.state();

@@ -15,7 +15,7 @@ use crate::journal::{Fate, Journal, Moment};
 use crate::users::Provider;
 use crate::world::World;
 
-/// Between rotations of one provider's keys: the gateway asks for unknown keys once a minute, and a key has to stay
+/// Between rotations of one provider's keys: the gateway asks for unknown keys every ten seconds, and a key has to stay
 /// published for as long as its tokens live.
 const KEYS_STAY: Duration = Duration::from_secs(65);
 

@@ -53,16 +53,89 @@ async fn a_failure_is_made_up_for_soon_and_the_last_good_keys_are_used_meanwhile
     refreshing.abort();
 }
 
+/// Asks for a refresh as a token with an unknown key does. Whether there was one.
+async fn ask(issuer: &Arc<Issuer>) -> bool {
+    issuer.refresh_for_unknown_key().await
+}
+
 #[tokio::test(start_paused = true)]
-async fn strangers_cause_one_refresh_a_minute() {
+async fn strangers_cause_six_refreshes_a_minute() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jwks.json");
     let issuer = issuer(&file);
-    assert!(issuer.refresh_for_unknown_key().await, "it failed, but it was one");
+    assert!(ask(&issuer).await, "it failed, but it was one");
     std::fs::write(&file, EC.replace("KID", "one")).unwrap();
-    assert!(!issuer.refresh_for_unknown_key().await && issuer.keys().is_none());
+    assert!(!ask(&issuer).await && issuer.keys().is_none());
     tokio::time::advance(COOL_DOWN).await;
-    assert!(issuer.refresh_for_unknown_key().await && knows(&issuer, "one"));
+    assert!(ask(&issuer).await && knows(&issuer, "one"));
+
+    tokio::time::advance(COOL_DOWN).await;
+    let start = Instant::now();
+    let mut begun = Vec::new();
+    while start.elapsed() < Duration::from_secs(60) {
+        if ask(&issuer).await {
+            begun.push(start.elapsed().as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(begun, [0, 10, 20, 30, 40, 50], "seconds of a minute");
+}
+
+/// A refresh that is slow, and in the end brings the keys that there were at its beginning.
+fn slow_refresh(issuer: &Issuer) {
+    let (over, flight) = watch::channel(());
+    issuer.state().flight = Some(flight);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drop(over);
+    });
+}
+
+/// What the gateway may have done a moment before the rotation.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    Refreshed,
+    Failed,
+    SlowForStranger,
+    SlowByItself,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_key_is_known_within_fifteen_seconds_whatever_strangers_send() {
+    for before in
+        [Before::Nothing, Before::Refreshed, Before::Failed, Before::SlowForStranger, Before::SlowByItself]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        let issuer = issuer(&file);
+        std::fs::write(&file, EC.replace("KID", "old")).unwrap();
+        done(issuer.refresh()).await;
+        assert!(knows(&issuer, "old"));
+        match before {
+            Before::Nothing => {}
+            Before::Refreshed => assert!(ask(&issuer).await),
+            Before::Failed => {
+                std::fs::write(&file, "broken").unwrap();
+                assert!(ask(&issuer).await);
+            }
+            Before::SlowForStranger => {
+                issuer.state().asked = Some(Instant::now());
+                slow_refresh(&issuer);
+            }
+            Before::SlowByItself => slow_refresh(&issuer),
+        }
+
+        std::fs::write(&file, EC.replace("KID", "new")).unwrap();
+        let rotated = Instant::now();
+        while !knows(&issuer, "new") {
+            let waited = rotated.elapsed();
+            assert!(waited < Duration::from_secs(15), "{before:?}: {waited:?}");
+            // A stranger and a caller with the new key send the same request.
+            ask(&issuer).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
 }
 
 #[tokio::test]
