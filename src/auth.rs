@@ -324,10 +324,10 @@ impl<M: Memo> Authenticator<M> {
         let good = match check(asked, &parsed, algorithm, now) {
             // Perhaps the issuer has a new key, be it under a new id, an old one or none.
             Err(error) if error.is_about_keys() => {
+                let Some(refreshed) = asked.refresh_for_unknown_key() else { return Err(error) };
+                // Only now: strangers who take every place must not keep the keys from being fetched.
                 let _waiting = self.waiting.try_acquire().map_err(|_| asked.unavailable())?;
-                if !asked.refresh_for_unknown_key().await {
-                    return Err(error);
-                }
+                refreshed.await;
                 check(asked, &parsed, algorithm, now)?
             }
             checked => checked?,

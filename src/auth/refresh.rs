@@ -166,23 +166,20 @@ impl Issuer {
         }
     }
 
-    /// Refreshes for a token that no key of the set verifies, unless such a refresh began within the last
-    /// ten seconds, and waits for a refresh that is under way, which takes 5 s at most. Whether there was any.
-    pub(super) async fn refresh_for_unknown_key(self: &Arc<Self>) -> bool {
-        let flight = {
-            let mut state = self.state();
-            let cooling = state.asked.is_some_and(|asked| asked.elapsed() < COOL_DOWN);
-            match state.under_way() {
-                Some(flight) => flight,
-                None if cooling => return false,
-                None => {
-                    state.asked = Some(Instant::now());
-                    self.begin(&mut state)
-                }
+    /// The refresh for a token that no key of the set verifies: the one under way, or a new one unless the
+    /// last such one began within ten seconds. It goes on without anyone to wait for it, and takes 5 s at most.
+    pub(super) fn refresh_for_unknown_key(self: &Arc<Self>) -> Option<impl Future<Output = ()> + use<>> {
+        let mut state = self.state();
+        let cooling = state.asked.is_some_and(|asked| asked.elapsed() < COOL_DOWN);
+        let flight = match state.under_way() {
+            Some(flight) => flight,
+            None if cooling => return None,
+            None => {
+                state.asked = Some(Instant::now());
+                self.begin(&mut state)
             }
         };
-        done(flight).await;
-        true
+        Some(done(flight))
     }
 
     /// The refresh under way, or a new one.

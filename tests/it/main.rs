@@ -29,6 +29,7 @@ mod reload;
 mod revoke;
 mod roles;
 mod rolling;
+mod rotation;
 mod sessions;
 mod smuggling;
 mod streams;
