@@ -34,7 +34,9 @@ use crate::clock;
 use crate::identity::SessionIdentity;
 use crate::telemetry::metrics::{Count, Metrics};
 
-/// How long STS may take in all, retries included.
+/// How long STS may take for a session: attempts, the pauses between them and the turns of further ones. It begins
+/// with the first turn. If the wait for that turn (`rate`, ten seconds) counted too, STS would have no time left
+/// for a call whose turn comes late, and under a lasting overload every turn comes late.
 const STS_DEADLINE: Duration = Duration::from_secs(10);
 /// A session with less than this to run is renewed as urgently as one that is missing.
 const URGENT: Duration = Duration::from_mins(1);

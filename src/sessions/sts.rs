@@ -13,7 +13,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::config::retry::RetryConfig;
 use aws_sdk_sts::config::timeout::TimeoutConfig;
-use aws_sdk_sts::config::{BehaviorVersion, Builder, Region};
+use aws_sdk_sts::config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig};
 use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
@@ -32,7 +32,6 @@ use crate::identity::tags::TagKey;
 const CHAINED: Duration = Duration::from_hours(1);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt; four times as long before the third.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -176,31 +175,39 @@ pub struct StsClient {
 }
 
 impl StsClient {
-    /// One client for every session: 2 s to connect, 4 s an attempt, three attempts.
-    /// The gateway's own credentials are cached by it and renewed shortly before they end.
+    /// One client for every session: 2 s to connect, three attempts, and no time limit of an attempt. The client
+    /// caches the gateway's own credentials and renews them shortly before they end.
     ///
     /// # Errors
     /// When the CA file is unusable. Nothing is connected to yet.
     pub fn new(settings: &StsSettings, source: Source) -> Result<Self, SetupError> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
+        let http = http_client(settings.ca.as_deref())?;
+        Ok(Self::of(Self::config(settings, &source).http_client(http), source))
+    }
+
+    fn of(config: Builder, source: Source) -> Self {
+        Self { client: Client::from_conf(config.build()), source, chaining: Chaining::new() }
+    }
+
+    /// Everything except the way to the network.
+    fn config(settings: &StsSettings, source: &Source) -> Builder {
+        // The caller's deadline is the only limit on an attempt: the gateway never gives a slow one up for another.
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let mut config = Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
-            .http_client(http_client(settings.ca.as_deref())?)
             .credentials_provider(source.clone())
             // It would call again without a turn.
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
+            // It would end an attempt whose answer pauses for five seconds.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .use_fips(settings.fips)
             .use_dual_stack(settings.dual_stack);
         if let Some(endpoint) = &settings.endpoint {
             config = config.endpoint_url(endpoint.as_str());
         }
-        let client = Client::from_conf(config.build());
-        Ok(Self { client, source, chaining: Chaining::new() })
+        config
     }
 
     async fn grant(&self, id: &SessionIdentity, rate: &Rate) -> Result<Issued, StsError> {

@@ -7,6 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
+mod slow;
+
 const HOUR: Duration = CHAINED;
 
 #[test]

@@ -1,0 +1,162 @@
+//! The client against an STS that takes its time. The clock is tokio's, and stands still unless everything waits.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use aws_smithy_async::time::TimeSource;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::{Response, StatusCode};
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::*;
+use crate::sessions::{SessionError, Sessions, Settings};
+use crate::telemetry::metrics::Metrics;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How STS takes one call.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The head of the answer comes after some seconds, and its body after some more.
+    Grants(u32, u32),
+    Fails(u32, u16, &'static str),
+    Resets(u32),
+}
+
+/// The SDK's clock, which goes with tokio's.
+#[derive(Debug)]
+struct Clock(Instant);
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000) + self.0.elapsed()
+    }
+}
+
+/// STS in memory.
+#[derive(Debug, Default)]
+struct Sts {
+    steps: Mutex<VecDeque<Step>>,
+    calls: AtomicUsize,
+    under_way: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Connector(Arc<Sts>);
+
+impl HttpConnector for Connector {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let sts = Arc::clone(&self.0);
+        HttpConnectorFuture::new(async move {
+            // The SDK may watch how its request is read.
+            while request.body_mut().frame().await.is_some() {}
+            sts.calls.fetch_add(1, Ordering::SeqCst);
+            let at_once = sts.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            sts.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+            let step = sts.steps.lock().unwrap().pop_front();
+            let answer = answer(step.expect("one call for each step")).await;
+            sts.under_way.fetch_sub(1, Ordering::SeqCst);
+            answer
+        })
+    }
+}
+
+async fn answer(step: Step) -> Result<Response<SdkBody>, ConnectorError> {
+    let (Step::Grants(after, _) | Step::Fails(after, ..) | Step::Resets(after)) = step;
+    sleep(after * SECOND).await;
+    let ((status, text), later) = match step {
+        Step::Grants(_, later) => (granted(), later),
+        Step::Fails(_, status, code) => (error(status, code, ""), 0),
+        Step::Resets(_) => {
+            let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            return Err(ConnectorError::io(reset.into()));
+        }
+    };
+    let body = SdkBody::from_body_1_x(Later { text: Some(text), at: Box::pin(sleep(later * SECOND)) });
+    Ok(Response::new(StatusCode::try_from(status).unwrap(), body))
+}
+
+/// A body that comes in one piece after a while.
+struct Later {
+    text: Option<String>,
+    at: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for Later {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        ready!(pin!(&mut self.at).poll(cx));
+        Poll::Ready(self.text.take().map(|text| Ok(Frame::data(text.into()))))
+    }
+}
+
+/// What a first request of Alice's gets of an STS that takes its calls like this, after how long, and what
+/// STS saw of it.
+async fn ask(steps: &[Step]) -> (Result<(), SessionError>, Duration, Arc<Sts>) {
+    let sts = Arc::new(Sts { steps: Mutex::new(steps.iter().copied().collect()), ..Sts::default() });
+    let connector = SharedHttpConnector::new(Connector(Arc::clone(&sts)));
+    let http = http_client_fn(move |_, _| connector.clone());
+    let settings = at(Url::parse("http://sts.test").unwrap());
+    let source = Source::new(Credentials::new("AKIA", "hidden", None, None, "test"));
+    let config = StsClient::config(&settings, &source).http_client(http).time_source(Clock(Instant::now()));
+    let client = StsClient::of(config, source);
+    let limits = Settings { refresh_before: HOUR / 6, capacity: 10, max_sts_rate: 100, per_name: 8 };
+    let sessions = Sessions::new(&limits, client, Metrics::new());
+    let start = Instant::now();
+    let session = sessions.of(&alice(HOUR)).await;
+    (session.map(drop), start.elapsed(), sts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_within_ten_seconds_counts() {
+    for (head, body) in [(6, 0), (9, 0), (0, 6), (0, 9), (4, 5)] {
+        let (session, waited, sts) = ask(&[Step::Grants(head, body)]).await;
+        assert_eq!(session, Ok(()), "{head} s and {body} s");
+        assert_eq!(waited.as_secs(), u64::from(head + body));
+        assert_eq!(sts.calls.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_is_not_given_up_for_another() {
+    let (session, waited, sts) = ask(&[Step::Grants(11, 0), Step::Grants(0, 0)]).await;
+    assert_eq!(session.unwrap_err().reason(), "sts_timeout");
+    assert_eq!((waited.as_secs(), sts.calls.load(Ordering::SeqCst)), (10, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_failed_by_itself_is_followed_by_another_within_the_same_ten_seconds() {
+    let throttled = |after| Step::Fails(after, 400, "Throttling");
+    let failed = |after| Step::Fails(after, 503, "ServiceUnavailable");
+    for steps in [
+        [throttled(1), Step::Grants(6, 0)].as_slice(),
+        &[failed(3), Step::Grants(6, 0)],
+        &[Step::Resets(2), Step::Grants(0, 6)],
+        &[failed(1), Step::Resets(1), Step::Grants(6, 0)],
+    ] {
+        let (session, waited, sts) = ask(steps).await;
+        assert_eq!(session, Ok(()), "{steps:?}");
+        assert!(waited < 10 * SECOND, "{steps:?}: {waited:?}");
+        assert_eq!(sts.calls.load(Ordering::SeqCst), steps.len());
+        assert_eq!(sts.most_at_once.load(Ordering::SeqCst), 1, "nothing is hedged");
+    }
+    let (session, waited, sts) = ask(&[failed(6), Step::Grants(6, 0)]).await;
+    assert_eq!(session.unwrap_err().reason(), "sts_timeout");
+    assert_eq!((waited.as_secs(), sts.calls.load(Ordering::SeqCst)), (10, 2));
+}
