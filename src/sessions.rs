@@ -27,6 +27,7 @@ use self::names::Names;
 pub use self::rate::Rate;
 pub use self::session::{Lookup, Session, SessionRecord};
 pub use self::signing_keys::{Scope, SigningKey};
+use self::sts::STS_DEADLINE;
 pub use self::sts::{AssumeRole, Failure, Issued, StsError};
 pub use self::transport::SetupError;
 use crate::authorize::Authorized;
@@ -34,10 +35,6 @@ use crate::clock;
 use crate::identity::SessionIdentity;
 use crate::telemetry::metrics::{Count, Metrics};
 
-/// How long STS may take for a session: attempts, the pauses between them and the turns of further ones. It begins
-/// with the first turn. If the wait for that turn (`rate`, ten seconds) counted too, STS would have no time left
-/// for a call whose turn comes late, and under a lasting overload every turn comes late.
-const STS_DEADLINE: Duration = Duration::from_secs(10);
 /// A session with less than this to run is renewed as urgently as one that is missing.
 const URGENT: Duration = Duration::from_mins(1);
 /// A session that Bedrock refused is not replaced again for this long.

@@ -13,7 +13,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::config::retry::RetryConfig;
 use aws_sdk_sts::config::timeout::TimeoutConfig;
-use aws_sdk_sts::config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig};
+use aws_sdk_sts::config::{BehaviorVersion, Builder, IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
@@ -31,6 +31,10 @@ use crate::identity::tags::TagKey;
 /// What a session may last that was assumed with another session's credentials ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
+/// How long STS may take for a session: attempts, the pauses between them and the turns of further ones. It begins
+/// with the first turn. If the wait for that turn (`rate`, ten seconds) counted too, STS would have no time left
+/// for a call whose turn comes late, and under a lasting overload every turn comes late.
+pub(super) const STS_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt; four times as long before the third.
@@ -193,10 +197,13 @@ impl StsClient {
     fn config(settings: &StsSettings, source: &Source) -> Builder {
         // The caller's deadline is the only limit on an attempt: the gateway never gives a slow one up for another.
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        // The SDK alone would give 6.2 s to a source of credentials, which may be another slow STS.
+        let own = IdentityCache::lazy().load_timeout(STS_DEADLINE).build();
         let mut config = Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(source.clone())
+            .identity_cache(own)
             // It would call again without a turn.
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
