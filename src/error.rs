@@ -107,7 +107,7 @@ impl Failure {
             Self::Header(_) => answer(
                 400,
                 "ValidationException",
-                "A request header has a value that is not ASCII.",
+                "A request header has a value that is not ASCII, or has a tab in it.",
                 "header_malformed",
             ),
             Self::Refused(Refused::Body(error)) => body(error),

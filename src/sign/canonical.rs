@@ -151,7 +151,8 @@ fn encode_again(path: &str, text: &mut Vec<u8>) {
     }
 }
 
-/// A header's value without spaces around it, and with one where it has several.
+/// A header's value without spaces around it, and with one where it has several. No value has tabs: the gateway
+/// trims or refuses them when it copies the caller's headers.
 fn trimmed(value: &[u8], text: &mut Vec<u8>) {
     // Long ones, like session tokens, have no space at all.
     if !value.contains(&b' ') {

@@ -1,6 +1,6 @@
 //! Which headers pass, both ways. Both lists name what passes: a header nobody thought of stays behind.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Caller's headers that Bedrock or its models read, or that AWS support asks for.
 const TO_BEDROCK: &[&str] = &[
@@ -40,16 +40,18 @@ const TO_CALLER: &[&str] = &[
 /// Bedrock's id of a request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// A header whose value is not visible ASCII; it could not be signed as it is sent.
+/// A header whose value has a tab within or a byte outside ASCII: AWS does not document how it reads such a value
+/// in a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the header {0} has a value that is not ASCII")]
+#[error("the header {0} has a value that is not plain ASCII text")]
 pub struct NotAscii(HeaderName);
 
 /// The headers of a caller's request that are sent to Bedrock. Its token, signature, cookies,
 /// forwarding and hop-by-hop headers and its `Host` are not among them.
+/// White space around a value is no part of it (RFC 9110, section 5.5), and HTTP/2 clients may send it.
 ///
 /// # Errors
-/// When one that passes has a value outside visible ASCII.
+/// When one that passes has a value that is not plain ASCII text.
 pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
     let hop_by_hop = connection_names(received);
     let passes = |name: &HeaderName| {
@@ -58,10 +60,30 @@ pub fn to_bedrock(received: &HeaderMap) -> Result<HeaderMap, NotAscii> {
     };
     let mut sent = HeaderMap::with_capacity(USUAL);
     for (name, value) in received.iter().filter(|(name, _)| passes(name)) {
-        value.to_str().map_err(|_| NotAscii(name.clone()))?;
-        sent.append(name, value.clone());
+        sent.append(name, plain(value).ok_or_else(|| NotAscii(name.clone()))?);
     }
     Ok(sent)
+}
+
+/// The value if it is plain text, without the white space around it if that has tabs. Spaces alone may stay: a
+/// signature is made without them.
+fn plain(value: &HeaderValue) -> Option<HeaderValue> {
+    if is_plain(value.as_bytes()) { Some(value.clone()) } else { trimmed(value) }
+}
+
+/// The same of a value that is not plain text as a whole.
+#[cold]
+fn trimmed(value: &HeaderValue) -> Option<HeaderValue> {
+    // Of ASCII's white space a `HeaderValue` has only spaces and tabs.
+    let text = value.as_bytes().trim_ascii();
+    let mut trimmed = is_plain(text).then(|| HeaderValue::from_bytes(text).ok())??;
+    trimmed.set_sensitive(value.is_sensitive());
+    Some(trimmed)
+}
+
+fn is_plain(text: &[u8]) -> bool {
+    // Without an early exit, so that the compiler checks many bytes at once.
+    text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
 /// The headers of Bedrock's answer that its caller sees. A length that is no single number is said anew by
@@ -105,8 +127,6 @@ fn connection_names(headers: &HeaderMap) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -150,6 +170,31 @@ mod tests {
             ("user-agent", "Boto3"),
         ]);
         assert_eq!(to_bedrock(&received), Ok(received));
+    }
+
+    #[test]
+    fn tabs_around_a_value_stay_behind() {
+        for value in ["a  b", "\ta  b", "a  b\t", " \t a  b\t \t"] {
+            assert_eq!(to_bedrock(&map(&[("accept", value)])), Ok(map(&[("accept", "a  b")])), "{value:?}");
+        }
+        for value in ["", "\t", " \t "] {
+            assert_eq!(to_bedrock(&map(&[("accept", value)])), Ok(map(&[("accept", "")])), "{value:?}");
+        }
+        let mut secret = HeaderValue::from_static("\ts");
+        secret.set_sensitive(true);
+        let received = HeaderMap::from_iter([(header::ACCEPT, secret)]);
+        assert!(to_bedrock(&received).unwrap()[header::ACCEPT].is_sensitive());
+    }
+
+    #[test]
+    fn a_value_that_is_not_plain_text_is_refused_if_it_would_pass() {
+        for value in [b"a\tb".as_slice(), b"\ta\tb", b"\xe4", b"a\x80", b"\xff\t"] {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            let received = HeaderMap::from_iter([(header::USER_AGENT, value.clone())]);
+            assert_eq!(to_bedrock(&received), Err(NotAscii(header::USER_AGENT)), "{value:?}");
+            let received = HeaderMap::from_iter([(header::COOKIE, value)]);
+            assert_eq!(to_bedrock(&received), Ok(HeaderMap::new()));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 
 use http_body_util::BodyExt as _;
 
-use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post, until};
+use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post, read, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_pass_by_the_list_both_ways() {
@@ -54,6 +54,40 @@ async fn headers_pass_by_the_list_both_ways() {
     }
     let line = world.logged(1).await;
     assert_eq!(line["aws_request_id"], answer.headers["x-amzn-requestid"].to_str().unwrap());
+}
+
+/// HTTP/1.1 allows white space around a value, HTTP/2 clients send it all the same, and no receiver reads it.
+/// What AWS makes of a tab within a signed value is not documented.
+#[tokio::test(flavor = "multi_thread")]
+async fn tabs_around_a_value_are_no_part_of_it_and_one_within_is_refused_on_both_protocols() {
+    let world = World::start().await;
+    let token = world.token("alice");
+    let mut sent = 0;
+    for is_h2 in [true, false] {
+        for name in ["accept", "content-type", "x-amzn-bedrock-from-next-year", "anthropic-beta"] {
+            let answered = async |value: &str| {
+                let mut request = post(CONVERSE, &token, HELLO);
+                request.headers_mut().insert(name, value.parse().unwrap());
+                let opened = if is_h2 { world.open_h2c(request).await } else { world.open(request).await };
+                read(opened).await
+            };
+            for value in ["\tone  two", "one  two\t", " \t one  two\t\t "] {
+                assert_eq!(answered(value).await.status, 200, "{name}: {value:?}, HTTP/2: {is_h2}");
+                assert_eq!(world.standin.bill.calls().last().unwrap().headers[name], "one  two");
+                sent += 1;
+                world.logged(sent).await;
+            }
+            for value in ["one\ttwo", "\tone\ttwo"] {
+                let answer = answered(value).await;
+                let what = (answer.status.as_u16(), answer.kind());
+                assert_eq!(what, (400, "ValidationException"), "{name}: {value:?}, HTTP/2: {is_h2}");
+                sent += 1;
+                assert_eq!(world.logged(sent).await["reason"], "header_malformed");
+            }
+        }
+    }
+    assert_eq!(world.standin.bill.call_count(), 24);
+    assert_eq!(world.standin.bedrock.signature_refusals(), []);
 }
 
 /// What is signed is what is sent: the stand-in computes the signature from the raw request alone.
