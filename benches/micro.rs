@@ -8,8 +8,8 @@
 
 use std::path::PathBuf;
 
-use bedrock_gateway::identity::Outcomes;
-use bedrock_gateway::meter::tap::Frames;
+use bedrock_gateway::identity::IdentityMemo;
+use bedrock_gateway::relay::frames::Frames;
 use bedrock_gateway::route;
 use bedrock_gateway::sign::sign;
 use bedrock_gateway::telemetry::access::{AccessLog, AccessRecord, Ended};
@@ -70,7 +70,7 @@ fn mapping_remembered(bencher: Bencher<'_, '_>) {
 fn mapping_new(bencher: Bencher<'_, '_>) {
     let headers = WORLD.known(Algorithm::RS256);
     let caller = WORLD.verify(&headers);
-    bencher.with_inputs(Outcomes::default).bench_refs(|memo| {
+    bencher.with_inputs(IdentityMemo::default).bench_refs(|memo| {
         black_box_drop(WORLD.mapping.resolve(&caller.verified, memo, &headers).unwrap());
     });
 }
@@ -94,16 +94,16 @@ fn headers_to_bedrock(bencher: Bencher<'_, '_>) {
 /// The decision where the path names the model: the body is only taken.
 #[divan::bench]
 fn authorized_by_path(bencher: Bencher<'_, '_>) {
-    deciding(bencher, CONVERSE, 10);
+    model_in(bencher, CONVERSE, 10);
 }
 
 /// The same where the body does, which is looked through.
 #[divan::bench(args = KIB)]
 fn authorized_by_body(bencher: Bencher<'_, '_>, kib: usize) {
-    deciding(bencher.counter(BytesCount::new(kib * 1024)), CHAT, kib);
+    model_in(bencher.counter(BytesCount::new(kib * 1024)), CHAT, kib);
 }
 
-fn deciding(bencher: Bencher<'_, '_>, path: &str, kib: usize) {
+fn model_in(bencher: Bencher<'_, '_>, path: &str, kib: usize) {
     let headers = WORLD.known(Algorithm::RS256);
     let identity = WORLD.resolve(&WORLD.verify(&headers), &headers);
     let (call, body) = (WORLD.call(&path.parse().unwrap()), body(kib));

@@ -21,7 +21,7 @@ use aws_sdk_bedrockruntime::types::{
 };
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use bedrock_gateway::config::Config;
-use bedrock_gateway::gateway::{Edges, Running};
+use bedrock_gateway::gateway::{GatewayHandle, Overrides};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_standin::idp::Claims;
 use bedrock_standin::{Options, Standin};
@@ -93,7 +93,7 @@ async fn keep_tokens_fresh(standin: &Standin, folder: &Path, lifetime: Duration)
 }
 
 /// The real gateway, over TLS, with the configuration that an operator would write.
-async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcome<Running> {
+async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcome<GatewayHandle> {
     let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
     std::fs::write(folder.join("ca.pem"), standin.ca_pem())?;
     std::fs::write(folder.join("tls.crt"), certificate)?;
@@ -154,12 +154,12 @@ async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcom
         None,
         "quickstart",
     );
-    let edges = Edges {
+    let overrides = Overrides {
         log: std::sync::Arc::new(AccessLog::memory()),
         credentials: Some(SharedCredentialsProvider::new(own)),
         file: None,
     };
-    Ok(Running::start_with(config, edges).await?)
+    Ok(GatewayHandle::start_with(config, overrides).await?)
 }
 
 /// The AWS SDK as any application uses it: an endpoint and a bearer token.

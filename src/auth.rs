@@ -13,16 +13,15 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::auth::cache::Remembered;
+use crate::auth::cache::TokenCache;
 use crate::auth::refresh::Issuer;
-use crate::auth::verify::Parsed;
 use crate::clock;
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::auth::cache::CacheLimits;
 pub use crate::auth::fetch::SetupError;
 pub use crate::auth::refresh::IssuerStatus;
-pub use crate::auth::unproven::Unproven;
+pub use crate::auth::unverified::UnverifiedToken;
 
 mod bearer;
 mod cache;
@@ -30,7 +29,7 @@ mod fetch;
 pub mod issuer;
 mod keys;
 mod refresh;
-mod unproven;
+mod unverified;
 mod verify;
 
 /// A caller whose token was verified. Made only by this module.
@@ -84,13 +83,23 @@ pub trait Memo: Default + Send + Sync + 'static {
 /// A verified caller, and what the next stage remembers beside them.
 #[derive(Debug)]
 pub struct Caller<M> {
-    pub verified: Verified,
-    pub memo: M,
+    verified: Verified,
+    memo: M,
+}
+
+impl<M> Caller<M> {
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    pub fn memo(&self) -> &M {
+        &self.memo
+    }
 }
 
 /// What a refused token said of itself; for the log only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unverified {
+pub struct UnverifiedClaims {
     pub issuer: Option<String>,
     pub subject: Option<String>,
 }
@@ -101,7 +110,7 @@ pub enum AuthError {
     #[error("the request carries no token")]
     Missing,
     #[error("the token has expired")]
-    Expired { unverified: Unverified },
+    Expired { unverified: UnverifiedClaims },
     #[error("the request carries two tokens that differ")]
     TokensDiffer,
     #[error("a header that carries tokens is sent twice")]
@@ -109,7 +118,7 @@ pub enum AuthError {
     #[error("the token is longer than 32 KiB")]
     Oversized,
     #[error("the token is not good: {reason:?}")]
-    Invalid { reason: InvalidReason, unverified: Option<Unverified> },
+    Invalid { reason: InvalidReason, unverified: Option<UnverifiedClaims> },
     /// Not the caller's fault: the issuer's keys were never had.
     #[error("the keys of issuer {issuer} have not been had yet")]
     KeysUnavailable { issuer: Arc<str> },
@@ -133,7 +142,7 @@ pub enum InvalidReason {
 }
 
 impl AuthError {
-    fn invalid(reason: InvalidReason, unverified: Option<Unverified>) -> Self {
+    fn invalid(reason: InvalidReason, unverified: Option<UnverifiedClaims>) -> Self {
         Self::Invalid { reason, unverified }
     }
 
@@ -172,7 +181,7 @@ impl AuthError {
     }
 
     /// What the refused token said of itself.
-    pub fn unverified(&self) -> Option<&Unverified> {
+    pub fn unverified(&self) -> Option<&UnverifiedClaims> {
         match self {
             Self::Expired { unverified } => Some(unverified),
             Self::Invalid { unverified, .. } => unverified.as_ref(),
@@ -189,7 +198,7 @@ impl AuthError {
 pub struct Authenticator<M> {
     issuers: Vec<Arc<Issuer>>,
     /// Shared with those before and after this one: an entry names its issuer.
-    remembered: Arc<Remembered<M>>,
+    remembered: Arc<TokenCache<M>>,
     metrics: Arc<Metrics>,
     waiting: Semaphore,
 }
@@ -218,7 +227,7 @@ impl<M: Memo> Authenticator<M> {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             issuers,
-            remembered: Arc::new(Remembered::new(limits)),
+            remembered: Arc::new(TokenCache::new(limits)),
             metrics,
             waiting: Semaphore::new(WAITING),
         })
@@ -315,7 +324,7 @@ impl<M: Memo> Authenticator<M> {
             }
             self.remembered.forget(&digest);
         }
-        let parsed = Parsed::of(token)?;
+        let parsed = UnverifiedToken::of(token)?;
         let named = self.issuers.iter().find(|issuer| parsed.issuer() == Some(&issuer.settings.url));
         let asked = named.ok_or_else(|| parsed.invalid(InvalidReason::Issuer))?;
         *issuer = Some(asked);
@@ -344,7 +353,7 @@ impl<M: Memo> Authenticator<M> {
 /// Checks a token with the keys that its issuer has now.
 fn check(
     issuer: &Issuer,
-    parsed: &Parsed<'_>,
+    parsed: &UnverifiedToken<'_>,
     algorithm: jsonwebtoken::Algorithm,
     now: SystemTime,
 ) -> Result<verify::Good, AuthError> {
@@ -357,5 +366,13 @@ impl Verified {
     /// Somebody out of thin air, for the tests of the stages behind.
     pub(crate) fn for_tests(issuer: &str, claims: Map<String, Value>) -> Self {
         Self { issuer: issuer.into(), claims, expires: SystemTime::UNIX_EPOCH }
+    }
+}
+
+#[cfg(test)]
+impl<M: Memo> Caller<M> {
+    /// As [`Verified::for_tests`], with nothing remembered.
+    pub(crate) fn for_tests(issuer: &str, claims: Map<String, Value>) -> Self {
+        Self { verified: Verified::for_tests(issuer, claims), memo: M::default() }
     }
 }

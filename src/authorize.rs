@@ -10,14 +10,19 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body;
 
-use crate::authorize::body::{Bodies, BodyError, Held};
-use crate::authorize::members::MembersError;
-use crate::identity::Identity;
+use crate::authorize::body::{Bodies, BodyError};
+use crate::authorize::inspect::InspectError;
+use crate::authorize::unread::Unread;
+use crate::headers::Forwarded;
 use crate::identity::role::Role;
-use crate::route::{Call, Deciding, ModelId, Operation};
+use crate::identity::{Identified, Identity};
+use crate::limits::memory::MemorySlot;
+use crate::revoke::Clearance;
+use crate::route::{Call, ModelId, ModelIn, Operation, Service};
 
 pub mod body;
-pub mod members;
+pub mod inspect;
+pub mod unread;
 
 /// What the caller's role refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +45,7 @@ pub enum Refused {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("the body does not say what is called: {0}")]
-    Members(#[from] MembersError),
+    Inspect(#[from] InspectError),
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
 }
@@ -52,7 +57,7 @@ static PROJECTS: [HeaderName; 2] =
 /// A call that its caller may make, as far as the head tells.
 #[derive(Debug)]
 pub struct Permit {
-    identity: Arc<Identity>,
+    caller: Identified,
     call: Call,
     region: Arc<str>,
 }
@@ -60,19 +65,19 @@ pub struct Permit {
 /// A call that its caller may make, with everything that the decision and the signature need.
 /// Only this can be signed, and only by a session of its own identity.
 pub struct Authorized {
-    identity: Arc<Identity>,
+    caller: Identified,
     call: Call,
     region: Arc<str>,
     model: Option<ModelId>,
-    headers: HeaderMap,
+    headers: Forwarded,
     body: Bytes,
-    _held: Held,
+    _memory: MemorySlot,
 }
 
 impl fmt::Debug for Authorized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorized")
-            .field("principal", &self.identity.principal())
+            .field("principal", &self.identity().principal())
             .field("call", &self.call)
             .field("region", &self.region)
             .field("body_bytes", &self.body.len())
@@ -80,23 +85,48 @@ impl fmt::Debug for Authorized {
     }
 }
 
-/// Checks `call` against the role of `identity`. `home` is the region of a call that names none;
+/// Checks `call` against the role of the caller who was cleared. `home` is the region of a call that names none;
 /// `headers` are those of the request.
+///
+/// A call comes from the route table and from nowhere else:
+///
+/// ```
+/// # use bedrock_gateway::authorize::{Forbidden, Permit, authorize};
+/// # use bedrock_gateway::revoke::Clearance;
+/// # use bedrock_gateway::route::{self, Call, Route};
+/// # use http::{Method, request::Parts};
+/// # use std::sync::Arc;
+/// fn of_the_table(cleared: Clearance, head: &Parts, home: &Arc<str>) -> Option<Permit> {
+///     let Ok(Route::Call(call)) = route::parse(head, &[]) else { return None };
+///     authorize(cleared, call, home, &head.headers).ok()
+/// }
+/// ```
+/// ```compile_fail,E0308
+/// # use bedrock_gateway::authorize::{Forbidden, Permit, authorize};
+/// # use bedrock_gateway::revoke::Clearance;
+/// # use bedrock_gateway::route::{self, Call, Route};
+/// # use http::{Method, request::Parts};
+/// # use std::sync::Arc;
+/// fn of_the_table(cleared: Clearance, head: &Parts, home: &Arc<str>) -> Option<Permit> {
+///     let Ok(Route::Call(call)) = route::parse(head, &[]) else { return None };
+///     authorize(cleared, (head.method.clone(), head.uri.clone()), home, &head.headers).ok()
+/// }
+/// ```
 ///
 /// # Errors
 /// [`Forbidden`] names what the role refuses; nothing of the role is in it.
 pub fn authorize(
-    identity: Arc<Identity>,
+    cleared: Clearance,
     call: Call,
     home: &Arc<str>,
     headers: &HeaderMap,
 ) -> Result<Permit, Forbidden> {
-    let role = identity.role();
+    let role = cleared.caller().identity().role();
     let region = Arc::clone(call.region().unwrap_or(home));
     if !allows(role, call.operation()) {
         return Err(Forbidden::Operation);
     }
-    if let Deciding::Path(model) = call.deciding() {
+    if let ModelIn::Path(model) = call.model_in() {
         check_model(role, model)?;
     }
     if role.regions.as_ref().is_some_and(|allowed| !allowed.iter().any(|allowed| **allowed == *region)) {
@@ -110,7 +140,7 @@ pub fn authorize(
             return Err(Forbidden::Project);
         }
     }
-    Ok(Permit { identity, call, region })
+    Ok(Permit { caller: cleared.into_caller(), call, region })
 }
 
 /// What an account's users share is allowed only where it is named.
@@ -128,44 +158,68 @@ fn check_model(role: &Role, model: &ModelId) -> Result<(), Forbidden> {
 }
 
 impl Permit {
+    /// The region whose Bedrock is called.
+    pub fn region(&self) -> &Arc<str> {
+        &self.region
+    }
+
+    /// The service that is called.
+    pub fn service(&self) -> Service {
+        self.call.service()
+    }
+
     /// Reads the whole body within `bodies`' bounds, since `SigV4` signs its hash, and completes the decision
     /// where it stands in the body. `headers` are those that will be sent.
+    ///
+    /// A caller's own headers, with the token among them, are not what is sent:
+    ///
+    /// ```
+    /// # use bedrock_gateway::authorize::{Permit, body::Bodies, unread::Unread};
+    /// # use bedrock_gateway::headers::Forwarded;
+    /// # type Body = Unread<http_body_util::Full<bytes::Bytes>>;
+    /// async fn without_the_token(permit: Permit, received: http::HeaderMap, body: Body, bodies: &Bodies) {
+    ///     let Ok(headers) = Forwarded::of(&received) else { return };
+    ///     let _call = permit.read_body(headers, body, bodies).await;
+    /// }
+    /// ```
+    /// ```compile_fail,E0308
+    /// # use bedrock_gateway::authorize::{Permit, body::Bodies, unread::Unread};
+    /// # use bedrock_gateway::headers::Forwarded;
+    /// # type Body = Unread<http_body_util::Full<bytes::Bytes>>;
+    /// async fn without_the_token(permit: Permit, received: http::HeaderMap, body: Body, bodies: &Bodies) {
+    ///     let Ok(headers) = Forwarded::of(&received) else { return };
+    ///     let _call = permit.read_body(received, body, bodies).await;
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When the body is larger, slower or later than the bounds or memory for it is used up; when it does not
     /// say plainly what is called; when the role refuses what it says.
     pub async fn read_body<B>(
         self,
-        headers: HeaderMap,
-        body: &mut B,
+        headers: Forwarded,
+        mut body: Unread<B>,
         bodies: &Bodies,
     ) -> Result<Authorized, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let (body, held) = bodies.read(self.identity.principal(), body).await?;
-        let model = match self.call.deciding() {
-            Deciding::Path(model) => Some(model.clone()),
-            Deciding::Body(member) => Some(self.decide(member, &headers, &body)?),
-            Deciding::None => None,
+        let (bytes, memory) = bodies.read(self.caller.identity().principal(), &mut body).await?;
+        let model = match self.call.model_in() {
+            ModelIn::Path(model) => Some(model.clone()),
+            ModelIn::Body(member) => Some(self.decide(member, &headers, &bytes)?),
+            ModelIn::None => None,
         };
-        Ok(Authorized {
-            identity: self.identity,
-            call: self.call,
-            region: self.region,
-            model,
-            headers,
-            body,
-            _held: held,
-        })
+        let Self { caller, call, region } = self;
+        Ok(Authorized { caller, call, region, model, headers, body: bytes, _memory: memory })
     }
 
     /// What the body decides.
-    fn decide(&self, model: &'static str, headers: &HeaderMap, body: &[u8]) -> Result<ModelId, Refused> {
-        members::check_headers(headers)?;
-        let role = self.identity.role();
-        let members = members::read(body, model)?;
+    fn decide(&self, model: &'static str, headers: &Forwarded, body: &[u8]) -> Result<ModelId, Refused> {
+        inspect::check_headers(headers.as_map())?;
+        let role = self.caller.identity().role();
+        let members = inspect::read(body, model)?;
         check_model(role, &members.model)?;
         if members.refers_to_stored && !allows(role, Operation::ResponsesStored) {
             return Err(Forbidden::Stored.into());
@@ -175,8 +229,13 @@ impl Permit {
 }
 
 impl Authorized {
+    /// Who makes the call.
+    pub fn caller(&self) -> &Identified {
+        &self.caller
+    }
+
     pub fn identity(&self) -> &Arc<Identity> {
-        &self.identity
+        self.caller.identity()
     }
 
     pub fn call(&self) -> &Call {
@@ -195,7 +254,7 @@ impl Authorized {
 
     /// The headers to send, less those of the signature.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        self.headers.as_map()
     }
 
     /// The body, byte for byte as received.

@@ -1,21 +1,17 @@
 //! The command line: what each command takes, and its exit code.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+
+use crate::config;
 
 mod check;
 mod credentials;
 mod explain;
-mod input;
 mod revoke;
-mod schema;
 mod serve;
 
 /// A command line that makes no sense, as `clap` has it.
@@ -115,7 +111,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
-        Command::Schema => schema::run(),
+        Command::Schema => print(&config::json_schema()),
     }
 }
 
@@ -126,10 +122,22 @@ fn print(text: &str) -> ExitCode {
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// RFC 3339 in UTC, whole seconds.
-fn rfc3339(time: SystemTime) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    // Fails for formats that need what a time does not have; this one does not.
-    OffsetDateTime::from(time).format(FORMAT).unwrap_or_default()
+/// Larger files are no token and no claims.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// The text of a file, or of standard input where it is `-`.
+///
+/// # Errors
+/// Says what cannot be read, and why.
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(LARGEST_FILE).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text))
+    };
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+    }
 }

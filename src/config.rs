@@ -2,13 +2,13 @@
 //! Nothing that a request could trip over gets past here, and nothing here touches a network, a
 //! credential or any file but the configuration itself.
 
-mod attribution;
 mod aws;
 mod deny;
+mod diagnostics;
 mod expand;
 mod issuers;
 mod listen;
-mod problem;
+mod pitfalls;
 mod raw;
 mod roles;
 mod schema;
@@ -23,18 +23,18 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-pub use aws::{Aws, Endpoints};
+pub use aws::{Aws, EndpointUrls};
 pub use deny::{deny_file, read_deny_file};
+pub use diagnostics::{ConfigError, Diagnostic};
 pub use expand::Environment;
 pub use listen::{Listen, Tls};
-pub use problem::{Problem, Problems};
 pub use schema::json_schema;
 
 use crate::auth;
 use crate::identity::Mapping;
 use crate::sessions;
 use crate::telemetry::log::{LogFormat, LogSettings, check_level};
-use problem::Findings;
+use diagnostics::Diagnostics;
 
 /// Bounds of a session's lifetime at STS (API reference, `AssumeRole`, `DurationSeconds`).
 const SHORTEST_SESSION: Duration = Duration::from_mins(15);
@@ -65,7 +65,7 @@ pub struct Config {
     /// The deny file.
     pub revoke: Option<PathBuf>,
     /// What works but is probably not meant.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {
@@ -73,27 +73,27 @@ impl Config {
     ///
     /// # Errors
     /// The first fault of syntax or shape, otherwise every other one at once, by line.
-    pub fn parse(text: &str, file_name: &str, environment: &Environment<'_>) -> Result<Self, Problems> {
-        let mut findings = Findings::new(file_name, text);
-        let file = match shape(text, environment, &mut findings) {
+    pub fn parse(text: &str, file_name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
+        let mut diagnostics = Diagnostics::new(file_name, text);
+        let file = match shape(text, environment, &mut diagnostics) {
             Ok(file) => file,
             Err(error) => {
-                findings.refused_by_toml(&error);
-                return Err(findings.conclude().map_or_else(|problems| problems, Problems));
+                diagnostics.refused_by_toml(&error);
+                return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
             }
         };
-        let listen = listen::listen(&file.listen, &mut findings);
-        let aws = aws::aws(&file.aws, &mut findings);
+        let listen = listen::listen(&file.listen, &mut diagnostics);
+        let aws = aws::aws(&file.aws, &mut diagnostics);
         let default_duration =
-            roles::session_duration(file.sessions.duration.as_ref(), &mut findings).unwrap_or(SESSION);
-        let sessions = sessions(&file.sessions, default_duration, &mut findings);
-        let issuers = issuers::issuers(&file.issuer, &mut findings);
-        let roles = roles::roles(&file.role, &issuers, &aws, &mut findings);
-        let log = log(&file.log, &mut findings);
-        let revoke = file.revoke.as_ref().map(|revoke| listen::path(&revoke.file, &mut findings));
-        attribution::check(&issuers, &roles, &mut findings);
+            roles::session_duration(file.sessions.duration.as_ref(), &mut diagnostics).unwrap_or(SESSION);
+        let sessions = sessions(&file.sessions, default_duration, &mut diagnostics);
+        let issuers = issuers::issuers(&file.issuer, &mut diagnostics);
+        let roles = roles::roles(&file.role, &issuers, &aws, &mut diagnostics);
+        let log = log(&file.log, &mut diagnostics);
+        let revoke = file.revoke.as_ref().map(|revoke| values::path(&revoke.file, &mut diagnostics));
+        pitfalls::check(&issuers, &roles, &mut diagnostics);
 
-        let warnings = findings.conclude()?;
+        let warnings = diagnostics.conclude()?;
         let (issuers, mappings): (Vec<_>, Vec<_>) =
             issuers.into_iter().map(|issuer| (issuer.settings, issuer.mapping)).unzip();
         let mapping = Mapping {
@@ -117,9 +117,9 @@ pub struct File {
 impl File {
     /// # Errors
     /// That the file cannot be read.
-    pub fn read(path: &Path) -> Result<Self, Problems> {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let content = std::fs::read(path).map_err(|error| {
-            Problems::of_file(
+            ConfigError::of_file(
                 path,
                 format!("the file cannot be read: {error}"),
                 "give the path of the configuration with --config",
@@ -132,9 +132,9 @@ impl File {
     ///
     /// # Errors
     /// As of [`Config::parse`], or that the file is no text.
-    pub fn parse(&self) -> Result<Config, Problems> {
+    pub fn parse(&self) -> Result<Config, ConfigError> {
         let text = std::str::from_utf8(&self.content).map_err(|_| {
-            Problems::of_file(&self.path, "the file is not UTF-8".to_owned(), "write it as UTF-8")
+            ConfigError::of_file(&self.path, "the file is not UTF-8".to_owned(), "write it as UTF-8")
         })?;
         let name = self.path.display().to_string();
         Config::parse(text, &name, &|variable| std::env::var(variable).ok())
@@ -145,7 +145,7 @@ impl File {
 ///
 /// # Errors
 /// As of [`File::read`] and [`File::parse`].
-pub fn load(path: &Path) -> Result<Config, Problems> {
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
     File::read(path)?.parse()
 }
 
@@ -153,41 +153,45 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 fn shape(
     text: &str,
     environment: &Environment<'_>,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Result<raw::File, toml::de::Error> {
     let mut table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
-    findings.learn(table.get_ref(), "");
-    expand::expand(table.get_mut(), environment, findings);
+    diagnostics.learn(table.get_ref(), "");
+    expand::expand(table.get_mut(), environment, diagnostics);
     raw::File::deserialize(Deserializer::from(table))
 }
 
-fn sessions(raw: &raw::Sessions, duration: Duration, findings: &mut Findings<'_>) -> sessions::Settings {
-    let refresh_before = findings.duration(raw.refresh_before.as_ref(), Duration::from_secs(1)..=duration);
+fn sessions(
+    raw: &raw::Sessions,
+    duration: Duration,
+    diagnostics: &mut Diagnostics<'_>,
+) -> sessions::Settings {
+    let refresh_before = diagnostics.duration(raw.refresh_before.as_ref(), Duration::from_secs(1)..=duration);
     sessions::Settings {
         refresh_before: refresh_before.unwrap_or(REFRESH_BEFORE),
-        capacity: at_least_one(raw.capacity.as_ref(), findings).unwrap_or(CAPACITY),
-        max_sts_rate: at_least_one(raw.max_sts_rate.as_ref(), findings).unwrap_or(MAX_STS_RATE),
-        per_name: at_least_one(raw.per_name.as_ref(), findings).unwrap_or(PER_NAME),
+        capacity: at_least_one(raw.capacity.as_ref(), diagnostics).unwrap_or(CAPACITY),
+        max_sts_rate: at_least_one(raw.max_sts_rate.as_ref(), diagnostics).unwrap_or(MAX_STS_RATE),
+        per_name: at_least_one(raw.per_name.as_ref(), diagnostics).unwrap_or(PER_NAME),
     }
 }
 
 fn at_least_one<N: Copy + Default + PartialEq>(
     number: Option<&raw::Spanned<N>>,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<N> {
     let number = number?;
     if *number.get_ref() == N::default() {
-        findings.fault(number.span(), "it is 0, so nobody could have a session", "give at least 1");
+        diagnostics.error(number.span(), "it is 0, so nobody could have a session", "give at least 1");
     }
     Some(*number.get_ref())
 }
 
-fn log(raw: &raw::Log, findings: &mut Findings<'_>) -> LogSettings {
+fn log(raw: &raw::Log, diagnostics: &mut Diagnostics<'_>) -> LogSettings {
     if let Some(level) = &raw.level
-        && let Err(fault) = check_level(level.get_ref())
+        && let Err(message) = check_level(level.get_ref())
     {
-        let remedy = "give error, warn, info, debug or trace, with others for modules as in \"info,bedrock_gateway=debug\"";
-        findings.fault(level.span(), fault.to_string(), remedy);
+        let help = "give error, warn, info, debug or trace, with others for modules as in \"info,bedrock_gateway=debug\"";
+        diagnostics.error(level.span(), message.to_string(), help);
     }
     LogSettings {
         format: match raw.format {
@@ -195,7 +199,7 @@ fn log(raw: &raw::Log, findings: &mut Findings<'_>) -> LogSettings {
             raw::LogFormat::Json => LogFormat::Json,
             raw::LogFormat::Text => LogFormat::Text,
         },
-        file: raw.file.as_ref().map(|file| listen::path(file, findings)),
+        file: raw.file.as_ref().map(|file| values::path(file, diagnostics)),
         level: raw.level.as_ref().map_or_else(|| "info".to_owned(), |level| level.get_ref().clone()),
     }
 }

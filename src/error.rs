@@ -9,16 +9,17 @@ use http::StatusCode;
 
 use crate::auth::AuthError;
 use crate::authorize::body::BodyError;
-use crate::authorize::members::MembersError;
+use crate::authorize::inspect::InspectError;
 use crate::authorize::{Forbidden, Refused};
+use crate::endpoint::NoEndpoint;
+use crate::headers::NotAscii;
 use crate::identity::IdentityError;
-use crate::limits::Busy;
+use crate::limits::requests::Busy;
 use crate::revoke::Revoked;
 use crate::route::RouteError;
 use crate::sessions::SessionError;
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
-use crate::upstream::headers::NotAscii;
 
 pub mod dialect;
 
@@ -45,15 +46,15 @@ pub enum Failure {
     Session(#[from] SessionError),
     #[error(transparent)]
     Sign(#[from] SignError),
-    #[error("this service has no endpoint in this region, or none for FIPS")]
-    NoEndpoint,
+    #[error(transparent)]
+    Endpoint(#[from] NoEndpoint),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
 
 /// The answer to a failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ErrorResponse {
     pub status: StatusCode,
     /// The AWS error type, for `x-amzn-errortype`.
     pub kind: &'static str,
@@ -69,12 +70,12 @@ pub struct Answer {
 
 impl Failure {
     /// The failure's row of the table.
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> ErrorResponse {
         match self {
             Self::Busy(Busy::Gateway) => {
                 unavailable("The gateway has too many requests under way.", "busy_gateway", 1)
             }
-            Self::Busy(Busy::Caller) => Answer {
+            Self::Busy(Busy::Caller) => ErrorResponse {
                 retry_after: Some(1),
                 ..answer(
                     429,
@@ -95,7 +96,7 @@ impl Failure {
                 "Bidirectional streams are not supported by this gateway.",
                 "route_bidirectional",
             ),
-            Self::Route(RouteError::Malformed(what)) => Answer {
+            Self::Route(RouteError::Malformed(what)) => ErrorResponse {
                 message: format!("The request target is refused: {what}.").into(),
                 ..answer(400, "ValidationException", "", "route_malformed")
             },
@@ -111,12 +112,12 @@ impl Failure {
                 "header_malformed",
             ),
             Self::Refused(Refused::Body(error)) => body(error),
-            Self::Refused(Refused::Members(error)) => members(*error),
+            Self::Refused(Refused::Inspect(error)) => members(*error),
             Self::Forbidden(error) | Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
             Self::Session(error) => session(error),
             Self::Sign(SignError::WrongSession) => internal("session_mismatch"),
             Self::Sign(SignError::Unsignable(_)) => internal("unsignable"),
-            Self::NoEndpoint => answer(
+            Self::Endpoint(NoEndpoint) => answer(
                 404,
                 "UnknownOperationException",
                 "This service is not to be had in this region.",
@@ -125,7 +126,7 @@ impl Failure {
             Self::Upstream(UpstreamError::Connect(_)) => {
                 unavailable("Bedrock could not be reached.", "upstream_connect", 1)
             }
-            Self::Upstream(UpstreamError::NotAnswered(_)) => Answer {
+            Self::Upstream(UpstreamError::NotAnswered(_)) => ErrorResponse {
                 is_final: true,
                 ..answer(
                     408,
@@ -143,8 +144,8 @@ impl Failure {
     }
 }
 
-fn answer(status: u16, kind: &'static str, message: &'static str, reason: &'static str) -> Answer {
-    Answer {
+fn answer(status: u16, kind: &'static str, message: &'static str, reason: &'static str) -> ErrorResponse {
+    ErrorResponse {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         kind,
         message: message.into(),
@@ -154,15 +155,18 @@ fn answer(status: u16, kind: &'static str, message: &'static str, reason: &'stat
     }
 }
 
-fn unavailable(message: &'static str, reason: &'static str, retry_after: u32) -> Answer {
-    Answer { retry_after: Some(retry_after), ..answer(503, "ServiceUnavailableException", message, reason) }
+fn unavailable(message: &'static str, reason: &'static str, retry_after: u32) -> ErrorResponse {
+    ErrorResponse {
+        retry_after: Some(retry_after),
+        ..answer(503, "ServiceUnavailableException", message, reason)
+    }
 }
 
-fn internal(reason: &'static str) -> Answer {
+fn internal(reason: &'static str) -> ErrorResponse {
     answer(500, "InternalServerException", "The gateway failed at this request.", reason)
 }
 
-fn forbidden(error: Forbidden) -> Answer {
+fn forbidden(error: Forbidden) -> ErrorResponse {
     let reason = match error {
         Forbidden::Operation => "operation_forbidden",
         Forbidden::Model => "model_forbidden",
@@ -170,29 +174,29 @@ fn forbidden(error: Forbidden) -> Answer {
         Forbidden::Project => "project_forbidden",
         Forbidden::Stored => "stored_forbidden",
     };
-    Answer {
+    ErrorResponse {
         message: format!("Access denied: {error}.").into(),
         ..answer(403, "AccessDeniedException", "", reason)
     }
 }
 
-fn members(error: MembersError) -> Answer {
-    Answer {
+fn members(error: InspectError) -> ErrorResponse {
+    ErrorResponse {
         message: format!("The request body is refused: {error}.").into(),
         ..answer(400, "ValidationException", "", "body_malformed")
     }
 }
 
-fn body(error: &BodyError) -> Answer {
+fn body(error: &BodyError) -> ErrorResponse {
     match error {
-        BodyError::TooLarge { max } => Answer {
+        BodyError::TooLarge { max } => ErrorResponse {
             message: format!("The request body is larger than {max} bytes.").into(),
             ..answer(413, "ValidationException", "", "body_too_large")
         },
         BodyError::NoMemory => {
             unavailable("The gateway holds too many request bodies at once.", "busy_bodies", 1)
         }
-        BodyError::NoMemoryForCaller => Answer {
+        BodyError::NoMemoryForCaller => ErrorResponse {
             retry_after: Some(1),
             ..answer(
                 429,
@@ -210,7 +214,7 @@ fn body(error: &BodyError) -> Answer {
     }
 }
 
-fn token(error: &AuthError) -> Answer {
+fn token(error: &AuthError) -> ErrorResponse {
     match error {
         AuthError::Missing => answer(
             401,
@@ -245,7 +249,7 @@ fn token(error: &AuthError) -> Answer {
     }
 }
 
-fn identity(error: &IdentityError) -> Answer {
+fn identity(error: &IdentityError) -> ErrorResponse {
     let message = match error {
         IdentityError::RequirementFailed { .. } => "Access denied: your token does not meet a requirement.",
         IdentityError::NoRole => "Access denied: no role is meant for you.",
@@ -263,7 +267,7 @@ fn identity(error: &IdentityError) -> Answer {
     answer(403, "AccessDeniedException", message, error.reason())
 }
 
-fn session(error: &SessionError) -> Answer {
+fn session(error: &SessionError) -> ErrorResponse {
     match error {
         SessionError::Denied { .. } => answer(
             403,
@@ -274,7 +278,7 @@ fn session(error: &SessionError) -> Answer {
         SessionError::Unavailable { .. } | SessionError::GatewayRefused { .. } | SessionError::Overloaded => {
             unavailable("AWS gives no credentials right now.", error.reason(), 2)
         }
-        SessionError::TooManySessions => Answer {
+        SessionError::TooManySessions => ErrorResponse {
             retry_after: Some(60),
             ..answer(
                 429,

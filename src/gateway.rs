@@ -15,38 +15,37 @@ use tracing::{info, warn};
 
 use crate::auth::{Authenticator, CacheLimits, SetupError};
 use crate::authorize::body::Bodies;
-use crate::config::{Aws, Config, Endpoints, File};
-use crate::gateway::doors::Doors;
+use crate::config::{Aws, Config, EndpointUrls, File};
+use crate::endpoint::{Endpoint, EndpointError};
 use crate::gateway::files::{CertificateFiles, DenyFile};
-use crate::gateway::fixed::Fixed;
+use crate::gateway::listeners::Listeners;
 use crate::gateway::reload::Reloader;
-use crate::identity::{Mapping, Outcomes};
-use crate::limits::Limits;
-use crate::meter::Books;
-use crate::meter::cut::Cut;
-use crate::request::{EndpointsByPlace, Gateway, Rules};
+use crate::gateway::restart_only::RestartOnly;
+use crate::identity::{IdentityMemo, Mapping};
+use crate::limits::requests::Limits;
+use crate::operator::admin::Admin;
+use crate::operator::probe::{Probe, Readiness};
 use crate::revoke::Revocations;
-use crate::route::Family;
-use crate::server::admin::Admin;
-use crate::server::probe::{Probe, Readiness};
+use crate::route::Service;
 use crate::server::tls::TlsError;
 use crate::server::{CONNECTIONS, Listener, OPERATORS_CONNECTIONS, Server};
-use crate::sessions::Sessions;
-use crate::sessions::source::Source;
-use crate::sessions::sts::{StsClient, StsSettings};
+use crate::sessions::own_credentials::OwnCredentials;
+use crate::sessions::sts::StsClient;
+use crate::sessions::{Sessions, StsSettings};
+use crate::state::{ActiveConfig, Endpoints, Gateway};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::LogError;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::endpoint::{Endpoint, EndpointError};
+use crate::telemetry::unfinished::Unfinished;
 use crate::upstream::pool::{self, ConnectorError};
 use crate::upstream::skew::Skew;
 use crate::upstream::{self, Upstream};
 
-mod doors;
+mod file_watch;
 mod files;
-mod fixed;
+mod listeners;
 mod reload;
-mod watched;
+mod restart_only;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +71,7 @@ pub enum StartError {
 
 /// What of its surroundings a gateway may be given instead of finding it itself.
 #[derive(Debug)]
-pub struct Edges {
+pub struct Overrides {
     pub log: Arc<AccessLog>,
     /// The gateway's own credentials; `None` looks for them where every AWS SDK does.
     pub credentials: Option<SharedCredentialsProvider>,
@@ -99,14 +98,14 @@ enum Stop {
 
 /// A gateway that serves until it is told to stop.
 #[derive(Debug)]
-pub struct Running {
+pub struct GatewayHandle {
     addresses: Addresses,
     stop: watch::Sender<Stop>,
     serving: JoinHandle<usize>,
     look_again: Arc<Notify>,
 }
 
-impl Running {
+impl GatewayHandle {
     /// Builds everything that `config` says, which was read from `file`, binds the listeners and serves. Keys
     /// and credentials are fetched in the background; `/readyz` tells when they are there.
     ///
@@ -114,24 +113,24 @@ impl Running {
     /// When something that `config` names cannot be read, bound or resolved.
     pub async fn start(config: Config, file: File) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log)?);
-        Self::start_with(config, Edges { log, credentials: None, file: Some(file) }).await
+        Self::start_with(config, Overrides { log, credentials: None, file: Some(file) }).await
     }
 
-    /// [`Running::start`] with some of the gateway's surroundings given.
+    /// [`GatewayHandle::start`] with some of the gateway's surroundings given.
     ///
     /// # Errors
-    /// As [`Running::start`].
-    pub async fn start_with(config: Config, edges: Edges) -> Result<Self, StartError> {
+    /// As [`GatewayHandle::start`].
+    pub async fn start_with(config: Config, overrides: Overrides) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         metrics.config_loaded(config.mapping.generation);
         let sts_settings = sts_settings(&config.aws);
-        let source = match edges.credentials {
-            Some(provider) => Source::new(provider),
-            None => Source::from_environment(&sts_settings).await?,
+        let source = match overrides.credentials {
+            Some(provider) => OwnCredentials::new(provider),
+            None => OwnCredentials::from_environment(&sts_settings).await?,
         };
         let sts = StsClient::new(&sts_settings, source.clone())?;
         let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
-        let fixed = Fixed::of(&config);
+        let restart_only = RestartOnly::of(&config);
         let names: Vec<_> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
         let revocations = Revocations::default();
         let deny = match &config.revoke {
@@ -146,14 +145,17 @@ impl Running {
         auth.start();
         let bodies = Bodies::new(config.listen.max_body);
         let endpoints = endpoints(&config.aws).await?;
-        let rules = rules(auth, config.mapping, bodies, &config.aws, endpoints);
+        let active = active_config(auth, config.mapping, bodies, &config.aws, endpoints);
         let gateway = Arc::new(Gateway {
-            rules: ArcSwap::from_pointee(rules),
+            config: ArcSwap::from_pointee(active),
             limits: Limits::default(),
             sessions,
             upstream: upstream(&config.aws)?,
             skew: Skew::default(),
-            books: Arc::new(Books { log: edges.log, metrics, cut: Cut::default(), revocations }),
+            revocations,
+            log: overrides.log,
+            metrics,
+            unfinished: Unfinished::default(),
         });
         let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
         tokio::spawn(keep_trying(source));
@@ -163,11 +165,11 @@ impl Running {
             Some(files) => Some(CertificateFiles::read(files).await?),
         };
         let shown = certificate.as_ref().map(|files| &files.shown);
-        let Doors { addresses, callers, probe, admin } = Doors::open(&config.listen, shown)?;
+        let Listeners { addresses, callers, probe, admin } = Listeners::open(&config.listen, shown)?;
         let admin_service =
             Arc::new(Admin::new(Arc::clone(&gateway), config.listen.admin_token_file.as_deref())?);
         let (at, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
-        let reloader = Reloader::new(at, ready, fixed, edges.file, certificate, deny);
+        let reloader = Reloader::new(at, ready, restart_only, overrides.file, certificate, deny);
         let (stop, stopping) = watch::channel(Stop::Not);
         let serving = Serving {
             callers: Server::new(Arc::clone(&gateway), CONNECTIONS),
@@ -267,13 +269,13 @@ impl Serving {
         }
         let requests = self.gateway.limits.in_flight();
         info!(requests, timeout = ?self.drain_timeout, "draining: no new connections, open requests may finish");
-        let books = Arc::clone(&self.gateway.books);
+        let gateway = Arc::clone(&self.gateway);
         let give_up = async {
             tokio::select! {
                 () = tokio::time::sleep(self.drain_timeout) => {}
                 () = reached(stop, Stop::Now) => {}
             }
-            books.cut.begin();
+            gateway.unfinished.begin();
         };
         let cut = self.callers.drain(give_up).await;
         if cut > 0 {
@@ -281,12 +283,12 @@ impl Serving {
             let _late = tokio::time::timeout(LAST_RECORDS, self.gateway.limits.idle()).await.is_err();
             warn!(
                 connections = cut,
-                requests = books.cut.requests(),
-                operations = %books.cut,
+                requests = gateway.unfinished.requests(),
+                operations = %gateway.unfinished,
                 "cut what had not finished; the access log has each request, with `ended` = `drain`"
             );
         }
-        books.log.flush();
+        gateway.log.flush();
         probes_end.send_replace(Stop::Now);
         for task in [probing, administering] {
             if let Err(error) = task.await {
@@ -313,7 +315,7 @@ fn sts_settings(aws: &Aws) -> StsSettings {
 }
 
 /// Fetches the gateway's own credentials until they were had once; from then on STS calls renew them.
-async fn keep_trying(source: Source) {
+async fn keep_trying(source: OwnCredentials) {
     const PAUSE: Duration = Duration::from_secs(5);
     while let Err(error) = source.warm().await {
         let causes = source.status().last_error.unwrap_or_else(|| error.to_string());
@@ -331,14 +333,14 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
 }
 
 /// What one configuration says of requests.
-fn rules(
-    auth: Authenticator<Outcomes>,
+fn active_config(
+    auth: Authenticator<IdentityMemo>,
     mapping: Mapping,
     bodies: Bodies,
     aws: &Aws,
-    endpoints: EndpointsByPlace,
-) -> Rules {
-    Rules {
+    endpoints: Endpoints,
+) -> ActiveConfig {
+    ActiveConfig {
         auth,
         mapping,
         bodies,
@@ -348,21 +350,21 @@ fn rules(
     }
 }
 
-async fn endpoints(aws: &Aws) -> Result<EndpointsByPlace, EndpointError> {
+async fn endpoints(aws: &Aws) -> Result<Endpoints, EndpointError> {
     let mut endpoints = BTreeMap::new();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =
             if *region == aws.region { Some(&aws.endpoints) } else { aws.region_endpoints.get(region) };
-        for family in Family::ALL {
-            let url = written.and_then(|endpoints: &Endpoints| match family {
-                Family::Runtime => endpoints.bedrock_runtime.as_ref(),
-                Family::ControlPlane => endpoints.bedrock.as_ref(),
-                Family::Mantle => endpoints.bedrock_mantle.as_ref(),
+        for service in Service::ALL {
+            let url = written.and_then(|urls: &EndpointUrls| match service {
+                Service::Runtime => urls.bedrock_runtime.as_ref(),
+                Service::ControlPlane => urls.bedrock.as_ref(),
+                Service::Mantle => urls.bedrock_mantle.as_ref(),
             });
-            if let Some(endpoint) = Endpoint::of(family, region, url, aws.fips, aws.dual_stack).await? {
+            if let Some(endpoint) = Endpoint::of(service, region, url, aws.fips, aws.dual_stack).await? {
                 let endpoint = Arc::new(endpoint);
                 upstream::keep_swept(&endpoint);
-                endpoints.insert((region.as_str().into(), family), endpoint);
+                endpoints.insert((region.as_str().into(), service), endpoint);
             }
         }
     }

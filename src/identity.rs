@@ -10,34 +10,27 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::auth::Verified;
-use crate::identity::arn::RoleArn;
-use crate::identity::decision::{Decision, LONGEST_HEADER, listed};
-use crate::identity::mapping::{MappedValue, Requirement};
-use crate::identity::outcomes::{Key, Resolved};
+use crate::attribution::arn::RoleArn;
+use crate::attribution::session_name::SessionName;
+use crate::attribution::tags::{SessionTags, TagKey};
+use crate::auth::{Caller, Verified};
+use crate::expression::{EvaluationError, InputError};
+use crate::identity::evaluate::{Evaluated, LONGEST_HEADER, listed};
+use crate::identity::mapped_value::{MappedValue, Requirement};
+use crate::identity::memo::{Key, Resolved};
 use crate::identity::role::Role;
-use crate::identity::session_name::SessionName;
-use crate::identity::tags::{SessionTags, TagKey};
+use crate::verdict::CachedVerdict;
 
-pub use crate::identity::facts::Facts;
-pub use crate::identity::outcomes::Outcomes;
-pub use crate::identity::standing::{Denied, Standing};
+pub use crate::identity::memo::IdentityMemo;
 
-pub mod arn;
-mod decision;
+mod evaluate;
 pub mod explain;
-pub mod expression;
-mod facts;
 #[cfg(test)]
 mod for_tests;
-pub mod mapping;
+pub mod mapped_value;
+mod memo;
 pub mod models;
-mod outcomes;
 pub mod role;
-pub mod session_name;
-mod standing;
-mod suffix;
-pub mod tags;
 
 /// What one issuer's callers become.
 #[derive(Debug, PartialEq)]
@@ -127,20 +120,38 @@ pub struct Identity {
     rule: usize,
     principal: Arc<str>,
     replaced: Vec<String>,
-    standing: Standing,
+    verdict: CachedVerdict,
+}
+
+/// A verified caller and the identity that was resolved for them. Made only by [`Mapping::resolve`], so that
+/// neither is ever beside another's.
+#[derive(Debug, Clone)]
+pub struct Identified {
+    caller: Arc<Caller<IdentityMemo>>,
+    identity: Arc<Identity>,
+}
+
+impl Identified {
+    pub fn caller(&self) -> &Arc<Caller<IdentityMemo>> {
+        &self.caller
+    }
+
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
 }
 
 impl Identity {
     /// The only way to an identity: that of a `caller` whose claims `decision` was made of.
-    fn of(_caller: &Verified, decision: Decision) -> Self {
-        let Decision { session, role, rule, replaced } = decision;
+    fn of(_caller: &Verified, decision: Evaluated) -> Self {
+        let Evaluated { session, role, rule, replaced } = decision;
         Self {
             principal: session.principal().into(),
             session: Arc::new(session),
             role,
             rule,
             replaced,
-            standing: Standing::default(),
+            verdict: CachedVerdict::default(),
         }
     }
 
@@ -166,9 +177,9 @@ impl Identity {
         &self.replaced
     }
 
-    /// Whether the operator has cut them off, as it was last found out.
-    pub fn standing(&self) -> &Standing {
-        &self.standing
+    /// What the last check for revocation found.
+    pub fn verdict(&self) -> &CachedVerdict {
+        &self.verdict
     }
 }
 
@@ -196,6 +207,15 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
+    /// `target` is what the expression is for.
+    fn of(error: InputError, target: String) -> Self {
+        match error {
+            InputError::LeftOut => Self::GroupsOverage { target },
+            InputError::Evaluation(EvaluationError(detail)) => Self::Evaluation { target, detail },
+            InputError::NotAString(detail) => Self::ValueInvalid { target, detail },
+        }
+    }
+
     /// One word of a closed list, for log and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -213,11 +233,42 @@ impl IdentityError {
 }
 
 impl Mapping {
-    /// Makes `caller` an identity, or remembers what was made of it before.
+    /// Resolves the identity of `caller`, or finds it in the caller's own memo.
+    ///
+    /// A memo cannot be passed beside a caller, so nobody is given the identity that another's memo holds:
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use bedrock_gateway::auth::Caller;
+    /// # use bedrock_gateway::identity::{IdentityMemo, Mapping};
+    /// # type Callers = Arc<Caller<IdentityMemo>>;
+    /// fn of_the_caller(mapping: &Mapping, alice: &Callers, bob: &Callers, headers: &http::HeaderMap) {
+    ///     let _identified = mapping.resolve(alice, headers);
+    /// }
+    /// ```
+    /// ```compile_fail,E0061
+    /// # use std::sync::Arc;
+    /// # use bedrock_gateway::auth::Caller;
+    /// # use bedrock_gateway::identity::{IdentityMemo, Mapping};
+    /// # type Callers = Arc<Caller<IdentityMemo>>;
+    /// fn of_the_caller(mapping: &Mapping, alice: &Callers, bob: &Callers, headers: &http::HeaderMap) {
+    ///     let _identified = mapping.resolve(alice, bob.memo(), headers);
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`IdentityError`]; remembered as well, since the same token will fail again.
-    pub fn resolve(&self, caller: &Verified, memo: &Outcomes, headers: &HeaderMap) -> Resolved {
+    pub fn resolve(
+        &self,
+        caller: &Arc<Caller<IdentityMemo>>,
+        headers: &HeaderMap,
+    ) -> Result<Identified, IdentityError> {
+        let identity = self.identity(caller, headers)?;
+        Ok(Identified { caller: Arc::clone(caller), identity })
+    }
+
+    fn identity(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Resolved {
+        let (caller, memo) = (caller.verified(), caller.memo());
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *caller.issuer());
         let Some(mapping) = mapping else { return Err(IdentityError::NoRole) };
         let key = Key { generation: self.generation, headers: listed(&mapping.request_headers, headers)? };

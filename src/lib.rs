@@ -3,38 +3,49 @@
 //!
 //! # The life of a request
 //!
-//! One function shows it: [`request::Gateway`]'s `answer`. Its stages, in order, each of which knows
-//! nothing of those after it:
+//! One function shows it: `answer` in [`request`]. Its stages, in order, each of which knows nothing of those
+//! after it:
 //!
 //! 1. [`server`] accepts a connection: TLS or plain, HTTP/1.1 or HTTP/2.
-//! 2. [`route`] names the operation, the model and the region from the raw path.
+//! 2. [`route`] names the operation, the model and the region from the raw head.
 //! 3. [`auth`] verifies the caller's token against its issuer: [`auth::Verified`].
-//! 4. [`identity`] evaluates the operator's mapping over its claims: role, session name, tags.
-//! 5. [`authorize`] checks the role's operations, models and regions, and reads the body:
+//! 4. [`identity`] evaluates the operator's mapping over its claims: [`identity::Identified`].
+//! 5. [`revoke`] clears the caller for one step: [`revoke::Clearance`].
+//! 6. [`authorize`] checks the role's operations, models and regions, and reads the body:
 //!    [`authorize::Authorized`].
-//! 6. [`sessions`] has the credentials of that identity cached, or takes them by `AssumeRole`.
-//! 7. [`mod@sign`] signs call and session into the only thing that can be sent: [`sign::Signed`].
-//! 8. [`upstream`] sends it; [`meter`] passes the answer's bytes on and writes the request's record.
+//! 7. [`sessions`] has the credentials of that identity cached, or takes them by `AssumeRole`:
+//!    [`sessions::Ready`].
+//! 8. [`mod@sign`] signs that into the only thing that can be sent: [`sign::Signed`].
+//! 9. [`upstream`] sends it to an [`endpoint`]; [`relay`] passes the answer's bytes on, and [`record`] writes
+//!    down what became of the request.
 //!
-//! Whatever fails becomes an answer in one table, [`error`]. [`gateway`] builds all of it from the
-//! [`config`], loads that again when its file changes, and drains everything in the end; [`limits`]
-//! bounds how much is under way.
+//! Every failure becomes an answer in one table, [`error`]. [`gateway`] builds all of it from the [`config`] into
+//! the [`state`] that requests share, loads the configuration again when its file changes, and drains everything
+//! in the end. [`limits`] bounds how many requests are open. [`operator`] answers the probe and admin listeners.
 
+pub mod attribution;
 pub mod auth;
 pub mod authorize;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 pub mod error;
+pub mod expression;
 pub mod gateway;
+pub mod headers;
 pub mod identity;
 pub mod limits;
-pub mod meter;
+pub mod operator;
+pub mod record;
+pub mod relay;
 pub mod request;
 pub mod revoke;
 pub mod route;
 pub mod server;
 pub mod sessions;
 pub mod sign;
+pub mod state;
 pub mod telemetry;
 pub mod upstream;
+pub mod verdict;

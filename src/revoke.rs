@@ -5,7 +5,6 @@
 //! none comes or goes, a request costs the comparison of two numbers.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,9 +13,13 @@ use arc_swap::ArcSwap;
 
 use crate::auth::Verified;
 use crate::clock;
-use crate::identity::arn::is_principal;
-use crate::identity::expression::{Expression, ExpressionError};
-use crate::identity::{Denied, Facts, Identity};
+use crate::expression::{Input, Truth};
+use crate::identity::{Identified, Identity};
+use crate::verdict::Revocation;
+
+pub use crate::revoke::selector::{Selector, SelectorError, SelectorInput};
+
+mod selector;
 
 /// Entries that may be told at the admin port: they stay until they end or the process does.
 const MOST_TOLD: usize = 10_000;
@@ -28,58 +31,13 @@ const KEPT_AFTER_END: Duration = Duration::from_hours(24);
 /// Somebody who is cut off.
 #[derive(Debug)]
 pub struct Entry {
-    pub whom: Whom,
+    pub selector: Selector,
     /// From here on it does not count; `None`: for good.
     pub until: Option<SystemTime>,
     /// Whether answers that are on their way are broken off.
     pub cut_streams: bool,
     /// Where it stands, for the log.
     pub origin: Arc<str>,
-}
-
-/// Who is meant.
-#[derive(Debug, PartialEq)]
-pub enum Whom {
-    /// By the issuer's configured name and the token's exact `sub`.
-    Subject { issuer: String, subject: String },
-    /// By the ARN that stands in the bill.
-    Principal(String),
-    /// Whoever's claims make it true. Those on whose claims it cannot be evaluated are meant as well: an error
-    /// lets nobody in.
-    Claims(Expression),
-}
-
-/// The ways to say who is meant, of which one is used.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Words<'a> {
-    pub issuer: Option<&'a str>,
-    pub subject: Option<&'a str>,
-    pub principal: Option<&'a str>,
-    pub expression: Option<&'a str>,
-}
-
-/// Why it cannot be said who is meant.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WhomError {
-    #[error("it names nobody, or in more than one way")]
-    Unclear,
-    #[error("this is no session's ARN")]
-    NotAPrincipal,
-    #[error("the expression is wrong: {0}")]
-    Expression(#[from] ExpressionError),
-}
-
-impl WhomError {
-    /// What would be right.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::Unclear => "give issuer and subject, or principal, or expression",
-            Self::NotAPrincipal => {
-                "give it as the bill shows it, as in arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
-            }
-            Self::Expression(_) => "write a CEL expression over claims and issuer.name",
-        }
-    }
 }
 
 /// The caller is cut off.
@@ -89,9 +47,54 @@ pub struct Revoked {
     by: Arc<str>,
 }
 
+/// That no entry means a caller, as of just now. It is good for one step: authorizing, asking for a session, or
+/// one signature. A body takes minutes to arrive and STS its time, so each step consumes one of its own.
+///
+/// ```
+/// # use bedrock_gateway::identity::Identified;
+/// # use bedrock_gateway::revoke::{Clearance, Revocations, Revoked};
+/// # fn authorize(_: Clearance) {}
+/// # fn sign(_: Clearance) {}
+/// fn each_step_asks(revocations: &Revocations, caller: &Identified) -> Result<(), Revoked> {
+///     let cleared = revocations.clear(caller)?;
+///     authorize(cleared);
+///     sign(revocations.clear(caller)?);
+///     Ok(())
+/// }
+/// ```
+/// ```compile_fail,E0382
+/// # use bedrock_gateway::identity::Identified;
+/// # use bedrock_gateway::revoke::{Clearance, Revocations, Revoked};
+/// # fn authorize(_: Clearance) {}
+/// # fn sign(_: Clearance) {}
+/// fn each_step_asks(revocations: &Revocations, caller: &Identified) -> Result<(), Revoked> {
+///     let cleared = revocations.clear(caller)?;
+///     authorize(cleared);
+///     sign(cleared);
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a clearance that no step consumes clears nothing"]
+pub struct Clearance {
+    caller: Identified,
+}
+
+impl Clearance {
+    /// Whom it clears.
+    pub fn caller(&self) -> &Identified {
+        &self.caller
+    }
+
+    /// Whom it cleared, for what the step makes.
+    pub fn into_caller(self) -> Identified {
+        self.caller
+    }
+}
+
 /// What telling somebody has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum RevokeOutcome {
     CutOff,
     /// The entry's end is over, and so is one that meant the same.
     TakenBack,
@@ -128,40 +131,6 @@ struct Sources {
     told: Vec<Arc<Entry>>,
 }
 
-impl Whom {
-    /// # Errors
-    /// When the words say nobody, or more than one, or are wrong.
-    pub fn of(words: Words<'_>) -> Result<Self, WhomError> {
-        match words {
-            Words { issuer: Some(issuer), subject: Some(subject), principal: None, expression: None }
-                if !issuer.is_empty() && !subject.is_empty() =>
-            {
-                Ok(Self::Subject { issuer: issuer.to_owned(), subject: subject.to_owned() })
-            }
-            Words { issuer: None, subject: None, principal: Some(principal), expression: None } => {
-                if !is_principal(principal) {
-                    return Err(WhomError::NotAPrincipal);
-                }
-                Ok(Self::Principal(principal.to_owned()))
-            }
-            Words { issuer: None, subject: None, principal: None, expression: Some(expression) } => {
-                Ok(Self::Claims(Expression::compile(expression, &[])?))
-            }
-            _ => Err(WhomError::Unclear),
-        }
-    }
-}
-
-impl fmt::Display for Whom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Subject { issuer, subject } => write!(f, "{subject} of {issuer}"),
-            Self::Principal(principal) => f.write_str(principal),
-            Self::Claims(expression) => f.write_str(expression.source()),
-        }
-    }
-}
-
 impl Entry {
     fn is_in_force(&self, now: SystemTime) -> bool {
         self.until.is_none_or(|until| now < until)
@@ -169,15 +138,20 @@ impl Entry {
 }
 
 impl Revocations {
-    /// Whether the caller may go on.
+    /// Clears the caller for one step, if no entry means them.
     ///
     /// # Errors
     /// [`Revoked`] when an entry means them.
-    pub fn check(&self, caller: &Verified, identity: &Identity) -> Result<(), Revoked> {
-        match self.denied(caller, identity) {
-            None => Ok(()),
+    pub fn clear(&self, caller: &Identified) -> Result<Clearance, Revoked> {
+        match self.denied(caller.caller().verified(), caller.identity()) {
+            None => Ok(Clearance { caller: caller.clone() }),
             Some(denied) => Err(Revoked { by: denied.by }),
         }
+    }
+
+    /// Whether an entry means a caller.
+    pub fn is_revoked(&self, caller: &Verified, identity: &Identity) -> bool {
+        self.denied(caller, identity).is_some()
     }
 
     /// Whether an answer to this caller that is on its way is to be broken off.
@@ -190,9 +164,9 @@ impl Revocations {
         let (list, now) = (self.list.load(), clock::now());
         let named = list.entries.iter().filter(|entry| entry.is_in_force(now));
         named
-            .filter_map(|entry| match &entry.whom {
-                Whom::Principal(principal) => Some(principal.as_str().into()),
-                Whom::Subject { .. } | Whom::Claims(_) => None,
+            .filter_map(|entry| match &entry.selector {
+                Selector::Principal(principal) => Some(principal.as_str().into()),
+                Selector::Subject { .. } | Selector::Claims(_) => None,
             })
             .collect()
     }
@@ -204,9 +178,9 @@ impl Revocations {
         let entries = file.unwrap_or(&sources.file).iter().chain(&sources.told);
         entries
             .filter(|entry| entry.is_in_force(now))
-            .filter_map(|entry| match &entry.whom {
-                Whom::Subject { issuer, subject } => Some((issuer.clone(), subject.clone())),
-                Whom::Principal(_) | Whom::Claims(_) => None,
+            .filter_map(|entry| match &entry.selector {
+                Selector::Subject { issuer, subject } => Some((issuer.clone(), subject.clone())),
+                Selector::Principal(_) | Selector::Claims(_) => None,
             })
             .collect()
     }
@@ -242,30 +216,30 @@ impl Revocations {
     ///
     /// # Errors
     /// When there are too many.
-    pub fn tell(&self, entry: Entry) -> Result<Told, TooMany> {
+    pub fn tell(&self, entry: Entry) -> Result<RevokeOutcome, TooMany> {
         let (mut sources, now) = (self.sources(), clock::now());
         let is_over = |known: &Entry| {
             known.until.and_then(|until| until.checked_add(KEPT_AFTER_END)).is_some_and(|gone| gone <= now)
         };
         let in_force = entry.is_in_force(now);
-        let is_same = |known: &Arc<Entry>| known.whom == entry.whom;
+        let is_same = |known: &Arc<Entry>| known.selector == entry.selector;
         let known = sources.told.iter().any(|known| is_same(known) && known.is_in_force(now));
         let others = || sources.told.iter().filter(|known| !is_same(known) && !is_over(known));
-        let is_expression = |entry: &Entry| matches!(entry.whom, Whom::Claims(_));
+        let is_expression = |entry: &Entry| matches!(entry.selector, Selector::Claims(_));
         let expressions = others().filter(|known| is_expression(known)).count();
         let full = others().count() >= MOST_TOLD || is_expression(&entry) && expressions >= MOST_EXPRESSIONS;
         if in_force && full {
             return Err(TooMany);
         }
-        sources.told.retain(|known| known.whom != entry.whom && !is_over(known));
+        sources.told.retain(|known| known.selector != entry.selector && !is_over(known));
         if in_force {
             sources.told.push(Arc::new(entry));
         }
         self.publish(&sources);
         Ok(match (in_force, known) {
-            (true, _) => Told::CutOff,
-            (false, true) => Told::TakenBack,
-            (false, false) => Told::Nothing,
+            (true, _) => RevokeOutcome::CutOff,
+            (false, true) => RevokeOutcome::TakenBack,
+            (false, false) => RevokeOutcome::Nothing,
         })
     }
 
@@ -277,18 +251,18 @@ impl Revocations {
         self.generation.store(generation, Ordering::Release);
     }
 
-    fn denied(&self, caller: &Verified, identity: &Identity) -> Option<Denied> {
-        let standing = identity.standing();
-        if standing.is_cleared(self.generation.load(Ordering::Acquire)) {
+    fn denied(&self, caller: &Verified, identity: &Identity) -> Option<Revocation> {
+        let cached = identity.verdict();
+        if cached.is_cleared(self.generation.load(Ordering::Acquire)) {
             return None;
         }
         let (list, now) = (self.list.load(), clock::now());
-        if let Some(denied) = standing.denied(list.generation, now) {
+        if let Some(denied) = cached.denied(list.generation, now) {
             return Some(denied);
         }
         let Judgement { verdict, for_good } = list.judge(caller, identity, now);
         if verdict.is_some() || for_good {
-            standing.note(list.generation, verdict.clone());
+            cached.note(list.generation, verdict.clone());
         }
         verdict
     }
@@ -300,7 +274,7 @@ impl Revocations {
 
 /// What all entries say of somebody together.
 struct Judgement {
-    verdict: Option<Denied>,
+    verdict: Option<Revocation>,
     /// No entry means them, not even one whose end is over: it would count again if the clock went back.
     for_good: bool,
 }
@@ -308,31 +282,45 @@ struct Judgement {
 impl List {
     fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Judgement {
         // Made for the first expression that needs them.
-        let mut facts = None;
-        let (mut verdict, mut for_good): (Option<Denied>, bool) = (None, true);
+        let mut input = None;
+        let (mut verdict, mut for_good): (Option<Revocation>, bool) = (None, true);
         for entry in &self.entries {
-            let means = match &entry.whom {
-                Whom::Subject { issuer, subject } => {
+            let means = match &entry.selector {
+                Selector::Subject { issuer, subject } => {
                     issuer == caller.issuer() && caller.subject() == Some(subject)
                 }
-                Whom::Principal(principal) => **principal == **identity.principal(),
-                Whom::Claims(expression) => {
-                    let facts = facts.get_or_insert_with(|| Facts::of(caller));
-                    facts.as_ref().map_or(true, |facts| facts.meets(expression).unwrap_or(true))
+                Selector::Principal(principal) => **principal == **identity.principal(),
+                Selector::Claims(expression) => {
+                    let input = input.get_or_insert_with(|| {
+                        Input::new(caller.claims(), caller.issuer(), &serde_json::Map::new())
+                    });
+                    let truth = input.as_ref().map(|input| input.truth(expression));
+                    !matches!(truth, Ok(Ok(Truth::False | Truth::Missing)))
                 }
             };
             for_good &= !means;
             if !means || !entry.is_in_force(now) {
                 continue;
             }
-            let denied =
-                Denied { until: entry.until, cut_streams: entry.cut_streams, by: Arc::clone(&entry.origin) };
+            let denied = Revocation {
+                until: entry.until,
+                cut_streams: entry.cut_streams,
+                by: Arc::clone(&entry.origin),
+            };
             verdict = Some(match verdict {
                 None => denied,
                 Some(known) => known.and(&denied),
             });
         }
         Judgement { verdict, for_good }
+    }
+}
+
+#[cfg(test)]
+impl Clearance {
+    /// For an identity out of thin air, for the tests of the stages behind.
+    pub(crate) fn for_tests(identity: Arc<Identity>) -> Self {
+        Self { caller: Identified::for_tests(identity) }
     }
 }
 

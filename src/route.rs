@@ -1,4 +1,4 @@
-//! What is asked: which operation of which upstream family a method and a raw path name, on which model.
+//! What is asked: which operation of which upstream service a method and a raw path name, on which model.
 //!
 //! The path is split on literal `/` before anything is percent-decoded, because a model id may be an
 //! ARN whose slashes arrive as `%2F`. The table of routes is closed: the gateway is no open AWS proxy.
@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 pub use self::model::{IllegalModelId, ModelId};
-pub use self::operation::{Family, Operation, UnknownOperation};
-pub use self::table::Deciding;
+pub use self::operation::{Operation, Service, UnknownOperation};
+pub use self::table::ModelIn;
 
 mod model;
 mod operation;
@@ -31,8 +32,8 @@ pub enum Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     operation: Operation,
-    family: Family,
-    deciding: Deciding,
+    service: Service,
+    model_in: ModelIn,
     region: Option<Arc<str>>,
     method: Method,
     target: PathAndQuery,
@@ -43,13 +44,13 @@ impl Call {
         self.operation
     }
 
-    pub fn family(&self) -> Family {
-        self.family
+    pub fn service(&self) -> Service {
+        self.service
     }
 
     /// Where it stands which model is called.
-    pub fn deciding(&self) -> &Deciding {
-        &self.deciding
+    pub fn model_in(&self) -> &ModelIn {
+        &self.model_in
     }
 
     /// The region that the path's first segment names; `None` is the gateway's first region.
@@ -108,12 +109,14 @@ pub enum RouteError {
 /// Longest request target taken: a 2048-byte id with every byte escaped, and room for the rest.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 
-/// Names the call that `method` and `uri` ask for. `regions` are those that may stand in front of the path.
+/// Names the call that a request's head asks for. `regions` are those that may stand in front of the path.
 ///
 /// # Errors
-/// [`RouteError::Malformed`] for targets that two servers could read differently, else
-/// [`RouteError::Unknown`] for what is not in the table.
-pub fn parse(method: &Method, uri: &Uri, regions: &[Arc<str>]) -> Result<Route, RouteError> {
+/// [`RouteError::Malformed`] for heads that two servers could read differently, else [`RouteError::Unknown`] for
+/// what is not in the table.
+pub fn parse(head: &Parts, regions: &[Arc<str>]) -> Result<Route, RouteError> {
+    let Parts { method, uri, .. } = head;
+    check_head(head)?;
     let path = uri.path();
     if uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET_BYTES {
         return Err(RouteError::Malformed("it is too long"));
@@ -129,19 +132,17 @@ pub fn parse(method: &Method, uri: &Uri, regions: &[Arc<str>]) -> Result<Route, 
     }
     let region = regions.iter().find(|region| segments.first() == Some(&&***region)).cloned();
     let segments = segments.get(usize::from(region.is_some())..).unwrap_or_default();
-    let table::Row { operation, family, deciding } = table::find(method.as_str(), segments)?;
-    let sent = if family == Family::Mantle { segments.get(1..).unwrap_or_default() } else { segments };
+    let table::Row { operation, service, model_in } = table::find(method.as_str(), segments)?;
+    let sent = if service == Service::Mantle { segments.get(1..).unwrap_or_default() } else { segments };
     let target = target::assemble(sent, uri)?;
-    Ok(Route::Call(Call { operation, family, deciding, region, method: method.clone(), target }))
+    Ok(Route::Call(Call { operation, service, model_in, region, method: method.clone(), target }))
 }
 
-/// Refuses a head that whoever stands in between could have read in another way: a target in absolute form
-/// (or an HTTP/2 `:authority`) that is not the request's `Host`, none or two of them (RFC 9112, section 3.2), a
-/// body in another transfer coding than plain chunks, which nobody would decode.
-///
-/// # Errors
-/// [`RouteError::Malformed`].
-pub fn check_head(version: Version, uri: &Uri, headers: &http::HeaderMap) -> Result<(), RouteError> {
+/// Refuses a head that a server in between could have read in another way: a target in absolute form (or an
+/// HTTP/2 `:authority`) that is not the request's `Host`, none or two of them (RFC 9112, section 3.2), a body in
+/// another transfer coding than plain chunks, which nobody would decode.
+fn check_head(head: &Parts) -> Result<(), RouteError> {
+    let Parts { version, uri, headers, .. } = head;
     let mut codings = headers.get_all(http::header::TRANSFER_ENCODING).iter();
     if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
         || codings.next().is_some()
@@ -153,7 +154,7 @@ pub fn check_head(version: Version, uri: &Uri, headers: &http::HeaderMap) -> Res
     if hosts.next().is_some() {
         return Err(RouteError::Malformed("Host is sent twice"));
     }
-    if host.is_none() && uri.authority().is_none() && version > Version::HTTP_10 {
+    if host.is_none() && uri.authority().is_none() && *version > Version::HTTP_10 {
         return Err(RouteError::Malformed("there is no Host"));
     }
     let (Some(authority), Some(host)) = (uri.authority(), host) else { return Ok(()) };
@@ -165,6 +166,14 @@ pub fn check_head(version: Version, uri: &Uri, headers: &http::HeaderMap) -> Res
     } else {
         Err(RouteError::Malformed("the target is not the Host"))
     }
+}
+
+/// The head of a request for `uri`, for the tests of this stage and those behind.
+#[cfg(test)]
+pub(crate) fn head(method: &Method, uri: Uri) -> Parts {
+    let request =
+        http::Request::builder().method(method).uri(uri).header("host", "gateway").body(()).unwrap();
+    request.into_parts().0
 }
 
 #[cfg(test)]

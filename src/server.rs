@@ -25,17 +25,14 @@ use tracing::{debug, warn};
 
 pub use crate::server::listener::Listener;
 
-use crate::server::balancers::{Balancers, Prologue};
-use crate::server::conduct::{Conduct, Fault, Patience, WatchedIo};
-use crate::server::listener::{Arrival, accept_all};
+use crate::server::activity::{Activity, CloseReason, Timeouts, TrackedIo};
+use crate::server::balancers::{Balancers, ExpectedHeader};
+use crate::server::listener::{Accepted, accept_all};
 use crate::server::throttle::Throttle;
 
-pub mod admin;
-mod answer;
+mod activity;
 pub mod balancers;
-mod conduct;
 mod listener;
-pub mod probe;
 mod throttle;
 pub mod tls;
 
@@ -62,7 +59,7 @@ pub struct Peer {
 }
 
 /// What answers requests.
-pub trait Service: Send + Sync + 'static {
+pub trait Handler: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + Unpin
@@ -94,20 +91,20 @@ pub struct Server<S> {
     service: Arc<S>,
     seats: Arc<Semaphore>,
     stage: watch::Sender<Stage>,
-    patience: Patience,
+    timeouts: Timeouts,
     connections: JoinSet<()>,
     /// Of the warning that a balancer does not speak the PROXY protocol.
     throttle: Arc<Throttle>,
 }
 
-impl<S: Service> Server<S> {
+impl<S: Handler> Server<S> {
     /// Holds `connections` at once.
     pub fn new(service: Arc<S>, connections: usize) -> Self {
         Self {
             service,
             seats: Arc::new(Semaphore::new(connections)),
             stage: watch::Sender::new(Stage::Serving),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             connections: JoinSet::new(),
             throttle: Arc::default(),
         }
@@ -146,21 +143,21 @@ impl<S: Service> Server<S> {
         }
     }
 
-    fn spawn(&mut self, arrival: Arrival) {
-        let Arrival { stream, peer, tls, prologue, balancers, seat } = arrival;
+    fn spawn(&mut self, arrival: Accepted) {
+        let Accepted { stream, peer, tls, expected_header, balancers, seat } = arrival;
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
-        let (service, patience, stage) = (Arc::clone(&self.service), self.patience, self.stage.subscribe());
-        let first_head = Instant::now() + patience.head;
-        let speaking = Speaking { service, peer, balancers, patience, first_head, stage, seat };
+        let (service, timeouts, stage) = (Arc::clone(&self.service), self.timeouts, self.stage.subscribe());
+        let first_head = Instant::now() + timeouts.head;
+        let connection = ClientConnection { service, peer, balancers, timeouts, first_head, stage, seat };
         // Several kinds of tasks: a plain connection has no need of the room that TLS takes.
-        match (prologue, tls) {
-            (Prologue::Never, None) => self.connections.spawn(speaking.speak(stream)),
-            (Prologue::Never, Some(tls)) => self.connections.spawn(speaking.shake_hands(tls, stream)),
-            (prologue, tls) => {
+        match (expected_header, tls) {
+            (ExpectedHeader::Never, None) => self.connections.spawn(connection.speak(stream)),
+            (ExpectedHeader::Never, Some(tls)) => self.connections.spawn(connection.shake_hands(tls, stream)),
+            (expected_header, tls) => {
                 let throttle = Arc::clone(&self.throttle);
-                self.connections.spawn(speaking.listen_first(prologue, tls, stream, throttle))
+                self.connections.spawn(connection.listen_first(expected_header, tls, stream, throttle))
             }
         };
     }
@@ -184,27 +181,32 @@ impl<S: Service> Server<S> {
 }
 
 /// One connection on its way.
-struct Speaking<S> {
+struct ClientConnection<S> {
     service: Arc<S>,
     peer: Peer,
     balancers: Option<Arc<Balancers>>,
-    patience: Patience,
+    timeouts: Timeouts,
     first_head: Instant,
     stage: watch::Receiver<Stage>,
     seat: OwnedSemaphorePermit,
 }
 
-impl<S: Service> Speaking<S> {
+impl<S: Handler> ClientConnection<S> {
     /// For a connection that begins with whom it is made for.
     async fn listen_first(
         mut self,
-        prologue: Prologue,
+        expected_header: ExpectedHeader,
         tls: Option<TlsAcceptor>,
         mut stream: TcpStream,
         throttle: Arc<Throttle>,
     ) {
         let balancer = self.peer.address;
-        match tokio::time::timeout_at(self.first_head, balancers::prologue(&mut stream, prologue)).await {
+        match tokio::time::timeout_at(
+            self.first_head,
+            balancers::expected_header(&mut stream, expected_header),
+        )
+        .await
+        {
             Ok(Ok(told)) => self.peer.address = told.unwrap_or(balancer),
             // Health checks may connect and leave without a word.
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -244,15 +246,15 @@ impl<S: Service> Speaking<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { service, peer, balancers, patience, first_head, stage, seat: _seat } = self;
+        let Self { service, peer, balancers, timeouts, first_head, stage, seat: _seat } = self;
         let (spoken, has_spoken) = watch::channel(false);
-        let conduct = Conduct::new(&patience);
+        let activity = Activity::new(&timeouts);
         let answering = {
-            let (service, conduct) = (Arc::clone(&service), Arc::clone(&conduct));
+            let (service, activity) = (Arc::clone(&service), Arc::clone(&activity));
             service_fn(move |request: Request<Incoming>| {
                 // Telling takes a lock, and has to be done once only.
                 spoken.send_if_modified(|spoken| !std::mem::replace(spoken, true));
-                let open = conduct.begin(request.version() == Version::HTTP_2);
+                let open = activity.begin(request.version() == Version::HTTP_2);
                 let address = balancers.as_ref().map_or(peer.address, |balancers| {
                     balancers.forwarded_for(peer.address, request.headers())
                 });
@@ -268,29 +270,29 @@ impl<S: Service> Speaking<S> {
             })
         };
         let builder = protocol();
-        let stream = TokioIo::new(WatchedIo::new(stream, Arc::clone(&conduct)));
+        let stream = TokioIo::new(TrackedIo::new(stream, Arc::clone(&activity)));
         let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
         let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
-        let mut to_finish = std::pin::pin!(to_finish(stage, has_spoken, Arc::clone(&conduct)));
+        let mut to_finish = std::pin::pin!(to_finish(stage, has_spoken, Arc::clone(&activity)));
         let mut finishing = false;
-        let mut tick = tokio::time::interval(patience.tick);
+        let mut tick = tokio::time::interval(timeouts.tick);
         let ended = loop {
-            let fault = tokio::select! {
+            let close_reason = tokio::select! {
                 biased;
                 ended = connection.as_mut() => break ended,
-                () = &mut silent => Some(Fault::SlowHead),
-                () = &mut to_finish, if !finishing => Some(Fault::Idle),
-                _ = tick.tick() => conduct.fault(&patience),
+                () = &mut silent => Some(CloseReason::SlowHead),
+                () = &mut to_finish, if !finishing => Some(CloseReason::Idle),
+                _ = tick.tick() => activity.close_reason(&timeouts),
             };
-            match fault {
+            match close_reason {
                 None => {}
-                Some(Fault::Idle) if finishing => {}
-                Some(Fault::Idle) => {
+                Some(CloseReason::Idle) if finishing => {}
+                Some(CloseReason::Idle) => {
                     finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                Some(fault) => {
-                    debug!(client = %peer.address, ?fault, "connection cut");
+                Some(close_reason) => {
+                    debug!(client = %peer.address, fault = ?close_reason, "connection cut");
                     return;
                 }
             }
@@ -318,15 +320,15 @@ async fn silent(first_head: Instant, has_spoken: watch::Receiver<bool>) {
 async fn to_finish(
     mut stage: watch::Receiver<Stage>,
     mut has_spoken: watch::Receiver<bool>,
-    conduct: Arc<Conduct>,
+    activity: Arc<Activity>,
 ) {
     // Errors say that the sender is gone, which for the server means that it stops.
     let _gone = stage.wait_for(|stage| *stage >= Stage::Leaving).await.is_err();
-    conduct.leave();
+    activity.leave();
     let mut spoken = has_spoken.clone();
     let h2 = async {
         let _gone = spoken.wait_for(|spoken| *spoken).await.is_err();
-        if !conduct.is_h2() {
+        if !activity.is_h2() {
             std::future::pending::<()>().await;
         }
     };
@@ -342,7 +344,7 @@ async fn to_finish(
 
 fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // How long a head may take is looked after in `conduct`, which costs no timer for each request. Of
+    // How long a head may take is looked after in `activity`, which costs no timer for each request. Of
     // header lines the library takes 100, for which alone it has room without allocating; real clients send
     // some thirty.
     builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES as usize);

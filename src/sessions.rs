@@ -4,13 +4,15 @@
 //! its end while requests go on with what there is. Every call goes through one map of flights.
 
 mod cache;
+mod cached_session;
 mod flights;
 mod jitter;
-mod names;
+mod name_limits;
+pub mod own_credentials;
 mod rate;
+mod refusals;
 mod session;
 mod signing_keys;
-pub mod source;
 pub mod sts;
 mod transport;
 
@@ -21,18 +23,21 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
 
-use self::cache::{Cache, Live, Refusals};
+use self::cache::Cache;
+use self::cached_session::CachedSession;
 use self::flights::{Flights, Lost};
-use self::names::Names;
+use self::name_limits::NameLimits;
 pub use self::rate::Rate;
-pub use self::session::{Lookup, Session, SessionRecord};
+use self::refusals::Refusals;
+pub use self::session::{Lookup, Ready, Session, SessionRecord};
 pub use self::signing_keys::{Scope, SigningKey};
 use self::sts::STS_DEADLINE;
 pub use self::sts::{AssumeRole, Failure, Issued, StsError};
-pub use self::transport::SetupError;
+pub use self::transport::{SetupError, StsSettings};
 use crate::authorize::Authorized;
 use crate::clock;
 use crate::identity::SessionIdentity;
+use crate::revoke::Clearance;
 use crate::telemetry::metrics::{Count, Metrics};
 
 /// A session with less than this to run is renewed as urgently as one that is missing.
@@ -49,7 +54,7 @@ pub struct Settings {
     pub capacity: u64,
     /// `AssumeRole` calls per second of this process.
     pub max_sts_rate: u32,
-    /// Live sessions of one (role, session name), and new ones of it per minute.
+    /// CachedSession sessions of one (role, session name), and new ones of it per minute.
     pub per_name: usize,
 }
 
@@ -57,8 +62,8 @@ pub struct Settings {
 pub struct Sessions {
     cache: Cache,
     refusals: Refusals,
-    flights: Flights<Arc<SessionIdentity>, Result<Arc<Live>, SessionError>>,
-    names: Names,
+    flights: Flights<Arc<SessionIdentity>, Result<Arc<CachedSession>, SessionError>>,
+    names: NameLimits,
     rate: Rate,
     /// When the session of each identity was last replaced because Bedrock refused it.
     replaced: Mutex<HashMap<Arc<SessionIdentity>, Instant>>,
@@ -84,7 +89,7 @@ impl Sessions {
             cache: Cache::new(settings.capacity, now, Arc::clone(&metrics)),
             refusals: Refusals::new(),
             flights: Flights::new(),
-            names: Names::new(settings.per_name),
+            names: NameLimits::new(settings.per_name),
             rate: Rate::new(settings.max_sts_rate),
             replaced: Mutex::new(HashMap::new()),
             refresh_before: settings.refresh_before,
@@ -95,13 +100,21 @@ impl Sessions {
         })
     }
 
-    /// The session of this call's identity: from the cache, or else from STS. Only what is authorized may
-    /// ask, so that no refused call costs an `AssumeRole`.
+    /// The call with the session of its identity: from the cache, or else from STS. Only what is authorized and
+    /// cleared may ask, so that no refused call costs an `AssumeRole`.
     ///
     /// # Errors
     /// When there is no session and STS cannot be asked for one or gave none; see [`SessionError`].
-    pub async fn get(self: &Arc<Self>, call: &Authorized) -> Result<Session, SessionError> {
-        self.of(call.identity().session()).await
+    pub async fn get(self: &Arc<Self>, _cleared: Clearance, call: Authorized) -> Result<Ready, SessionError> {
+        let session = self.of(call.identity().session()).await?;
+        Ok(Ready::new(call, session))
+    }
+
+    /// Gives the call another session in place of one whose credentials Bedrock refused. `false`: there is no
+    /// other now, and Bedrock's refusal stands.
+    pub async fn replace(self: &Arc<Self>, ready: &mut Ready) -> bool {
+        let other = self.other_than(ready.session()).await;
+        other.map(|session| ready.use_instead(session)).is_some()
     }
 
     /// Whoever stops waiting leaves the call to STS running; its session is there for the next.
@@ -123,7 +136,7 @@ impl Sessions {
     /// else one that STS is asked for, once a minute at most. `None`: it was replaced a moment ago, or
     /// STS gives no other, and Bedrock's refusal stands. The refused one stays until there is another,
     /// since what one region refuses for a moment others may take.
-    pub async fn replace(self: &Arc<Self>, refused: &Session) -> Option<Session> {
+    async fn other_than(self: &Arc<Self>, refused: &Session) -> Option<Session> {
         let id = refused.identity();
         let begun = self.flights.join_or_start(id, || {
             match self.cache.get(id, (self.now)()) {
@@ -208,7 +221,7 @@ impl Sessions {
 
     /// Starts a renewal, unless one is under way, it is too soon after the last failure, or STS is
     /// wanted by others and there is time.
-    fn renew(self: &Arc<Self>, live: &Arc<Live>, now: SystemTime) {
+    fn renew(self: &Arc<Self>, live: &Arc<CachedSession>, now: SystemTime) {
         if !live.may_retry() {
             return;
         }
@@ -233,7 +246,7 @@ impl Sessions {
         self: Arc<Self>,
         id: Arc<SessionIdentity>,
         turn: Turn,
-    ) -> Result<Arc<Live>, SessionError> {
+    ) -> Result<Arc<CachedSession>, SessionError> {
         let metrics = Arc::clone(&self.metrics);
         let outcome = self.fly(id, turn).await;
         metrics.session_renewed(match &outcome {
@@ -245,7 +258,11 @@ impl Sessions {
     }
 
     /// One flight: a call to STS, and what is remembered of its outcome.
-    async fn fly(self: Arc<Self>, id: Arc<SessionIdentity>, turn: Turn) -> Result<Arc<Live>, SessionError> {
+    async fn fly(
+        self: Arc<Self>,
+        id: Arc<SessionIdentity>,
+        turn: Turn,
+    ) -> Result<Arc<CachedSession>, SessionError> {
         match self.ask(&id, turn).await {
             Ok(issued) => Ok(self.keep(id, issued)),
             Err(error) => {
@@ -282,8 +299,8 @@ impl Sessions {
         outcome
     }
 
-    fn keep(&self, id: Arc<SessionIdentity>, issued: Issued) -> Arc<Live> {
-        let live = Arc::new(Live::new(id, issued, self.refresh_before, (self.now)()));
+    fn keep(&self, id: Arc<SessionIdentity>, issued: Issued) -> Arc<CachedSession> {
+        let live = Arc::new(CachedSession::new(id, issued, self.refresh_before, (self.now)()));
         self.cache.insert(&live);
         self.refusals.remove(live.id());
         if let Some(surplus) = self.names.granted(&live) {
@@ -295,7 +312,10 @@ impl Sessions {
     }
 
     /// A renewal for a session that Bedrock refused.
-    async fn replacement(self: Arc<Self>, id: Arc<SessionIdentity>) -> Result<Arc<Live>, SessionError> {
+    async fn replacement(
+        self: Arc<Self>,
+        id: Arc<SessionIdentity>,
+    ) -> Result<Arc<CachedSession>, SessionError> {
         let sessions = Arc::clone(&self);
         let outcome = self.renewal(Arc::clone(&id), Turn::Queue).await;
         if outcome.is_ok() {

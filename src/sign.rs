@@ -15,15 +15,31 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue}
 use http::{Request, Uri};
 use http_body_util::Full;
 
-use crate::authorize::Authorized;
-use crate::sessions::{Scope, Session, SigningKey};
+use crate::endpoint::Endpoint;
+use crate::revoke::Clearance;
+use crate::sessions::{Ready, Scope, SigningKey};
 use crate::sign::canonical::{Canonical, Stamp};
-use crate::upstream::endpoint::Endpoint;
-use crate::upstream::headers;
 
 mod canonical;
 
 /// A request that bears its caller's signature. Made only here; the only thing that is ever sent.
+///
+/// It can be sent, and nobody outside can open or change it:
+///
+/// ```
+/// # use bedrock_gateway::sign::Signed;
+/// # use bedrock_gateway::upstream::Upstream;
+/// async fn is_sent_as_it_is(upstream: &Upstream, signed: Signed) {
+///     let _answer = upstream.send(signed).await;
+/// }
+/// ```
+/// ```compile_fail,E0624
+/// # use bedrock_gateway::sign::Signed;
+/// # use bedrock_gateway::upstream::Upstream;
+/// async fn is_sent_as_it_is(upstream: &Upstream, signed: Signed) {
+///     let _answer = signed.into_parts();
+/// }
+/// ```
 pub struct Signed {
     request: Request<Full<Bytes>>,
     endpoint: Arc<Endpoint>,
@@ -43,7 +59,7 @@ impl Signed {
     }
 
     /// The request to write, and where to.
-    pub fn into_parts(self) -> (Request<Full<Bytes>>, Arc<Endpoint>) {
+    pub(crate) fn into_parts(self) -> (Request<Full<Bytes>>, Arc<Endpoint>) {
         (self.request, self.endpoint)
     }
 }
@@ -51,7 +67,7 @@ impl Signed {
 /// Why a request was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    #[error("the session is not one of the call's identity")]
+    #[error("the session, or the clearance, is not one of the call's identity")]
     WrongSession,
     #[error("the request cannot be signed: {0}")]
     Unsignable(#[from] InvalidHeaderValue),
@@ -60,20 +76,42 @@ pub enum SignError {
 static DATE: HeaderName = HeaderName::from_static("x-amz-date");
 static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-/// Signs `call` with the credentials of `session` for `endpoint`, as of `now`: path encoded twice, no
-/// `x-amz-content-sha256` header, the session token among the signed headers, as AWS's own SDK signs
+/// Signs the call of `ready` with the session that was fetched for it, for `endpoint`, as of `now`: path encoded
+/// twice, no `x-amz-content-sha256` header, the session token among the signed headers, as AWS's own SDK signs
 /// Bedrock calls.
 ///
+/// A call and its session are one value, so nobody signs a call with another's session:
+///
+/// ```
+/// # use std::{sync::Arc, time::SystemTime};
+/// # use bedrock_gateway::{authorize::Authorized, endpoint::Endpoint, revoke::Clearance};
+/// # use bedrock_gateway::{sessions::{Ready, Session}, sign::{SignError, Signed, sign}};
+/// fn by_its_own(cleared: Clearance, mine: &Ready, other: &Session, to: &Arc<Endpoint>, now: SystemTime) {
+///     let _signed = sign(cleared, mine, to, now);
+/// }
+/// ```
+/// ```compile_fail,E0308
+/// # use std::{sync::Arc, time::SystemTime};
+/// # use bedrock_gateway::{authorize::Authorized, endpoint::Endpoint, revoke::Clearance};
+/// # use bedrock_gateway::{sessions::{Ready, Session}, sign::{SignError, Signed, sign}};
+/// fn by_its_own(cleared: Clearance, mine: &Ready, other: &Session, to: &Arc<Endpoint>, now: SystemTime) {
+///     let _signed = sign(cleared, (mine.call(), other), to, now);
+/// }
+/// ```
+///
 /// # Errors
-/// When the session belongs to another identity, or something of the request is no HTTP.
+/// When the session or the clearance belongs to another identity, or something of the request is no HTTP.
 pub fn sign(
-    call: &Authorized,
-    session: &Session,
+    cleared: Clearance,
+    ready: &Ready,
     endpoint: &Arc<Endpoint>,
     now: SystemTime,
 ) -> Result<Signed, SignError> {
+    let (call, session) = (ready.call(), ready.session());
     let (whose, wanted) = (session.identity(), call.identity().session());
-    if !Arc::ptr_eq(whose, wanted) && whose != wanted {
+    // The types let nothing else come here; what is signed is checked all the same.
+    let same_session = Arc::ptr_eq(whose, wanted) || whose == wanted;
+    if !same_session || !Arc::ptr_eq(cleared.into_caller().identity(), call.identity()) {
         return Err(SignError::WrongSession);
     }
     let (method, target) = (call.call().method(), call.call().target());
@@ -82,7 +120,7 @@ pub fn sign(
     let key = session.signing_key(&scope, |credentials| derive(credentials, now, &scope));
 
     let mut signed = Vec::with_capacity(call.headers().len() + 3);
-    for (name, value) in call.headers().iter().filter(|(name, _)| headers::is_signed(name)) {
+    for (name, value) in call.headers().iter().filter(|(name, _)| is_signed(name)) {
         signed.push((name.as_str(), value.as_bytes()));
     }
     signed.push((header::HOST.as_str(), endpoint.host.as_bytes()));
@@ -103,6 +141,11 @@ pub fn sign(
     headers.insert(&SECURITY_TOKEN, token.clone());
     *request.headers_mut() = headers;
     Ok(Signed { request, endpoint: Arc::clone(endpoint), at: now })
+}
+
+/// Whether a header is covered by the signature: those AWS says must be, and those that steer the call.
+fn is_signed(name: &HeaderName) -> bool {
+    *name == header::CONTENT_TYPE || *name == header::ACCEPT || name.as_str().starts_with("x-amz")
 }
 
 /// Days since 1970: the finest part of time that a signing key depends on.

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use http::Response;
 
+use crate::endpoint::Endpoint;
+use crate::endpoint::idle::Connection;
 use crate::sign::Signed;
-use crate::upstream::endpoint::Endpoint;
-use crate::upstream::pool::{Connector, Lent};
+use crate::upstream::pool::{Connector, PooledBody};
 
-pub mod endpoint;
-pub mod headers;
 pub mod pool;
-pub mod refusal;
+pub mod retry;
 pub mod skew;
 
 /// Longest wait for the head of an answer: some models think for up to an hour (Bedrock user guide,
@@ -52,7 +51,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError::Connect`] only when Bedrock cannot have read the request.
-    pub async fn send(&self, signed: Signed) -> Result<Response<Lent>, UpstreamError> {
+    pub async fn send(&self, signed: Signed) -> Result<Response<PooledBody>, UpstreamError> {
         let (mut request, endpoint) = signed.into_parts();
         // Ends with the first new connection at the latest.
         loop {
@@ -65,7 +64,9 @@ impl Upstream {
             };
             let answer = tokio::time::timeout(FIRST_BYTE, connection.try_send_request(request)).await;
             let mut failed = match answer {
-                Ok(Ok(response)) => return Ok(response.map(|body| Lent::new(body, connection, endpoint))),
+                Ok(Ok(response)) => {
+                    return Ok(response.map(|body| PooledBody::new(body, connection, endpoint)));
+                }
                 Ok(Err(failed)) => failed,
                 Err(_elapsed) => {
                     return Err(UpstreamError::NotAnswered("no answer within the hour".to_owned()));
@@ -79,7 +80,7 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<pool::Connection, UpstreamError> {
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
         self.connector.connect(endpoint).await.map_err(|error| UpstreamError::Connect(chain(&*error)))
     }
 }

@@ -12,18 +12,18 @@ use bedrock_gateway::auth::{Authenticator, CacheLimits, Caller};
 use bedrock_gateway::authorize::body::Bodies;
 use bedrock_gateway::authorize::{Authorized, Permit, authorize};
 use bedrock_gateway::config::Config;
-use bedrock_gateway::identity::{Identity, Mapping, Outcomes};
+use bedrock_gateway::endpoint::Endpoint;
+use bedrock_gateway::identity::{Identity, IdentityMemo, Mapping};
 use bedrock_gateway::limits::Limits;
-use bedrock_gateway::meter::cut::Cut;
 use bedrock_gateway::meter::{Books, Meter};
 use bedrock_gateway::revoke::Revocations;
-use bedrock_gateway::route::{self, Call, Family, Route};
-use bedrock_gateway::sessions::source::Source;
+use bedrock_gateway::route::{self, Call, Route, Service};
+use bedrock_gateway::sessions::own_credentials::OwnCredentials;
 use bedrock_gateway::sessions::sts::{StsClient, StsSettings};
 use bedrock_gateway::sessions::{Session, Sessions};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_gateway::telemetry::metrics::Metrics;
-use bedrock_gateway::upstream::endpoint::Endpoint;
+use bedrock_gateway::telemetry::unfinished::Unfinished;
 use bedrock_gateway::upstream::headers;
 use bedrock_standin::idp::{Algorithm, Claims};
 use bedrock_standin::{Options, Standin};
@@ -65,7 +65,7 @@ models = ["*anthropic.claude-*"]
 pub(crate) static WORLD: LazyLock<World> = LazyLock::new(World::start);
 
 pub(crate) struct World {
-    pub(crate) auth: Authenticator<Outcomes>,
+    pub(crate) auth: Authenticator<IdentityMemo>,
     pub(crate) mapping: Mapping,
     pub(crate) limits: Limits,
     pub(crate) bodies: Bodies,
@@ -100,10 +100,10 @@ impl World {
             fips: false,
             dual_stack: false,
         };
-        let sts = StsClient::new(&sts, Source::new(own)).unwrap();
+        let sts = StsClient::new(&sts, OwnCredentials::new(own)).unwrap();
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics)).unwrap();
         auth.start();
-        let endpoint = Endpoint::of(Family::Runtime, &config.aws.region, None, false, false);
+        let endpoint = Endpoint::of(Service::Runtime, &config.aws.region, None, false, false);
         let endpoint = runtime.block_on(async {
             while auth.status().iter().any(|issuer| !issuer.keys_loaded) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -149,11 +149,11 @@ impl World {
         headers
     }
 
-    pub(crate) fn verify(&self, headers: &HeaderMap) -> Arc<Caller<Outcomes>> {
+    pub(crate) fn verify(&self, headers: &HeaderMap) -> Arc<Caller<IdentityMemo>> {
         at_once(self.auth.verify(headers)).unwrap()
     }
 
-    pub(crate) fn resolve(&self, caller: &Caller<Outcomes>, headers: &HeaderMap) -> Arc<Identity> {
+    pub(crate) fn resolve(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Arc<Identity> {
         self.mapping.resolve(&caller.verified, &caller.memo, headers).unwrap()
     }
 

@@ -8,10 +8,10 @@ use bedrock_gateway::auth::{Authenticator, CacheLimits};
 use bedrock_gateway::authorize::authorize;
 use bedrock_gateway::authorize::body::Bodies;
 use bedrock_gateway::config::{self, Config};
-use bedrock_gateway::identity::{Mapping, Outcomes};
+use bedrock_gateway::identity::{IdentityMemo, Mapping};
 use bedrock_gateway::route::{self, Route};
 use bedrock_gateway::sessions::Sessions;
-use bedrock_gateway::sessions::source::Source;
+use bedrock_gateway::sessions::own_credentials::OwnCredentials;
 use bedrock_gateway::sessions::sts::{StsClient, StsSettings};
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bytes::Bytes;
@@ -95,11 +95,12 @@ pub(crate) async fn run(settings: &Settings) {
         fips: false,
         dual_stack: false,
     };
-    let source = Source::from_environment(&sts).await.unwrap();
+    let source = OwnCredentials::from_environment(&sts).await.unwrap();
     let sessions =
         Sessions::new(&config.sessions, StsClient::new(&sts, source).unwrap(), Arc::clone(&metrics));
     let Config { issuers, mapping, .. } = config;
-    let auth: Authenticator<Outcomes> = Authenticator::new(issuers, CacheLimits::default(), metrics).unwrap();
+    let auth: Authenticator<IdentityMemo> =
+        Authenticator::new(issuers, CacheLimits::default(), metrics).unwrap();
     auth.start();
     let calls = Arc::new(Calls { auth, mapping, bodies: Bodies::new(1024), token: settings.token.clone() });
 
@@ -112,7 +113,7 @@ pub(crate) async fn run(settings: &Settings) {
 }
 
 struct Calls {
-    auth: Authenticator<Outcomes>,
+    auth: Authenticator<IdentityMemo>,
     mapping: Mapping,
     bodies: Bodies,
     token: String,
@@ -139,7 +140,7 @@ impl Calls {
         headers.insert("authorization", HeaderValue::try_from(format!("Bearer {}", self.token)).unwrap());
         headers.insert("x-user", HeaderValue::try_from(format!("user{user:06}@acme.example")).unwrap());
         let caller = self.auth.verify(&headers).await.unwrap();
-        let identity = self.mapping.resolve(&caller.verified, &Outcomes::default(), &headers).unwrap();
+        let identity = self.mapping.resolve(&caller.verified, &IdentityMemo::default(), &headers).unwrap();
         let Ok(Route::Call(call)) = route::parse(&Method::POST, &Uri::from_static(CONVERSE), &[]) else {
             panic!("{CONVERSE} is a call");
         };

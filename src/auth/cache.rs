@@ -1,4 +1,4 @@
-//! Remembered callers, bounded in number and in memory.
+//! TokenCache callers, bounded in number and in memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -65,9 +65,9 @@ impl<M> Clone for Entry<M> {
 }
 
 /// Callers by the SHA-256 of their whole token.
-pub(super) struct Remembered<M>(Cache<[u8; 32], Entry<M>, RandomState>);
+pub(super) struct TokenCache<M>(Cache<[u8; 32], Entry<M>, RandomState>);
 
-impl<M: Memo> Remembered<M> {
+impl<M: Memo> TokenCache<M> {
     /// One bound over both limits: an entry weighs its memory, and no less than its share of it.
     pub(super) fn new(limits: CacheLimits) -> Self {
         let share = u32::try_from(limits.bytes / limits.callers.max(1)).unwrap_or(u32::MAX);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn kept(limits: CacheLimits, claims: &Value) -> u64 {
-        let remembered = Remembered::new(limits);
+        let remembered = TokenCache::new(limits);
         for n in 0..100_u8 {
             remembered.put([n; 32], entry(claims));
             remembered.0.run_pending_tasks();
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_later_is_weighed_too() {
-        let remembered = Remembered::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
+        let remembered = TokenCache::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
         for n in 0..100_u8 {
             let entry = entry(&json!({}));
             entry.caller.memo.0.store(100_000, std::sync::atomic::Ordering::Relaxed);
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_does_not_stay() {
-        let remembered = Remembered::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
+        let remembered = TokenCache::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
         let ended = clock::now() - Duration::from_secs(1);
         for n in 0..100_u8 {
             remembered.put([n; 32], until(ended, &json!({})));
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes_first() {
-        let remembered = Remembered::new(CacheLimits { callers: 2, bytes: 1 << 20 });
+        let remembered = TokenCache::new(CacheLimits { callers: 2, bytes: 1 << 20 });
         for n in [1, 2] {
             remembered.put([n; 32], entry(&json!({})));
         }

@@ -12,6 +12,10 @@ use url::{Host, Url};
 /// Seconds that clocks may differ by, where the operator says nothing.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
+/// Every algorithm that can be checked with a public key: `JsonWebSignature` names (RFC 7518, RFC 8037).
+pub const KNOWN_ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
 /// One identity provider whose tokens are taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {

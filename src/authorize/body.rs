@@ -2,25 +2,22 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use foldhash::HashMap;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Request bodies held in memory at once by this process, bytes.
-pub const MEMORY_BYTES: usize = 512 * 1024 * 1024;
+use crate::authorize::unread::Unread;
+use crate::limits::memory::{BodyMemory, MEMORY_BYTES, MemorySlot, OutOfMemory, PRINCIPAL_BYTES};
+
 /// Longest silence within a body.
 pub const IDLE: Duration = Duration::from_secs(30);
 /// Longest time a body may take in all.
 pub const TOTAL: Duration = Duration::from_secs(5 * 60);
-
-/// … of which one principal's take this at most: nobody shuts the others out by sending slowly.
-pub const PRINCIPAL_BYTES: usize = MEMORY_BYTES / 4;
 
 /// The bounds of bodies and the memory they share.
 #[derive(Debug)]
@@ -28,28 +25,7 @@ pub struct Bodies {
     max: usize,
     /// One principal's share of the memory.
     each: usize,
-    memory: Arc<Memory>,
-}
-
-#[derive(Debug)]
-struct Memory {
-    all: usize,
-    taken: Mutex<Taken>,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    principals: HashMap<Arc<str>, usize>,
-}
-
-/// A share of the memory for bodies, given back on drop.
-#[derive(Debug)]
-pub struct Held {
-    memory: Arc<Memory>,
-    principal: Arc<str>,
-    each: usize,
-    bytes: usize,
+    memory: Arc<BodyMemory>,
 }
 
 /// Why a body was not read to its end.
@@ -67,6 +43,15 @@ pub enum BodyError {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<OutOfMemory> for BodyError {
+    fn from(error: OutOfMemory) -> Self {
+        match error {
+            OutOfMemory::Gateway => Self::NoMemory,
+            OutOfMemory::Caller => Self::NoMemoryForCaller,
+        }
+    }
+}
+
 impl Bodies {
     /// `max`: the largest body taken, bytes.
     pub fn new(max: usize) -> Self {
@@ -75,7 +60,7 @@ impl Bodies {
     }
 
     fn within(max: usize, all: usize, each: usize) -> Self {
-        Self { max, each, memory: Arc::new(Memory { all, taken: Mutex::default() }) }
+        Self { max, each, memory: BodyMemory::new(all) }
     }
 
     /// The same memory with another `max`.
@@ -87,17 +72,21 @@ impl Bodies {
     ///
     /// # Errors
     /// See [`BodyError`]; an announced length over the limit is refused before a byte is read.
-    pub(super) async fn read<B>(&self, principal: &Arc<str>, body: &mut B) -> Result<(Bytes, Held), BodyError>
+    pub(super) async fn read<B>(
+        &self,
+        principal: &Arc<str>,
+        unread: &mut Unread<B>,
+    ) -> Result<(Bytes, MemorySlot), BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
+        let body = unread.get().ok_or_else(|| BodyError::Broken("it was read already".into()))?;
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > self.max {
             return Err(BodyError::TooLarge { max: self.max });
         }
-        let (memory, principal) = (Arc::clone(&self.memory), Arc::clone(principal));
-        let mut held = Held { memory, principal, each: self.each, bytes: 0 };
+        let mut slot = self.memory.slot(principal, self.each);
         let mut end = None;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
@@ -108,57 +97,20 @@ impl Bodies {
             }
             // A body that came in one piece is not copied.
             if first.is_empty() && rest.is_empty() {
-                held.grow_to(length)?;
+                slot.grow_to(length)?;
                 first = data;
                 continue;
             }
             if length > rest.capacity() {
                 let room = if announced < length { self.max } else { announced }.min(2 * length);
-                held.grow_to((first.len() + room).min(self.max))?;
+                slot.grow_to((first.len() + room).min(self.max))?;
                 rest.reserve(room - rest.len());
             }
             rest.extend_from_slice(&std::mem::take(&mut first));
             rest.extend_from_slice(&data);
         }
-        Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
-    }
-}
-
-impl Held {
-    fn grow_to(&mut self, bytes: usize) -> Result<(), BodyError> {
-        let more = bytes.saturating_sub(self.bytes);
-        let mut taken = self.memory.taken();
-        if taken.all + more > self.memory.all {
-            return Err(BodyError::NoMemory);
-        }
-        let of_caller = taken.principals.entry(Arc::clone(&self.principal)).or_default();
-        if *of_caller + more > self.each {
-            return Err(BodyError::NoMemoryForCaller);
-        }
-        *of_caller += more;
-        taken.all += more;
-        drop(taken);
-        self.bytes += more;
-        Ok(())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut taken = self.memory.taken();
-        taken.all -= self.bytes;
-        if let Some(of_caller) = taken.principals.get_mut(&self.principal) {
-            *of_caller -= self.bytes;
-            if *of_caller == 0 {
-                taken.principals.remove(&self.principal);
-            }
-        }
-    }
-}
-
-impl Memory {
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        unread.was_read();
+        Ok((if rest.is_empty() { first } else { rest.freeze() }, slot))
     }
 }
 
@@ -193,32 +145,6 @@ where
     }
 }
 
-/// How much of a refused request's body is thrown away so that the refusal reaches its sender.
-const DISCARD_BYTES: usize = 256 * 1024;
-/// … and for how long.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
-
-/// Throws away what a refused caller still sends, in a task of its own: closing the connection under
-/// an HTTP/1.1 client that is still writing would reset it before it has read the answer.
-pub fn discard<B>(mut body: B)
-where
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
-    B::Error: Send,
-{
-    if body.is_end_stream() {
-        return;
-    }
-    tokio::spawn(timeout(DISCARD_TIME, async move {
-        let mut seen = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            seen += frame.data_ref().map_or(0, Bytes::len);
-            if seen > DISCARD_BYTES {
-                break;
-            }
-        }
-    }));
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -227,7 +153,9 @@ mod tests {
 
     use super::*;
 
-    fn pieces(pieces: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+    fn pieces(
+        pieces: &[&'static [u8]],
+    ) -> impl Body<Data = Bytes, Error = Infallible> + Unpin + Send + use<> {
         let mut pieces = pieces.iter().map(|piece| Bytes::from_static(piece)).collect::<Vec<_>>().into_iter();
         StreamBody::new(PieceStream(std::iter::from_fn(move || pieces.next())))
     }
@@ -249,14 +177,14 @@ mod tests {
     }
 
     fn taken(bodies: &Bodies) -> (usize, usize) {
-        let taken = bodies.memory.taken();
-        (taken.all, taken.principals.len())
+        bodies.memory.in_use()
     }
 
     #[tokio::test]
     async fn a_body_arrives_whole_and_its_memory_is_given_back() {
         let bodies = Bodies::new(16);
-        let (body, held) = bodies.read(&alice(), &mut pieces(&[b"ab", b"", b"cd", b"e"])).await.unwrap();
+        let (body, held) =
+            bodies.read(&alice(), &mut Unread::new(pieces(&[b"ab", b"", b"cd", b"e"]))).await.unwrap();
         assert_eq!(&body[..], b"abcde");
         assert!((5..=16).contains(&taken(&bodies).0));
         drop(held);
@@ -267,12 +195,12 @@ mod tests {
     async fn a_body_over_the_limit_is_refused_announced_or_not() {
         let bodies = Bodies::new(4);
         assert!(matches!(
-            bodies.read(&alice(), &mut pieces(&[b"abc", b"de"])).await,
+            bodies.read(&alice(), &mut Unread::new(pieces(&[b"abc", b"de"]))).await,
             Err(BodyError::TooLarge { max: 4 })
         ));
         let announced = Full::new(Bytes::from_static(b"abcde"));
         assert!(matches!(
-            bodies.read(&alice(), &mut { announced }).await,
+            bodies.read(&alice(), &mut Unread::new(announced)).await,
             Err(BodyError::TooLarge { max: 4 })
         ));
         assert_eq!(taken(&bodies), (0, 0));
@@ -289,20 +217,20 @@ mod tests {
     async fn bodies_share_one_budget_and_nobody_takes_all_of_it() {
         let bodies = Bodies::within(10_000, 4096, 2048);
         let large = || Full::new(Bytes::from(vec![0; 2048]));
-        let (_, first) = bodies.read(&alice(), &mut large()).await.unwrap();
-        let more = bodies.read(&alice(), &mut pieces(&[b"x"])).await;
+        let (_, first) = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
+        let more = bodies.read(&alice(), &mut Unread::new(pieces(&[b"x"]))).await;
         assert!(matches!(more, Err(BodyError::NoMemoryForCaller)));
-        let (_, second) = bodies.read(&"bob".into(), &mut large()).await.unwrap();
-        let more = bodies.read(&"carol".into(), &mut pieces(&[b"x"])).await;
+        let (_, second) = bodies.read(&"bob".into(), &mut Unread::new(large())).await.unwrap();
+        let more = bodies.read(&"carol".into(), &mut Unread::new(pieces(&[b"x"]))).await;
         assert!(matches!(more, Err(BodyError::NoMemory)));
         drop((first, second));
-        assert!(bodies.read(&alice(), &mut pieces(&[b"x"])).await.is_ok());
+        assert!(bodies.read(&alice(), &mut Unread::new(pieces(&[b"x"]))).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_announced_and_never_sent_takes_no_memory() {
         let bodies = Bodies::new(1000);
-        let mut announced = Announced { bytes: 1000, sent: 10 };
+        let mut announced = Unread::new(Announced { bytes: 1000, sent: 10 });
         let (alice, reading) = (alice(), &bodies);
         let mut read = std::pin::pin!(reading.read(&alice, &mut announced));
         assert!(timeout(Duration::from_secs(1), &mut read).await.is_err(), "it waits");
@@ -335,7 +263,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_is_given_up() {
-        let mut silent = Announced { bytes: 4, sent: 0 };
+        let mut silent = Unread::new(Announced { bytes: 4, sent: 0 });
         assert!(matches!(Bodies::new(4).read(&alice(), &mut silent).await, Err(BodyError::TooSlow)));
     }
 }

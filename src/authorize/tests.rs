@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::identity::models::ModelPattern;
-use crate::route::{self, Family, Route};
+use crate::route::{self, Route, Service};
 
 const ROWS: &str = include_str!("../../tests/cases/routes/served.txt");
 
@@ -30,7 +30,7 @@ fn home() -> Arc<str> {
 
 fn call(method: &str, target: &str) -> Option<Call> {
     let (method, uri): (Method, Uri) = (method.parse().ok()?, target.parse().ok()?);
-    match route::parse(&method, &uri, &regions()) {
+    match route::parse(&route::head(&method, uri), &regions()) {
         Ok(Route::Call(call)) => Some(call),
         _ => None,
     }
@@ -54,9 +54,10 @@ async fn decide(
     head: &HeaderMap,
     body: &str,
 ) -> Result<Authorized, Refused> {
-    let permit = authorize(identity, call, &home(), head)?;
+    let permit = authorize(Clearance::for_tests(identity), call, &home(), head)?;
     let bodies = Bodies::new(1 << 20);
-    permit.read_body(head.clone(), &mut Full::new(Bytes::from(body.to_owned())), &bodies).await
+    let body = Unread::new(Full::new(Bytes::from(body.to_owned())));
+    permit.read_body(Forwarded::for_tests(head), body, &bodies).await
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -68,11 +69,11 @@ fn what_users_share_is_off_unless_it_is_named() {
     for (method, target) in rows() {
         let call = call(&method, &target).unwrap();
         let shared = call.operation().is_shared();
-        let silent = authorize(role(|_| {}), call.clone(), &home(), &HeaderMap::new());
+        let silent = authorize(Clearance::for_tests(role(|_| {})), call.clone(), &home(), &HeaderMap::new());
         assert_eq!(silent.err(), shared.then_some(Forbidden::Operation), "{method} {target}");
         let operation = call.operation();
         let naming = role(|role| role.operations = Some(vec![operation]));
-        assert!(authorize(naming, call, &home(), &HeaderMap::new()).is_ok());
+        assert!(authorize(Clearance::for_tests(naming), call, &home(), &HeaderMap::new()).is_ok());
     }
 }
 
@@ -92,8 +93,9 @@ fn a_stored_response_is_continued_only_by_a_role_that_names_that() {
 fn projects_and_workspaces_only_as_the_role_allows() {
     let create = || call("POST", "/openai/v1/responses").unwrap();
     let allowing = || role(|role| role.projects = vec!["search".to_owned()]);
-    let check =
-        |identity, named: &[(&str, &str)]| authorize(identity, create(), &home(), &headers(named)).err();
+    let check = |identity, named: &[(&str, &str)]| {
+        authorize(Clearance::for_tests(identity), create(), &home(), &headers(named)).err()
+    };
     for header in PROJECTS.each_ref().map(HeaderName::as_str) {
         assert_eq!(check(role(|_| {}), &[(header, "search")]), Some(Forbidden::Project));
         assert_eq!(check(allowing(), &[(header, "search")]), None);
@@ -108,7 +110,7 @@ fn a_body_that_decides_comes_as_it_is() {
     let create = call("POST", "/openai/v1/chat/completions").unwrap();
     let encoded = headers(&[("content-encoding", "gzip")]);
     let refused = now(decide(role(|_| {}), create.clone(), &encoded, r#"{"model":"m"}"#));
-    assert!(matches!(refused, Err(Refused::Members(MembersError::Encoded))), "{refused:?}");
+    assert!(matches!(refused, Err(Refused::Inspect(InspectError::Encoded))), "{refused:?}");
     let plain = headers(&[("content-encoding", "identity")]);
     assert!(now(decide(role(|_| {}), create, &plain, r#"{"model":"m"}"#)).is_ok());
     let in_path = call("POST", "/model/m/invoke").unwrap();
@@ -116,7 +118,7 @@ fn a_body_that_decides_comes_as_it_is() {
     let hidden = headers(&[("content-encoding", "identity"), ("content-encoding", "gzip")]);
     let create = call("POST", "/openai/v1/chat/completions").unwrap();
     let refused = now(decide(role(|_| {}), create, &hidden, r#"{"model":"m"}"#));
-    assert!(matches!(refused, Err(Refused::Members(MembersError::Encoded))), "{refused:?}");
+    assert!(matches!(refused, Err(Refused::Inspect(InspectError::Encoded))), "{refused:?}");
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn a_body_that_decides_is_json_by_its_type_too() {
         &[""],
     ] {
         let refused = decide("/anthropic/v1/messages", types);
-        assert!(matches!(refused, Err(Refused::Members(MembersError::OtherType))), "{types:?}");
+        assert!(matches!(refused, Err(Refused::Inspect(InspectError::OtherType))), "{types:?}");
         assert!(decide("/model/m/invoke", types).is_ok(), "{types:?}");
     }
 }
@@ -210,7 +212,7 @@ proptest! {
         if let Some(model) = authorized.model() {
             prop_assert!(!only_claude || model.as_str().starts_with("anthropic."));
         }
-        if let Deciding::Body(member) = call.deciding() {
+        if let ModelIn::Body(member) = call.model_in() {
             // Whatever reads the body further on finds the model that was allowed.
             let parsed: Value = serde_json::from_str(&body).unwrap();
             prop_assert_eq!(parsed[*member].as_str(), authorized.model().map(ModelId::as_str));
@@ -218,6 +220,6 @@ proptest! {
             prop_assert!(!stored || named(Operation::ResponsesStored));
         }
         prop_assert_eq!(&authorized.body()[..], body.as_bytes());
-        prop_assert!(call.family() != Family::Mantle || target.contains("/mantle/"));
+        prop_assert!(call.service() != Service::Mantle || target.contains("/mantle/"));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{self, Config, Problem, Problems};
+use crate::config::{self, Config, ConfigError, Diagnostic};
 
 pub(super) fn run(path: &Path) -> ExitCode {
     match config::load(path) {
@@ -29,7 +29,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
 }
 
 /// What there is to say of the deny file, if there is one.
-fn deny_file(config: &Config) -> Result<Vec<Problem>, Problems> {
+fn deny_file(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
     let Some(path) = &config.revoke else { return Ok(Vec::new()) };
     let issuers: Vec<_> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
     config::read_deny_file(path, &issuers).map(|(_, warnings)| warnings)

@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
-use crate::auth::Unproven;
-use crate::cli::{input, print, rfc3339};
+use crate::auth::UnverifiedToken;
+use crate::cli::{print, read_file};
 use crate::clock;
 
 /// Time that a command has: it may wait for somebody to log in.
@@ -34,7 +34,7 @@ pub(super) struct Credentials {
 
 pub(super) fn run(arguments: &Credentials) -> ExitCode {
     let text = match (&arguments.token_file, &arguments.token_command) {
-        (Some(file), _) => input::read(file),
+        (Some(file), _) => read_file(file),
         (None, Some(command)) => output_of(command, PATIENCE),
         (None, None) => Err("give --token-file or --token-command".to_owned()),
     };
@@ -49,20 +49,20 @@ pub(super) fn run(arguments: &Credentials) -> ExitCode {
 
 /// Nothing is verified here: the gateway does that with every request.
 fn as_credentials(token: &str, now: SystemTime) -> Result<String, String> {
-    let parts = Unproven::read(token).map_err(|_| {
+    let parts = UnverifiedToken::read(token).map_err(|_| {
         if token.is_empty() { "there is no token" } else { "this is no JWT of at most 32 KiB" }.to_owned()
     })?;
     let expires = parts.expires().map_err(|_| "exp of the token is no time".to_owned())?;
     let expires = expires.ok_or("the token has no exp, and the gateway takes none without")?;
     if expires <= now {
-        return Err(format!("the token has expired, at {}", rfc3339(expires)));
+        return Err(format!("the token has expired, at {}", clock::rfc3339(expires)));
     }
     let credentials = json!({
         "Version": 1,
         "AccessKeyId": PLACEHOLDER,
         "SecretAccessKey": PLACEHOLDER,
         "SessionToken": token,
-        "Expiration": rfc3339(expires),
+        "Expiration": clock::rfc3339(expires),
     });
     Ok(format!("{credentials}\n"))
 }

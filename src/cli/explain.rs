@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use crate::auth::{AuthError, Authenticator, CacheLimits, Unproven, Verified};
-use crate::cli::{ConfigFile, EXIT_USAGE, input, print};
+use crate::auth::{AuthError, Authenticator, CacheLimits, UnverifiedToken, Verified};
+use crate::cli::{ConfigFile, EXIT_USAGE, print, read_file};
 use crate::config::{self, Config};
-use crate::identity::Outcomes;
+use crate::identity::IdentityMemo;
 use crate::identity::explain::Explanation;
 use crate::telemetry::metrics::Metrics;
 
@@ -27,7 +27,7 @@ pub(super) struct Explain {
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
-    source: Source,
+    source: TokenOrClaims,
     /// The name of the issuer whose token would have the claims.
     #[arg(long, value_name = "NAME", conflicts_with = "token")]
     issuer: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Explain {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Source {
+struct TokenOrClaims {
     /// A file with the token, or - for standard input. Its signature and claims are verified.
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
@@ -74,11 +74,11 @@ struct Holder {
     issuer: Option<String>,
     subject: Option<String>,
     jti: Option<String>,
-    standing: Standing,
+    basis: Basis,
 }
 
 /// What the claims rest on.
-enum Standing {
+enum Basis {
     Verified,
     /// Bare claims.
     Unchecked,
@@ -90,7 +90,7 @@ enum Standing {
 }
 
 /// All there is to be printed.
-struct Findings<'a> {
+struct Report<'a> {
     holder: Holder,
     /// Of all but a refused token.
     explanation: Option<Explanation>,
@@ -98,7 +98,7 @@ struct Findings<'a> {
     notes: Vec<String>,
 }
 
-impl Findings<'_> {
+impl Report<'_> {
     fn accepted(&self) -> bool {
         self.explanation.as_ref().is_some_and(|explanation| explanation.outcome.is_ok())
     }
@@ -116,25 +116,25 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     for Header { name, value } in &arguments.header {
         headers.append(name, value.clone());
     }
-    let findings = match (&arguments.source.token, &arguments.source.claims, &arguments.issuer) {
+    let report = match (&arguments.source.token, &arguments.source.claims, &arguments.issuer) {
         (Some(file), _, _) => of_token(file, &headers, &config),
         (None, Some(file), Some(issuer)) => of_claims(file, issuer, &headers, &config),
         _ => Err("give --token, or --claims with --issuer".to_owned()),
     };
-    let findings = match findings {
-        Ok(findings) => findings,
+    let report = match report {
+        Ok(report) => report,
         Err(fault) => {
             eprintln!("error: {fault}");
             return ExitCode::from(EXIT_USAGE);
         }
     };
     let text = if arguments.json {
-        format!("{:#}\n", json::of(&findings))
+        format!("{:#}\n", json::of(&report))
     } else {
-        text::of(&findings, is_colour_wanted())
+        text::of(&report, is_colour_wanted())
     };
     let printed = print(&text);
-    if findings.accepted() { printed } else { ExitCode::FAILURE }
+    if report.accepted() { printed } else { ExitCode::FAILURE }
 }
 
 /// <https://no-color.org>: the variable counts if it is not empty.
@@ -147,24 +147,24 @@ fn of_claims<'a>(
     issuer: &str,
     headers: &HeaderMap,
     config: &'a Config,
-) -> Result<Findings<'a>, String> {
+) -> Result<Report<'a>, String> {
     let Some(settings) = config.issuers.iter().find(|known| *known.name == *issuer) else {
         let known: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
         return Err(format!("no issuer is named {issuer}; there are: {}", known.join(", ")));
     };
-    let claims = read_claims(&input::read(file)?)
+    let claims = read_claims(&read_file(file)?)
         .map_err(|fault| format!("{}: the claims are no JSON object: {fault}", file.display()))?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let holder = Holder {
         issuer: Some(issuer.to_owned()),
         subject: text("sub"),
         jti: text("jti"),
-        standing: Standing::Unchecked,
+        basis: Basis::Unchecked,
     };
     let explanation = Some(config.mapping.explain(issuer, &claims, headers));
     let mut notes = refusal::of_claims(&claims, settings);
     notes.extend(unread_headers(issuer, headers, config));
-    Ok(Findings { holder, explanation, config, notes })
+    Ok(Report { holder, explanation, config, notes })
 }
 
 /// The fault says where and of what sort it is; the library's own words could hold a token that was given
@@ -180,21 +180,21 @@ fn read_claims(json: &str) -> Result<Map<String, Value>, String> {
     })
 }
 
-fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<Findings<'a>, String> {
-    let text = input::read(file)?;
+fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<Report<'a>, String> {
+    let text = read_file(file)?;
     let token = text.trim();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let authenticator =
-        Authenticator::<Outcomes>::new(config.issuers.clone(), CacheLimits::default(), Metrics::new());
+        Authenticator::<IdentityMemo>::new(config.issuers.clone(), CacheLimits::default(), Metrics::new());
     let authenticator = authenticator.map_err(|error| error.to_string())?;
-    let parts = Unproven::read(token);
+    let parts = UnverifiedToken::read(token);
     // A token's characters are a header's, once it has the shape of one.
     let error = match (&parts, HeaderValue::from_str(&format!("Bearer {token}"))) {
         (Ok(_), Ok(bearer)) => {
             let carrier = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
             match runtime.block_on(authenticator.verify(&carrier)) {
-                Ok(caller) => return Ok(of_verified(&caller.verified, headers, config)),
+                Ok(caller) => return Ok(of_verified(caller.verified(), headers, config)),
                 Err(error) => error,
             }
         }
@@ -208,20 +208,20 @@ fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<
         issuer: unverified.issuer,
         subject: unverified.subject,
         jti: None,
-        standing: Standing::Refused { error, why },
+        basis: Basis::Refused { error, why },
     };
-    Ok(Findings { holder, explanation: None, config, notes: Vec::new() })
+    Ok(Report { holder, explanation: None, config, notes: Vec::new() })
 }
 
-fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -> Findings<'a> {
+fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -> Report<'a> {
     let holder = Holder {
         issuer: Some(caller.issuer().to_owned()),
         subject: caller.subject().map(str::to_owned),
         jti: caller.jti().map(str::to_owned),
-        standing: Standing::Verified,
+        basis: Basis::Verified,
     };
     let explanation = Some(config.mapping.explain(caller.issuer(), caller.claims(), headers));
-    Findings { holder, explanation, config, notes: unread_headers(caller.issuer(), headers, config) }
+    Report { holder, explanation, config, notes: unread_headers(caller.issuer(), headers, config) }
 }
 
 /// Headers that were given in vain.

@@ -11,13 +11,12 @@ use http::{Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
-use crate::cli::{EXIT_USAGE, input};
+use crate::cli::{EXIT_USAGE, read_file};
+use crate::clock;
 
 /// How long one replica may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -33,7 +32,7 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     #[command(flatten)]
-    whom: Whom,
+    whom: Selector,
     /// The subject of tokens of `--issuer`.
     #[arg(long, value_name = "SUB", requires = "issuer", conflicts_with_all = ["principal", "expression"])]
     subject: Option<String>,
@@ -47,7 +46,7 @@ pub(super) struct Revoke {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Whom {
+struct Selector {
     /// The ARN that stands in the bill.
     #[arg(long, value_name = "ARN")]
     principal: Option<String>,
@@ -69,12 +68,12 @@ fn admin(text: &str) -> Result<Url, String> {
 }
 
 fn moment(text: &str) -> Result<String, String> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339);
-    moment.map(|_| text.to_owned()).map_err(|_| "write it like 2026-12-01T18:00:00Z".to_owned())
+    let moment = clock::parse_rfc3339(text).map(|_| text.to_owned());
+    moment.ok_or_else(|| "write it like 2026-12-01T18:00:00Z".to_owned())
 }
 
 pub(super) fn run(arguments: &Revoke) -> ExitCode {
-    let token = match arguments.token_file.as_deref().map(input::read).transpose() {
+    let token = match arguments.token_file.as_deref().map(read_file).transpose() {
         Ok(token) => token,
         Err(fault) => {
             eprintln!("error: {fault}");
@@ -97,7 +96,7 @@ pub(super) fn run(arguments: &Revoke) -> ExitCode {
 }
 
 fn told(arguments: &Revoke) -> Value {
-    let Whom { principal, issuer, expression } = &arguments.whom;
+    let Selector { principal, issuer, expression } = &arguments.whom;
     let mut told = json!({ "cut_streams": arguments.cut_streams });
     for (name, value) in [
         ("principal", principal),

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::EXIT_CONFIG;
 use crate::config::{Config, File};
-use crate::gateway::{Running, StartError};
+use crate::gateway::{GatewayHandle, StartError};
 use crate::telemetry::log;
 
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -47,7 +47,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
 async fn serve(config: Config, file: File) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut running = Running::start(config, file).await?;
+    let mut running = GatewayHandle::start(config, file).await?;
     let addresses = running.addresses();
     let shown = |address: Option<std::net::SocketAddr>| address.map(tracing::field::display);
     info!(

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use toml::Spanned;
 use url::Url;
 
-use super::listen::path;
-use super::problem::Findings;
+use super::diagnostics::Diagnostics;
 use super::raw::{self, Text};
+use super::values::path;
 
 /// Where Bedrock and STS are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +20,14 @@ pub struct Aws {
     pub fips: bool,
     pub dual_stack: bool,
     /// Of `region`.
-    pub endpoints: Endpoints,
+    pub endpoints: EndpointUrls,
     /// Of further regions; never with `sts`.
-    pub region_endpoints: BTreeMap<String, Endpoints>,
+    pub region_endpoints: BTreeMap<String, EndpointUrls>,
 }
 
-/// Endpoints used instead of AWS's own: `https` or `http`, without a path.
+/// EndpointUrls used instead of AWS's own: `https` or `http`, without a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct EndpointUrls {
     pub sts: Option<Url>,
     pub bedrock_runtime: Option<Url>,
     pub bedrock: Option<Url>,
@@ -48,27 +48,27 @@ impl Aws {
     }
 }
 
-pub(super) fn aws(table: &Spanned<raw::Aws>, findings: &mut Findings<'_>) -> Aws {
+pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) -> Aws {
     let raw = table.get_ref();
     let first = &raw.region;
-    is_region(first, findings);
+    is_region(first, diagnostics);
     let mut regions: Vec<String> = Vec::new();
     for region in &raw.regions {
         let name = region.get_ref();
-        if !is_region(region, findings) {
+        if !is_region(region, diagnostics) {
             continue;
         }
         if name == first.get_ref() || regions.contains(name) {
-            findings.fault(region.span(), format!("{name} is given twice"), "remove it here");
+            diagnostics.error(region.span(), format!("{name} is given twice"), "remove it here");
         } else if partition(name) != partition(first.get_ref()) {
-            let fault = format!(
+            let message = format!(
                 "{name} is in the partition {}, {first} in {}",
                 partition(name),
                 partition(first.get_ref())
             );
-            findings.fault(
+            diagnostics.error(
                 region.span(),
-                fault,
+                message,
                 "run one gateway for each partition: sessions do not cross them",
             );
         }
@@ -77,19 +77,19 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, findings: &mut Findings<'_>) -> Aws
     let mut region_endpoints = BTreeMap::new();
     for (region, raw) in &raw.region_endpoints {
         if !regions.contains(region.get_ref()) {
-            let fault = format!("{} is not among aws.regions", region.get_ref());
-            findings.fault(
+            let message = format!("{} is not among aws.regions", region.get_ref());
+            diagnostics.error(
                 region.span(),
-                fault,
+                message,
                 "add it there; endpoints of aws.region stand in [aws.endpoints]",
             );
         }
-        let endpoints = Endpoints {
+        let endpoints = EndpointUrls {
             sts: None,
-            bedrock_runtime: endpoint(raw.bedrock_runtime.as_ref(), findings),
-            bedrock: endpoint(raw.bedrock.as_ref(), findings),
-            bedrock_mantle: endpoint(raw.bedrock_mantle.as_ref(), findings),
-            ca: raw.ca.as_ref().map(|file| path(file, findings)),
+            bedrock_runtime: endpoint(raw.bedrock_runtime.as_ref(), diagnostics),
+            bedrock: endpoint(raw.bedrock.as_ref(), diagnostics),
+            bedrock_mantle: endpoint(raw.bedrock_mantle.as_ref(), diagnostics),
+            ca: raw.ca.as_ref().map(|file| path(file, diagnostics)),
         };
         region_endpoints.insert(region.get_ref().clone(), endpoints);
     }
@@ -98,19 +98,19 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, findings: &mut Findings<'_>) -> Aws
         regions,
         fips: raw.fips,
         dual_stack: raw.dual_stack,
-        endpoints: Endpoints {
-            sts: endpoint(raw.endpoints.sts.as_ref(), findings),
-            bedrock_runtime: endpoint(raw.endpoints.bedrock_runtime.as_ref(), findings),
-            bedrock: endpoint(raw.endpoints.bedrock.as_ref(), findings),
-            bedrock_mantle: endpoint(raw.endpoints.bedrock_mantle.as_ref(), findings),
-            ca: raw.endpoints.ca.as_ref().map(|file| path(file, findings)),
+        endpoints: EndpointUrls {
+            sts: endpoint(raw.endpoints.sts.as_ref(), diagnostics),
+            bedrock_runtime: endpoint(raw.endpoints.bedrock_runtime.as_ref(), diagnostics),
+            bedrock: endpoint(raw.endpoints.bedrock.as_ref(), diagnostics),
+            bedrock_mantle: endpoint(raw.endpoints.bedrock_mantle.as_ref(), diagnostics),
+            ca: raw.endpoints.ca.as_ref().map(|file| path(file, diagnostics)),
         },
         region_endpoints,
     }
 }
 
 /// Whether it has the shape of a region: AWS adds regions faster than a list here would be kept.
-fn is_region(text: &Text, findings: &mut Findings<'_>) -> bool {
+fn is_region(text: &Text, diagnostics: &mut Diagnostics<'_>) -> bool {
     let region = text.get_ref();
     let mut parts = region.split('-').rev();
     let number =
@@ -120,7 +120,7 @@ fn is_region(text: &Text, findings: &mut Findings<'_>) -> bool {
         && words.len() >= 2
         && words.iter().all(|word| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
     if !legal {
-        findings.fault(text.span(), format!("\"{region}\" is no region"), "give one as in \"us-east-1\"");
+        diagnostics.error(text.span(), format!("\"{region}\" is no region"), "give one as in \"us-east-1\"");
     }
     legal
 }
@@ -139,7 +139,7 @@ fn partition(region: &str) -> &'static str {
     PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }
 
-fn endpoint(text: Option<&Text>, findings: &mut Findings<'_>) -> Option<Url> {
+fn endpoint(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Url> {
     let text = text?;
     let url = text.get_ref().parse::<Url>().ok().filter(|url| {
         matches!(url.scheme(), "http" | "https")
@@ -152,7 +152,7 @@ fn endpoint(text: Option<&Text>, findings: &mut Findings<'_>) -> Option<Url> {
     });
     if url.is_none() {
         // Not the text itself: somebody may have put a password into it.
-        findings.fault(
+        diagnostics.error(
             text.span(),
             "this is no endpoint",
             "give scheme, host and port, as in \"https://vpce-1.example:8443\"",

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 use toml::value::Datetime;
 
-use super::problem::{Findings, Problem, Problems};
+use super::diagnostics::{ConfigError, Diagnostic, Diagnostics};
 use super::raw::{self, Text};
 use crate::clock;
-use crate::revoke::{Entry, Whom, WhomError, Words};
+use crate::revoke::{Entry, Selector, SelectorError, SelectorInput};
 
 /// The file, field by field.
 #[derive(Debug, Deserialize)]
@@ -45,21 +43,22 @@ pub fn deny_file(
     content: &[u8],
     path: &Path,
     issuers: &[Arc<str>],
-) -> Result<(Vec<Arc<Entry>>, Vec<Problem>), Problems> {
+) -> Result<(Vec<Arc<Entry>>, Vec<Diagnostic>), ConfigError> {
     let text = std::str::from_utf8(content)
-        .map_err(|_| Problems::of_file(path, "the file is not UTF-8".to_owned(), "write it as UTF-8"))?;
-    let mut findings = Findings::new(&path.display().to_string(), text);
-    let file = match shape(text, &mut findings) {
+        .map_err(|_| ConfigError::of_file(path, "the file is not UTF-8".to_owned(), "write it as UTF-8"))?;
+    let mut diagnostics = Diagnostics::new(&path.display().to_string(), text);
+    let file = match shape(text, &mut diagnostics) {
         Ok(file) => file,
         Err(error) => {
-            findings.refused_by_toml(&error);
-            return Err(findings.conclude().map_or_else(|problems| problems, Problems));
+            diagnostics.refused_by_toml(&error);
+            return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
         }
     };
     let entries = file.revoke.iter().enumerate();
-    let entries: Vec<_> =
-        entries.filter_map(|(index, raw)| entry(index, raw, issuers, &mut findings).map(Arc::new)).collect();
-    let warnings = findings.conclude()?;
+    let entries: Vec<_> = entries
+        .filter_map(|(index, raw)| entry(index, raw, issuers, &mut diagnostics).map(Arc::new))
+        .collect();
+    let warnings = diagnostics.conclude()?;
     Ok((entries, warnings))
 }
 
@@ -70,17 +69,21 @@ pub fn deny_file(
 pub fn read_deny_file(
     path: &Path,
     issuers: &[Arc<str>],
-) -> Result<(Vec<Arc<Entry>>, Vec<Problem>), Problems> {
+) -> Result<(Vec<Arc<Entry>>, Vec<Diagnostic>), ConfigError> {
     let content = std::fs::read(path).map_err(|error| {
-        let fault = format!("the deny file cannot be read: {error}");
-        Problems::of_file(path, fault, "create it, if only empty, or take [revoke] out of the configuration")
+        let message = format!("the deny file cannot be read: {error}");
+        ConfigError::of_file(
+            path,
+            message,
+            "create it, if only empty, or take [revoke] out of the configuration",
+        )
     })?;
     deny_file(&content, path, issuers)
 }
 
-fn shape(text: &str, findings: &mut Findings<'_>) -> Result<DenyFile, toml::de::Error> {
+fn shape(text: &str, diagnostics: &mut Diagnostics<'_>) -> Result<DenyFile, toml::de::Error> {
     let table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
-    findings.learn(table.get_ref(), "");
+    diagnostics.learn(table.get_ref(), "");
     DenyFile::deserialize(Deserializer::from(table))
 }
 
@@ -88,58 +91,58 @@ fn entry(
     index: usize,
     table: &raw::Spanned<RawEntry>,
     issuers: &[Arc<str>],
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Entry> {
     let raw = table.get_ref();
     let word = |text: &'_ Option<Text>| text.as_ref().map(|text| text.get_ref().clone());
     let [issuer, subject, principal, expression] =
         [&raw.issuer, &raw.subject, &raw.principal, &raw.expression].map(word);
-    let whom = Whom::of(Words {
+    let selector = Selector::of(SelectorInput {
         issuer: issuer.as_deref(),
         subject: subject.as_deref(),
         principal: principal.as_deref(),
         expression: expression.as_deref(),
     });
-    if let Err(error) = &whom {
+    if let Err(error) = &selector {
         let at = match error {
-            WhomError::Unclear => None,
-            WhomError::NotAPrincipal => raw.principal.as_ref(),
-            WhomError::Expression(_) => raw.expression.as_ref(),
+            SelectorError::Unclear => None,
+            SelectorError::NotAPrincipal => raw.principal.as_ref(),
+            SelectorError::Expression(_) => raw.expression.as_ref(),
         };
-        findings.fault(
+        diagnostics.error(
             at.map_or_else(|| table.span(), |text| text.span()),
             error.to_string(),
-            error.remedy(),
+            error.help(),
         );
     }
     if let Some(name) = &raw.issuer
         && !issuers.iter().any(|known| **known == *name.get_ref().as_str())
     {
-        let fault = format!("no issuer is named \"{name}\", so this means nobody");
-        findings.warn(name.span(), fault, "give the name of an [[issuer]] of the configuration");
+        let message = format!("no issuer is named \"{name}\", so this means nobody");
+        diagnostics.warn(name.span(), message, "give the name of an [[issuer]] of the configuration");
     }
-    let until = raw.until.as_ref().and_then(|until| instant(until, findings));
+    let until = raw.until.as_ref().and_then(|until| instant(until, diagnostics));
     if let (Some(end), Some(text)) = (until, &raw.until)
         && end <= clock::now()
     {
-        findings.warn(
+        diagnostics.warn(
             text.span(),
             "its end is over, so this means nobody",
             "remove the entry, or mend its until",
         );
     }
     let origin = format!("entry {index} of the deny file").into();
-    Some(Entry { whom: whom.ok()?, until, cut_streams: raw.cut_streams, origin })
+    Some(Entry { selector: selector.ok()?, until, cut_streams: raw.cut_streams, origin })
 }
 
-fn instant(until: &raw::Spanned<Datetime>, findings: &mut Findings<'_>) -> Option<SystemTime> {
+fn instant(until: &raw::Spanned<Datetime>, diagnostics: &mut Diagnostics<'_>) -> Option<SystemTime> {
     let text = until.get_ref().to_string();
-    let instant = OffsetDateTime::parse(&text, &Rfc3339).ok();
+    let instant = clock::parse_rfc3339(&text);
     if instant.is_none() {
-        let fault = format!("{text} is no moment: date, time or time zone is missing");
-        findings.fault(until.span(), fault, "write it like 2026-12-01T18:00:00Z");
+        let message = format!("{text} is no moment: date, time or time zone is missing");
+        diagnostics.error(until.span(), message, "write it like 2026-12-01T18:00:00Z");
     }
-    instant.map(SystemTime::from)
+    instant
 }
 
 #[cfg(test)]
@@ -148,7 +151,7 @@ mod tests {
 
     const PRINCIPAL: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
 
-    fn parse(text: &str) -> Result<(Vec<Arc<Entry>>, Vec<Problem>), Problems> {
+    fn parse(text: &str) -> Result<(Vec<Arc<Entry>>, Vec<Diagnostic>), ConfigError> {
         deny_file(text.as_bytes(), Path::new("deny.toml"), &["okta".into()])
     }
 
@@ -161,10 +164,10 @@ mod tests {
         ))
         .unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
-        assert_eq!(entries[0].whom, Whom::Subject { issuer: "okta".into(), subject: "00u1".into() });
+        assert_eq!(entries[0].selector, Selector::Subject { issuer: "okta".into(), subject: "00u1".into() });
         let until = entries[0].until.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(until.as_secs(), 1_796_144_400);
-        assert_eq!(entries[1].whom, Whom::Principal(PRINCIPAL.into()));
+        assert_eq!(entries[1].selector, Selector::Principal(PRINCIPAL.into()));
         assert_eq!((entries[0].cut_streams, entries[1].cut_streams), (false, true));
         assert_eq!((entries[2].until, &*entries[2].origin), (None, "entry 2 of the deny file"));
         assert!(parse("").unwrap().0.is_empty());
@@ -193,7 +196,7 @@ mod tests {
             ],
             "{problems}"
         );
-        assert!(problems.0.iter().all(|problem| problem.remedy.len() > 10));
+        assert!(problems.0.iter().all(|problem| problem.help.len() > 10));
         assert_eq!(parse("[[revoke]]\nsub = \"x\"\n").unwrap_err().0[0].line, 2);
         assert_eq!(parse("[[revoke]\n").unwrap_err().0[0].line, 1);
         let (entries, warnings) = parse("[[revoke]]\nissuer = \"otka\"\nsubject = \"x\"\n").unwrap();

@@ -3,19 +3,23 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Findings;
+use super::diagnostics::Diagnostics;
 
 /// The environment, or what stands for it.
 pub type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;
 
 /// Expands every string of the file but expressions, whose `$` is the regular expressions'.
-pub(super) fn expand(table: &mut DeTable<'_>, environment: &Environment<'_>, findings: &mut Findings<'_>) {
-    Expansion { environment, findings }.table(table, &mut Vec::new());
+pub(super) fn expand(
+    table: &mut DeTable<'_>,
+    environment: &Environment<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+) {
+    Expansion { environment, diagnostics }.table(table, &mut Vec::new());
 }
 
 struct Expansion<'a, 'e, 't> {
     environment: &'a Environment<'e>,
-    findings: &'a mut Findings<'t>,
+    diagnostics: &'a mut Diagnostics<'t>,
 }
 
 impl Expansion<'_, '_, '_> {
@@ -36,7 +40,7 @@ impl Expansion<'_, '_, '_> {
         match value.get_mut() {
             DeValue::String(text) => match expanded(text, self.environment) {
                 Ok(expanded) => *text = expanded.into(),
-                Err(fault) => self.findings.unresolved(at, fault.to_string(), fault.remedy()),
+                Err(message) => self.diagnostics.unresolved(at, message.to_string(), message.help()),
             },
             DeValue::Array(items) => items.iter_mut().for_each(|item| self.value(item, path)),
             DeValue::Table(table) => self.table(table, path),
@@ -75,7 +79,7 @@ enum ExpansionFault {
 }
 
 impl ExpansionFault {
-    fn remedy(&self) -> String {
+    fn help(&self) -> String {
         match self {
             Self::Unset(name) => format!("set it, or give a default with ${{{name}:-default}}"),
             Self::Open | Self::Name(_) => "write ${NAME} or ${NAME:-default}".to_owned(),
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_expanded() {
-        for (text, fault) in [
+        for (text, message) in [
             ("${NONE}", ExpansionFault::Unset("NONE".into())),
             ("${HOME", ExpansionFault::Open),
             ("${}", ExpansionFault::Name(String::new())),
@@ -162,7 +166,7 @@ mod tests {
             ("$HOME", ExpansionFault::Dollar),
             ("a$", ExpansionFault::Dollar),
         ] {
-            assert_eq!(expanded(text, &environment), Err(fault), "{text}");
+            assert_eq!(expanded(text, &environment), Err(message), "{text}");
         }
     }
 }

@@ -5,20 +5,16 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use url::Url;
 
-use super::listen::path;
-use super::problem::{Findings, Span};
+use super::diagnostics::{Diagnostics, Span};
 use super::raw::{self, Spanned, Text};
-use super::values::{Target, expression, mapped};
+use super::values::{Target, expression, mapped, path};
+use crate::attribution::tags::{MOST, TagKey};
 use crate::auth::issuer::{self, KeySource, Settings};
 use crate::identity::IssuerMapping;
-use crate::identity::mapping::Requirement;
-use crate::identity::tags::{MOST, TagKey};
+use crate::identity::mapped_value::Requirement;
 
 /// What nearly every identity provider signs with.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
-/// All that can be checked: public keys only.
-pub(super) const KNOWN_ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 /// Plain tokens and OAuth access tokens (RFC 9068); never ID tokens of other protocols or logout tokens.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 /// Beyond five minutes AWS would refuse the gateway's own signatures, too.
@@ -34,9 +30,9 @@ pub(super) struct Issuer {
     pub(super) name_at: Span,
 }
 
-pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], findings: &mut Findings<'_>) -> Vec<Issuer> {
+pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnostics<'_>) -> Vec<Issuer> {
     if tables.is_empty() {
-        findings.fault_in(
+        diagnostics.error_in(
             0..0,
             "issuer",
             "there is no issuer, so nobody could be let in",
@@ -47,37 +43,37 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], findings: &mut Findings<'
         let (before, raw) = (tables.iter().take(index).map(|table| table.get_ref()), table.get_ref());
         for other in before {
             if other.name == raw.name {
-                let fault = format!("two issuers are named \"{}\"", raw.name.get_ref());
-                findings.fault(raw.name.span(), fault, "give each its own name");
+                let message = format!("two issuers are named \"{}\"", raw.name.get_ref());
+                diagnostics.error(raw.name.span(), message, "give each its own name");
             }
             if other.url == raw.url {
-                let fault = format!("the issuer \"{}\" has the same url", other.name.get_ref());
-                findings.fault(
+                let message = format!("the issuer \"{}\" has the same url", other.name.get_ref());
+                diagnostics.error(
                     raw.url.span(),
-                    fault,
+                    message,
                     "put both into one [[issuer]]: tokens tell issuers apart by it",
                 );
             }
         }
     }
-    tables.iter().map(|table| one(table.get_ref(), findings)).collect()
+    tables.iter().map(|table| one(table.get_ref(), diagnostics)).collect()
 }
 
-fn one(raw: &raw::Issuer, findings: &mut Findings<'_>) -> Issuer {
+fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
     let name = raw.name.get_ref();
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(legal) {
-        let fault = format!("\"{name}\" cannot name an issuer");
-        findings.fault(raw.name.span(), fault, "give 1 to 64 letters, digits and -_.");
+        let message = format!("\"{name}\" cannot name an issuer");
+        diagnostics.error(raw.name.span(), message, "give 1 to 64 letters, digits and -_.");
     }
     let settings = Settings {
         name: name.as_str().into(),
         url: raw.url.get_ref().clone(),
-        keys: keys(raw, findings),
-        audiences: filled(&raw.audiences, "nobody could be let in", findings),
+        keys: keys(raw, diagnostics),
+        audiences: filled(&raw.audiences, "nobody could be let in", diagnostics),
         audience_claim: raw.audience_claim.as_ref().map(|claim| {
             if claim.get_ref().is_empty() {
-                findings.fault(
+                diagnostics.error(
                     claim.span(),
                     "it names no claim",
                     "give a claim's name as \"client_id\", or remove it",
@@ -88,30 +84,30 @@ fn one(raw: &raw::Issuer, findings: &mut Findings<'_>) -> Issuer {
         algorithms: raw
             .algorithms
             .as_ref()
-            .map_or_else(|| ALGORITHMS.to_vec(), |names| algorithms(names, findings)),
+            .map_or_else(|| ALGORITHMS.to_vec(), |names| algorithms(names, diagnostics)),
         types: raw.types.as_ref().map_or_else(
             || TYPES.map(str::to_owned).to_vec(),
-            |types| filled(types, "every token with a typ would be refused", findings),
+            |types| filled(types, "every token with a typ would be refused", diagnostics),
         ),
-        max_token_age: findings.duration(raw.max_token_age.as_ref(), Duration::from_secs(1)..=LONGEST_AGE),
-        leeway: findings
+        max_token_age: diagnostics.duration(raw.max_token_age.as_ref(), Duration::from_secs(1)..=LONGEST_AGE),
+        leeway: diagnostics
             .duration(raw.leeway.as_ref(), Duration::ZERO..=MOST_LEEWAY)
             .unwrap_or(issuer::LEEWAY),
-        ca: raw.ca.as_ref().map(|file| path(file, findings)),
+        ca: raw.ca.as_ref().map(|file| path(file, diagnostics)),
     };
     let settings =
         Settings { types: settings.types.iter().map(|typ| typ.to_lowercase()).collect(), ..settings };
-    let mapping = mapping(raw, findings);
+    let mapping = mapping(raw, diagnostics);
     Issuer { settings, mapping, url_at: raw.url.span(), name_at: raw.session.name.span() }
 }
 
-fn keys(raw: &raw::Issuer, findings: &mut Findings<'_>) -> KeySource {
+fn keys(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> KeySource {
     if raw.url.get_ref().is_empty() {
-        findings.fault(raw.url.span(), "the url is empty", "give the exact iss of the tokens");
+        diagnostics.error(raw.url.span(), "the url is empty", "give the exact iss of the tokens");
     }
     match (&raw.jwks_url, &raw.jwks_file) {
         (Some(_), Some(file)) => {
-            findings.fault(
+            diagnostics.error(
                 file.span(),
                 "keys are to come from jwks_url as well as from a file",
                 "give one of the two",
@@ -120,48 +116,48 @@ fn keys(raw: &raw::Issuer, findings: &mut Findings<'_>) -> KeySource {
         }
         (None, Some(file)) => {
             if let Some(ca) = &raw.ca {
-                findings.fault(ca.span(), "keys from a file need no CA", "remove ca");
+                diagnostics.error(ca.span(), "keys from a file need no CA", "remove ca");
             }
-            KeySource::JwksFile(path(file, findings))
+            KeySource::JwksFile(path(file, diagnostics))
         }
-        (Some(url), None) => key_url(url, "", findings).map_or(KeySource::Discovery, KeySource::JwksUrl),
+        (Some(url), None) => key_url(url, "", diagnostics).map_or(KeySource::Discovery, KeySource::JwksUrl),
         (None, None) => {
-            key_url(&raw.url, ", or give jwks_url or jwks_file", findings);
+            key_url(&raw.url, ", or give jwks_url or jwks_file", diagnostics);
             KeySource::Discovery
         }
     }
 }
 
-fn key_url(text: &Text, otherwise: &str, findings: &mut Findings<'_>) -> Option<Url> {
-    let fault = match text.get_ref().parse::<Url>() {
+fn key_url(text: &Text, otherwise: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Url> {
+    let message = match text.get_ref().parse::<Url>() {
         Ok(url) => match issuer::check_url(&url) {
             Ok(()) => return Some(url),
-            Err(fault) => format!("keys cannot be fetched from here: {fault}"),
+            Err(message) => format!("keys cannot be fetched from here: {message}"),
         },
         Err(error) => format!("keys cannot be fetched from here: it is no URL ({error})"),
     };
-    findings.fault(
+    diagnostics.error(
         text.span(),
-        fault,
+        message,
         format!("give an https URL without user name and fragment{otherwise}"),
     );
     None
 }
 
 /// The strings of a list that may not be empty, nor hold an empty string.
-fn filled(list: &Spanned<Vec<Text>>, otherwise: &str, findings: &mut Findings<'_>) -> Vec<String> {
+fn filled(list: &Spanned<Vec<Text>>, otherwise: &str, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
     if list.get_ref().is_empty() {
-        findings.fault(list.span(), format!("it is empty, so {otherwise}"), "give at least one");
+        diagnostics.error(list.span(), format!("it is empty, so {otherwise}"), "give at least one");
     }
     for text in list.get_ref().iter().filter(|text| text.get_ref().is_empty()) {
-        findings.fault(text.span(), "it is an empty string", "remove it, or write what is meant");
+        diagnostics.error(text.span(), "it is an empty string", "remove it, or write what is meant");
     }
     list.get_ref().iter().map(|text| text.get_ref().clone()).collect()
 }
 
-fn algorithms(names: &Spanned<Vec<Text>>, findings: &mut Findings<'_>) -> Vec<Algorithm> {
+fn algorithms(names: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> Vec<Algorithm> {
     if names.get_ref().is_empty() {
-        findings.fault(
+        diagnostics.error(
             names.span(),
             "it is empty, so nobody could be let in",
             "give at least one, as in \"RS256\"",
@@ -170,18 +166,18 @@ fn algorithms(names: &Spanned<Vec<Text>>, findings: &mut Findings<'_>) -> Vec<Al
     let mut known = Vec::new();
     for name in names.get_ref() {
         match name.get_ref().as_str() {
-            "HS256" | "HS384" | "HS512" => findings.fault(
+            "HS256" | "HS384" | "HS512" => diagnostics.error(
                 name.span(),
                 format!("{name} signs with a secret that whoever checks could sign with, too"),
                 "use a public-key algorithm as RS256 or ES256",
             ),
             text => match text.parse::<Algorithm>() {
                 Ok(algorithm) if !known.contains(&algorithm) => known.push(algorithm),
-                Ok(_) => findings.fault(name.span(), format!("{name} is given twice"), "remove one"),
-                Err(_) => findings.fault(
+                Ok(_) => diagnostics.error(name.span(), format!("{name} is given twice"), "remove one"),
+                Err(_) => diagnostics.error(
                     name.span(),
                     format!("\"{name}\" is no algorithm that can be checked"),
-                    format!("give some of {}", KNOWN_ALGORITHMS.join(", ")),
+                    format!("give some of {}", issuer::KNOWN_ALGORITHMS.join(", ")),
                 ),
             },
         }
@@ -189,28 +185,28 @@ fn algorithms(names: &Spanned<Vec<Text>>, findings: &mut Findings<'_>) -> Vec<Al
     known
 }
 
-fn mapping(raw: &raw::Issuer, findings: &mut Findings<'_>) -> Option<IssuerMapping> {
-    let headers = request_headers(&raw.request_headers, findings);
+fn mapping(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Option<IssuerMapping> {
+    let headers = request_headers(&raw.request_headers, diagnostics);
     let mut require = Vec::new();
     for raw in &raw.require {
         if raw.message.get_ref().is_empty() {
-            findings.fault(
+            diagnostics.error(
                 raw.message.span(),
                 "the message is empty",
                 "say what the operator should read in the log",
             );
         }
         if let Some(expression) =
-            expression(raw.expression.get_ref(), raw.expression.span(), &headers, findings)
+            expression(raw.expression.get_ref(), raw.expression.span(), &headers, diagnostics)
         {
             require.push(Requirement { expression, message: raw.message.get_ref().clone() });
         }
     }
     let session = &raw.session;
     let source_identity =
-        session.source_identity.as_ref().and_then(|value| mapped(value, Target::Name, &headers, findings));
-    let tags = tags(session, &headers, findings);
-    let name = mapped(&session.name, Target::Name, &headers, findings)?;
+        session.source_identity.as_ref().and_then(|value| mapped(value, Target::Name, &headers, diagnostics));
+    let tags = tags(session, &headers, diagnostics);
+    let name = mapped(&session.name, Target::Name, &headers, diagnostics)?;
     let issuer = raw.name.get_ref().as_str().into();
     Some(IssuerMapping { issuer, request_headers: headers, require, name, source_identity, tags })
 }
@@ -218,26 +214,26 @@ fn mapping(raw: &raw::Issuer, findings: &mut Findings<'_>) -> Option<IssuerMappi
 fn tags(
     session: &raw::Session,
     headers: &[String],
-    findings: &mut Findings<'_>,
-) -> Vec<(TagKey, crate::identity::mapping::MappedValue)> {
+    diagnostics: &mut Diagnostics<'_>,
+) -> Vec<(TagKey, crate::identity::mapped_value::MappedValue)> {
     let mut seen: Vec<(String, &str)> = Vec::new();
     let mut tags = Vec::new();
     for (index, (key, raw)) in session.tags.iter().enumerate() {
         let (text, folded) = (key.get_ref(), key.get_ref().to_lowercase());
         if let Some((_, other)) = seen.iter().find(|(known, _)| *known == folded) {
-            let fault =
+            let message =
                 format!("the tags \"{other}\" and \"{text}\" differ in case only, which STS takes for one");
-            findings.fault(key.span(), fault, "give each its own key");
+            diagnostics.error(key.span(), message, "give each its own key");
         }
         seen.push((folded, text));
         if index == MOST {
-            let fault = format!("there are {} tags", session.tags.len());
-            findings.fault(key.span(), fault, format!("a session has at most {MOST}; leave some out"));
+            let message = format!("there are {} tags", session.tags.len());
+            diagnostics.error(key.span(), message, format!("a session has at most {MOST}; leave some out"));
         }
-        let value = mapped(raw, Target::Tag, headers, findings);
+        let value = mapped(raw, Target::Tag, headers, diagnostics);
         match TagKey::parse(text) {
             Ok(key) => tags.extend(value.map(|value| (key, value))),
-            Err(illegal) => findings.fault(
+            Err(illegal) => diagnostics.error(
                 key.span(),
                 format!("\"{text}\" cannot be a tag key: {illegal}"),
                 "give 1 to 128 letters, digits, spaces and _.:/=+-@, not beginning with aws:",
@@ -249,22 +245,26 @@ fn tags(
 
 /// Lower-case names. Headers that carry tokens, or that proxies write, are no statement of the caller
 /// that a bill could rest on.
-fn request_headers(names: &[Text], findings: &mut Findings<'_>) -> Vec<String> {
+fn request_headers(names: &[Text], diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
     let mut headers: Vec<String> = Vec::new();
     for name in names {
         let lower = name.get_ref().to_ascii_lowercase();
         if http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
-            findings.fault(
+            diagnostics.error(
                 name.span(),
                 format!("\"{name}\" is no header's name"),
                 "give one as in \"x-project\"",
             );
         } else if is_forbidden(&lower) {
-            let fault =
+            let message =
                 format!("{lower} cannot be read by expressions: it carries credentials, or proxies write it");
-            findings.fault(name.span(), fault, "let callers send a header of its own, as in \"x-project\"");
+            diagnostics.error(
+                name.span(),
+                message,
+                "let callers send a header of its own, as in \"x-project\"",
+            );
         } else if headers.contains(&lower) {
-            findings.fault(name.span(), format!("{lower} is given twice"), "remove one");
+            diagnostics.error(name.span(), format!("{lower} is given twice"), "remove one");
         } else {
             headers.push(lower);
         }

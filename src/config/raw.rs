@@ -14,7 +14,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::schema;
+use crate::auth::issuer;
+use crate::route::Operation;
 
 /// A value and where it stands: TOML's own, whose schema is the value's.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -115,12 +116,12 @@ pub(super) struct Balancers {
     /// Their addresses, as in `["10.0.0.0/16", "fd00::/8"]`.
     pub(super) peers: Vec<Text>,
     /// How they tell.
-    pub(super) tell_by: TellBy,
+    pub(super) client_address: ClientAddress,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum TellBy {
+pub(super) enum ClientAddress {
     /// PROXY protocol v2: no connection of theirs is taken without its header.
     ProxyProtocol,
     /// The header `X-Forwarded-For`, from its end as far as it names them.
@@ -214,7 +215,7 @@ pub(super) struct Issuer {
     /// The claim that holds the audience, for access tokens without `aud`. Default: `aud`.
     pub(super) audience_claim: Option<Text>,
     /// Signature algorithms accepted. Default: `["RS256", "ES256"]`.
-    #[schemars(with = "Option<Vec<schema::AlgorithmName>>", length(min = 1))]
+    #[schemars(with = "Option<Vec<AlgorithmName>>", length(min = 1))]
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
     /// Values of `typ` accepted, beside none at all. Default: `["JWT", "at+jwt"]`.
     #[schemars(length(min = 1))]
@@ -329,7 +330,7 @@ pub(super) struct Role {
     #[serde(default)]
     pub(super) transitive_tags: Vec<Text>,
     /// Operations it may be used for. Default: all but those of state shared by the whole account.
-    #[schemars(with = "Option<Vec<schema::OperationName>>", length(min = 1))]
+    #[schemars(with = "Option<Vec<OperationName>>", length(min = 1))]
     pub(super) operations: Option<Spanned<Vec<Text>>>,
     /// Models, as patterns with `*`. Default: all.
     #[schemars(length(min = 1))]
@@ -420,4 +421,34 @@ impl<'de> Deserialize<'de> for OneOrMore {
         }
         deserializer.deserialize_any(Forms)
     }
+}
+
+/// A name of `role.operations`.
+pub(super) struct OperationName;
+
+/// A name of `issuer.algorithms`.
+pub(super) struct AlgorithmName;
+
+impl JsonSchema for OperationName {
+    fn schema_name() -> Cow<'static, str> {
+        "Operation".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        one_of(&Operation::ALL.map(Operation::as_str))
+    }
+}
+
+impl JsonSchema for AlgorithmName {
+    fn schema_name() -> Cow<'static, str> {
+        "Algorithm".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        one_of(&issuer::KNOWN_ALGORITHMS)
+    }
+}
+
+fn one_of(names: &[&str]) -> Schema {
+    schemars::json_schema!({ "type": "string", "enum": names })
 }

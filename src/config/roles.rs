@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aws::Aws;
+use super::diagnostics::{Diagnostics, Span};
 use super::issuers::Issuer;
-use super::problem::{Findings, Span};
 use super::raw::{self, Spanned, Text};
 use super::values::expression;
 use super::{LONGEST_SESSION, SHORTEST_SESSION};
-use crate::identity::arn::RoleArn;
+use crate::attribution::arn::RoleArn;
+use crate::attribution::tags::{MOST, TagKey};
 use crate::identity::models::ModelPattern;
 use crate::identity::role::Role;
-use crate::identity::tags::{MOST, TagKey};
 use crate::route::Operation;
 
 /// Characters of inline and managed policies together (STS API reference, `AssumeRole`).
@@ -38,70 +38,71 @@ pub(super) fn roles(
     tables: &[Spanned<raw::Role>],
     issuers: &[Issuer],
     aws: &Aws,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<Placed> {
     if tables.is_empty() {
-        findings.fault_in(
+        diagnostics.error_in(
             0..0,
             "role",
             "there is no role, so every request would be refused",
             "add a [[role]]",
         );
     }
-    tables.iter().filter_map(|table| one(table, issuers, aws, findings)).collect()
+    tables.iter().filter_map(|table| one(table, issuers, aws, diagnostics)).collect()
 }
 
 fn one(
     table: &Spanned<raw::Role>,
     all_issuers: &[Issuer],
     aws: &Aws,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Placed> {
     let raw = table.get_ref();
-    let issuers = issuers(table, all_issuers, findings);
+    let issuers = issuers(table, all_issuers, diagnostics);
     let its_own: Vec<&Issuer> = all_issuers
         .iter()
         .filter(|issuer| issuers.as_ref().is_none_or(|names| names.contains(&issuer.settings.name)))
         .collect();
     let headers = common_headers(&its_own);
-    let when = raw.when.as_ref().and_then(|when| expression(when.get_ref(), when.span(), &headers, findings));
-    let arn = role_arn(&raw.arn, aws, findings);
-    check_external_id(raw.external_id.as_ref(), findings);
-    check_policies(raw, arn.as_ref(), findings);
+    let when =
+        raw.when.as_ref().and_then(|when| expression(when.get_ref(), when.span(), &headers, diagnostics));
+    let arn = role_arn(&raw.arn, aws, diagnostics);
+    check_external_id(raw.external_id.as_ref(), diagnostics);
+    check_policies(raw, arn.as_ref(), diagnostics);
     let role = Role {
         when,
         issuers,
         external_id: raw.external_id.as_ref().map(|id| id.get_ref().clone()),
-        duration: session_duration(raw.duration.as_ref(), findings),
+        duration: session_duration(raw.duration.as_ref(), diagnostics),
         policy: raw.policy.as_ref().map(|policy| policy.get_ref().as_str().into()),
         policy_arns: raw.policy_arns.iter().map(|arn| arn.get_ref().clone()).collect(),
-        transitive_tags: transitive_tags(&raw.transitive_tags, &its_own, findings),
+        transitive_tags: transitive_tags(&raw.transitive_tags, &its_own, diagnostics),
         operations: raw.operations.as_ref().map(|list| {
             let names = Operation::ALL.map(Operation::as_str).join(", ");
-            let remedy = format!("give some of {names}, or remove the key for all but the shared ones");
-            parsed(list, str::parse::<Operation>, "operation", &remedy, findings)
+            let help = format!("give some of {names}, or remove the key for all but the shared ones");
+            parsed(list, str::parse::<Operation>, "operation", &help, diagnostics)
         }),
         models: raw.models.as_ref().map(|list| {
-            let remedy = "give patterns as in \"*anthropic.claude-*\", or remove the key for all";
-            parsed(list, ModelPattern::parse, "model pattern", remedy, findings)
+            let help = "give patterns as in \"*anthropic.claude-*\", or remove the key for all";
+            parsed(list, ModelPattern::parse, "model pattern", help, diagnostics)
         }),
         regions: raw.regions.as_ref().map(|list| {
             let configured = aws.all_regions().collect::<Vec<_>>().join(", ");
-            let remedy = format!("give some of {configured}, or add it to aws.regions");
+            let help = format!("give some of {configured}, or add it to aws.regions");
             let known = |text: &str| {
                 aws.all_regions()
                     .find(|region| *region == text)
                     .map(str::to_owned)
                     .ok_or("it is not configured")
             };
-            parsed(list, known, "region", &remedy, findings)
+            parsed(list, known, "region", &help, diagnostics)
         }),
         projects: raw
             .projects
             .iter()
             .map(|project| {
                 if project.get_ref().is_empty() {
-                    findings.fault(
+                    diagnostics.error(
                         project.span(),
                         "it is an empty string",
                         "remove it, or write a project's id",
@@ -121,35 +122,39 @@ fn parsed<T, E: Display>(
     list: &Spanned<Vec<Text>>,
     parse: impl Fn(&str) -> Result<T, E>,
     what: &str,
-    remedy: &str,
-    findings: &mut Findings<'_>,
+    help: &str,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<T> {
     if list.get_ref().is_empty() {
-        findings.fault(list.span(), "it is empty, so the role could be used for nothing", remedy);
+        diagnostics.error(list.span(), "it is empty, so the role could be used for nothing", help);
     }
     let mut values = Vec::new();
     for text in list.get_ref() {
         match parse(text.get_ref()) {
             Ok(value) => values.push(value),
             Err(error) => {
-                findings.fault(text.span(), format!("\"{text}\" is no {what} here: {error}"), remedy);
+                diagnostics.error(text.span(), format!("\"{text}\" is no {what} here: {error}"), help);
             }
         }
     }
     values
 }
 
-fn issuers(table: &Spanned<raw::Role>, all: &[Issuer], findings: &mut Findings<'_>) -> Option<Vec<Arc<str>>> {
+fn issuers(
+    table: &Spanned<raw::Role>,
+    all: &[Issuer],
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<Arc<str>>> {
     let names = || all.iter().map(|issuer| &*issuer.settings.name).collect::<Vec<_>>().join(", ");
     let Some(list) = &table.get_ref().issuers else {
         if all.len() > 1 {
-            let fault = "it does not say whose role it is, and there is more than one issuer";
-            findings.fault_in(table.span(), "issuers", fault, format!("give some of {}", names()));
+            let message = "it does not say whose role it is, and there is more than one issuer";
+            diagnostics.error_in(table.span(), "issuers", message, format!("give some of {}", names()));
         }
         return None;
     };
     if list.get_ref().is_empty() {
-        findings.fault(
+        diagnostics.error(
             list.span(),
             "it is empty, so the role is nobody's",
             format!("give some of {}", names()),
@@ -159,7 +164,7 @@ fn issuers(table: &Spanned<raw::Role>, all: &[Issuer], findings: &mut Findings<'
     for name in list.get_ref() {
         match all.iter().find(|issuer| *issuer.settings.name == **name.get_ref()) {
             Some(issuer) => known.push(Arc::clone(&issuer.settings.name)),
-            None => findings.fault(
+            None => diagnostics.error(
                 name.span(),
                 format!("no issuer is named \"{name}\""),
                 format!("give some of {}", names()),
@@ -179,36 +184,36 @@ fn common_headers(issuers: &[&Issuer]) -> Vec<String> {
     common
 }
 
-fn role_arn(text: &Text, aws: &Aws, findings: &mut Findings<'_>) -> Option<RoleArn> {
+fn role_arn(text: &Text, aws: &Aws, diagnostics: &mut Diagnostics<'_>) -> Option<RoleArn> {
     let example = format!("give one as in arn:{}:iam::123456789012:role/BedrockUser", aws.partition());
     let Ok(arn) = RoleArn::parse(text.get_ref()) else {
-        findings.fault(text.span(), format!("\"{text}\" is not the ARN of a role"), example);
+        diagnostics.error(text.span(), format!("\"{text}\" is not the ARN of a role"), example);
         return None;
     };
     if arn.partition() != aws.partition() {
-        let fault =
+        let message =
             format!("its partition is {}, that of {} is {}", arn.partition(), aws.region, aws.partition());
-        findings.fault(text.span(), fault, example);
+        diagnostics.error(text.span(), message, example);
     }
     Some(arn)
 }
 
 /// 2..1224 of `[\w+=,.@:/-]` (STS API reference, `AssumeRole`).
-fn check_external_id(text: Option<&Text>, findings: &mut Findings<'_>) {
+fn check_external_id(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) {
     let Some(text) = text else { return };
     let id = text.get_ref();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
     if !(2..=1224).contains(&id.len()) || !id.bytes().all(legal) {
-        let remedy = "give 2 to 1224 letters, digits and _+=,.@:/-";
-        findings.fault(text.span(), "STS does not accept this external id", remedy);
+        let help = "give 2 to 1224 letters, digits and _+=,.@:/-";
+        diagnostics.error(text.span(), "STS does not accept this external id", help);
     }
 }
 
-fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, findings: &mut Findings<'_>) {
+fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, diagnostics: &mut Diagnostics<'_>) {
     if let Some(policy) = &raw.policy {
         let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(policy.get_ref());
         if let Err(error) = is_object {
-            findings.fault(
+            diagnostics.error(
                 policy.span(),
                 format!("the policy is no JSON object: {error}"),
                 "give an IAM policy document",
@@ -220,18 +225,18 @@ fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, findings: &mut Findin
     if length > LONGEST_POLICY
         && let Some(first) = raw.policy.iter().chain(&raw.policy_arns).next()
     {
-        let fault = format!("policy and policy_arns have {length} characters together");
-        findings.fault(
+        let message = format!("policy and policy_arns have {length} characters together");
+        diagnostics.error(
             first.span(),
-            fault,
+            message,
             format!("STS takes {LONGEST_POLICY}; put the policy into the role itself"),
         );
     }
     if let Some(eleventh) = raw.policy_arns.get(MOST_POLICIES) {
-        let fault = format!("there are {} managed policies", raw.policy_arns.len());
-        findings.fault(
+        let message = format!("there are {} managed policies", raw.policy_arns.len());
+        diagnostics.error(
             eleventh.span(),
-            fault,
+            message,
             format!("a session has at most {MOST_POLICIES}; leave some out"),
         );
     }
@@ -247,22 +252,22 @@ fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, findings: &mut Findin
             _ => false,
         };
         if !fits {
-            let fault = format!("\"{arn}\" is no managed policy of the role's account");
-            findings.fault(
+            let message = format!("\"{arn}\" is no managed policy of the role's account");
+            diagnostics.error(
                 arn.span(),
-                fault,
+                message,
                 "give one as in arn:aws:iam::123456789012:policy/Name, of the role's account or AWS's",
             );
         }
     }
 }
 
-fn transitive_tags(keys: &[Text], issuers: &[&Issuer], findings: &mut Findings<'_>) -> Vec<TagKey> {
+fn transitive_tags(keys: &[Text], issuers: &[&Issuer], diagnostics: &mut Diagnostics<'_>) -> Vec<TagKey> {
     let mut tags: Vec<TagKey> = Vec::new();
     for (index, text) in keys.iter().enumerate() {
         let mut mappings = issuers.iter().filter_map(|issuer| issuer.mapping.as_ref());
         let Ok(key) = TagKey::parse(text.get_ref()) else {
-            findings.fault(
+            diagnostics.error(
                 text.span(),
                 format!("\"{text}\" cannot be a tag key"),
                 "give the key of a session tag",
@@ -270,12 +275,12 @@ fn transitive_tags(keys: &[Text], issuers: &[&Issuer], findings: &mut Findings<'
             continue;
         };
         if !mappings.any(|mapping| mapping.tags.iter().any(|(tag, _)| *tag == key)) {
-            let fault = format!("no issuer of this role has a tag \"{text}\"");
-            findings.fault(text.span(), fault, "give keys of [issuer.session.tags]");
+            let message = format!("no issuer of this role has a tag \"{text}\"");
+            diagnostics.error(text.span(), message, "give keys of [issuer.session.tags]");
         }
         if tags.contains(&key) || index == MOST {
-            let fault = format!("\"{text}\" is given twice, or is the {}th", MOST + 1);
-            findings.fault(text.span(), fault, format!("give each once and at most {MOST}"));
+            let message = format!("\"{text}\" is given twice, or is the {}th", MOST + 1);
+            diagnostics.error(text.span(), message, format!("give each once and at most {MOST}"));
         }
         tags.push(key);
     }
@@ -283,6 +288,6 @@ fn transitive_tags(keys: &[Text], issuers: &[&Issuer], findings: &mut Findings<'
 }
 
 /// The bounds of STS (`DurationSeconds`).
-pub(super) fn session_duration(text: Option<&Text>, findings: &mut Findings<'_>) -> Option<Duration> {
-    findings.duration(text, SHORTEST_SESSION..=LONGEST_SESSION)
+pub(super) fn session_duration(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
+    diagnostics.duration(text, SHORTEST_SESSION..=LONGEST_SESSION)
 }

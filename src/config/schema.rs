@@ -1,16 +1,12 @@
 //! The JSON Schema of the configuration file, for editors and for what generates configurations. What
 //! it refuses the loader refuses, too; the loader knows more, as how values go together.
 
-use std::borrow::Cow;
-
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _, transform_subschemas};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::issuers::KNOWN_ALGORITHMS;
 use super::raw;
-use crate::route::Operation;
 
 /// The schema (draft 2020-12), as it stands in `config/gateway.schema.json`.
 pub fn json_schema() -> String {
@@ -21,36 +17,6 @@ pub fn json_schema() -> String {
     RecursiveTransform(unwrapped).transform(&mut schema);
     or_from_the_environment(&mut schema);
     format!("{:#}\n", schema.as_value())
-}
-
-/// A name of `role.operations`.
-pub(super) struct OperationName;
-
-/// A name of `issuer.algorithms`.
-pub(super) struct AlgorithmName;
-
-impl JsonSchema for OperationName {
-    fn schema_name() -> Cow<'static, str> {
-        "Operation".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        one_of(&Operation::ALL.map(Operation::as_str))
-    }
-}
-
-impl JsonSchema for AlgorithmName {
-    fn schema_name() -> Cow<'static, str> {
-        "Algorithm".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        one_of(&KNOWN_ALGORITHMS)
-    }
-}
-
-fn one_of(names: &[&str]) -> Schema {
-    schemars::json_schema!({ "type": "string", "enum": names })
 }
 
 /// TOML has no null: what is optional is left out.

@@ -37,7 +37,7 @@ fn environment(name: &str) -> Option<String> {
     (name == "ACCOUNT").then(|| "123456789012".to_owned())
 }
 
-fn parse(text: &str) -> Result<Config, Problems> {
+fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, "gateway.toml", &environment)
 }
 
@@ -52,12 +52,12 @@ fn fails(text: &str, place: &str, key: &str, words: &str) {
     let line = text.lines().position(|line| line.contains(place)).map(|index| index + 1);
     let [problem] = problems.0.as_slice() else { panic!("not one problem: {problems}") };
     assert_eq!((Some(problem.line), problem.key.as_str()), (line, key), "{problem}");
-    assert!(problem.fault.contains(words), "{problem}");
-    assert!(!problem.remedy.is_empty());
+    assert!(problem.message.contains(words), "{problem}");
+    assert!(!problem.help.is_empty());
     let shown = problems.to_string();
     assert!(shown.starts_with(&format!("gateway.toml:{}:", problem.line)), "{shown}");
     assert!(
-        shown.contains(key) && shown.contains(&problem.fault) && shown.ends_with(&problem.remedy),
+        shown.contains(key) && shown.contains(&problem.message) && shown.ends_with(&problem.help),
         "{shown}"
     );
 }
@@ -203,8 +203,9 @@ fn listen() {
 #[test]
 fn balancers() {
     let http = "http = \"127.0.0.1:8080\"";
-    let of =
-        |peers: &str| format!("{http}\n[listen.balancers]\npeers = [{peers}]\ntell_by = \"proxy-protocol\"");
+    let of = |peers: &str| {
+        format!("{http}\n[listen.balancers]\npeers = [{peers}]\nclient_address = \"proxy-protocol\"")
+    };
     let config = parse(&with(http, &of("\"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\""))).unwrap();
     let balancers = config.listen.balancers.unwrap();
     assert_eq!(
@@ -459,7 +460,7 @@ fn roles() {
 fn what_works_but_is_probably_not_meant() {
     let warned = |text: &str| -> Vec<String> {
         let config = parse(text).unwrap_or_else(|problems| panic!("{problems}"));
-        config.warnings.iter().map(|warning| format!("{} {}", warning.key, warning.fault)).collect()
+        config.warnings.iter().map(|warning| format!("{} {}", warning.key, warning.message)).collect()
     };
     for claim in ["jti", "iat", "nonce"] {
         let warnings = warned(&with("claims.sub", &format!("claims.sub + string(claims.{claim})")));

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::problem::Findings;
+use super::diagnostics::Diagnostics;
 use super::raw::Text;
 
 const MINUTE: u64 = 60;
@@ -45,7 +45,7 @@ pub(super) fn bytes(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(unit)?).ok()
 }
 
-impl Findings<'_> {
+impl Diagnostics<'_> {
     /// The duration that `text` says, if it is one and lies within `limits`.
     pub(super) fn duration(
         &mut self,
@@ -54,13 +54,13 @@ impl Findings<'_> {
     ) -> Option<Duration> {
         let text = text?;
         let Some(length) = duration(text.get_ref()) else {
-            let fault = format!("\"{}\" is no duration", text.get_ref());
-            self.fault(text.span(), fault, "write it like \"45s\", \"10m\" or \"1h30m\"");
+            let message = format!("\"{}\" is no duration", text.get_ref());
+            self.error(text.span(), message, "write it like \"45s\", \"10m\" or \"1h30m\"");
             return None;
         };
         if !limits.contains(&length) {
-            let remedy = format!("give {} to {}", in_words(*limits.start()), in_words(*limits.end()));
-            self.fault(text.span(), format!("{} is out of bounds", text.get_ref()), remedy);
+            let help = format!("give {} to {}", in_words(*limits.start()), in_words(*limits.end()));
+            self.error(text.span(), format!("{} is out of bounds", text.get_ref()), help);
         }
         Some(length)
     }

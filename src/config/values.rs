@@ -1,11 +1,13 @@
 //! Mapped values: from the file's short and long forms to compiled expressions and legal constants.
 
-use super::problem::{Findings, Span};
+use std::path::PathBuf;
+
+use super::diagnostics::{Diagnostics, Span};
 use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Spanned, Text};
-use crate::identity::expression::Expression;
-use crate::identity::mapping::{MappedValue, OnInvalid};
-use crate::identity::session_name::SessionName;
-use crate::identity::tags::TagValue;
+use crate::attribution::session_name::SessionName;
+use crate::attribution::tags::TagValue;
+use crate::expression::Expression;
+use crate::identity::mapped_value::{MappedValue, OnInvalid};
 
 /// What a value becomes, and so what is legal.
 #[derive(Debug, Clone, Copy)]
@@ -15,22 +17,22 @@ pub(super) enum Target {
     Tag,
 }
 
-/// The value, or nothing but findings.
+/// The value, or nothing but diagnostics.
 pub(super) fn mapped(
     raw: &Spanned<Mapped>,
     target: Target,
     headers: &[String],
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<MappedValue> {
     match raw.get_ref() {
         Mapped::Expression(source) => Some(MappedValue {
-            from: vec![expression(source, raw.span(), headers, findings)?],
+            from: vec![expression(source, raw.span(), headers, diagnostics)?],
             default: None,
             constant: None,
             required: true,
             on_invalid: OnInvalid::Replace,
         }),
-        Mapped::Long(long) => long_form(long, raw.span(), target, headers, findings),
+        Mapped::Long(long) => long_form(long, raw.span(), target, headers, diagnostics),
     }
 }
 
@@ -39,11 +41,11 @@ fn long_form(
     at: Span,
     target: Target,
     headers: &[String],
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<MappedValue> {
     match (&raw.from, &raw.value, &raw.default) {
         (None, None, _) => {
-            findings.fault(
+            diagnostics.error(
                 at,
                 "there is neither from nor value",
                 "give from = an expression, or value = a constant",
@@ -51,28 +53,28 @@ fn long_form(
             return None;
         }
         (Some(_), Some(value), _) | (None, Some(value), Some(_)) => {
-            let fault = "value stands beside from or default, which would never be used";
-            findings.fault(value.span(), fault, "give either value, or from with or without default");
+            let message = "value stands beside from or default, which would never be used";
+            diagnostics.error(value.span(), message, "give either value, or from with or without default");
             return None;
         }
         _ => {}
     }
     let from = match raw.from.as_ref().map(|from| (from.span(), from.get_ref())) {
         None => Vec::new(),
-        Some((at, OneOrMore::One(source))) => vec![expression(source, at, headers, findings)?],
+        Some((at, OneOrMore::One(source))) => vec![expression(source, at, headers, diagnostics)?],
         Some((at, OneOrMore::More(sources))) => {
             if sources.is_empty() {
-                findings.fault(at, "there is no expression in it", "give at least one");
+                diagnostics.error(at, "there is no expression in it", "give at least one");
             }
             let compiled: Vec<_> = sources
                 .iter()
-                .map(|source| expression(source.get_ref(), source.span(), headers, findings))
+                .map(|source| expression(source.get_ref(), source.span(), headers, diagnostics))
                 .collect();
             compiled.into_iter().collect::<Option<_>>()?
         }
     };
     for constant in raw.default.iter().chain(&raw.value) {
-        check_constant(constant, target, findings);
+        check_constant(constant, target, diagnostics);
     }
     Some(MappedValue {
         from,
@@ -90,23 +92,22 @@ pub(super) fn expression(
     source: &str,
     at: Span,
     headers: &[String],
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Expression> {
     match Expression::compile(source, headers) {
         Ok(expression) => Some(expression),
         Err(error) => {
-            let remedy =
-                "write a CEL expression over claims, issuer.name and the listed request.headers['…']";
-            findings.fault(at, error.to_string(), remedy);
+            let help = "write a CEL expression over claims, issuer.name and the listed request.headers['…']";
+            diagnostics.error(at, error.to_string(), help);
             None
         }
     }
 }
 
 /// What the operator writes out must be legal as it stands: here it can be said.
-fn check_constant(text: &Text, target: Target, findings: &mut Findings<'_>) {
+fn check_constant(text: &Text, target: Target, diagnostics: &mut Diagnostics<'_>) {
     let value = text.get_ref();
-    let (legal, remedy) = match target {
+    let (legal, help) = match target {
         Target::Name => (!SessionName::from_value(value).1, "give 2 to 64 letters, digits and _+=,.@-"),
         Target::Tag => {
             let legal = !value.is_empty() && !TagValue::from_value(value).1;
@@ -114,6 +115,14 @@ fn check_constant(text: &Text, target: Target, findings: &mut Findings<'_>) {
         }
     };
     if !legal {
-        findings.fault(text.span(), format!("AWS does not accept \"{value}\" here"), remedy);
+        diagnostics.error(text.span(), format!("AWS does not accept \"{value}\" here"), help);
     }
+}
+
+/// A path, which may not be empty. Whether there is such a file is seen when it is opened.
+pub(super) fn path(text: &Text, diagnostics: &mut Diagnostics<'_>) -> PathBuf {
+    if text.get_ref().is_empty() {
+        diagnostics.error(text.span(), "the path is empty", "give the path of a file, or remove the key");
+    }
+    PathBuf::from(text.get_ref())
 }

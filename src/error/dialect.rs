@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::Answer;
+use super::ErrorResponse;
 use crate::route::Dialect;
 
 /// The body of `answer` to the request of this id.
-pub fn body(answer: &Answer, dialect: Dialect, request_id: &str) -> String {
+pub fn body(answer: &ErrorResponse, dialect: Dialect, request_id: &str) -> String {
     let message = &answer.message;
     let status = answer.status.as_u16();
     let body = match dialect {

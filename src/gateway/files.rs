@@ -6,21 +6,21 @@ use std::sync::Arc;
 use tracing::{error, warn};
 
 use super::StartError;
-use super::watched::{Content, Watched, read};
-use crate::config::{Problems, Tls, deny_file};
+use super::file_watch::{Content, FileWatch, read};
+use crate::config::{ConfigError, Tls, deny_file};
 use crate::revoke::Entry;
 use crate::server::tls::Certificate;
 
 /// The listener's certificate, and where it comes from.
 pub(super) struct CertificateFiles {
     files: Tls,
-    pub(super) watched: Watched,
+    pub(super) watch: FileWatch,
     pub(super) shown: Arc<Certificate>,
 }
 
 /// Why what files hold is not put into place.
 pub(super) enum Refused {
-    File(Problems),
+    File(ConfigError),
     Other(String),
 }
 
@@ -31,7 +31,7 @@ impl CertificateFiles {
         let content = read(&paths(files)).await;
         let (chain, key) = halves(&content).map_err(StartError::File)?;
         let shown = Arc::new(Certificate::new(chain, key)?);
-        Ok(Self { files: files.clone(), watched: Watched::knowing(paths(files), &content), shown })
+        Ok(Self { files: files.clone(), watch: FileWatch::knowing(paths(files), &content), shown })
     }
 
     pub(super) fn show(&self, content: &Content) -> Result<(), Refused> {
@@ -46,7 +46,7 @@ impl CertificateFiles {
         }
         let content = read(&paths(files)).await;
         self.show(&content)?;
-        self.watched = Watched::knowing(paths(files), &content);
+        self.watch = FileWatch::knowing(paths(files), &content);
         self.files = files.clone();
         Ok(())
     }
@@ -66,17 +66,17 @@ fn halves(content: &Content) -> Result<(&[u8], &[u8]), String> {
 /// The deny file, and where it is.
 pub(super) struct DenyFile {
     pub(super) path: PathBuf,
-    pub(super) watched: Watched,
+    pub(super) watch: FileWatch,
 }
 
 impl DenyFile {
     /// # Errors
     /// When it is not there, or anything is wrong with it.
     pub(super) async fn read(path: &Path, issuers: &[Arc<str>]) -> Result<(Self, Vec<Arc<Entry>>), Refused> {
-        let mut watched = Watched::knowing(vec![path.to_owned()], &Ok(Vec::new()));
-        let content = watched.read().await;
+        let mut watch = FileWatch::knowing(vec![path.to_owned()], &Ok(Vec::new()));
+        let content = watch.read().await;
         let content = content.ok_or_else(|| Refused::other("the deny file is being written"))?;
-        let file = Self { path: path.to_owned(), watched };
+        let file = Self { path: path.to_owned(), watch };
         let entries = file.entries(content, issuers).await?;
         Ok((file, entries))
     }
@@ -116,7 +116,7 @@ impl Refused {
     pub(super) fn tell(&self, what: &str) -> String {
         const KEPT: &str = "the last good one stays in use, see the log";
         match self {
-            Self::File(Problems(problems)) => {
+            Self::File(ConfigError(problems)) => {
                 for problem in problems {
                     error!("{problem}");
                 }

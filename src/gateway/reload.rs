@@ -11,16 +11,16 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
+use super::file_watch::{Content, FileWatch};
 use super::files::{CertificateFiles, DenyFile, Refused};
-use super::fixed::Fixed;
-use super::watched::{Content, Watched};
-use super::{endpoints, rules};
+use super::restart_only::RestartOnly;
+use super::{active_config, endpoints};
 use crate::auth::Authenticator;
 use crate::config::File;
-use crate::identity::Outcomes;
-use crate::request::{Gateway, Rules};
+use crate::identity::IdentityMemo;
+use crate::operator::probe::Readiness;
 use crate::revoke::Entry;
-use crate::server::probe::Readiness;
+use crate::state::{ActiveConfig, Gateway};
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@ const RESTART: &str = "waiting for a restart";
 pub(super) struct Reloader {
     gateway: Arc<Gateway>,
     readiness: Arc<Readiness>,
-    fixed: Fixed,
-    configuration: Option<(PathBuf, Watched)>,
+    restart_only: RestartOnly,
+    configuration: Option<(PathBuf, FileWatch)>,
     /// When the configuration is tried again whether it has changed or not.
     again: Option<Instant>,
     certificate: Option<CertificateFiles>,
@@ -53,20 +53,20 @@ impl Reloader {
     pub(super) fn new(
         gateway: Arc<Gateway>,
         readiness: Arc<Readiness>,
-        fixed: Fixed,
+        restart_only: RestartOnly,
         file: Option<File>,
         certificate: Option<CertificateFiles>,
         deny: Option<DenyFile>,
     ) -> Self {
         let configuration = file.map(|File { path, content }| {
-            let watched = Watched::knowing(vec![path.clone()], &Ok(vec![content]));
-            (path, watched)
+            let watch = FileWatch::knowing(vec![path.clone()], &Ok(vec![content]));
+            (path, watch)
         });
         let refused = BTreeSet::new();
         Self {
             gateway,
             readiness,
-            fixed,
+            restart_only,
             configuration,
             again: None,
             certificate,
@@ -99,10 +99,10 @@ impl Reloader {
         if !self.refused.contains(CONFIGURATION)
             && let Some(entries) = self.entries.take()
         {
-            self.gateway.books.revocations.of_file(entries);
+            self.gateway.revocations.of_file(entries);
         }
         if let Some(certificate) = &mut self.certificate
-            && let Some(content) = news(&mut certificate.watched, at_once).await
+            && let Some(content) = news(&mut certificate.watch, at_once).await
         {
             let outcome = certificate.show(&content);
             if outcome.is_ok() {
@@ -114,13 +114,13 @@ impl Reloader {
 
     async fn look_at_denials(&mut self, at_once: bool) {
         if let Some(file) = &mut self.deny
-            && let Some(content) = news(&mut file.watched, at_once).await
+            && let Some(content) = news(&mut file.watch, at_once).await
         {
             let issuers = issuers(&self.gateway);
             let outcome = file.entries(content, &issuers).await;
             let outcome = outcome.map(|entries| {
                 // Nobody is let back in yet.
-                self.gateway.books.revocations.also_of_file(&entries);
+                self.gateway.revocations.also_of_file(&entries);
                 self.entries = Some(entries);
             });
             if outcome.is_ok() {
@@ -132,9 +132,9 @@ impl Reloader {
 
     async fn look_at_configuration(&mut self, at_once: bool) {
         let again = self.again.is_some_and(|at| Instant::now() >= at);
-        if let Some((_, watched)) = &mut self.configuration
-            && let Some(content) = match news(watched, at_once).await {
-                None if again => watched.still().await,
+        if let Some((_, watch)) = &mut self.configuration
+            && let Some(content) = match news(watch, at_once).await {
+                None if again => watch.still().await,
                 news => news,
             }
         {
@@ -148,7 +148,7 @@ impl Reloader {
     async fn cut_off(&self) {
         let gateway = Arc::clone(&self.gateway);
         let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
-        let entries = self.gateway.books.revocations.len();
+        let entries = self.gateway.revocations.len();
         info!(entries, sessions_dropped = dropped, "the deny file was loaded again");
     }
 
@@ -156,7 +156,7 @@ impl Reloader {
     async fn load(&mut self, content: Content) -> Result<(), Refused> {
         let Some((path, _)) = &self.configuration else { return Ok(()) };
         let file = File { path: path.clone(), content: content.map_err(Refused::Other)?.concat() };
-        let old = self.gateway.rules.load_full();
+        let old = self.gateway.config.load_full();
         let made = {
             let old = Arc::clone(&old);
             // Compiles expressions and reads files, which takes its time.
@@ -168,14 +168,14 @@ impl Reloader {
             })
         };
         let (mut config, auth) = made.await.map_err(Refused::other)??;
-        let waiting = self.fixed.changed_in(&config);
-        let aws = self.fixed.aws(&config.aws).clone();
+        let waiting = self.restart_only.changed_in(&config);
+        let aws = self.restart_only.aws(&config.aws).clone();
         config.mapping.generation = old.mapping.generation + 1;
         let (generation, bodies) = (config.mapping.generation, old.bodies.with_max(config.listen.max_body));
         let names =
             config.mapping.issuers.iter().map(|issuer| Arc::clone(&issuer.issuer)).collect::<Vec<_>>();
         // The same endpoints keep their connections.
-        let endpoints = if self.fixed.has(&aws) {
+        let endpoints = if self.restart_only.has(&aws) {
             old.endpoints.clone()
         } else {
             endpoints(&aws).await.map_err(Refused::other)?
@@ -194,16 +194,16 @@ impl Reloader {
             certificate.go_by(files).await?;
         }
 
-        let revocations = &self.gateway.books.revocations;
+        let revocations = &self.gateway.revocations;
         let new_file = deny.is_some();
         if let Some((file, entries)) = deny {
             // Until the new rules are there, by the old file, too.
             revocations.also_of_file(&entries);
             (self.deny, self.entries) = (Some(file), Some(entries));
         }
-        let rules = rules(auth, config.mapping, bodies, &aws, endpoints);
-        self.gateway.rules.store(Arc::new(rules));
-        self.fixed.use_aws(aws);
+        let active = active_config(auth, config.mapping, bodies, &aws, endpoints);
+        self.gateway.config.store(Arc::new(active));
+        self.restart_only.use_aws(aws);
         if let Some(entries) = self.entries.take() {
             revocations.of_file(entries);
         }
@@ -216,7 +216,7 @@ impl Reloader {
             self.cut_off().await;
             self.settle(DENY_FILE, Ok(()));
         }
-        let metrics = &self.gateway.books.metrics;
+        let metrics = &self.gateway.metrics;
         metrics.config_loaded(generation);
         metrics.issuers_are(&names);
         for warning in &config.warnings {
@@ -235,7 +235,7 @@ impl Reloader {
 
     /// Waits for the keys of new issuers, so that no request has to because of a reload. Whoever is cut off
     /// meanwhile does not wait for them.
-    async fn first_keys(&mut self, auth: &Authenticator<Outcomes>) {
+    async fn first_keys(&mut self, auth: &Authenticator<IdentityMemo>) {
         let mut keys = pin!(auth.first_keys());
         while timeout(EVERY, &mut keys).await.is_err() {
             self.look_at_denials(false).await;
@@ -246,11 +246,11 @@ impl Reloader {
     /// are cut off by both. `file` has the entries that are to be in force.
     fn keeps_names(
         &self,
-        old: &Rules,
-        new: &Authenticator<Outcomes>,
+        old: &ActiveConfig,
+        new: &Authenticator<IdentityMemo>,
         file: Option<&[Arc<Entry>]>,
     ) -> Result<(), Refused> {
-        let meant = self.gateway.books.revocations.subjects(file);
+        let meant = self.gateway.revocations.subjects(file);
         for (name, url) in old.auth.names() {
             let Some((now, _)) = new.names().find(|(now, its)| *its == url && *now != name) else { continue };
             let both = |subject: &String| meant.contains(&(now.to_owned(), subject.clone()));
@@ -276,18 +276,18 @@ impl Reloader {
                 Some(refused.tell(what))
             }
         };
-        self.gateway.books.metrics.config_refused(!self.refused.is_empty());
+        self.gateway.metrics.config_refused(!self.refused.is_empty());
         self.readiness.file(what, amiss);
     }
 }
 
 /// What is to be looked at: something new, or whatever there is.
-async fn news(watched: &mut Watched, at_once: bool) -> Option<Content> {
-    if at_once { watched.read().await } else { watched.changed().await }
+async fn news(watch: &mut FileWatch, at_once: bool) -> Option<Content> {
+    if at_once { watch.read().await } else { watch.changed().await }
 }
 
 /// The configured names.
 fn issuers(gateway: &Gateway) -> Vec<Arc<str>> {
-    let rules = gateway.rules.load();
+    let rules = gateway.config.load();
     rules.mapping.issuers.iter().map(|mapping| Arc::clone(&mapping.issuer)).collect()
 }

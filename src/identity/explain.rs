@@ -9,12 +9,11 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::decision::{self, Decision, Legal, Match};
-use super::expression::Expression;
-use super::facts::{Facts, Truth};
+use super::evaluate::{self, Evaluated, Legalised, Match};
 use super::models::ModelPattern;
-use super::session_name::SessionName;
 use super::{IdentityError, IssuerMapping, Mapping};
+use crate::attribution::session_name::SessionName;
+use crate::expression::{Expression, Input, Truth};
 
 /// The steps of an evaluation and its outcome. Steps behind a refusal are shown as well, so that
 /// everything that is amiss can be seen at once.
@@ -116,26 +115,26 @@ impl Mapping {
     pub fn explain(&self, issuer: &str, claims: &Map<String, Value>, headers: &HeaderMap) -> Explanation {
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *issuer);
         let Some(mapping) = mapping else { return Explanation::refused(IdentityError::NoRole) };
-        let headers = match decision::listed(&mapping.request_headers, headers) {
+        let headers = match evaluate::listed(&mapping.request_headers, headers) {
             Ok(headers) => headers,
             Err(error) => return Explanation::refused(error),
         };
-        let facts = match decision::facts(mapping, claims, &headers) {
-            Ok(facts) => facts,
+        let input = match evaluate::input(mapping, claims, &headers) {
+            Ok(input) => input,
             Err(error) => return Explanation::refused(error),
         };
         Explanation {
-            requirements: requirements(mapping, &facts),
-            rules: self.rules(&mapping.issuer, &facts),
-            values: values(mapping, &facts),
+            requirements: requirements(mapping, &input),
+            rules: self.rules(&mapping.issuer, &input),
+            values: values(mapping, &input),
             outcome: self.evaluate(mapping, claims, &headers).map(Becomes::from),
         }
     }
 
-    fn rules(&self, issuer: &Arc<str>, facts: &Facts<'_>) -> Vec<Rule> {
+    fn rules(&self, issuer: &Arc<str>, input: &Input<'_>) -> Vec<Rule> {
         let mut rules = Vec::new();
         for (index, role) in self.roles.iter().enumerate() {
-            let outcome = match decision::role_matches(index, role, issuer, facts) {
+            let outcome = match evaluate::role_matches(index, role, issuer, input) {
                 Ok(Match::Yes) => RuleOutcome::Matches,
                 Ok(Match::No) => RuleOutcome::DoesNotMatch,
                 Ok(Match::OtherIssuers) => RuleOutcome::OtherIssuers,
@@ -152,9 +151,9 @@ impl Mapping {
     }
 }
 
-fn requirements(mapping: &IssuerMapping, facts: &Facts<'_>) -> Vec<Requirement> {
+fn requirements(mapping: &IssuerMapping, input: &Input<'_>) -> Vec<Requirement> {
     let explained = |(index, requirement)| {
-        let outcome = match decision::requirement_met(index, requirement, facts) {
+        let outcome = match evaluate::requirement_met(index, requirement, input) {
             Ok(Truth::True) => Condition::Met,
             Ok(Truth::False) => Condition::NotMet,
             Ok(Truth::Missing) => Condition::Missing,
@@ -166,16 +165,16 @@ fn requirements(mapping: &IssuerMapping, facts: &Facts<'_>) -> Vec<Requirement> 
     mapping.require.iter().enumerate().map(explained).collect()
 }
 
-fn values(mapping: &IssuerMapping, facts: &Facts<'_>) -> Vec<Made> {
-    let name = decision::session_name(mapping, facts).map(|name| Some(Text::of(name, SessionName::as_str)));
+fn values(mapping: &IssuerMapping, input: &Input<'_>) -> Vec<Made> {
+    let name = evaluate::session_name(mapping, input).map(|name| Some(Text::of(name, SessionName::as_str)));
     let mut values = vec![Made { target: Target::Name, outcome: name }];
     if mapping.source_identity.is_some() {
-        let source = decision::source_identity(mapping, facts);
+        let source = evaluate::source_identity(mapping, input);
         let outcome = source.map(|source| source.map(|source| Text::of(source, SessionName::as_str)));
         values.push(Made { target: Target::SourceIdentity, outcome });
     }
     for (key, mapped) in &mapping.tags {
-        let tag = decision::tag(key, mapped, facts);
+        let tag = evaluate::tag(key, mapped, input);
         let outcome = tag.map(|tag| tag.map(|tag| Text::of(tag, |value| value.as_str())));
         values.push(Made { target: Target::Tag(key.as_str().to_owned()), outcome });
     }
@@ -190,14 +189,14 @@ impl Explanation {
 }
 
 impl Text {
-    fn of<T>(legal: Legal<T>, text: impl Fn(&T) -> &str) -> Self {
+    fn of<T>(legal: Legalised<T>, text: impl Fn(&T) -> &str) -> Self {
         Self { value: text(&legal.value).to_owned(), replaced: legal.original }
     }
 }
 
-impl From<Decision> for Becomes {
-    fn from(decision: Decision) -> Self {
-        let Decision { session, role, rule, replaced: _ } = decision;
+impl From<Evaluated> for Becomes {
+    fn from(decision: Evaluated) -> Self {
+        let Evaluated { session, role, rule, replaced: _ } = decision;
         let tags = session.tags().iter().map(|(key, value)| (key.as_str().into(), value.as_str().into()));
         let patterns = |models: &Vec<ModelPattern>| models.iter().map(|m| m.as_str().to_owned()).collect();
         Self {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::arn::RoleArn;
 use super::role::Role;
-use super::session_name::SessionName;
-use super::tags::{SessionTags, TagKey, TagValue};
-use super::{Identity, SessionIdentity, Standing};
+use super::{Identified, Identity, SessionIdentity};
+use crate::attribution::arn::RoleArn;
+use crate::attribution::session_name::SessionName;
+use crate::attribution::tags::{SessionTags, TagKey, TagValue};
+use crate::auth::Caller;
+use crate::verdict::CachedVerdict;
 
 impl SessionIdentity {
     /// `duration` and nothing but role, name and tags.
@@ -56,7 +58,15 @@ impl Identity {
             rule: 0,
             principal,
             replaced: Vec::new(),
-            standing: Standing::default(),
+            verdict: CachedVerdict::default(),
         }
+    }
+}
+
+impl Identified {
+    /// A caller without claims, with this identity.
+    pub(crate) fn for_tests(identity: Arc<Identity>) -> Self {
+        let caller = Arc::new(Caller::for_tests("acme", serde_json::Map::new()));
+        Self { caller, identity }
     }
 }

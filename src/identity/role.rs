@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::identity::arn::RoleArn;
-use crate::identity::expression::Expression;
+use crate::attribution::arn::RoleArn;
+use crate::attribution::tags::TagKey;
+use crate::expression::Expression;
 use crate::identity::models::ModelPattern;
-use crate::identity::tags::TagKey;
 use crate::route::Operation;
 
 /// One rule of the table. The first whose issuer and `when` match is the caller's; none: refused.

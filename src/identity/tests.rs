@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::identity::expression::Expression;
-use crate::identity::mapping::OnInvalid;
+use crate::expression::Expression;
+use crate::identity::mapped_value::OnInvalid;
 
 mod explain;
 
@@ -60,13 +60,13 @@ fn mapping() -> Mapping {
 fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<Identity, IdentityError> {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
     let decided = mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)]);
-    decided.map(|Decision { session, role, rule, replaced }| Identity {
+    decided.map(|Evaluated { session, role, rule, replaced }| Identity {
         principal: session.principal().into(),
         session: Arc::new(session),
         role,
         rule,
         replaced,
-        standing: Standing::default(),
+        verdict: CachedVerdict::default(),
     })
 }
 
@@ -279,7 +279,7 @@ fn an_identity_is_what_its_rule_says() {
 #[test]
 fn outcomes_are_remembered_by_headers_and_configuration() {
     let key = |generation, header: Option<&str>| Key { generation, headers: vec![header.map(str::to_owned)] };
-    let memo = Outcomes::default();
+    let memo = IdentityMemo::default();
     memo.remember(key(1, None), Err(IdentityError::NoRole));
     assert!(matches!(memo.get(&key(1, None)), Some(Err(IdentityError::NoRole))));
     assert!(memo.get(&key(1, Some(""))).is_none());

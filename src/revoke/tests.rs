@@ -13,25 +13,25 @@ fn alice() -> Identity {
     Identity::for_tests("alice@acme.org", |_| {})
 }
 
-fn entry(words: Words<'_>) -> Entry {
-    Entry { whom: Whom::of(words).unwrap(), until: None, cut_streams: false, origin: "a test".into() }
+fn entry(words: SelectorInput<'_>) -> Entry {
+    Entry { selector: Selector::of(words).unwrap(), until: None, cut_streams: false, origin: "a test".into() }
 }
 
-fn expression(text: &str) -> Words<'_> {
-    Words { expression: Some(text), ..Words::default() }
+fn expression(text: &str) -> SelectorInput<'_> {
+    SelectorInput { expression: Some(text), ..SelectorInput::default() }
 }
 
-fn subject(text: &str) -> Words<'_> {
-    Words { issuer: Some("okta"), subject: Some(text), ..Words::default() }
+fn subject(text: &str) -> SelectorInput<'_> {
+    SelectorInput { issuer: Some("okta"), subject: Some(text), ..SelectorInput::default() }
 }
 
 #[test]
 fn each_way_to_be_meant_and_not_to_be() {
-    let principal = Words { principal: Some(PRINCIPAL), ..Words::default() };
+    let principal = SelectorInput { principal: Some(PRINCIPAL), ..SelectorInput::default() };
     for (words, meant) in [
         (subject("alice"), true),
         (subject("alic"), false),
-        (Words { issuer: Some("entra"), ..subject("alice") }, false),
+        (SelectorInput { issuer: Some("entra"), ..subject("alice") }, false),
         (principal, true),
         (expression("claims.team == 'search'"), true),
         (expression("issuer.name == 'okta'"), true),
@@ -42,49 +42,52 @@ fn each_way_to_be_meant_and_not_to_be() {
     ] {
         let revocations = Revocations::default();
         revocations.of_file(vec![entry(words).into()]);
-        assert_eq!(revocations.check(&caller("alice"), &alice()).is_err(), meant, "{words:?}");
+        assert_eq!(revocations.is_revoked(&caller("alice"), &alice()), meant, "{words:?}");
     }
 }
 
 #[test]
 fn what_is_no_entry() {
     for words in [
-        Words::default(),
-        Words { issuer: Some("okta"), ..Words::default() },
+        SelectorInput::default(),
+        SelectorInput { issuer: Some("okta"), ..SelectorInput::default() },
         subject(""),
-        Words { principal: Some(PRINCIPAL), ..subject("alice") },
+        SelectorInput { principal: Some(PRINCIPAL), ..subject("alice") },
     ] {
-        assert_eq!(Whom::of(words), Err(WhomError::Unclear), "{words:?}");
+        assert_eq!(Selector::of(words), Err(SelectorError::Unclear), "{words:?}");
     }
-    let arn = Words { principal: Some("alice"), ..Words::default() };
-    assert_eq!(Whom::of(arn), Err(WhomError::NotAPrincipal));
-    assert!(matches!(Whom::of(expression("request.headers['x'] == 'y'")), Err(WhomError::Expression(_))));
+    let arn = SelectorInput { principal: Some("alice"), ..SelectorInput::default() };
+    assert_eq!(Selector::of(arn), Err(SelectorError::NotAPrincipal));
+    assert!(matches!(
+        Selector::of(expression("request.headers['x'] == 'y'")),
+        Err(SelectorError::Expression(_))
+    ));
 }
 
 #[test]
 fn a_verdict_is_remembered_until_an_entry_comes_or_goes() {
     let revocations = Revocations::default();
     let (caller, identity) = (caller("alice"), alice());
-    assert!(identity.standing().is_cleared(0), "there never was an entry");
+    assert!(identity.verdict().is_cleared(0), "there never was an entry");
     revocations.of_file(vec![entry(subject("bob")).into()]);
-    assert!(!identity.standing().is_cleared(1));
-    assert!(revocations.check(&caller, &identity).is_ok());
-    assert!(identity.standing().is_cleared(1), "nothing is evaluated the next time");
+    assert!(!identity.verdict().is_cleared(1));
+    assert!(!revocations.is_revoked(&caller, &identity));
+    assert!(identity.verdict().is_cleared(1), "nothing is evaluated the next time");
 
     revocations.tell(entry(subject("alice"))).unwrap();
-    assert!(revocations.check(&caller, &identity).is_err());
-    assert!(identity.standing().denied(2, clock::now()).is_some(), "nor for those who are cut off");
-    assert!(revocations.check(&caller, &identity).is_err());
+    assert!(revocations.is_revoked(&caller, &identity));
+    assert!(identity.verdict().denied(2, clock::now()).is_some(), "nor for those who are cut off");
+    assert!(revocations.is_revoked(&caller, &identity));
 
     // A file that is loaded again keeps what was told.
     revocations.of_file(Vec::new());
-    assert!(revocations.check(&caller, &identity).is_err());
+    assert!(revocations.is_revoked(&caller, &identity));
     let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
-    assert_eq!(revocations.tell(over), Ok(Told::TakenBack));
-    assert!(revocations.check(&caller, &identity).is_ok(), "taken back");
+    assert_eq!(revocations.tell(over), Ok(RevokeOutcome::TakenBack));
+    assert!(!revocations.is_revoked(&caller, &identity), "taken back");
     assert!(revocations.is_empty());
     let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
-    assert_eq!(revocations.tell(over), Ok(Told::Nothing));
+    assert_eq!(revocations.tell(over), Ok(RevokeOutcome::Nothing));
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn an_entry_ends_by_itself_and_others_stay() {
         std::thread::yield_now();
     }
     assert!(!revocations.cuts(&caller, &identity), "the first is over");
-    assert!(revocations.check(&caller, &identity).is_err(), "the second is not");
+    assert!(revocations.is_revoked(&caller, &identity), "the second is not");
     assert_eq!(revocations.len(), 1);
 }
 
@@ -122,7 +125,10 @@ fn a_clock_that_jumped_ahead_ends_nothing_for_good() {
     let (caller, identity) = (caller("alice"), alice());
     let hour = Duration::from_hours(1);
     let ends = clock::now() + hour;
-    assert_eq!(revocations.tell(Entry { until: Some(ends), ..entry(subject("alice")) }), Ok(Told::CutOff));
+    assert_eq!(
+        revocations.tell(Entry { until: Some(ends), ..entry(subject("alice")) }),
+        Ok(RevokeOutcome::CutOff)
+    );
     let list = revocations.list.load_full();
     let ahead = list.judge(&caller, &identity, ends + hour);
     assert!(ahead.verdict.is_none() && !ahead.for_good, "it is over, and not noted for ever");
@@ -140,5 +146,5 @@ fn expressions_are_few() {
         revocations.tell(entry(expression(&format!("claims.level == {n}")))).unwrap();
     }
     assert_eq!(revocations.tell(entry(expression("claims.level == 1000"))), Err(TooMany));
-    assert_eq!(revocations.tell(entry(subject("alice"))), Ok(Told::CutOff));
+    assert_eq!(revocations.tell(entry(subject("alice"))), Ok(RevokeOutcome::CutOff));
 }

@@ -35,13 +35,13 @@ pub enum Operation {
 
 /// One of Bedrock's services, each with its own host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
+pub enum Service {
     Runtime,
     ControlPlane,
     Mantle,
 }
 
-impl Family {
+impl Service {
     pub const ALL: [Self; 3] = [Self::Runtime, Self::ControlPlane, Self::Mantle];
 
     /// The name in the signature's scope.

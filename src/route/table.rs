@@ -1,12 +1,12 @@
 //! The table of routes. It is closed: what is not here is not served.
 
 use super::model::is_legal;
-use super::operation::{Family, Operation};
+use super::operation::{Operation, Service};
 use super::{ModelId, RouteError, target};
 
 /// Where it stands which model is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deciding {
+pub enum ModelIn {
     /// In the path.
     Path(ModelId),
     /// In this member of the body, beside others that decide whether the call may be made.
@@ -19,14 +19,14 @@ pub enum Deciding {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) operation: Operation,
-    pub(super) family: Family,
-    pub(super) deciding: Deciding,
+    pub(super) service: Service,
+    pub(super) model_in: ModelIn,
 }
 
 /// Finds the row of a method and raw path segments.
 pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
     use Operation as O;
-    let model = Deciding::Body("model");
+    let model = ModelIn::Body("model");
     match (method, segments) {
         ("POST", ["model", id, "invoke" | "invoke-with-response-stream"]) => in_path(O::Invoke, id),
         ("POST", ["model", id, "converse" | "converse-stream"]) => in_path(O::Converse, id),
@@ -34,36 +34,36 @@ pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
         ("POST", ["model", _, "invoke-with-bidirectional-stream"]) => Err(RouteError::Bidirectional),
         ("POST", ["guardrail", id, "version", version, "apply"]) => {
             ids(&[id, version])?;
-            runtime(O::Guardrail, Deciding::None)
+            runtime(O::Guardrail, ModelIn::None)
         }
-        ("POST", ["guardrail-checks", "invoke"]) => runtime(O::Guardrail, Deciding::None),
+        ("POST", ["guardrail-checks", "invoke"]) => runtime(O::Guardrail, ModelIn::None),
         ("POST", ["openai", "v1", "chat", "completions"]) => runtime(O::OpenaiChat, model),
         ("POST", ["openai", "v1", "responses"]) => runtime(O::Responses, model),
         ("POST", ["anthropic", "v1", "messages"]) => runtime(O::Messages, model),
-        ("POST", ["async-invoke"]) => runtime(O::AsyncStart, Deciding::Body("modelId")),
-        ("GET", ["async-invoke"]) => runtime(O::AsyncList, Deciding::None),
+        ("POST", ["async-invoke"]) => runtime(O::AsyncStart, ModelIn::Body("modelId")),
+        ("GET", ["async-invoke"]) => runtime(O::AsyncList, ModelIn::None),
         ("GET", ["async-invoke", id]) => {
             ids(&[id])?;
-            runtime(O::AsyncGet, Deciding::None)
+            runtime(O::AsyncGet, ModelIn::None)
         }
         ("GET" | "DELETE", ["openai", "v1", "responses", id])
         | ("POST", ["openai", "v1", "responses", id, "cancel"]) => {
             ids(&[id])?;
-            runtime(O::ResponsesStored, Deciding::None)
+            runtime(O::ResponsesStored, ModelIn::None)
         }
         ("GET", ["foundation-models" | "inference-profiles"]) => {
-            row(O::ListModels, Family::ControlPlane, Deciding::None)
+            row(O::ListModels, Service::ControlPlane, ModelIn::None)
         }
         ("GET", ["foundation-models" | "foundation-model-availability" | "inference-profiles", id]) => {
             ids(&[id])?;
-            row(O::ListModels, Family::ControlPlane, Deciding::None)
+            row(O::ListModels, Service::ControlPlane, ModelIn::None)
         }
         (_, ["mantle", "openai", rest @ ..]) => mantle(method, rest),
         (_, ["mantle", rest @ ..]) => match rest {
             ["anthropic", "v1", "messages"] | ["anthropic", "v1", "messages", "count_tokens"]
                 if method == "POST" =>
             {
-                row(O::Mantle, Family::Mantle, model)
+                row(O::Mantle, Service::Mantle, model)
             }
             _ => mantle(method, rest),
         },
@@ -73,24 +73,24 @@ pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
 
 /// What mantle serves under `/v1` and again under `/openai/v1`, each for some models.
 fn mantle(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
-    let (operation, deciding) = match (method, segments) {
+    let (operation, model_in) = match (method, segments) {
         ("POST", ["v1", "chat", "completions"] | ["v1", "responses"]) => {
-            (Operation::Mantle, Deciding::Body("model"))
+            (Operation::Mantle, ModelIn::Body("model"))
         }
-        ("GET", ["v1", "models"]) => (Operation::Mantle, Deciding::None),
+        ("GET", ["v1", "models"]) => (Operation::Mantle, ModelIn::None),
         ("GET" | "DELETE", ["v1", "responses", id]) | ("POST", ["v1", "responses", id, "cancel"]) => {
             ids(&[id])?;
-            (Operation::ResponsesStored, Deciding::None)
+            (Operation::ResponsesStored, ModelIn::None)
         }
         _ => return Err(RouteError::Unknown),
     };
-    row(operation, Family::Mantle, deciding)
+    row(operation, Service::Mantle, model_in)
 }
 
 fn in_path(operation: Operation, id: &str) -> Result<Row, RouteError> {
     let model = ModelId::parse(&target::decode(id)?)
         .map_err(|_| RouteError::Malformed("the model id has an illegal character"))?;
-    runtime(operation, Deciding::Path(model))
+    runtime(operation, ModelIn::Path(model))
 }
 
 /// Checks ids of other things than models.
@@ -103,11 +103,11 @@ fn ids(raw: &[&str]) -> Result<(), RouteError> {
     Ok(())
 }
 
-fn runtime(operation: Operation, deciding: Deciding) -> Result<Row, RouteError> {
-    row(operation, Family::Runtime, deciding)
+fn runtime(operation: Operation, model_in: ModelIn) -> Result<Row, RouteError> {
+    row(operation, Service::Runtime, model_in)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the rows of a table are all alike")]
-fn row(operation: Operation, family: Family, deciding: Deciding) -> Result<Row, RouteError> {
-    Ok(Row { operation, family, deciding })
+fn row(operation: Operation, service: Service, model_in: ModelIn) -> Result<Row, RouteError> {
+    Ok(Row { operation, service, model_in })
 }

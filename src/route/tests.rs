@@ -4,7 +4,7 @@ use super::*;
 
 fn parsed(method: &Method, target: &str) -> Result<Route, RouteError> {
     let regions = ["us-west-2".into()];
-    parse(method, &target.parse().unwrap(), &regions)
+    parse(&head(method, target.parse().unwrap()), &regions)
 }
 
 fn call(target: &str) -> Call {
@@ -15,8 +15,8 @@ fn call(target: &str) -> Call {
 }
 
 fn model(call: &Call) -> &str {
-    match call.deciding() {
-        Deciding::Path(model) => model.as_str(),
+    match call.model_in() {
+        ModelIn::Path(model) => model.as_str(),
         other => panic!("no model in the path: {other:?}"),
     }
 }
@@ -113,25 +113,27 @@ fn the_query_is_sent_as_it_is_signed() {
 
 #[test]
 fn an_absolute_target_must_be_the_host() {
-    let headers = |hosts: &[&'static str]| {
-        let mut map = http::HeaderMap::new();
+    let check = |version: Version, target: &str, hosts: &[&'static str]| {
+        let mut head = head(&Method::POST, target.parse().unwrap());
+        head.version = version;
+        head.headers.clear();
         for host in hosts {
-            map.append(http::header::HOST, http::HeaderValue::from_static(host));
+            head.headers.append(http::header::HOST, http::HeaderValue::from_static(host));
         }
-        map
+        check_head(&head)
     };
-    let absolute: Uri = "http://gateway:1/model/m/invoke".parse().unwrap();
-    assert_eq!(check_head(Version::HTTP_11, &absolute, &headers(&["GATEWAY:1"])), Ok(()));
-    assert_eq!(check_head(Version::HTTP_11, &absolute, &headers(&[])), Ok(()));
-    assert!(check_head(Version::HTTP_11, &absolute, &headers(&["elsewhere"])).is_err());
-    let standard: Uri = "https://gateway/model/m/invoke".parse().unwrap();
-    assert_eq!(check_head(Version::HTTP_11, &standard, &headers(&["gateway:443"])), Ok(()));
-    assert!(check_head(Version::HTTP_11, &standard, &headers(&["gateway:80"])).is_err());
-    let origin: Uri = "/model/m/invoke".parse().unwrap();
-    assert_eq!(check_head(Version::HTTP_11, &origin, &headers(&["x"])), Ok(()));
-    assert!(check_head(Version::HTTP_11, &origin, &headers(&["x", "x"])).is_err());
-    assert!(check_head(Version::HTTP_11, &origin, &headers(&[])).is_err());
-    assert_eq!(check_head(Version::HTTP_10, &origin, &headers(&[])), Ok(()));
+    let absolute = "http://gateway:1/model/m/invoke";
+    assert_eq!(check(Version::HTTP_11, absolute, &["GATEWAY:1"]), Ok(()));
+    assert_eq!(check(Version::HTTP_11, absolute, &[]), Ok(()));
+    assert!(check(Version::HTTP_11, absolute, &["elsewhere"]).is_err());
+    let standard = "https://gateway/model/m/invoke";
+    assert_eq!(check(Version::HTTP_11, standard, &["gateway:443"]), Ok(()));
+    assert!(check(Version::HTTP_11, standard, &["gateway:80"]).is_err());
+    let origin = "/model/m/invoke";
+    assert_eq!(check(Version::HTTP_11, origin, &["x"]), Ok(()));
+    assert!(check(Version::HTTP_11, origin, &["x", "x"]).is_err());
+    assert!(check(Version::HTTP_11, origin, &[]).is_err());
+    assert_eq!(check(Version::HTTP_10, origin, &[]), Ok(()));
 }
 
 /// Every row of `tests/cases/routes/served.txt`, and none of `refused.txt`.
@@ -140,20 +142,20 @@ fn the_table_is_what_the_cases_say() {
     for line in
         include_str!("../../tests/cases/routes/served.txt").lines().filter(|line| !line.starts_with('#'))
     {
-        let [method, target, operation, family, deciding, sent] =
+        let [method, target, operation, service, model_in, sent] =
             line.split_whitespace().collect::<Vec<_>>().try_into().unwrap();
         let call = match parsed(&method.parse().unwrap(), target) {
             Ok(Route::Call(call)) => call,
             other => panic!("{line}: {other:?}"),
         };
-        let found = match call.deciding() {
-            Deciding::Path(model) => format!("path={}", model.as_str()),
-            Deciding::Body(member) => format!("body={member}"),
-            Deciding::None => "none".to_owned(),
+        let found = match call.model_in() {
+            ModelIn::Path(model) => format!("path={}", model.as_str()),
+            ModelIn::Body(member) => format!("body={member}"),
+            ModelIn::None => "none".to_owned(),
         };
         assert_eq!(call.operation().as_str(), operation, "{line}");
-        assert_eq!(format!("{:?}", call.family()).to_lowercase(), family, "{line}");
-        assert_eq!((found.as_str(), call.target().as_str()), (deciding, sent), "{line}");
+        assert_eq!(format!("{:?}", call.service()).to_lowercase(), service, "{line}");
+        assert_eq!((found.as_str(), call.target().as_str()), (model_in, sent), "{line}");
         assert_eq!(call.method().as_str(), method);
     }
     for line in
@@ -192,10 +194,10 @@ proptest! {
     fn no_path_is_rewritten(segments in prop::collection::vec("[a-zA-Z0-9.:%;/~ -]{0,12}|model|invoke|%2[eEfF]|\\.\\.", 1..5)) {
         let path = format!("/{}", segments.join("/"));
         if let Ok(uri) = path.parse::<Uri>()
-            && let Ok(Route::Call(call)) = parse(&Method::POST, &uri, &[])
+            && let Ok(Route::Call(call)) = parse(&head(&Method::POST, uri), &[])
         {
             prop_assert_eq!(call.target().as_str(), path.as_str());
-            if let Deciding::Path(model) = call.deciding() {
+            if let ModelIn::Path(model) = call.model_in() {
                 prop_assert!(ModelId::parse(model.as_str()).is_ok());
             }
         }

@@ -14,12 +14,12 @@ use tokio::net::TcpStream;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balancers {
     pub peers: Vec<IpNet>,
-    pub tell_by: TellBy,
+    pub client_address: ClientAddress,
 }
 
 /// How a balancer tells whom it connects for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TellBy {
+pub enum ClientAddress {
     /// PROXY protocol, version 2 (haproxy.org, proxy-protocol.txt), at the beginning of every connection.
     ProxyProtocol,
     /// The header that each hop adds its peer's address to.
@@ -28,7 +28,7 @@ pub enum TellBy {
 
 /// Whether connections begin with a PROXY header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Prologue {
+pub(super) enum ExpectedHeader {
     Never,
     /// Health checks come with and without.
     Perhaps,
@@ -49,11 +49,11 @@ impl Balancers {
         self.peers.iter().any(|network| network.contains(&address))
     }
 
-    /// Whom a request is from that came by a connection of `peer`: the last address in the header that is
+    /// The client of a request that came by a connection of `peer`: the last address in the header that is
     /// not a balancer's, since whatever stands before it is the client's own invention.
     pub(super) fn forwarded_for(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut client = peer;
-        if self.tell_by != TellBy::ForwardedFor {
+        if self.client_address != ClientAddress::ForwardedFor {
             return client;
         }
         let values = headers.get_all(HEADER).iter().rev().map_while(|value| value.to_str().ok());
@@ -80,11 +80,14 @@ fn address(text: &str) -> Option<IpAddr> {
 ///
 /// # Errors
 /// When it begins with anything else, or ends.
-pub(super) async fn prologue(stream: &mut TcpStream, prologue: Prologue) -> io::Result<Option<SocketAddr>> {
-    match prologue {
-        Prologue::Never => Ok(None),
-        Prologue::Always => proxy_header(stream).await,
-        Prologue::Perhaps => {
+pub(super) async fn expected_header(
+    stream: &mut TcpStream,
+    expected_header: ExpectedHeader,
+) -> io::Result<Option<SocketAddr>> {
+    match expected_header {
+        ExpectedHeader::Never => Ok(None),
+        ExpectedHeader::Always => proxy_header(stream).await,
+        ExpectedHeader::Perhaps => {
             let mut first = [0];
             // No request begins so.
             if stream.peek(&mut first).await? == 1 && first[0] == SIGNATURE[0] {
@@ -124,7 +127,7 @@ mod tests {
 
     fn balancers() -> Balancers {
         let peers = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
-        Balancers { peers, tell_by: TellBy::ForwardedFor }
+        Balancers { peers, client_address: ClientAddress::ForwardedFor }
     }
 
     fn told(peer: &str, values: &[&str]) -> String {

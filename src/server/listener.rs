@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
 use crate::server::Peer;
-use crate::server::balancers::{Balancers, Prologue, TellBy};
+use crate::server::balancers::{Balancers, ClientAddress, ExpectedHeader};
 use crate::server::throttle::Throttle;
 
 const BACKLOG: u32 = 4096;
@@ -23,7 +23,7 @@ pub struct Listener {
     tls: Option<TlsAcceptor>,
     balancers: Option<Arc<Balancers>>,
     /// Of balancers that speak the PROXY protocol.
-    prologue: Prologue,
+    expected_header: ExpectedHeader,
 }
 
 impl std::fmt::Debug for Listener {
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Listener {
             .field("socket", &self.socket)
             .field("tls", &self.tls.is_some())
             .field("balancers", &self.balancers)
-            .field("prologue", &self.prologue)
+            .field("expected_header", &self.expected_header)
             .finish()
     }
 }
@@ -55,35 +55,35 @@ impl Listener {
         };
         let socket = bind()
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-        Ok(Self { socket, tls, balancers: None, prologue: Prologue::Never })
+        Ok(Self { socket, tls, balancers: None, expected_header: ExpectedHeader::Never })
     }
 
     /// For clients that may come by these balancers.
     #[must_use]
     pub fn behind(mut self, balancers: Option<Arc<Balancers>>) -> Self {
-        (self.balancers, self.prologue) = (balancers, Prologue::Always);
+        (self.balancers, self.expected_header) = (balancers, ExpectedHeader::Always);
         self
     }
 
     /// For the health checks of these balancers.
     #[must_use]
     pub fn checked_by(mut self, balancers: Option<Arc<Balancers>>) -> Self {
-        (self.balancers, self.prologue) = (balancers, Prologue::Perhaps);
+        (self.balancers, self.expected_header) = (balancers, ExpectedHeader::Perhaps);
         self
     }
 
-    fn arrived(&self, stream: TcpStream, address: SocketAddr, seat: OwnedSemaphorePermit) -> Arrival {
+    fn arrived(&self, stream: TcpStream, address: SocketAddr, seat: OwnedSemaphorePermit) -> Accepted {
         let speaks_proxy = |balancers: &Arc<Balancers>| {
-            balancers.tell_by == TellBy::ProxyProtocol && balancers.is_one(address.ip())
+            balancers.client_address == ClientAddress::ProxyProtocol && balancers.is_one(address.ip())
         };
         // As an IPv4 address where a socket of both families has made IPv6 of it.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let spoken = self.balancers.as_ref().is_some_and(speaks_proxy);
-        Arrival {
+        Accepted {
             stream,
             peer: Peer { address, tls: self.tls.is_some() },
             tls: self.tls.clone(),
-            prologue: if spoken { self.prologue } else { Prologue::Never },
+            expected_header: if spoken { self.expected_header } else { ExpectedHeader::Never },
             balancers: self.balancers.clone(),
             seat,
         }
@@ -99,17 +99,17 @@ impl Listener {
 }
 
 /// A connection that was accepted.
-pub(super) struct Arrival {
+pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: Peer,
     pub(super) tls: Option<TlsAcceptor>,
-    pub(super) prologue: Prologue,
+    pub(super) expected_header: ExpectedHeader,
     pub(super) balancers: Option<Arc<Balancers>>,
     pub(super) seat: OwnedSemaphorePermit,
 }
 
 /// Accepts for as long as it is polled, and only while there is a seat.
-pub(super) async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found: UnboundedSender<Arrival>) {
+pub(super) async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found: UnboundedSender<Accepted>) {
     let throttle = Throttle::default();
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-const PATIENCE: Patience = Patience {
+const PATIENCE: Timeouts = Timeouts {
     head: Duration::from_millis(300),
     idle: Duration::from_secs(3),
     leftovers: Duration::from_millis(100),
@@ -56,7 +56,7 @@ impl Body for Answer {
     }
 }
 
-impl Service for Answers {
+impl Handler for Answers {
     type Body = Answer;
 
     async fn call(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Answer> {
@@ -80,7 +80,7 @@ fn start_with(connections: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let service = Arc::new(Answers::default());
     let open = Arc::clone(&service.open);
     let mut server = Server::new(service, connections);
-    server.patience = PATIENCE;
+    server.timeouts = PATIENCE;
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.address().unwrap();
     tokio::spawn(async move { server.accept(vec![listener], std::future::pending()).await });

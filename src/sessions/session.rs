@@ -8,22 +8,23 @@ use aws_credential_types::Credentials;
 
 use http::HeaderValue;
 
-use super::cache::Live;
+use super::cached_session::CachedSession;
 use super::signing_keys::{Scope, SigningKey};
+use crate::attribution::arn::RoleArn;
+use crate::attribution::session_name::SessionName;
+use crate::attribution::tags::SessionTags;
+use crate::authorize::Authorized;
 use crate::identity::SessionIdentity;
-use crate::identity::arn::RoleArn;
-use crate::identity::session_name::SessionName;
-use crate::identity::tags::SessionTags;
 
 /// A session as one request uses it.
 #[derive(Clone)]
 pub struct Session {
-    live: Arc<Live>,
+    live: Arc<CachedSession>,
     lookup: Lookup,
 }
 
 impl Session {
-    pub(super) fn new(live: Arc<Live>, lookup: Lookup) -> Self {
+    pub(super) fn new(live: Arc<CachedSession>, lookup: Lookup) -> Self {
         Self { live, lookup }
     }
 
@@ -71,6 +72,31 @@ impl fmt::Debug for Session {
     }
 }
 
+/// An authorized call and the session of its own identity. Made only by [`Sessions`](super::Sessions).
+#[derive(Debug)]
+pub struct Ready {
+    call: Authorized,
+    session: Session,
+}
+
+impl Ready {
+    pub(super) fn new(call: Authorized, session: Session) -> Self {
+        Self { call, session }
+    }
+
+    pub fn call(&self) -> &Authorized {
+        &self.call
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn use_instead(&mut self, session: Session) {
+        self.session = session;
+    }
+}
+
 /// Where a session was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
@@ -105,7 +131,7 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
-    pub(super) fn of(live: &Live) -> Self {
+    pub(super) fn of(live: &CachedSession) -> Self {
         Self {
             principal: live.principal().to_owned(),
             role_arn: live.id().role_arn().clone(),

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,15 +17,14 @@ use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use http::HeaderValue;
-use url::Url;
 
 use super::jitter;
+use super::own_credentials::{OwnCredentials, causes, chain};
 use super::rate::Rate;
-use super::source::{Source, causes, chain};
-use super::transport::{SetupError, http_client};
+use super::transport::{SetupError, StsSettings, http_client};
+use crate::attribution::arn::RoleArn;
+use crate::attribution::tags::TagKey;
 use crate::identity::SessionIdentity;
-use crate::identity::arn::RoleArn;
-use crate::identity::tags::TagKey;
 
 /// What a session may last that was assumed with another session's credentials ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
@@ -157,24 +155,11 @@ impl StsError {
     }
 }
 
-/// How STS is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StsSettings {
-    /// Its region, which is the gateway's.
-    pub region: String,
-    /// Another address than AWS's own; `http` is allowed.
-    pub endpoint: Option<Url>,
-    /// A PEM file of CAs to trust besides this machine's.
-    pub ca: Option<PathBuf>,
-    pub fips: bool,
-    pub dual_stack: bool,
-}
-
 /// The real STS, asked with the gateway's own credentials.
 #[derive(Debug)]
 pub struct StsClient {
     client: Client,
-    source: Source,
+    source: OwnCredentials,
     chaining: Chaining,
 }
 
@@ -184,17 +169,17 @@ impl StsClient {
     ///
     /// # Errors
     /// When the CA file is unusable. Nothing is connected to yet.
-    pub fn new(settings: &StsSettings, source: Source) -> Result<Self, SetupError> {
+    pub fn new(settings: &StsSettings, source: OwnCredentials) -> Result<Self, SetupError> {
         let http = http_client(settings.ca.as_deref())?;
         Ok(Self::of(Self::config(settings, &source).http_client(http), source))
     }
 
-    fn of(config: Builder, source: Source) -> Self {
+    fn of(config: Builder, source: OwnCredentials) -> Self {
         Self { client: Client::from_conf(config.build()), source, chaining: Chaining::new() }
     }
 
     /// Everything except the way to the network.
-    fn config(settings: &StsSettings, source: &Source) -> Builder {
+    fn config(settings: &StsSettings, source: &OwnCredentials) -> Builder {
         // The caller's deadline is the only limit on an attempt: the gateway never gives a slow one up for another.
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         // The SDK alone would give 6.2 s to a source of credentials, which may be another slow STS.

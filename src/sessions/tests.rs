@@ -398,18 +398,18 @@ async fn a_refused_session_is_replaced_once_a_minute() {
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
         let (sessions, refused) = (Arc::clone(&sessions), refused.clone());
-        tasks.spawn(async move { sessions.replace(&refused).await });
+        tasks.spawn(async move { sessions.other_than(&refused).await });
     }
     for answer in tasks.join_all().await {
         assert_eq!(answer.unwrap().access_key_id(), "ASIA2");
     }
-    let second = sessions.replace(&refused).await.unwrap();
+    let second = sessions.other_than(&refused).await.unwrap();
     assert_eq!(sts.calls(), 2);
 
-    assert!(sessions.replace(&second).await.is_none(), "not again so soon");
+    assert!(sessions.other_than(&second).await.is_none(), "not again so soon");
     assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA2");
     advance(MINUTE).await;
-    assert_eq!(sessions.replace(&second).await.unwrap().access_key_id(), "ASIA3");
+    assert_eq!(sessions.other_than(&second).await.unwrap().access_key_id(), "ASIA3");
     assert_eq!(sts.calls(), 3);
 }
 
@@ -423,7 +423,7 @@ async fn a_refused_session_is_replaced_while_renewals_wait_for_turns() {
     sessions.of(&user("bob")).await.unwrap();
     let refused = sessions.of(&id).await.unwrap();
     assert_eq!((refused.lookup(), sts.calls()), (Lookup::Stale, 2), "there was no turn to renew it");
-    assert_eq!(sessions.replace(&refused).await.unwrap().access_key_id(), "ASIA3");
+    assert_eq!(sessions.other_than(&refused).await.unwrap().access_key_id(), "ASIA3");
 }
 
 #[tokio::test(start_paused = true)]
@@ -432,14 +432,14 @@ async fn a_refused_session_stays_until_there_is_another() {
     let id = user("alice");
     let refused = sessions.of(&id).await.unwrap();
     sts.fail(StsError::Unavailable { failure: Failure::Throttled, message: String::new() });
-    assert!(sessions.replace(&refused).await.is_none(), "Bedrock's refusal stands");
+    assert!(sessions.other_than(&refused).await.is_none(), "Bedrock's refusal stands");
     assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may take it");
-    assert!(sessions.replace(&refused).await.is_none());
+    assert!(sessions.other_than(&refused).await.is_none());
     assert_eq!(sts.calls(), 2, "STS is not asked again at once");
 
     sts.heal();
     advance(MINUTE).await;
-    assert_eq!(sessions.replace(&refused).await.unwrap().access_key_id(), "ASIA3");
+    assert_eq!(sessions.other_than(&refused).await.unwrap().access_key_id(), "ASIA3");
 }
 
 #[tokio::test(start_paused = true)]

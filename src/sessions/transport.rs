@@ -9,6 +9,20 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use url::Url;
+
+/// How STS is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StsSettings {
+    /// Its region, which is the gateway's.
+    pub region: String,
+    /// Another address than AWS's own; `http` is allowed.
+    pub endpoint: Option<Url>,
+    /// A PEM file of CAs to trust besides this machine's.
+    pub ca: Option<PathBuf>,
+    pub fips: bool,
+    pub dual_stack: bool,
+}
 
 /// Why no client could be built.
 #[derive(Debug, thiserror::Error)]

@@ -104,7 +104,8 @@ fn the_published_vectors_are_signed_as_they_should_be() {
         if path != "/" && path.split('/').skip(1).any(|segment| ["", ".", ".."].contains(&segment)) {
             // Nobody gets to sign what would have to be normalised.
             let uri = request.target.parse().unwrap();
-            let refused = crate::route::parse(&request.method.parse().unwrap(), &uri, &[]);
+            let head = crate::route::head(&request.method.parse().unwrap(), uri);
+            let refused = crate::route::parse(&head, &[]);
             assert!(matches!(refused, Err(crate::route::RouteError::Malformed(_))), "{name}: {refused:?}");
             continue;
         }

@@ -10,85 +10,42 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tower_service::Service as _;
 use tracing::debug;
 
-use crate::upstream::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
+use crate::endpoint::idle::Connection;
 
 /// Longest wait for a connection, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(3);
 /// NAT gateways and network load balancers forget a silent connection after 350 s; this keeps it known.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// Idle connections are closed well before anything between here and Bedrock forgets them.
-const POOL_IDLE: Duration = Duration::from_secs(30);
-
 /// What is read of an answer at once, and the largest head of one, bytes. An answer whose caller does not read
 /// holds this.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A connection that can bear a request.
-pub(super) type Connection = SendRequest<Full<Bytes>>;
-
-/// An endpoint's connections without a request.
-#[derive(Default)]
-pub(crate) struct Idle(Mutex<Vec<(Connection, Instant)>>);
-
-impl fmt::Debug for Idle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Idle").field(&self.connections().len()).finish()
-    }
-}
-
-impl Idle {
-    /// The one used last, so that those that are too many grow old.
-    pub(super) fn take(&self) -> Option<Connection> {
-        let mut connections = self.connections();
-        let ready = connections.iter().rposition(|(connection, _)| connection.is_ready())?;
-        // Those behind it have not yet noticed that they are ready, or closed.
-        let (connection, since) = connections.remove(ready);
-        (since.elapsed() < POOL_IDLE).then_some(connection)
-    }
-
-    fn put(&self, connection: Connection) {
-        self.connections().push((connection, Instant::now()));
-    }
-
-    /// Closes what has been idle for long, and forgets what the other side closed.
-    pub(super) fn sweep(&self) {
-        let is_good =
-            |connection: &Connection, since: &Instant| !connection.is_closed() && since.elapsed() < POOL_IDLE;
-        self.connections().retain(|(connection, since)| is_good(connection, since));
-    }
-
-    fn connections(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// An answer's body, which gives its connection back when it ends. Dropped before, it closes it.
-pub struct Lent {
+pub struct PooledBody {
     body: Incoming,
     connection: Option<(Connection, Arc<Endpoint>)>,
 }
 
-impl Lent {
+impl PooledBody {
     pub(super) fn new(body: Incoming, connection: Connection, endpoint: Arc<Endpoint>) -> Self {
         let mut lent = Self { body, connection: Some((connection, endpoint)) };
         lent.give_back_at_end();
@@ -108,13 +65,13 @@ impl Lent {
     }
 }
 
-impl fmt::Debug for Lent {
+impl fmt::Debug for PooledBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lent").field("body", &self.body).finish_non_exhaustive()
+        f.debug_struct("PooledBody").field("body", &self.body).finish_non_exhaustive()
     }
 }
 
-impl Body for Lent {
+impl Body for PooledBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -218,12 +175,13 @@ impl Connector {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use http_body_util::BodyExt as _;
+    use http_body_util::{BodyExt as _, Full};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::route::Family;
+    use crate::endpoint::idle::{Idle, POOL_IDLE};
+    use crate::route::Service;
 
     /// A server that gives the same answer to whatever comes, and an endpoint for it. Its task ends with how
     /// often it was asked on the first connection.
@@ -239,18 +197,18 @@ mod tests {
             }
             asked
         });
-        let endpoint = Endpoint::of(Family::Runtime, "us-east-1", Some(&url), false, false).await;
+        let endpoint = Endpoint::of(Service::Runtime, "us-east-1", Some(&url), false, false).await;
         (Arc::new(endpoint.unwrap().unwrap()), served)
     }
 
-    async fn ask(connection: Option<Connection>, endpoint: &Arc<Endpoint>) -> Lent {
+    async fn ask(connection: Option<Connection>, endpoint: &Arc<Endpoint>) -> PooledBody {
         let mut connection = match connection {
             Some(connection) => connection,
             None => connector(&[]).unwrap().connect(endpoint).await.unwrap(),
         };
         let request = Request::get("/").header("host", "bedrock").body(Full::default()).unwrap();
         let answer = connection.try_send_request(request).await.unwrap();
-        Lent::new(answer.into_body(), connection, Arc::clone(endpoint))
+        PooledBody::new(answer.into_body(), connection, Arc::clone(endpoint))
     }
 
     /// The idle connection, as soon as it has noticed that it is.
@@ -274,7 +232,7 @@ mod tests {
             let mut connection = None;
             for _ in 0..3 {
                 let mut body = ask(connection.take(), &endpoint).await;
-                assert_eq!(endpoint.idle.connections().is_empty(), !body.is_end_stream());
+                assert_eq!((endpoint.idle.len() == 0), !body.is_end_stream());
                 while body.frame().await.is_some() {}
                 connection = Some(kept(&endpoint).await);
             }
@@ -290,7 +248,7 @@ mod tests {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
         drop(body);
         assert_eq!(served.await.unwrap(), 1);
-        assert!(endpoint.idle.connections().is_empty());
+        assert!((endpoint.idle.len() == 0));
     }
 
     #[tokio::test]
@@ -303,10 +261,10 @@ mod tests {
             tokio::time::pause();
             endpoint.idle.put(connection);
             endpoint.idle.sweep();
-            assert_eq!(endpoint.idle.connections().len(), 1);
+            assert_eq!(endpoint.idle.len(), 1);
             tokio::time::advance(POOL_IDLE).await;
             look(&endpoint.idle);
-            assert!(endpoint.idle.connections().is_empty());
+            assert!((endpoint.idle.len() == 0));
             assert_eq!(served.await.unwrap(), 1);
             tokio::time::resume();
         }

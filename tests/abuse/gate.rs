@@ -113,7 +113,7 @@ cert = "{path}/tls.crt"
 key = "{path}/tls.key"
 [listen.balancers]
 peers = ["{BALANCER}"]
-tell_by = "proxy-protocol"
+client_address = "proxy-protocol"
 [aws]
 region = "us-east-1"
 regions = ["us-west-2"]

@@ -90,7 +90,7 @@ fn reasons_are_documented() {
         include_str!("../../src/identity.rs"),
         include_str!("../../src/sessions.rs"),
         include_str!("../../src/sessions/sts.rs"),
-        include_str!("../../src/meter.rs"),
+        include_str!("../../src/record.rs"),
         include_str!("../../src/request.rs"),
     ];
     for reason in &documented {

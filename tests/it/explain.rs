@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
 use bedrock_gateway::config::Config;
-use bedrock_gateway::identity::Outcomes;
+use bedrock_gateway::identity::IdentityMemo;
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_standin::idp::{Claims, DocumentFault};
 use bedrock_standin::{Options, Standin};
@@ -111,13 +111,14 @@ async fn a_good_token_is_explained_as_it_is_served() {
     let printed = desk.explain_token(&token, &["--json", "--header", "x-project=apollo"]).await;
     let explained: Value = serde_json::from_str(&printed.out).unwrap();
     let config = Config::parse(&desk.config, "test.toml", &|_| None).unwrap();
-    let auth: Authenticator<Outcomes> =
+    let auth: Authenticator<IdentityMemo> =
         Authenticator::new(config.issuers, CacheLimits::default(), Metrics::new()).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     headers.insert("x-project", "apollo".parse().unwrap());
     let caller = auth.verify(&headers).await.unwrap();
-    let identity = config.mapping.resolve(&caller.verified, &caller.memo, &headers).unwrap();
+    let identified = config.mapping.resolve(&caller, &headers).unwrap();
+    let identity = identified.identity();
     let tags: serde_json::Map<_, _> = identity
         .session()
         .tags()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedrock_gateway::gateway::Running;
+use bedrock_gateway::gateway::GatewayHandle;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -33,7 +33,7 @@ struct Target {
 }
 
 impl Target {
-    fn of(gateway: &Running) -> Self {
+    fn of(gateway: &GatewayHandle) -> Self {
         let addresses = gateway.addresses();
         let ready = Arc::new(AtomicBool::new(false));
         Self { http: addresses.http.unwrap(), probe: addresses.probe.unwrap(), ready }

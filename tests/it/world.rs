@@ -13,7 +13,7 @@ use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, Token};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use bedrock_gateway::config::File;
-use bedrock_gateway::gateway::{Edges, Running};
+use bedrock_gateway::gateway::{GatewayHandle, Overrides};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_gateway::telemetry::log::keeps_secrets;
 use bedrock_standin::bedrock::Bedrock;
@@ -69,7 +69,7 @@ impl Default for Setup {
 
 pub(crate) struct World {
     pub(crate) standin: Standin,
-    pub(crate) gateway: Running,
+    pub(crate) gateway: GatewayHandle,
     pub(crate) log: Arc<AccessLog>,
     /// Of the gateway's files.
     pub(crate) folder: tempfile::TempDir,
@@ -154,7 +154,7 @@ audiences = ["bedrock-gateway"]
     }
 
     /// One more gateway by the same file.
-    pub(crate) async fn replica(&self) -> Running {
+    pub(crate) async fn replica(&self) -> GatewayHandle {
         gateway(&self.folder.path().join("gateway.toml"), &self.standin, &self.log).await
     }
 
@@ -271,7 +271,7 @@ audiences = ["bedrock-gateway"]
     }
 }
 
-async fn gateway(file: &Path, standin: &Standin, log: &Arc<AccessLog>) -> Running {
+async fn gateway(file: &Path, standin: &Standin, log: &Arc<AccessLog>) -> GatewayHandle {
     let file = File::read(file).unwrap();
     let config = file.parse().unwrap_or_else(|fault| panic!("{fault}"));
     let own = Credentials::new(
@@ -282,8 +282,8 @@ async fn gateway(file: &Path, standin: &Standin, log: &Arc<AccessLog>) -> Runnin
         "test",
     );
     let credentials = Some(SharedCredentialsProvider::new(own));
-    let edges = Edges { log: Arc::clone(log), credentials, file: Some(file) };
-    Running::start_with(config, edges).await.unwrap()
+    let overrides = Overrides { log: Arc::clone(log), credentials, file: Some(file) };
+    GatewayHandle::start_with(config, overrides).await.unwrap()
 }
 
 impl Drop for World {

@@ -90,9 +90,9 @@ pub(crate) struct Weather {
 impl Weather {
     pub(crate) fn start(world: &Arc<World>, journal: &Arc<Journal>, dice: Dice) -> Arc<Self> {
         let weather = Arc::new(Self { chances: Mutex::default(), dice: Mutex::new(dice) });
-        let (deciding, journal, around) = (Arc::clone(&weather), Arc::clone(journal), Arc::downgrade(world));
+        let (model_in, journal, around) = (Arc::clone(&weather), Arc::clone(journal), Arc::downgrade(world));
         world.aws.bedrock.choose_faults(move |call| {
-            let (fate, fault) = deciding.decide();
+            let (fate, fault) = model_in.decide();
             if let Some(world) = around.upgrade() {
                 journal.arrived(call, &world.users, fate);
             }

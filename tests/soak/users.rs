@@ -27,7 +27,7 @@ pub(crate) enum Provider {
 pub(crate) struct User {
     number: usize,
     pub(crate) provider: Provider,
-    /// Whom the bill is to name.
+    /// Selector the bill is to name.
     pub(crate) principal: String,
     token: Mutex<Option<(String, Instant)>>,
 }

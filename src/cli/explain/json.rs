@@ -5,31 +5,31 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Findings, Holder, Standing};
+use super::{Basis, Holder, Report};
 use crate::config::Config;
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, Requirement, Rule, RuleOutcome, Target,
 };
 
-pub(super) fn of(findings: &Findings<'_>) -> Value {
-    let holder = &findings.holder;
-    let mut object = match &holder.standing {
-        Standing::Refused { error, why } => json!({
+pub(super) fn of(report: &Report<'_>) -> Value {
+    let holder = &report.holder;
+    let mut object = match &holder.basis {
+        Basis::Refused { error, why } => json!({
             "token": "refused",
             "unverified": unverified(holder),
             "reason": error.reason(),
             "detail": why,
         }),
-        standing => json!({
-            "token": if matches!(standing, Standing::Verified) { "verified" } else { "not_checked" },
+        basis => json!({
+            "token": if matches!(basis, Basis::Verified) { "verified" } else { "not_checked" },
             "issuer": holder.issuer,
             "subject": holder.subject,
             "jti": holder.jti,
         }),
     };
-    if let (Some(explanation), Value::Object(members)) = (&findings.explanation, &mut object) {
-        members.extend(explained(explanation, findings.config));
-        members.insert("notes".to_owned(), json!(findings.notes));
+    if let (Some(explanation), Value::Object(members)) = (&report.explanation, &mut object) {
+        members.extend(explained(explanation, report.config));
+        members.insert("notes".to_owned(), json!(report.notes));
     }
     without_nulls(object)
 }

@@ -6,12 +6,12 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use crate::auth::issuer::Settings;
-use crate::auth::{AuthError, InvalidReason, IssuerStatus, Unproven};
-use crate::cli::rfc3339;
+use crate::auth::{AuthError, InvalidReason, IssuerStatus, UnverifiedToken};
+use crate::clock;
 
 pub(super) fn in_words(
     error: &AuthError,
-    token: Option<&Unproven<'_>>,
+    token: Option<&UnverifiedToken<'_>>,
     issuers: &[Settings],
     status: &[IssuerStatus],
 ) -> String {
@@ -27,7 +27,7 @@ pub(super) fn in_words(
             None
         }
     };
-    let at = |time: SystemTime| format!("{error}: exp is {}", rfc3339(time));
+    let at = |time: SystemTime| format!("{error}: exp is {}", clock::rfc3339(time));
     fault.map_or_else(|| error.to_string(), at)
 }
 
@@ -52,7 +52,7 @@ pub(super) fn of_claims(claims: &Map<String, Value>, issuer: &Settings) -> Vec<S
     faults
 }
 
-fn invalid(reason: InvalidReason, token: Option<&Unproven<'_>>, issuers: &[Settings]) -> String {
+fn invalid(reason: InvalidReason, token: Option<&UnverifiedToken<'_>>, issuers: &[Settings]) -> String {
     let Some(token) = token else {
         return "it is no JWT, which is three parts of base64url with dots between them, JSON in the first two"
             .to_owned();

@@ -2,26 +2,26 @@
 
 use std::fmt::Write as _;
 
-use super::{Findings, Holder, Standing};
+use super::{Basis, Holder, Report};
 use crate::config::Config;
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, Requirement, Rule, RuleOutcome, Target,
 };
 
-pub(super) fn of(findings: &Findings<'_>, colour: bool) -> String {
+pub(super) fn of(report: &Report<'_>, colour: bool) -> String {
     let mut page = Page { text: String::new(), colour };
-    holder(&findings.holder, &mut page);
-    for note in &findings.notes {
+    holder(&report.holder, &mut page);
+    for note in &report.notes {
         page.line("note", &printable(note));
     }
-    if let Some(explanation) = &findings.explanation {
+    if let Some(explanation) = &report.explanation {
         steps(explanation, &mut page);
         if let Ok(becomes) = &explanation.outcome {
-            report(becomes, &mut page);
-            allowed(becomes, findings.config, &mut page);
+            bill(becomes, &mut page);
+            allowed(becomes, report.config, &mut page);
         }
     }
-    verdict(findings, &mut page);
+    basis(report, &mut page);
     page.text
 }
 
@@ -67,16 +67,16 @@ impl Page {
 }
 
 fn holder(holder: &Holder, page: &mut Page) {
-    let (issuer, subject) = match &holder.standing {
-        Standing::Refused { why, .. } => {
+    let (issuer, subject) = match &holder.basis {
+        Basis::Refused { why, .. } => {
             page.step("token", Sign::Bad, "refused", why);
             ("issuer (unverified)", "subject (unverified)")
         }
-        Standing::Verified => {
+        Basis::Verified => {
             page.step("token", Sign::Good, "verified", "signature and claims are good");
             ("issuer", "subject")
         }
-        Standing::Unchecked => {
+        Basis::Unchecked => {
             page.step("claims", Sign::Neutral, "not verified", "as if a token had them");
             ("issuer", "subject")
         }
@@ -153,7 +153,7 @@ fn made_line(made: &Made, page: &mut Page) {
     }
 }
 
-fn report(becomes: &Becomes, page: &mut Page) {
+fn bill(becomes: &Becomes, page: &mut Page) {
     page.heading("In the Cost and Usage Report");
     page.line("line_item_iam_principal", &becomes.principal);
     for (key, value) in &becomes.tags {
@@ -175,9 +175,9 @@ fn allowed(becomes: &Becomes, config: &Config, page: &mut Page) {
     }
 }
 
-fn verdict(findings: &Findings<'_>, page: &mut Page) {
-    let (sign, words) = match (&findings.holder.standing, &findings.explanation) {
-        (Standing::Refused { error, .. }, _) => (Sign::Bad, format!("Refused: {}", error.reason())),
+fn basis(report: &Report<'_>, page: &mut Page) {
+    let (sign, words) = match (&report.holder.basis, &report.explanation) {
+        (Basis::Refused { error, .. }, _) => (Sign::Bad, format!("Refused: {}", error.reason())),
         (_, Some(Explanation { outcome: Err(error), .. })) => {
             (Sign::Bad, format!("Refused: {} ({})", error.reason(), printable(&error.to_string())))
         }

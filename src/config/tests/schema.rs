@@ -15,8 +15,8 @@ fn folder() -> PathBuf {
 #[test]
 fn the_schema_in_the_repository_is_what_the_command_prints() {
     let kept = std::fs::read_to_string(folder().join("gateway.schema.json")).unwrap_or_default();
-    let remedy = "cargo run -- schema > config/gateway.schema.json";
-    assert!(kept == json_schema(), "config/gateway.schema.json is stale; run: {remedy}");
+    let help = "cargo run -- schema > config/gateway.schema.json";
+    assert!(kept == json_schema(), "config/gateway.schema.json is stale; run: {help}");
 }
 
 /// What the schema says of a configuration.

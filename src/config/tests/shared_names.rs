@@ -32,9 +32,9 @@ fn a_separator_that_issuer_names_can_have_proves_nothing() {
         "the issuers okta, okta-eu reach this role, and session names of okta do not contain the issuer's name",
     );
     let problem = &parse(&both("\"issuer.name + '-' + claims.sub\"")).unwrap_err().0[0];
-    assert!(problem.fault.contains("`issuer.name + '-' + claims.sub`"), "{problem}");
-    assert!(problem.remedy.contains("issuer.name + '=' + …"), "{problem}");
-    assert!(problem.remedy.contains("shared_names = true"), "{problem}");
+    assert!(problem.message.contains("`issuer.name + '-' + claims.sub`"), "{problem}");
+    assert!(problem.help.contains("issuer.name + '=' + …"), "{problem}");
+    assert!(problem.help.contains("shared_names = true"), "{problem}");
     let shared = both("\"issuer.name + '-' + claims.sub\"") + "shared_names = true\n";
     parse(&shared).unwrap_or_else(|problems| panic!("{problems}"));
 }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use url::Url;
+
 use super::*;
 
 mod slow;
@@ -92,7 +94,7 @@ async fn read_body(stream: &mut TcpStream) -> String {
 
 fn client(endpoint: Url, session_token: Option<&str>) -> StsClient {
     let token = session_token.map(str::to_owned);
-    let source = Source::new(Credentials::new("AKIA", "hidden", token, None, "test"));
+    let source = OwnCredentials::new(Credentials::new("AKIA", "hidden", token, None, "test"));
     StsClient::new(&at(endpoint), source).unwrap()
 }
 
@@ -200,7 +202,7 @@ impl aws_credential_types::provider::ProvideCredentials for Nothing {
 #[tokio::test]
 async fn without_credentials_of_its_own_the_gateway_is_at_fault() {
     let (url, _) = serve(VecDeque::new()).await;
-    let client = StsClient::new(&at(url), Source::new(Nothing)).unwrap();
+    let client = StsClient::new(&at(url), OwnCredentials::new(Nothing)).unwrap();
     let error = client.assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
     assert!(matches!(&error, StsError::GatewayRefused { code, .. } if code == "NoCredentials"), "{error:?}");
 }
@@ -208,6 +210,6 @@ async fn without_credentials_of_its_own_the_gateway_is_at_fault() {
 #[tokio::test]
 async fn the_default_chain_is_built_without_asking_anybody() {
     let settings = at(Url::parse("http://127.0.0.1:1").unwrap());
-    let source = Source::from_environment(&settings).await.unwrap();
+    let source = OwnCredentials::from_environment(&settings).await.unwrap();
     assert!(!source.status().had_credentials);
 }

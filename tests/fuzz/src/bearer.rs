@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use bedrock_gateway::auth::issuer::{KeySource, LEEWAY, Settings};
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
-use bedrock_gateway::identity::Outcomes;
+use bedrock_gateway::identity::IdentityMemo;
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_standin::idp::{Claims, Idp};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::world::{RUNTIME, eventually};
 
 struct World {
-    authenticator: Authenticator<Outcomes>,
+    authenticator: Authenticator<IdentityMemo>,
     token: String,
     _idp: Idp,
 }
@@ -55,7 +55,7 @@ pub(crate) fn check(data: &[u8]) {
         headers.append(name, value);
     }
     let Ok(caller) = RUNTIME.block_on(WORLD.authenticator.verify(&headers)) else { return };
-    assert_eq!(caller.verified.subject(), Some("alice"));
+    assert_eq!(caller.verified().subject(), Some("alice"));
     let mut found = false;
     for carrier in CARRIERS {
         assert!(headers.get_all(carrier).iter().count() <= 1, "{carrier} came twice");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bedrock_gateway::config::{Config, Problems, deny_file};
+use bedrock_gateway::config::{Config, ConfigError, deny_file};
 
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -15,12 +15,12 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-fn told(problems: &Problems, text: &str) {
+fn told(problems: &ConfigError, text: &str) {
     assert!(!problems.0.is_empty(), "refused without a reason");
     let lines = text.split('\n').count();
     for problem in &problems.0 {
         assert!((1..=lines).contains(&problem.line), "{problem:?} is on none of {lines} lines");
         assert!(problem.column >= 1, "{problem:?}");
-        assert!(!problem.fault.is_empty() && !problem.remedy.is_empty(), "{problem:?}");
+        assert!(!problem.message.is_empty() && !problem.help.is_empty(), "{problem:?}");
     }
 }

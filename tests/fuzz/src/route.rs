@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use bedrock_gateway::route::{self, Call, Family, Route};
+use bedrock_gateway::route::{self, Call, Route, Service};
 use bytes::Bytes;
 use http::{Method, Request, Uri};
 use http_body_util::Full;
@@ -29,7 +29,7 @@ pub(crate) fn check(data: &[u8]) {
 
 fn path_is_kept(call: &Call, uri: &Uri) {
     let region = call.region().map_or(String::new(), |region| format!("/{region}"));
-    let prefix = if call.family() == Family::Mantle { "/mantle" } else { "" };
+    let prefix = if call.service() == Service::Mantle { "/mantle" } else { "" };
     assert_eq!(format!("{region}{prefix}{}", call.target().path()), uri.path(), "path bytes are as received");
 }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
 
-use bedrock_gateway::meter::tap::exception_frame;
+use bedrock_gateway::relay::frames::exception_frame;
 use bedrock_standin::server::{self, Server};
 use bytes::Bytes;
 use http::{Request, Response};

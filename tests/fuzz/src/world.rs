@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bedrock_gateway::config::Config;
-use bedrock_gateway::gateway::{Edges, Running};
+use bedrock_gateway::gateway::{GatewayHandle, Overrides};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_standin::idp::Claims;
 use bedrock_standin::{Options, Standin};
@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) standin: Standin,
     /// Alice's.
     pub(crate) token: String,
-    gateway: Running,
+    gateway: GatewayHandle,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
@@ -75,12 +75,12 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
             None,
             "fuzz",
         );
-        let edges = Edges {
+        let overrides = Overrides {
             log: Arc::new(AccessLog::memory()),
             credentials: Some(SharedCredentialsProvider::new(own)),
             file: None,
         };
-        let gateway = RUNTIME.block_on(Running::start_with(config, edges)).unwrap();
+        let gateway = RUNTIME.block_on(GatewayHandle::start_with(config, overrides)).unwrap();
         let token = standin.idp.mint(Claims::of("alice").expires_in(Duration::from_hours(24)));
         let world = Self { standin, token, gateway, connection: Mutex::default() };
         let probe = || {

@@ -130,7 +130,7 @@ async fn ask(own: Own, steps: &[Step]) -> (Result<(), SessionError>, Duration, A
     let connector = SharedHttpConnector::new(Connector(Arc::clone(&sts)));
     let http = http_client_fn(move |_, _| connector.clone());
     let settings = at(Url::parse("http://sts.test").unwrap());
-    let source = Source::new(own);
+    let source = OwnCredentials::new(own);
     let config = StsClient::config(&settings, &source).http_client(http).time_source(Clock(Instant::now()));
     let client = StsClient::of(config, source);
     let limits = Settings { refresh_before: HOUR / 6, capacity: 10, max_sts_rate: 100, per_name: 8 };

@@ -1,0 +1,177 @@
+//! Whether the bill will name the right person: checks that look at several tables at once.
+
+use url::Url;
+
+use super::diagnostics::Diagnostics;
+use super::issuers::Issuer;
+use super::roles::Placed;
+use crate::expression::{Expression, Input, IssuerAt, Truth};
+use crate::identity::IssuerMapping;
+
+pub(super) fn check(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diagnostics<'_>) {
+    for issuer in issuers {
+        if let Some(mapping) = &issuer.mapping {
+            check_owner(issuer, mapping, diagnostics);
+            warn_of_names(issuer, mapping, diagnostics);
+        }
+    }
+    check_shared_names(issuers, roles, diagnostics);
+    warn_of_unreachable(roles, issuers, diagnostics);
+}
+
+/// Issuers that anybody in the world can have tokens from, and the claims that say whose they are.
+fn owner_claims(url: &str) -> Option<&'static [&'static str]> {
+    let url = url.parse::<Url>().ok()?;
+    let first = url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();
+    match (url.host_str()?, first) {
+        // With a path it is an enterprise's own. Names can be given up and taken by others: only ids count.
+        ("token.actions.githubusercontent.com", "") => {
+            Some(&["repository_owner_id", "repository_id", "enterprise_id"])
+        }
+        ("gitlab.com", _) => Some(&["namespace_id", "project_id", "namespace_path", "project_path"]),
+        ("accounts.google.com", _) => Some(&["hd"]),
+        ("login.microsoftonline.com", "common" | "organizations" | "consumers") => Some(&["tid"]),
+        _ => None,
+    }
+}
+
+fn check_owner(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Diagnostics<'_>) {
+    let Some(claims) = owner_claims(&issuer.settings.url) else { return };
+    let pinned = mapping.require.iter().any(|require| refuses_strangers(&require.expression, claims));
+    if !pinned {
+        let message = "anybody in the world can get tokens of this issuer, and no require pins their owner";
+        let help = format!("add an [[issuer.require]] as in expression = \"claims.{} == '…'\"", claims[0]);
+        diagnostics.error(issuer.url_at.clone(), message, help);
+    }
+}
+
+/// Whether the expression is false for a token of which only the owner is known, and is a stranger.
+/// Trying it out sees through `has(claims.hd)` and `claims.hd != ''`, which read the claim and pin nothing.
+fn refuses_strangers(expression: &Expression, claims: &[&str]) -> bool {
+    let reads = claims.iter().any(|claim| expression.claims_read().any(|read| read == *claim));
+    let stranger: serde_json::Map<_, _> =
+        claims.iter().map(|claim| ((*claim).to_owned(), "0".into())).collect();
+    let Ok(input) = Input::new(&stranger, "", &serde_json::Map::new()) else { return false };
+    reads && input.truth(expression) == Ok(Truth::False)
+}
+
+/// Names that stand in a bill for years should mean one person for years.
+fn warn_of_names(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Diagnostics<'_>) {
+    let reads =
+        |claim: &str| mapping.name.from.iter().any(|from| from.claims_read().any(|read| read == claim));
+    let requires = |claim: &str| {
+        mapping.require.iter().any(|require| require.expression.claims_read().any(|read| read == claim))
+    };
+    let at = &issuer.name_at;
+    for claim in ["jti", "iat", "nonce", "exp", "nbf", "auth_time", "at_hash"] {
+        if reads(claim) {
+            let message = format!("the session name reads {claim}, which changes with every token");
+            diagnostics.warn(at.clone(), message, "use a claim that stays, as sub or email: every new name is a call of STS and a row of the bill");
+        }
+    }
+    if reads("email") && !requires("email_verified") {
+        let message = "the session name reads email, and nothing requires email_verified";
+        diagnostics.warn(
+            at.clone(),
+            message,
+            "require claims.email_verified if people can edit their address at this issuer",
+        );
+    }
+    // OpenID Connect Core 1.0 §5.7: only iss and sub together identify a person.
+    for claim in ["preferred_username", "nickname", "name", "given_name", "family_name"] {
+        if reads(claim) {
+            let message = format!("the session name reads {claim}, which people can often edit and share");
+            diagnostics.warn(
+                at.clone(),
+                message,
+                "use a claim that is one person's for good, as sub or a verified email",
+            );
+        }
+    }
+}
+
+/// Two issuers that reach one IAM role may call two people the same.
+fn check_shared_names(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diagnostics<'_>) {
+    for (index, role) in roles.iter().enumerate() {
+        let alike = || roles.iter().enumerate().filter(|(_, other)| other.role.arn == role.role.arn);
+        // Rules with the same ARN are looked at once, at the last of them.
+        if alike().any(|(other, _)| other > index) || alike().all(|(_, other)| other.role.shared_names) {
+            continue;
+        }
+        let coming: Vec<&Issuer> = issuers
+            .iter()
+            .filter(|issuer| alike().any(|(_, other)| other.is_for(&issuer.settings.name)))
+            .collect();
+        let mappings: Vec<_> = coming.iter().filter_map(|issuer| issuer.mapping.as_ref()).collect();
+        if coming.len() > 1
+            && let Some(fault) = equal_names(&mappings)
+        {
+            let names: Vec<_> = coming.iter().map(|issuer| &*issuer.settings.name).collect();
+            let message = format!(
+                "the issuers {} reach this role, and {fault}: two people could be one in the bill",
+                names.join(", ")
+            );
+            let help = "write issuer.name + '=' + … for each of them, or set shared_names = true if equal names are the same people";
+            diagnostics.error(role.arn_at.clone(), message, help);
+        }
+    }
+}
+
+/// Why session names of two of these issuers could be equal; `None` where they cannot.
+fn equal_names(mappings: &[&IssuerMapping]) -> Option<String> {
+    let marked: Vec<_> = mappings.iter().map(|mapping| (*mapping, issuer_at(mapping))).collect();
+    if marked.iter().fold(IssuerAt::BOTH, |all, (_, at)| all.and(*at)).is_anywhere() {
+        return None;
+    }
+    if let Some((mapping, _)) = marked.iter().find(|(_, at)| !at.is_anywhere()) {
+        return Some(format!(
+            "session names of {} do not contain the issuer's name at one end with =, +, @ or a comma beside it{}",
+            mapping.issuer,
+            example(mapping)
+        ));
+    }
+    let of = |lacks: fn(IssuerAt) -> bool| {
+        marked.iter().find(|(_, at)| lacks(*at)).map_or("some", |(mapping, _)| &*mapping.issuer)
+    };
+    Some(format!(
+        "session names of {} begin with the issuer's name and those of {} end with it",
+        of(|at| !at.end),
+        of(|at| !at.start)
+    ))
+}
+
+/// Where every name that the mapping can make has the issuer in it.
+fn issuer_at(mapping: &IssuerMapping) -> IssuerAt {
+    let name = &mapping.name;
+    let constants = name.default.iter().chain(&name.constant);
+    let constants = constants.map(|text| IssuerAt::of_constant(text, &mapping.issuer));
+    name.from.iter().map(Expression::issuer_at).chain(constants).fold(IssuerAt::BOTH, IssuerAt::and)
+}
+
+/// An expression or constant by which people of two issuers could be one, in brackets.
+fn example(mapping: &IssuerMapping) -> String {
+    let name = &mapping.name;
+    if let Some(from) = name.from.iter().find(|from| !from.issuer_at().is_anywhere()) {
+        let reads_address = from.claims_read().any(|claim| claim == "iss");
+        let note =
+            if reads_address { "; claims.iss does not do, since one address can begin another" } else { "" };
+        return format!(" (`{}`{note})", from.source());
+    }
+    let mut constants = name.default.iter().chain(&name.constant);
+    let constant = constants.find(|text| !IssuerAt::of_constant(text, &mapping.issuer).is_anywhere());
+    constant.map_or_else(String::new, |text| format!(" (\"{text}\")"))
+}
+
+fn warn_of_unreachable(roles: &[Placed], issuers: &[Issuer], diagnostics: &mut Diagnostics<'_>) {
+    for (index, role) in roles.iter().enumerate() {
+        let mut its_own =
+            issuers.iter().map(|issuer| &issuer.settings.name).filter(|name| role.is_for(name)).peekable();
+        let taken = |name: &str| {
+            roles.iter().take(index).any(|earlier| earlier.role.when.is_none() && earlier.is_for(name))
+        };
+        if its_own.peek().is_some() && its_own.all(|name| taken(name)) {
+            let message = "this role is never reached: earlier ones without when take all its callers";
+            diagnostics.warn(role.arn_at.clone(), message, "move it up, or give the earlier ones a when");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Where a region's Bedrock is: the operator's address, or the one that AWS's own rule set names.
+
+use std::sync::Arc;
+
+use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Uri};
+use url::Url;
+
+use crate::endpoint::idle::Idle;
+use crate::route::Service;
+
+pub mod idle;
+
+/// One service in one region, with the connections that there are to it.
+#[derive(Debug)]
+pub struct Endpoint {
+    scheme: Scheme,
+    authority: Authority,
+    /// `Host`: the authority, without a port that is the scheme's own.
+    pub(crate) host: HeaderValue,
+    pub(crate) region: Arc<str>,
+    /// The name in the signature's scope.
+    pub(crate) service: &'static str,
+    pub(crate) idle: Idle,
+}
+
+/// Why there is no endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error("AWS's rules name no Bedrock endpoint for region {region}: {detail}")]
+    NotResolved { region: String, detail: String },
+    #[error("{0} is not the address of a server")]
+    NotAnAddress(String),
+}
+
+/// The region has no such service, or none for FIPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this service has no endpoint in this region, or none for FIPS")]
+pub struct NoEndpoint;
+
+impl Endpoint {
+    /// The endpoint of a service in `region`: `written`, or what AWS's endpoint rules say for the region,
+    /// FIPS and dual-stack. `None` where there is none: FIPS never falls back to an endpoint without it.
+    ///
+    /// # Errors
+    /// When the rules do not know the region, or the address has a path or no host.
+    pub async fn of(
+        service: Service,
+        region: &str,
+        written: Option<&Url>,
+        fips: bool,
+        dual_stack: bool,
+    ) -> Result<Option<Self>, EndpointError> {
+        let address = match (written, service) {
+            (Some(url), _) => Some(url.as_str().to_owned()),
+            (None, Service::Runtime) => Some(resolve(region, fips, dual_stack).await?),
+            // The same rules with another name before the region (service model, endpoint rule set).
+            (None, Service::ControlPlane) => {
+                let runtime = resolve(region, fips, dual_stack).await?;
+                Some(runtime.replacen("//bedrock-runtime", "//bedrock", 1))
+            }
+            // Documented for AWS's commercial and GovCloud regions, without FIPS.
+            (None, Service::Mantle) => {
+                let elsewhere =
+                    ["cn-", "us-iso", "eu-iso", "eusc-"].iter().any(|prefix| region.starts_with(prefix));
+                (!fips && !elsewhere).then(|| format!("https://bedrock-mantle.{region}.api.aws"))
+            }
+        };
+        let Some(address) = address else { return Ok(None) };
+        Self::at(&address, region, service).map(Some).ok_or(EndpointError::NotAnAddress(address))
+    }
+
+    fn at(address: &str, region: &str, service: Service) -> Option<Self> {
+        let parts = address.parse::<http::Uri>().ok()?.into_parts();
+        let no_path = parts.path_and_query.is_none_or(|path| path == "/");
+        if !no_path {
+            return None;
+        }
+        let (scheme, authority) = (parts.scheme?, parts.authority?);
+        let own = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let host = match authority.port_u16() {
+            Some(port) if port != own => HeaderValue::from_str(&format!("{}:{port}", authority.host())),
+            _ => HeaderValue::from_str(authority.host()),
+        };
+        let host = host.ok()?;
+        let (region, service) = (region.into(), service.signing_name());
+        Some(Self { host, scheme, authority, region, service, idle: Idle::default() })
+    }
+
+    /// Where to connect to.
+    pub(crate) fn address(&self) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    /// Whether the answers of this endpoint are known to be AWS's (their `Date` may then correct the clock).
+    pub fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+}
+
+async fn resolve(region: &str, fips: bool, dual_stack: bool) -> Result<String, EndpointError> {
+    let failed = |detail: String| EndpointError::NotResolved { region: region.to_owned(), detail };
+    let params = Params::builder()
+        .region(region)
+        .use_fips(fips)
+        .use_dual_stack(dual_stack)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    let endpoint =
+        DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| failed(error.to_string()))?;
+    Ok(endpoint.url().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn host(service: Service, region: &str, fips: bool, dual_stack: bool) -> String {
+        let endpoint = Endpoint::of(service, region, None, fips, dual_stack).await.unwrap();
+        endpoint.map_or_else(String::new, |endpoint| format!("{} {}", endpoint.authority, endpoint.service))
+    }
+
+    #[tokio::test]
+    async fn aws_rules_name_the_hosts() {
+        use Service::{ControlPlane, Mantle, Runtime};
+        for (service, region, fips, dual_stack, expected) in [
+            (Runtime, "us-east-1", false, false, "bedrock-runtime.us-east-1.amazonaws.com bedrock"),
+            (Runtime, "us-west-2", true, false, "bedrock-runtime-fips.us-west-2.amazonaws.com bedrock"),
+            (Runtime, "eu-west-1", false, true, "bedrock-runtime.eu-west-1.api.aws bedrock"),
+            (Runtime, "cn-north-1", false, false, "bedrock-runtime.cn-north-1.amazonaws.com.cn bedrock"),
+            (ControlPlane, "us-east-1", false, false, "bedrock.us-east-1.amazonaws.com bedrock"),
+            (ControlPlane, "us-west-2", true, true, "bedrock-fips.us-west-2.api.aws bedrock"),
+            (Mantle, "us-east-1", false, false, "bedrock-mantle.us-east-1.api.aws bedrock-mantle"),
+            (Mantle, "us-gov-west-1", false, true, "bedrock-mantle.us-gov-west-1.api.aws bedrock-mantle"),
+            (Mantle, "us-east-1", true, false, ""),
+            (Mantle, "cn-north-1", false, false, ""),
+        ] {
+            assert_eq!(host(service, region, fips, dual_stack).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_written_address_wins_and_has_no_path() {
+        let at = async |url: &str| {
+            Endpoint::of(Service::Mantle, "us-east-1", Some(&url.parse().unwrap()), true, false).await
+        };
+        let endpoint = at("https://vpce-1.example:8443").await.unwrap().unwrap();
+        assert_eq!(
+            (endpoint.authority.as_str(), endpoint.service),
+            ("vpce-1.example:8443", "bedrock-mantle")
+        );
+        assert!(endpoint.is_https());
+        assert!(at("https://vpce-1.example/path").await.is_err());
+    }
+}

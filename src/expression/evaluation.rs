@@ -1,0 +1,325 @@
+//! Evaluation that keeps "missing" and "wrong" apart.
+//!
+//! To CEL both are errors, and where `a || b` has one on each side its library reports either: a claim
+//! of the wrong type beside one that is absent could pass for absent, that is for "no". So conditions
+//! are decided here, wherever they stand, and what is wrong outweighs what is missing; the library evaluates
+//! what has no conditions in it, and where it finds something missing, the other parts are looked at here.
+
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::{Context, ExecutionError, Value};
+
+use super::budget::SPENT;
+use super::functions::INEXACT;
+
+/// What an evaluation came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Value(Value),
+    /// A missing key, an index beyond the end, or null.
+    Missing,
+}
+
+/// An evaluation that failed: not missing, but wrong. Its text never holds a claim's value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EvaluationError(pub String);
+
+impl EvaluationError {
+    /// Of a number that is held as an `f64`, which stands for other numbers of tokens as well.
+    pub(super) fn inexact() -> Self {
+        Self("a number that is no 64-bit integer has no text".to_owned())
+    }
+}
+
+/// `None` is missing.
+type Truth = Result<Option<bool>, EvaluationError>;
+
+pub(super) fn evaluate(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {
+    let truth = match &node.expr {
+        Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::LOGICAL_OR, sides @ [_, _]) => {
+                decide(true, sides.iter().map(|side| truth(side, context)))?
+            }
+            (operators::LOGICAL_AND, sides @ [_, _]) => {
+                decide(false, sides.iter().map(|side| truth(side, context)))?
+            }
+            (operators::LOGICAL_NOT, [operand]) => truth(operand, context)?.map(|truth| !truth),
+            (operators::CONDITIONAL, [condition, yes, no]) => {
+                return match truth(condition, context)? {
+                    Some(true) => evaluate(yes, context),
+                    Some(false) => evaluate(no, context),
+                    None => Ok(Outcome::Missing),
+                };
+            }
+            _ => return in_parts(node, context),
+        },
+        Expr::Comprehension(comprehension) => match quantifier(comprehension) {
+            Some((deciding, predicate)) => quantify(deciding, predicate, comprehension, context)?,
+            None => match counted(comprehension) {
+                Some(predicate) => exactly_one(predicate, comprehension, context)?,
+                None => return list(node, comprehension, context),
+            },
+        },
+        _ => return in_parts(node, context),
+    };
+    Ok(truth.map_or(Outcome::Missing, |truth| Outcome::Value(Value::Bool(truth))))
+}
+
+pub(super) fn truth(node: &IdedExpr, context: &Context<'_, '_>) -> Truth {
+    match evaluate(node, context)? {
+        Outcome::Value(Value::Bool(truth)) => Ok(Some(truth)),
+        Outcome::Missing => Ok(None),
+        Outcome::Value(_) => Err(EvaluationError("it is not true or false".to_owned())),
+    }
+}
+
+/// `deciding` as soon as one is; else the first that is wrong, else missing if one is.
+fn decide(deciding: bool, truths: impl Iterator<Item = Truth>) -> Truth {
+    let mut verdict = Ok(Some(!deciding));
+    for truth in truths {
+        match truth {
+            Ok(Some(truth)) if truth == deciding => return Ok(Some(deciding)),
+            Ok(Some(_)) => {}
+            Ok(None) => verdict = verdict.and(Ok(None)),
+            Err(error) => verdict = verdict.and(Err(error)),
+        }
+    }
+    verdict
+}
+
+/// The truth that decides `exists` or `all`, and the predicate; the parser writes them as
+/// `@result || predicate` and `@result && predicate`.
+fn quantifier(comprehension: &ComprehensionExpr) -> Option<(bool, &IdedExpr)> {
+    let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
+    let [result, predicate] = step.args.as_slice() else { return None };
+    let accumulates = matches!(&result.expr, Expr::Ident(name) if *name == comprehension.accu_var);
+    match step.func_name.as_str() {
+        operators::LOGICAL_OR if accumulates => Some((true, predicate)),
+        operators::LOGICAL_AND if accumulates => Some((false, predicate)),
+        _ => None,
+    }
+}
+
+fn quantify(
+    deciding: bool,
+    predicate: &IdedExpr,
+    comprehension: &ComprehensionExpr,
+    context: &Context<'_, '_>,
+) -> Truth {
+    let Some(range) = range(comprehension, context)? else { return Ok(None) };
+    decide(
+        deciding,
+        range.into_iter().map(|item| {
+            let mut inner = context.new_inner_scope();
+            inner.add_variable_from_value(comprehension.iter_var.clone(), item);
+            truth(predicate, &inner)
+        }),
+    )
+}
+
+/// The predicate of `exists_one`; the parser writes it as `predicate ? @result + 1 : @result`.
+fn counted(comprehension: &ComprehensionExpr) -> Option<&IdedExpr> {
+    let Expr::Literal(LiteralValue::Int(_)) = &comprehension.accu_init.expr else { return None };
+    let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
+    match (step.func_name.as_str(), step.args.as_slice()) {
+        (operators::CONDITIONAL, [predicate, _, _]) => Some(predicate),
+        _ => None,
+    }
+}
+
+/// Takes every member into account: none decides by itself.
+fn exactly_one(predicate: &IdedExpr, comprehension: &ComprehensionExpr, context: &Context<'_, '_>) -> Truth {
+    let Some(range) = range(comprehension, context)? else { return Ok(None) };
+    let (mut count, mut missing) = (0, Ok(false));
+    for item in range {
+        let mut inner = context.new_inner_scope();
+        inner.add_variable_from_value(comprehension.iter_var.clone(), item);
+        match truth(predicate, &inner) {
+            Ok(Some(truth)) => count += usize::from(truth),
+            Ok(None) => missing = missing.map(|_| true),
+            Err(error) => missing = missing.and(Err(error)),
+        }
+    }
+    Ok(if missing? { None } else { Some(count == 1) })
+}
+
+/// Whether a condition stands in it whose two sides could fail in different ways.
+fn has_conditions(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Call(call) => {
+            matches!(call.func_name.as_str(), operators::LOGICAL_OR | operators::LOGICAL_AND)
+                || call.target.as_deref().is_some_and(has_conditions)
+                || call.args.iter().any(has_conditions)
+        }
+        Expr::Comprehension(comprehension) => {
+            quantifier(comprehension).is_some()
+                || [&comprehension.iter_range, &comprehension.loop_step].into_iter().any(has_conditions)
+        }
+        Expr::Select(select) => has_conditions(&select.operand),
+        Expr::List(list) => list.elements.iter().any(has_conditions),
+        Expr::Map(map) => map.entries.iter().any(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => has_conditions(&field.value),
+            EntryExpr::MapEntry(entry) => has_conditions(&entry.key) || has_conditions(&entry.value),
+        }),
+        Expr::Struct(_) | Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => false,
+    }
+}
+
+/// Evaluates what takes all of its parts: those with conditions first, here; then the whole, with what
+/// they came to in their places.
+fn in_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {
+    if !has_conditions(node) {
+        return by_library(node, context);
+    }
+    let mut whole = node.clone();
+    let mut inner = context.new_inner_scope();
+    let mut missing = Ok(false);
+    let mut names = 0..;
+    let mut settle = |part: &mut IdedExpr| {
+        if has_conditions(part) {
+            match evaluate(part, context) {
+                Ok(Outcome::Value(value)) => {
+                    // Nobody can write this name.
+                    let name = format!("@part{}", names.next().unwrap_or_default());
+                    inner.add_variable_from_value(name.clone(), value);
+                    part.expr = Expr::Ident(name);
+                }
+                Ok(Outcome::Missing) => missing = missing.clone().map(|_| true),
+                Err(error) => missing = missing.clone().and(Err(error)),
+            }
+        }
+    };
+    match &mut whole.expr {
+        Expr::Call(call) => {
+            call.target.as_deref_mut().into_iter().chain(&mut call.args).for_each(&mut settle);
+        }
+        Expr::Select(select) => settle(&mut select.operand),
+        Expr::List(list) => list.elements.iter_mut().for_each(&mut settle),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
+            EntryExpr::StructField(field) => settle(&mut field.value),
+            EntryExpr::MapEntry(entry) => {
+                settle(&mut entry.key);
+                settle(&mut entry.value);
+            }
+        }),
+        _ => {}
+    }
+    if missing? {
+        check_parts(node, context)?;
+        return Ok(Outcome::Missing);
+    }
+    by_library(&whole, &inner)
+}
+
+/// Fails where a part of `node`, which came to be missing, is wrong: the library stops at the first of them
+/// that fails, be it for something missing.
+fn check_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<(), EvaluationError> {
+    let check = |part: &IdedExpr| evaluate(part, context).map(|_| ());
+    match &node.expr {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).try_for_each(check),
+        Expr::Select(select) => check(&select.operand),
+        Expr::List(list) => list.elements.iter().try_for_each(check),
+        Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => check(&field.value),
+            EntryExpr::MapEntry(entry) => check(&entry.key).and_then(|()| check(&entry.value)),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Evaluates `map` and `filter`, of whose steps the parser makes `@result + [member]`, or
+/// `guard ? @result + [member] : @result`.
+fn list(
+    node: &IdedExpr,
+    comprehension: &ComprehensionExpr,
+    context: &Context<'_, '_>,
+) -> Result<Outcome, EvaluationError> {
+    // Where something is missing, the members behind it are looked at too.
+    if !has_conditions(node)
+        && let Outcome::Value(members) = by_library(node, context)?
+    {
+        return Ok(Outcome::Value(members));
+    }
+    let unknown = || EvaluationError("this comprehension takes no conditions".to_owned());
+    let (guard, appended) = match &comprehension.loop_step.expr {
+        Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::CONDITIONAL, [guard, step, _]) => (Some(guard), step),
+            _ => (None, &comprehension.loop_step),
+        },
+        _ => return Err(unknown()),
+    };
+    let Expr::Call(call) = &appended.expr else { return Err(unknown()) };
+    let (operators::ADD, [_, member]) = (call.func_name.as_str(), call.args.as_slice()) else {
+        return Err(unknown());
+    };
+    let Expr::List(member) = &member.expr else { return Err(unknown()) };
+    let [member] = member.elements.as_slice() else { return Err(unknown()) };
+
+    let Some(range) = range(comprehension, context)? else { return Ok(Outcome::Missing) };
+    let mut members = Vec::new();
+    let mut missing = Ok(false);
+    for item in range {
+        let mut inner = context.new_inner_scope();
+        inner.add_variable_from_value(comprehension.iter_var.clone(), item);
+        let kept = guard.map_or(Ok(Some(true)), |guard| truth(guard, &inner));
+        match kept.and_then(|kept| match kept {
+            Some(true) => evaluate(member, &inner).map(Some),
+            Some(false) => Ok(None),
+            None => Ok(Some(Outcome::Missing)),
+        }) {
+            Ok(Some(Outcome::Value(member))) => members.push(member),
+            Ok(Some(Outcome::Missing)) => missing = missing.map(|_| true),
+            Ok(None) => {}
+            Err(error) => missing = missing.and(Err(error)),
+        }
+    }
+    Ok(if missing? { Outcome::Missing } else { Outcome::Value(Value::from(members)) })
+}
+
+/// What a comprehension goes over; `None` where that is missing.
+fn range(
+    comprehension: &ComprehensionExpr,
+    context: &Context<'_, '_>,
+) -> Result<Option<Vec<Value>>, EvaluationError> {
+    match evaluate(&comprehension.iter_range, context)? {
+        Outcome::Missing => Ok(None),
+        Outcome::Value(Value::List(items)) => Ok(Some(items.to_vec())),
+        Outcome::Value(_) => Err(EvaluationError("what is iterated over is no list".to_owned())),
+    }
+}
+
+fn by_library(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {
+    match Value::resolve(node, context) {
+        Ok(Value::Null) => Ok(Outcome::Missing),
+        Ok(value) => Ok(Outcome::Value(value)),
+        Err(error) => {
+            missing_or_wrong(&error)?;
+            check_parts(node, context)?;
+            Ok(Outcome::Missing)
+        }
+    }
+}
+
+/// `Ok` where something is missing. The library's text holds the values at fault, which are the
+/// caller's claims, and is dropped.
+fn missing_or_wrong(error: &ExecutionError) -> Result<(), EvaluationError> {
+    let fault = match error {
+        ExecutionError::IndexOutOfBounds(Value::Int(..0)) => "an index is negative",
+        ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => return Ok(()),
+        ExecutionError::NoSuchOverload(_) => "an operator or function does not take these types",
+        ExecutionError::UndeclaredReference(_) => "a name is not there",
+        ExecutionError::FunctionError { function, .. } if function == SPENT => {
+            "it puts more together than is made of one token's claims"
+        }
+        ExecutionError::FunctionError { function, .. } if function == INEXACT => {
+            return Err(EvaluationError::inexact());
+        }
+        ExecutionError::FunctionError { .. } => "a function failed",
+        ExecutionError::UnexpectedType { .. } | ExecutionError::UnsupportedTargetType { .. } => {
+            "a value has another type"
+        }
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero",
+        _ => "the evaluation failed",
+    };
+    Err(EvaluationError(fault.to_owned()))
+}

@@ -1,0 +1,163 @@
+//! What is known of one caller: all that expressions are evaluated over, and what the token left out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::objects::Key;
+use cel::{Context, Value};
+use serde_json::{Map, Value as Json};
+
+use super::{ENVIRONMENT, EvaluationError, Expression, Outcome, text};
+
+/// Most nodes of one token's claims: objects, lists, texts, numbers and booleans.
+const MOST_NODES: usize = 1_000;
+
+/// Claims that could take long to evaluate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the claims have more than {MOST_NODES} nodes")]
+pub struct ClaimsTooLarge;
+
+/// One caller, as expressions see them: the claims, and what the token says it left out.
+pub struct Input<'a> {
+    pub(super) values: Context<'a, 'a>,
+    left_out: Vec<String>,
+}
+
+/// Why an expression says nothing about a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputError {
+    /// It reads a claim that the identity provider left out of the token.
+    LeftOut,
+    Evaluation(EvaluationError),
+    /// Its value is no string: what it is, and the remedy.
+    NotAString(&'static str),
+}
+
+/// What a condition says of a caller. Only `True` counts as true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    True,
+    False,
+    /// What it reads is missing.
+    Missing,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("left_out", &self.left_out).finish_non_exhaustive()
+    }
+}
+
+impl Input<'_> {
+    /// The claims, the issuer's configured name, and the listed headers by name. Null members are left
+    /// out, as if they were not there.
+    ///
+    /// # Errors
+    /// When there are more than 1,000 nodes.
+    pub fn new(
+        claims: &Map<String, Json>,
+        issuer: &str,
+        headers: &Map<String, Json>,
+    ) -> Result<Self, ClaimsTooLarge> {
+        let mut nodes = MOST_NODES;
+        let mut object = |members| object(members, &mut nodes).ok_or(ClaimsTooLarge);
+        let one = |member: &str, value| Value::from(HashMap::from([(member.to_owned(), value)]));
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.add_variable_from_value("claims", object(claims)?);
+        context.add_variable_from_value("issuer", one("name", Value::from(issuer)));
+        context.add_variable_from_value("request", one("headers", object(headers)?));
+        Ok(Self { values: context, left_out: left_out(claims) })
+    }
+
+    /// The text of an expression's value; `None` where it is missing or "".
+    ///
+    /// # Errors
+    /// When it reads what was left out of the token, cannot be evaluated, or has a value that has no text.
+    pub fn text(&self, expression: &Expression) -> Result<Option<String>, InputError> {
+        match self.evaluate(expression)? {
+            Outcome::Value(value) => text::text(&value).map_err(InputError::Evaluation),
+            Outcome::Missing => Ok(None),
+        }
+    }
+
+    /// The string that is an expression's value; `None` where it is missing or "".
+    ///
+    /// # Errors
+    /// As of [`Input::text`], and when the value is anything but a string.
+    pub fn string(&self, expression: &Expression) -> Result<Option<String>, InputError> {
+        match self.evaluate(expression)? {
+            Outcome::Value(value) => text::string(&value).map_err(InputError::NotAString),
+            Outcome::Missing => Ok(None),
+        }
+    }
+
+    fn evaluate(&self, expression: &Expression) -> Result<Outcome, InputError> {
+        self.can_answer(expression)?;
+        expression.evaluate(self).map_err(InputError::Evaluation)
+    }
+
+    /// Whether a condition holds.
+    ///
+    /// # Errors
+    /// When it reads what was left out of the token, or cannot be evaluated.
+    pub fn truth(&self, condition: &Expression) -> Result<Truth, InputError> {
+        self.can_answer(condition)?;
+        Ok(match condition.truth(self).map_err(InputError::Evaluation)? {
+            Some(true) => Truth::True,
+            Some(false) => Truth::False,
+            None => Truth::Missing,
+        })
+    }
+
+    fn can_answer(&self, expression: &Expression) -> Result<(), InputError> {
+        let left_out = self.left_out.iter().any(|claim| expression.reads(claim));
+        if left_out { Err(InputError::LeftOut) } else { Ok(()) }
+    }
+}
+
+/// Claims that the token says were left out of it: distributed claims (`OpenID` Connect Core 1.0 §5.6.2),
+/// as Entra writes them for people in many groups, and its `hasgroups`. What stands in the token
+/// beside such a word cannot be taken for all of it.
+fn left_out(claims: &Map<String, Json>) -> Vec<String> {
+    let named = claims.get("_claim_names").and_then(Json::as_object);
+    let mut left_out: Vec<String> = named.into_iter().flat_map(Map::keys).cloned().collect();
+    if claims.get("hasgroups").is_some_and(|has| has.as_bool() == Some(true) || has.as_str() == Some("true"))
+    {
+        left_out.push("groups".to_owned());
+    }
+    left_out
+}
+
+/// An object and all in it; `None` when there are more than `nodes`.
+fn object(members: &Map<String, Json>, nodes: &mut usize) -> Option<Value> {
+    *nodes = nodes.checked_sub(1)?;
+    members_of(members, nodes)
+}
+
+/// `None` when there are more than `nodes`. A whole number is an `int`, as those that operators write,
+/// since CEL adds no two kinds of number. A number that is no 64-bit integer is rounded to an `f64`: good enough to
+/// be compared, but never to become a text.
+fn value(json: &Json, nodes: &mut usize) -> Option<Value> {
+    *nodes = nodes.checked_sub(1)?;
+    Some(match json {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::Int(number),
+            (None, Some(number)) => Value::UInt(number),
+            (None, None) => Value::Float(number.as_f64()?),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => {
+            Value::from(items.iter().map(|item| value(item, nodes)).collect::<Option<Vec<_>>>()?)
+        }
+        Json::Object(members) => return members_of(members, nodes),
+    })
+}
+
+/// As [`value`], of an object whose own node was counted.
+fn members_of(members: &Map<String, Json>, nodes: &mut usize) -> Option<Value> {
+    let there = members.iter().filter(|(_, member)| !member.is_null());
+    let there = there.map(|(name, member)| Some((Key::from(name.as_str()), value(member, nodes)?)));
+    Some(Value::from(there.collect::<Option<HashMap<_, _>>>()?))
+}

@@ -1,0 +1,84 @@
+//! What of the configuration stays as it was at the start: sockets are bound, clients are built, logs are
+//! open.
+
+use std::path::PathBuf;
+
+use crate::config::{Aws, Config, Listen};
+use crate::sessions;
+use crate::telemetry::log::LogSettings;
+
+/// The tables that hold such keys, as they are in use.
+#[derive(Debug)]
+pub(super) struct RestartOnly {
+    listen: Listen,
+    aws: Aws,
+    /// Files of the CAs that the connections to Bedrock are made with.
+    trusted: Vec<PathBuf>,
+    sessions: sessions::Settings,
+    log: LogSettings,
+}
+
+impl RestartOnly {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            listen: config.listen.clone(),
+            trusted: authorities(&config.aws).cloned().collect(),
+            aws: config.aws.clone(),
+            sessions: config.sessions.clone(),
+            log: config.log.clone(),
+        }
+    }
+
+    /// The keys that `config` has otherwise, none of which it will have until the next start.
+    pub(super) fn changed_in(&self, config: &Config) -> Vec<&'static str> {
+        let (listen, other) = (&self.listen, &config.listen);
+        let (sessions, asked) = (&self.sessions, &config.sessions);
+        let keys = [
+            ("listen.https", listen.https != other.https),
+            ("listen.http", listen.http != other.http),
+            ("listen.probe", listen.probe != other.probe),
+            ("listen.admin", listen.admin != other.admin),
+            ("listen.admin_token_file", listen.admin_token_file != other.admin_token_file),
+            ("listen.drain_delay", listen.drain_delay != other.drain_delay),
+            ("listen.balancers", listen.balancers != other.balancers),
+            ("listen.drain_timeout", listen.drain_timeout != other.drain_timeout),
+            ("aws", !self.can_serve(&config.aws)),
+            ("sessions.refresh_before", sessions.refresh_before != asked.refresh_before),
+            ("sessions.capacity", sessions.capacity != asked.capacity),
+            ("sessions.max_sts_rate", sessions.max_sts_rate != asked.max_sts_rate),
+            ("sessions.per_name", sessions.per_name != asked.per_name),
+            ("log", self.log != config.log),
+        ];
+        keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
+    /// Whether that is the table `[aws]` in use.
+    pub(super) fn has(&self, aws: &Aws) -> bool {
+        self.aws == *aws
+    }
+
+    /// From now on `aws` is what was chosen.
+    pub(super) fn use_aws(&mut self, aws: Aws) {
+        self.aws = aws;
+    }
+
+    /// The table `[aws]` to go by: the new one where the clients of AWS that there are can serve it, else the
+    /// old one whole, since half of each would be neither.
+    pub(super) fn aws<'a>(&'a self, new: &'a Aws) -> &'a Aws {
+        if self.can_serve(new) { new } else { &self.aws }
+    }
+
+    fn can_serve(&self, new: &Aws) -> bool {
+        let old = &self.aws;
+        let same_sts = old.region == new.region && old.endpoints.sts == new.endpoints.sts;
+        same_sts
+            && (old.fips, old.dual_stack) == (new.fips, new.dual_stack)
+            && old.endpoints.ca == new.endpoints.ca
+            && authorities(new).all(|file| self.trusted.contains(file))
+    }
+}
+
+/// All files of CAs that a table names.
+fn authorities(aws: &Aws) -> impl Iterator<Item = &PathBuf> {
+    std::iter::once(&aws.endpoints).chain(aws.region_endpoints.values()).filter_map(|all| all.ca.as_ref())
+}

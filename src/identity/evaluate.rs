@@ -1,0 +1,209 @@
+//! The evaluation of the operator's mapping, step by step: what [`Mapping::resolve`] does with verified
+//! claims, and [`explain`](super::explain) with any.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+use super::mapped_value::{MappedValue, OnInvalid, Requirement};
+use super::role::Role;
+use super::{IdentityError, IssuerMapping, Mapping, SessionIdentity};
+use crate::attribution::session_name::SessionName;
+use crate::attribution::tags::{SessionTags, TagKey, TagValue};
+use crate::expression::{ClaimsTooLarge, Input, InputError, Truth};
+
+/// Longest value of a listed request header, bytes.
+pub(super) const LONGEST_HEADER: usize = 256;
+
+/// What claims become. No [`Identity`](super::Identity) yet: anybody can make up claims.
+#[derive(Debug)]
+pub(super) struct Evaluated {
+    pub(super) session: SessionIdentity,
+    pub(super) role: Arc<Role>,
+    pub(super) rule: usize,
+    pub(super) replaced: Vec<String>,
+}
+
+/// A value that STS takes.
+#[derive(Debug)]
+pub(super) struct Legalised<T> {
+    pub(super) value: T,
+    /// What it stands for, where STS would not have taken that.
+    pub(super) original: Option<String>,
+}
+
+impl Mapping {
+    pub(super) fn evaluate(
+        &self,
+        mapping: &IssuerMapping,
+        claims: &Map<String, Value>,
+        headers: &[Option<String>],
+    ) -> Result<Evaluated, IdentityError> {
+        let input = input(mapping, claims, headers)?;
+        for (index, requirement) in mapping.require.iter().enumerate() {
+            if requirement_met(index, requirement, &input)? != Truth::True {
+                let message = requirement.message.clone();
+                return Err(IdentityError::RequirementFailed { index, message });
+            }
+        }
+        let (rule, role) = self.role(&mapping.issuer, &input)?;
+        let mut replaced = Vec::new();
+        let mut note = |target: &str, original: Option<String>| {
+            if original.is_some() {
+                replaced.push(target.to_owned());
+            }
+        };
+        let name = session_name(mapping, &input)?;
+        note("name", name.original);
+        let source_identity = source_identity(mapping, &input)?.map(|source| {
+            note("source_identity", source.original);
+            source.value
+        });
+        let mut tags = Vec::with_capacity(mapping.tags.len());
+        for (key, mapped) in &mapping.tags {
+            if let Some(tag) = tag(key, mapped, &input)? {
+                note(key.as_str(), tag.original);
+                tags.push((key.clone(), tag.value));
+            }
+        }
+        let tags = SessionTags::new(tags).map_err(|error| IdentityError::Evaluation {
+            target: "tags".to_owned(),
+            detail: error.to_string(),
+        })?;
+        // STS refuses to hand on what is not there.
+        let transitive = role.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key));
+        let session = SessionIdentity {
+            role_arn: role.arn.clone(),
+            transitive_tags: transitive.cloned().collect(),
+            name: name.value,
+            tags,
+            source_identity,
+            external_id: role.external_id.clone(),
+            duration: role.duration.unwrap_or(self.default_duration),
+            policy: role.policy.clone(),
+            policy_arns: Arc::clone(&role.policy_arns),
+        };
+        Ok(Evaluated { session, role: Arc::clone(role), rule, replaced })
+    }
+
+    /// The first rule that matches. One that cannot be evaluated ends the search, so that no error
+    /// leads to a wider rule behind it.
+    fn role(&self, issuer: &Arc<str>, input: &Input<'_>) -> Result<(usize, &Arc<Role>), IdentityError> {
+        for (index, role) in self.roles.iter().enumerate() {
+            if role_matches(index, role, issuer, input)? == Match::Yes {
+                return Ok((index, role));
+            }
+        }
+        Err(IdentityError::NoRole)
+    }
+}
+
+pub(super) fn input(
+    mapping: &IssuerMapping,
+    claims: &Map<String, Value>,
+    headers: &[Option<String>],
+) -> Result<Input<'static>, IdentityError> {
+    let headers = mapping.request_headers.iter().zip(headers);
+    let headers = headers.filter_map(|(name, value)| Some((name.clone(), value.clone()?.into())));
+    Input::new(claims, &mapping.issuer, &headers.collect())
+        .map_err(|ClaimsTooLarge| IdentityError::ClaimsTooLarge)
+}
+
+pub(super) fn requirement_met(
+    index: usize,
+    requirement: &Requirement,
+    input: &Input<'_>,
+) -> Result<Truth, IdentityError> {
+    input
+        .truth(&requirement.expression)
+        .map_err(|error| IdentityError::of(error, format!("requirement {index}")))
+}
+
+/// Whether a rule of the role table is a caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Match {
+    Yes,
+    No,
+    /// It is for the callers of other issuers.
+    OtherIssuers,
+}
+
+pub(super) fn role_matches(
+    index: usize,
+    role: &Role,
+    issuer: &Arc<str>,
+    input: &Input<'_>,
+) -> Result<Match, IdentityError> {
+    if role.issuers.as_ref().is_some_and(|issuers| !issuers.contains(issuer)) {
+        return Ok(Match::OtherIssuers);
+    }
+    let Some(when) = &role.when else { return Ok(Match::Yes) };
+    match input.truth(when).map_err(|error| IdentityError::of(error, format!("role {index}")))? {
+        Truth::True => Ok(Match::Yes),
+        Truth::False | Truth::Missing => Ok(Match::No),
+    }
+}
+
+pub(super) fn session_name(
+    mapping: &IssuerMapping,
+    input: &Input<'_>,
+) -> Result<Legalised<SessionName>, IdentityError> {
+    let name = legal("name", &mapping.name, mapping.name.string(input), SessionName::from_value)?;
+    name.ok_or_else(|| IdentityError::ValueMissing { target: "name".to_owned() })
+}
+
+pub(super) fn source_identity(
+    mapping: &IssuerMapping,
+    input: &Input<'_>,
+) -> Result<Option<Legalised<SessionName>>, IdentityError> {
+    let Some(source) = &mapping.source_identity else { return Ok(None) };
+    legal("source_identity", source, source.string(input), SessionName::from_value)
+}
+
+pub(super) fn tag(
+    key: &TagKey,
+    mapped: &MappedValue,
+    input: &Input<'_>,
+) -> Result<Option<Legalised<TagValue>>, IdentityError> {
+    legal(key.as_str(), mapped, mapped.text(input), TagValue::from_value)
+}
+
+/// `text` is what `mapped` yields for `target`.
+fn legal<T>(
+    target: &str,
+    mapped: &MappedValue,
+    text: Result<Option<String>, InputError>,
+    from_value: impl Fn(&str) -> (T, bool),
+) -> Result<Option<Legalised<T>>, IdentityError> {
+    let target = || target.to_owned();
+    let Some(text) = text.map_err(|error| IdentityError::of(error, target()))? else {
+        return if mapped.required {
+            Err(IdentityError::ValueMissing { target: target() })
+        } else {
+            Ok(None)
+        };
+    };
+    let (value, replaced) = from_value(&text);
+    if replaced && mapped.on_invalid == OnInvalid::Reject {
+        let detail = "not legal and on_invalid is reject";
+        return Err(IdentityError::ValueInvalid { target: target(), detail });
+    }
+    Ok(Some(Legalised { value, original: replaced.then_some(text) }))
+}
+
+/// The listed headers' values, in the list's order.
+pub(super) fn listed(names: &[String], headers: &HeaderMap) -> Result<Vec<Option<String>>, IdentityError> {
+    names
+        .iter()
+        .map(|name| {
+            let mut values = headers.get_all(name.as_str()).iter();
+            let Some(value) = values.next() else { return Ok(None) };
+            if values.next().is_some() {
+                return Err(IdentityError::HeaderRepeated(name.clone()));
+            }
+            let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.len() <= LONGEST_HEADER);
+            text.map(|text| Some(text.to_owned())).ok_or_else(|| IdentityError::HeaderIllegal(name.clone()))
+        })
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! How many requests may be under way at once: in all, and of one principal.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::HashMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Requests under way in this process.
+pub const IN_FLIGHT: usize = 4_096;
+/// Requests under way of one principal.
+pub const PER_PRINCIPAL: usize = 256;
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    #[error("the gateway has as many requests under way as it takes")]
+    Gateway,
+    #[error("you have as many requests under way as one caller may")]
+    Caller,
+}
+
+/// The counts. A place in them is held until its request's answer has been relayed.
+#[derive(Debug)]
+pub struct Limits {
+    all: Arc<Semaphore>,
+    principals: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+}
+
+/// A place among all requests; given back on drop.
+#[derive(Debug)]
+pub struct RequestSlot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(IN_FLIGHT)), principals: Arc::default() }
+    }
+}
+
+impl Limits {
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> usize {
+        IN_FLIGHT - self.all.available_permits()
+    }
+
+    /// Completes when no request is under way.
+    pub async fn idle(&self) {
+        #[expect(clippy::cast_possible_truncation, reason = "some thousands")]
+        const ALL: u32 = IN_FLIGHT as u32;
+        // An error would say that the semaphore is closed, which it never is.
+        let _all = self.all.acquire_many(ALL).await;
+    }
+
+    /// # Errors
+    /// [`Busy::Gateway`] when all places are taken; nobody waits, because what would be waited for
+    /// may take an hour.
+    pub fn enter(&self) -> Result<RequestSlot, Busy> {
+        Arc::clone(&self.all)
+            .try_acquire_owned()
+            .map(|permit| RequestSlot { _permit: permit })
+            .map_err(|_| Busy::Gateway)
+    }
+
+    /// # Errors
+    /// [`Busy::Caller`] when `principal` has all of its places taken.
+    pub fn enter_as(&self, principal: &Arc<str>) -> Result<PrincipalSlot, Busy> {
+        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = principals.entry(Arc::clone(principal)).or_default();
+        if *count >= PER_PRINCIPAL {
+            return Err(Busy::Caller);
+        }
+        *count += 1;
+        drop(principals);
+        Ok(PrincipalSlot { principal: Arc::clone(principal), principals: Arc::clone(&self.principals) })
+    }
+}
+
+/// A place among one principal's requests; given back on drop.
+#[derive(Debug)]
+pub struct PrincipalSlot {
+    principal: Arc<str>,
+    principals: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+}
+
+impl Drop for PrincipalSlot {
+    fn drop(&mut self) {
+        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = principals.get_mut(&self.principal) {
+            *count -= 1;
+            if *count == 0 {
+                principals.remove(&self.principal);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_does_not_take_every_place_and_places_come_back() {
+        let limits = Limits::default();
+        let (alice, bob) = ("alice".into(), "bob".into());
+        let places: Vec<PrincipalSlot> =
+            (0..PER_PRINCIPAL).map(|_| limits.enter_as(&alice).unwrap()).collect();
+        assert_eq!(limits.enter_as(&alice).unwrap_err(), Busy::Caller);
+        assert!(limits.enter_as(&bob).is_ok());
+        drop(places);
+        assert!(limits.principals.lock().unwrap().is_empty());
+        assert!(limits.enter_as(&alice).is_ok());
+    }
+
+    #[test]
+    fn the_gateway_takes_so_many_and_no_more() {
+        let limits = Limits::default();
+        let seats: Vec<RequestSlot> = (0..IN_FLIGHT).map(|_| limits.enter().unwrap()).collect();
+        assert_eq!(limits.enter().unwrap_err(), Busy::Gateway);
+        drop(seats);
+        assert!(limits.enter().is_ok());
+    }
+}

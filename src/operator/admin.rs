@@ -1,0 +1,119 @@
+//! The admin listener: who is cached, and who is cut off. No secrets, but people's names: on loopback, or
+//! behind a token.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::{Map, Value, json};
+use subtle::ConstantTimeEq as _;
+
+use crate::clock;
+use crate::operator::answer::{Page, PageLimit, json_answer};
+use crate::server::{Handler, Peer};
+use crate::sessions::SessionRecord;
+use crate::state::Gateway;
+
+mod revoke;
+
+/// Answers `/sessions` and `/sessions/revoke`.
+pub struct Admin {
+    gateway: Arc<Gateway>,
+    token: Option<String>,
+    lists: PageLimit,
+}
+
+/// Lists of sessions on their way: one of 100,000 takes some 30 MB.
+const LISTS: usize = 2;
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("token", &self.token.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// `token_file` holds what callers must send as a bearer token; white space around it is not part of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is empty.
+    pub fn new(gateway: Arc<Gateway>, token_file: Option<&Path>) -> std::io::Result<Self> {
+        let token = match token_file {
+            None => None,
+            Some(path) => {
+                let token = std::fs::read_to_string(path)?.trim().to_owned();
+                if token.is_empty() {
+                    return Err(std::io::Error::other("the admin token file is empty"));
+                }
+                Some(token)
+            }
+        };
+        Ok(Self { gateway, token, lists: PageLimit::new(LISTS) })
+    }
+
+    fn admits(&self, request: &Request<Incoming>) -> bool {
+        let Some(token) = &self.token else { return true };
+        let sent = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().split_first_chunk::<7>())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+            .map(|(_, token)| token);
+        sent.is_some_and(|sent| sent.ct_eq(token.as_bytes()).into())
+    }
+}
+
+impl Handler for Admin {
+    type Body = Page;
+
+    async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Page> {
+        if !self.admits(&request) {
+            let mut answer = json_answer(
+                StatusCode::UNAUTHORIZED,
+                &json!({ "message": "send the admin token as a bearer token" }),
+            );
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            return answer;
+        }
+        if self.token.is_none() && !names_an_address(&request) {
+            let message = "ask by address or as localhost, or give listen.admin_token_file";
+            return json_answer(StatusCode::FORBIDDEN, &json!({ "message": message }));
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/sessions") => self.lists.answer(|| {
+                let sessions: Vec<Value> = self.gateway.sessions.list().iter().map(shown).collect();
+                json_answer(StatusCode::OK, &json!({ "sessions": sessions }))
+            }),
+            (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
+            _ => {
+                let message = "GET /sessions or POST /sessions/revoke";
+                json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
+            }
+        }
+    }
+}
+
+/// Whether the request names its machine by address. Without a token, whoever can connect is trusted, and that
+/// is also a web page in a browser on this machine whose own name was made to resolve to here.
+fn names_an_address(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    let Some(authority) = request.uri().authority().or(authority.as_ref()) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+/// A session as the access log names its parts.
+fn shown(record: &SessionRecord) -> Value {
+    let tags: Map<String, Value> =
+        record.tags.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().into())).collect();
+    json!({
+        "principal": record.principal,
+        "tags": tags,
+        "access_key_id": record.access_key_id,
+        "expires": clock::rfc3339(record.expires),
+    })
+}

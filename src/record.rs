@@ -1,0 +1,306 @@
+//! One request's record: filled in as the request goes its way, written once at its end, however it
+//! ends. Nothing here can fail or hold a byte back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::auth::{AuthError, Caller, UnverifiedClaims, Verified};
+use crate::authorize::Authorized;
+use crate::clock;
+use crate::headers::REQUEST_ID;
+use crate::identity::{Identified, Identity, IdentityMemo};
+use crate::limits::requests::RequestSlot;
+use crate::route::{Call, ModelId, ModelIn};
+use crate::server::Peer;
+use crate::sessions::Session;
+use crate::state::Gateway;
+use crate::telemetry::access::{self, AccessRecord, Ended};
+
+/// The record of one request; writes itself on drop.
+#[derive(Debug)]
+pub struct Record(Box<Fields>);
+
+/// What is known of the request so far.
+#[derive(Debug)]
+struct Fields {
+    /// With the sinks of the record.
+    gateway: Arc<Gateway>,
+    started: Instant,
+    time: SystemTime,
+    request_id: String,
+    client: SocketAddr,
+    protocol: &'static str,
+    user_agent: Option<Box<str>>,
+    operation: Option<&'static str>,
+    caller: Option<Arc<Caller<IdentityMemo>>>,
+    unverified: Option<UnverifiedClaims>,
+    identity: Option<Arc<Identity>>,
+    region: Option<Arc<str>>,
+    model: Option<ModelId>,
+    session: Option<Session>,
+    /// How the first one was had.
+    lookup: Option<&'static str>,
+    attempts: u32,
+    status: u16,
+    aws_request_id: Option<Box<str>>,
+    error_type: Option<Box<str>>,
+    reason: &'static str,
+    detail: Option<String>,
+    request_bytes: u64,
+    response_bytes: u64,
+    first_byte: Option<Duration>,
+    stream: bool,
+    ended: Ended,
+    /// Given back when all of this is written, so that whoever has every slot has the record of every answer of
+    /// Bedrock's; or before the gateway's own answer is sent.
+    slot: Option<RequestSlot>,
+}
+
+/// The status in the log of a request whose client left before there was an answer; no such answer is
+/// ever sent.
+const CLIENT_LEFT: u16 = 499;
+
+impl Record {
+    /// Begins the record of a request, and gives it the gateway's own id.
+    pub fn start(gateway: Arc<Gateway>, head: &Parts, peer: Peer) -> Self {
+        let request_id = Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
+        let user_agent = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Self(Box::new(Fields {
+            gateway,
+            started: Instant::now(),
+            time: clock::now(),
+            request_id,
+            client: peer.address,
+            protocol: protocol(head.version, peer.tls),
+            user_agent: user_agent.map(|text| clipped(text).into()),
+            operation: None,
+            caller: None,
+            unverified: None,
+            identity: None,
+            region: None,
+            model: None,
+            session: None,
+            lookup: None,
+            attempts: 0,
+            status: CLIENT_LEFT,
+            aws_request_id: None,
+            error_type: None,
+            reason: "client_left",
+            detail: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            first_byte: None,
+            stream: false,
+            ended: Ended::Client,
+            slot: None,
+        }))
+    }
+
+    /// The gateway's id of the request.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The request holds one of the gateway's slots.
+    pub fn admitted(&mut self, slot: RequestSlot) {
+        self.0.slot = Some(slot);
+    }
+
+    /// Only the gateway's own answer is left to be sent, which takes no slot.
+    pub(crate) fn free_slot(&mut self) {
+        self.0.slot = None;
+    }
+
+    pub fn routed(&mut self, call: &Call) {
+        self.0.operation = Some(call.operation().as_str());
+        if let ModelIn::Path(model) = call.model_in() {
+            self.0.model = Some(model.clone());
+        }
+        self.0.region = call.region().cloned();
+    }
+
+    pub fn verified(&mut self, caller: &Arc<Caller<IdentityMemo>>) {
+        self.0.caller = Some(Arc::clone(caller));
+    }
+
+    /// The caller was not verified: what the refused token said of itself.
+    pub fn unverified(&mut self, error: &AuthError) {
+        self.0.unverified = error.unverified().cloned();
+    }
+
+    pub fn identified(&mut self, caller: &Identified) {
+        for target in caller.identity().replaced() {
+            self.0.gateway.metrics.value_replaced(target);
+        }
+        self.0.identity = Some(Arc::clone(caller.identity()));
+    }
+
+    /// The request has been read and may be sent.
+    pub fn received(&mut self, call: &Authorized) {
+        self.0.region = Some(Arc::clone(call.region()));
+        self.0.model = call.model().cloned();
+        self.0.request_bytes = call.body().len() as u64;
+    }
+
+    pub fn session(&mut self, session: &Session) {
+        self.0.lookup = self.0.lookup.or_else(|| Some(session.lookup().as_str()));
+        self.0.session = Some(session.clone());
+    }
+
+    pub fn attempted(&mut self) {
+        self.0.attempts += 1;
+    }
+
+    /// The request ends in an answer of the gateway's own.
+    pub fn refused(&mut self, status: StatusCode, kind: &'static str, reason: &'static str, detail: String) {
+        self.0.status = status.as_u16();
+        self.0.error_type = Some(kind.into());
+        self.0.detail = Some(detail);
+        self.0.reason = reason;
+    }
+
+    /// The request is answered without a failure: by the gateway itself, or by Bedrock with `status`.
+    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, stream: bool) {
+        self.0.status = status.as_u16();
+        self.0.aws_request_id = text(headers.get(&REQUEST_ID));
+        self.0.reason =
+            if status.is_client_error() || status.is_server_error() { "upstream_error" } else { "ok" };
+        if self.0.reason != "ok" {
+            self.0.error_type = text(headers.get("x-amzn-errortype"));
+            if let Some(kind) = &self.0.error_type
+                && let Some((kind, _address)) = kind.split_once(':')
+            {
+                self.0.error_type = Some(kind.into());
+            }
+        }
+        if stream {
+            self.0.stream = true;
+            self.0.gateway.metrics.stream_opened();
+        }
+    }
+
+    /// `bytes` of the answer's body are passed on.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        if self.0.first_byte.is_none() {
+            self.0.first_byte = Some(self.0.started.elapsed());
+        }
+        self.0.response_bytes += bytes as u64;
+    }
+
+    /// The answer has been passed on to its end.
+    pub(crate) fn complete(&mut self) {
+        self.0.ended = Ended::Complete;
+    }
+
+    /// Whether an operator wants this answer broken off.
+    pub(crate) fn is_revoked(&self) -> bool {
+        let (Some(caller), Some(identity)) = (&self.0.caller, &self.0.identity) else { return false };
+        self.0.gateway.revocations.cuts(caller.verified(), identity)
+    }
+
+    /// An operator has the answer broken off.
+    pub(crate) fn revoked(&mut self) {
+        self.0.ended = Ended::Revoked;
+        self.0.reason = "revoked";
+    }
+
+    /// Bedrock broke the answer off.
+    pub(crate) fn broken(&mut self, detail: String) {
+        self.0.ended = Ended::Upstream;
+        self.0.detail = Some(detail);
+        self.0.reason = "upstream_broke_off";
+    }
+}
+
+impl Fields {
+    fn record(&self, took: Duration) -> AccessRecord<'_> {
+        let verified = self.caller.as_ref().map(|caller| caller.verified());
+        let unverified = self.unverified.as_ref().map(|unverified| access::Unverified {
+            issuer: unverified.issuer.as_deref().map(clipped),
+            subject: unverified.subject.as_deref().map(clipped),
+        });
+        let tags = self.identity.iter().flat_map(|identity| identity.session().tags().iter());
+        AccessRecord {
+            time: self.time,
+            request_id: &self.request_id,
+            aws_request_id: self.aws_request_id.as_deref(),
+            client: Some(self.client.ip()),
+            user_agent: self.user_agent.as_deref(),
+            issuer: verified.map(Verified::issuer),
+            subject: verified.and_then(|verified| verified.subject()).map(clipped),
+            jti: verified.and_then(|verified| verified.jti()).map(clipped),
+            unverified,
+            role_rule: self.identity.as_ref().map(|identity| identity.rule()),
+            principal: self.identity.as_ref().map(|identity| &**identity.principal()),
+            tags: tags.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            access_key_id: self.session.as_ref().map(Session::access_key_id),
+            operation: self.operation,
+            model: self.model.as_ref().map(ModelId::as_str),
+            region: self.region.as_deref(),
+            protocol: self.protocol,
+            status: self.status,
+            error_type: self.error_type.as_deref(),
+            reason: Some(self.reason),
+            detail: self.detail.as_deref(),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            first_byte_ms: self.first_byte.map(millis),
+            duration_ms: millis(took),
+            upstream_attempts: self.attempts,
+            session: self.lookup,
+            ended: self.ended,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let fields = &mut *self.0;
+        let took = fields.started.elapsed();
+        let gateway = &fields.gateway;
+        let metrics = &gateway.metrics;
+        if fields.stream {
+            metrics.stream_closed();
+        }
+        let operation = fields.operation.unwrap_or("none");
+        if fields.ended == Ended::Client && gateway.unfinished.has_begun() {
+            fields.ended = Ended::Drain;
+            gateway.unfinished.count(operation);
+        }
+        metrics.request_finished(operation, fields.status, fields.reason, took, fields.first_byte);
+        gateway.log.write(&fields.record(took));
+    }
+}
+
+fn protocol(version: Version, tls: bool) -> &'static str {
+    match (version == Version::HTTP_2, tls) {
+        (true, true) => "h2",
+        (true, false) => "h2c",
+        (false, true) => "https/1.1",
+        (false, false) => "http/1.1",
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A header of Bedrock's, if it is text.
+fn text(value: Option<&HeaderValue>) -> Option<Box<str>> {
+    value.and_then(|value| value.to_str().ok()).map(|text| clipped(text).into())
+}
+
+/// Text of a stranger's, cut to what a log line can bear.
+fn clipped(text: &str) -> &str {
+    const MOST: usize = 256;
+    if text.len() <= MOST {
+        return text;
+    }
+    text.char_indices().nth(MOST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}

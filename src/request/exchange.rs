@@ -1,0 +1,76 @@
+//! The exchange with Bedrock: session, signature, request, and the head of the answer.
+//!
+//! A request that Bedrock may have read is never written again, save once after Bedrock itself refused its
+//! signature and so has done nothing for it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{info, warn};
+
+use crate::authorize::Authorized;
+use crate::endpoint::Endpoint;
+use crate::error::Failure;
+use crate::record::Record;
+use crate::revoke::{Clearance, Revoked};
+use crate::sessions::Ready;
+use crate::sign::sign;
+use crate::state::Gateway;
+use crate::upstream::retry::{self, RetryReason, UpstreamResponse};
+
+impl Gateway {
+    /// Sends `call` to `endpoint`, at most twice.
+    pub(super) async fn exchange(
+        &self,
+        cleared: Clearance,
+        call: Authorized,
+        endpoint: &Arc<Endpoint>,
+        record: &mut Record,
+    ) -> Result<UpstreamResponse, Failure> {
+        let mut ready = self.sessions.get(cleared, call).await?;
+        let mut may_retry = true;
+        loop {
+            let cleared = self.clear_or_forget(&ready)?;
+            record.session(ready.session());
+            let signed = sign(cleared, &ready, endpoint, self.skew.now())?;
+            let signed_at = signed.at();
+            record.attempted();
+            let response = self.upstream.send(signed).await?;
+            let (response, reason) = retry::classify(response, signed_at).await;
+            let retries = match reason {
+                Some(RetryReason::Credentials) if may_retry => self.sessions.replace(&mut ready).await,
+                Some(RetryReason::Clock(date)) if may_retry && endpoint.is_https() => self.learn_clock(date),
+                Some(_) | None => false,
+            };
+            if !retries {
+                return Ok(response);
+            }
+            may_retry = false;
+        }
+    }
+
+    /// Clears the caller for one signature. STS takes its time, too: a caller who was revoked meanwhile leaves no
+    /// session behind.
+    fn clear_or_forget(&self, ready: &Ready) -> Result<Clearance, Revoked> {
+        let caller = ready.call().caller();
+        self.revocations.clear(caller).inspect_err(|_revoked| {
+            self.sessions.forget(|principal| *principal == **caller.identity().principal());
+        })
+    }
+
+    /// Signs with AWS's clock from now on. `false`: that clock is too far off to be believed.
+    fn learn_clock(&self, date: SystemTime) -> bool {
+        let Some(seconds) = self.skew.learn(date) else {
+            warn!(
+                "AWS refuses signatures for their time, and its clock is over a day off ours: set this machine's clock"
+            );
+            return false;
+        };
+        info!(
+            seconds,
+            "AWS refuses signatures for their time: signing with its clock from now on; check this machine's clock"
+        );
+        self.metrics.clock_skew(seconds);
+        true
+    }
+}

@@ -1,0 +1,114 @@
+//! How many sessions one (role, session name) may have: a caller who varies his tags cannot fill
+//! the cache, nor use up the rate at which STS may be called.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::cached_session::CachedSession;
+use crate::attribution::arn::RoleArn;
+use crate::attribution::session_name::SessionName;
+use crate::identity::SessionIdentity;
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// Below this many names none is looked for to be forgotten.
+const FEW: usize = 1024;
+
+/// The sessions of every name.
+pub(super) struct NameLimits {
+    per_name: usize,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    names: HashMap<(RoleArn, SessionName), Name>,
+    /// At how many names those without sessions are forgotten.
+    sweep_at: usize,
+}
+
+#[derive(Default)]
+struct Name {
+    /// Weak: the cache alone decides how long a session is kept.
+    live: Vec<Weak<CachedSession>>,
+    /// What was asked of STS within a minute. The same session again counts once: it is no further
+    /// session, and one that STS refuses is asked for every few seconds.
+    asked: Vec<(Arc<SessionIdentity>, Instant)>,
+}
+
+/// More sessions of a name within a minute than it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+impl NameLimits {
+    /// At most `per_name` live sessions of a name, one at least.
+    pub(super) fn new(per_name: usize) -> Self {
+        let known = Known { names: HashMap::new(), sweep_at: FEW };
+        Self { per_name: per_name.max(1), known: Mutex::new(known) }
+    }
+
+    /// Counts that this session is about to be asked of STS because there is none.
+    pub(super) fn admit(&self, id: &Arc<SessionIdentity>) -> Result<(), TooMany> {
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.sweep(now);
+        let name = known.name(id);
+        name.asked.retain(|(_, at)| now.duration_since(*at) < MINUTE);
+        if name.asked.iter().any(|(asked, _)| asked == id) {
+            return Ok(());
+        }
+        if name.asked.len() >= self.per_name {
+            return Err(TooMany);
+        }
+        name.asked.push((Arc::clone(id), now));
+        Ok(())
+    }
+
+    /// Takes back what [`NameLimits::admit`] counted: STS was not asked.
+    pub(super) fn withdraw(&self, id: &Arc<SessionIdentity>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (id.role_arn().clone(), id.name().clone());
+        if let Some(name) = known.names.get_mut(&key) {
+            name.asked.retain(|(asked, _)| asked != id);
+            if name.asked.is_empty() && name.live.is_empty() {
+                known.names.remove(&key);
+            }
+        }
+    }
+
+    /// Counts a session that was granted, or renewed. Returns the least used of its name if that
+    /// has one too many now.
+    pub(super) fn granted(&self, session: &Arc<CachedSession>) -> Option<Arc<CachedSession>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = &mut known.name(session.id()).live;
+        live.retain(|other| other.upgrade().is_some_and(|other| other.id() != session.id()));
+        let surplus = if live.len() < self.per_name { None } else { least_used(live) };
+        live.push(Arc::downgrade(session));
+        surplus
+    }
+}
+
+fn least_used(live: &mut Vec<Weak<CachedSession>>) -> Option<Arc<CachedSession>> {
+    let used = |session: &Weak<CachedSession>| session.upgrade().map(|session| session.last_used());
+    let (index, _) = live.iter().enumerate().min_by_key(|(_, session)| used(session))?;
+    live.swap_remove(index).upgrade()
+}
+
+impl Known {
+    fn name(&mut self, id: &SessionIdentity) -> &mut Name {
+        self.names.entry((id.role_arn().clone(), id.name().clone())).or_default()
+    }
+
+    /// Forgets names that have no session, whenever there are twice as many as after the last time.
+    fn sweep(&mut self, now: Instant) {
+        if self.names.len() < self.sweep_at {
+            return;
+        }
+        self.names.retain(|_, name| {
+            name.live.iter().any(|session| session.strong_count() > 0)
+                || name.asked.iter().any(|(_, at)| now.duration_since(*at) < MINUTE)
+        });
+        self.sweep_at = FEW.max(2 * self.names.len());
+    }
+}
