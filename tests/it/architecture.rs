@@ -1,176 +1,362 @@
-//! The import rules of the module tree, read off the sources: arrows point one way, and each foreign
-//! library has one owner.
+//! The rules of the module tree, read off the sources.
+//!
+//! Each rule is a function from a tree of files to its violations. The real tree has none; a small tree that breaks
+//! the rule has one, so that a rule that has gone blind is noticed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A source file below `src`, its path relative to it, and its text less the unit tests.
-fn sources() -> Vec<(String, String)> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
+/// Every module at the top of the tree, from the lowest floor to the highest. A module imports from lower floors
+/// only, so nothing on the same floor knows of each other.
+const FLOORS: &[&[&str]] = &[
+    &["attribution", "clock", "expression", "headers", "limits", "route", "server", "verdict"],
+    &["endpoint", "telemetry"],
+    &["auth"],
+    &["identity"],
+    &["revoke"],
+    &["authorize"],
+    &["sessions"],
+    &["sign"],
+    &["upstream", "config"],
+    &["error", "state"],
+    &["operator", "record"],
+    &["relay"],
+    &["gateway", "request"],
+    &["cli"],
+    &["lib", "main"],
+];
+
+/// Libraries that only these modules use. More than one stands only where each needs the library for a job of its
+/// own.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("aws_config", &["sessions"]),
+    ("aws_sdk_bedrockruntime", &["endpoint"]),
+    ("aws_sdk_sts", &["sessions"]),
+    ("aws_sigv4", &["sign"]),
+    ("cel", &["expression", "identity"]),
+    ("hmac", &["sessions", "sign"]),
+    ("hyper_util::client", &["auth", "upstream"]),
+    ("hyper_util::server", &["server"]),
+    ("ipnet", &["config", "server"]),
+    ("jsonwebtoken", &["auth", "config"]),
+    ("moka", &["auth", "sessions"]),
+    ("prometheus_client", &["telemetry"]),
+    ("proxy_header", &["server"]),
+    ("schemars", &["config"]),
+    ("toml", &["config"]),
+];
+
+/// Where status codes are spoken of: the table of answers, and the modules that speak HTTP with a peer.
+const STATUS_CODES: &[&str] = &["error", "operator", "record", "request", "server", "upstream"];
+
+/// Lines of `request.rs`, comments included: the way of a request is read in one sitting.
+const STORY: usize = 150;
+/// Lines of any other file, tests and comments included.
+const LONGEST: usize = 500;
+
+/// The files below `src` by their path there, with their text.
+struct Tree(BTreeMap<String, String>);
+
+impl Tree {
+    fn real() -> Self {
+        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    found.push(path);
+                }
             }
         }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut found = Vec::new();
+        walk(&root, &mut found);
+        let name = |path: &Path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        Self(found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect())
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    walk(&root, &mut found);
-    found
-        .into_iter()
-        .map(|path| {
-            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
-            (
-                name,
-                code.lines()
-                    .filter(|line| !line.trim_start().starts_with("//"))
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            )
+
+    fn of(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    }
+
+    /// The files that serve, without their comments and unit tests.
+    fn code(&self) -> impl Iterator<Item = (&str, String)> {
+        let tests = |name: &str| name.ends_with("tests.rs") || name.contains("tests/");
+        self.0.iter().filter(move |(name, _)| !tests(name)).map(|(name, text)| {
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            (name.as_str(), lines.collect::<Vec<_>>().join("\n"))
         })
-        .filter(|(name, _)| !name.ends_with("tests.rs") && !name.contains("tests/"))
-        .collect()
-}
+    }
 
-fn within(name: &str, module: &str) -> bool {
-    name == format!("{module}.rs") || name.starts_with(&format!("{module}/"))
-}
-
-#[test]
-fn each_foreign_library_has_one_owner() {
-    let owners: &[(&str, &[&str])] = &[
-        ("jsonwebtoken", &["auth", "config"]),
-        ("cel::", &["identity"]),
-        ("aws_sdk_sts", &["sessions"]),
-        ("aws_config", &["sessions"]),
-        ("aws_sigv4", &["sign"]),
-        ("aws_sdk_bedrockruntime", &["upstream"]),
-        ("hyper_util::client", &["upstream", "auth"]),
-        ("hyper_util::server", &["server"]),
-        ("moka", &["auth", "sessions", "identity"]),
-        ("toml", &["config"]),
-        ("schemars", &["config"]),
-        ("prometheus_client", &["telemetry"]),
-        ("proxy_header", &["server"]),
-        ("ipnet", &["server", "config"]),
-    ];
-    for (name, text) in sources() {
-        for (library, modules) in owners {
-            let used = text.lines().any(|line| {
-                line.contains(library)
-                    && (line.trim_start().starts_with("use ") || line.contains(&format!("{library}::")))
-            });
-            assert!(
-                !used || modules.iter().any(|module| within(&name, module)),
-                "{name} uses {library}, which belongs to {modules:?}"
-            );
-        }
+    /// The file that holds the module of this path, or the item of this path in it.
+    fn holder(&self, path: &[String]) -> Option<&str> {
+        let name = |length: usize| format!("{}.rs", path[..length].join("/"));
+        (1..=path.len())
+            .rev()
+            .find_map(|length| self.0.get_key_value(&name(length)))
+            .map(|(name, _)| name.as_str())
     }
 }
 
-#[test]
-fn arrows_point_one_way() {
-    let forbidden: &[(&str, &[&str])] = &[
-        (
-            "auth",
-            &[
-                "identity", "sessions", "sign", "upstream", "meter", "revoke", "request", "error", "config",
-                "server", "gateway",
-            ],
-        ),
-        (
-            "identity",
-            &[
-                "sessions", "sign", "upstream", "meter", "revoke", "request", "error", "config", "server",
-                "gateway",
-            ],
-        ),
-        (
-            "sessions",
-            &[
-                "auth", "sign", "upstream", "meter", "revoke", "request", "error", "config", "server",
-                "gateway",
-            ],
-        ),
-        (
-            "route",
-            &[
-                "auth", "identity", "sessions", "sign", "upstream", "meter", "revoke", "request", "error",
-                "config", "server", "gateway", "clock",
-            ],
-        ),
-        (
-            "authorize",
-            &[
-                "auth", "sessions", "sign", "upstream", "meter", "revoke", "request", "error", "config",
-                "server", "gateway",
-            ],
-        ),
-        ("sign", &["auth", "meter", "revoke", "request", "error", "config", "server", "gateway", "clock"]),
-        (
-            "upstream",
-            &["auth", "identity", "meter", "revoke", "request", "error", "config", "server", "gateway"],
-        ),
-        ("meter", &["request", "error", "config", "server", "gateway"]),
-        (
-            "limits",
-            &[
-                "auth", "identity", "sessions", "sign", "upstream", "meter", "revoke", "request", "error",
-                "config", "server", "gateway",
-            ],
-        ),
-        (
-            "revoke",
-            &[
-                "route",
-                "authorize",
-                "sessions",
-                "sign",
-                "upstream",
-                "meter",
-                "request",
-                "error",
-                "config",
-                "server",
-                "gateway",
-            ],
-        ),
-        ("clock", &["auth", "identity", "sessions", "config", "telemetry"]),
-        ("error", &["request", "server", "gateway", "config"]),
-    ];
-    for (name, text) in sources() {
-        for (module, others) in forbidden {
-            if !within(&name, module) {
-                continue;
+/// The module path of a file: `a/b.rs` is `a::b`.
+fn module(name: &str) -> Vec<String> {
+    name.trim_end_matches(".rs").split('/').map(str::to_owned).collect()
+}
+
+fn top(name: &str) -> String {
+    module(name).swap_remove(0)
+}
+
+/// All paths that begin with `crate`, `super` or `self`, as paths from the crate's root.
+fn paths(name: &str, code: &str) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    let words = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).scan(0, |at, word| {
+        let start = *at;
+        *at += word.len();
+        *at += code[*at..].chars().next().map_or(0, char::len_utf8);
+        Some((start, word))
+    });
+    for (start, word) in words {
+        let mut base = match word {
+            "crate" => Vec::new(),
+            "super" | "self" => module(name),
+            _ => continue,
+        };
+        // The rest of a path is not a path of its own: `super::super`, `pub(super)`, `&self`.
+        let rest = &code[start + word.len()..];
+        if code[..start].ends_with("::") || !rest.starts_with("::") {
+            continue;
+        }
+        if word == "super" {
+            base.pop();
+        }
+        expand(&base, rest, &mut found);
+    }
+    found
+}
+
+/// Follows a path, and each branch of a group in braces. Returns what stands behind it.
+fn expand<'t>(base: &[String], rest: &'t str, found: &mut BTreeSet<Vec<String>>) -> &'t str {
+    let Some(next) = rest.strip_prefix("::") else {
+        found.insert(base.to_vec());
+        return rest;
+    };
+    if let Some(mut group) = next.strip_prefix('{') {
+        loop {
+            group = group.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+            if let Some(behind) = group.strip_prefix('}') {
+                return behind;
             }
-            for other in *others {
-                let known = ["::", ";", "}"].iter().any(|end| text.contains(&format!("crate::{other}{end}")));
-                assert!(!known, "{name} must not know {other}");
+            let length = group.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(group.len());
+            if length == 0 {
+                return group;
+            }
+            group = expand(&child(base, &group[..length]), &group[length..], found);
+            group = group.trim_start();
+            if let Some(renamed) = group.strip_prefix("as ") {
+                group = renamed.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
             }
         }
     }
+    let length = next.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(next.len());
+    expand(&child(base, &next[..length]), &next[length..], found)
 }
 
-#[test]
-fn stages_do_not_speak_in_status_codes() {
-    for (name, text) in sources() {
-        let may =
-            ["error", "server", "request", "meter", "upstream"].iter().any(|module| within(&name, module));
-        assert!(may || !text.contains("StatusCode"), "{name} speaks in status codes");
+fn child(base: &[String], name: &str) -> Vec<String> {
+    let mut path = base.to_vec();
+    match name {
+        "super" => drop(path.pop()),
+        "self" | "" => {}
+        name => path.push(name.to_owned()),
     }
+    path
 }
 
-#[test]
-fn files_are_readable_in_one_sitting_and_have_a_name_of_their_own() {
-    for (name, text) in sources() {
-        assert!(text.lines().count() <= 450, "{name} is long: split it by meaning");
-        for vague in ["utils", "common", "helpers", "types", "prelude"] {
-            assert!(!within(&name, vague), "{name} says nothing");
+/// A module imports from lower floors only, and each has a floor.
+fn arrows_up(tree: &Tree) -> Vec<String> {
+    let floor = |module: &str| FLOORS.iter().position(|floor| floor.contains(&module));
+    let mut violations = Vec::new();
+    for (name, code) in tree.code() {
+        let own = top(name);
+        let Some(here) = floor(&own) else {
+            violations.push(format!("{name}: {own} has no floor"));
+            continue;
+        };
+        let known: BTreeSet<String> =
+            paths(name, &code).into_iter().filter_map(|p| p.into_iter().next()).collect();
+        for other in known {
+            // What is no module is an item of the crate's root, of which there is none.
+            if other != own && floor(&other).is_some_and(|there| there >= here) {
+                violations.push(format!("{name} must not know {other}"));
+            }
         }
     }
+    violations
+}
+
+/// No two files import from each other, by whatever way round. A file and the folder of the same name are one
+/// module, whose parts use what it defines.
+fn circles(tree: &Tree) -> Vec<String> {
+    let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, code) in tree.code() {
+        let parent = |holder: &str| name.starts_with(&format!("{}/", holder.trim_end_matches(".rs")));
+        let known = paths(name, &code);
+        let known = known.iter().filter_map(|path| tree.holder(path));
+        arrows.insert(name, known.filter(|holder| *holder != name && !parent(holder)).collect());
+    }
+    let mut violations = Vec::new();
+    for start in arrows.keys() {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![*start]);
+        while let Some(file) = open.pop() {
+            for next in arrows.get(file).into_iter().flatten() {
+                if next == start {
+                    violations.push(format!("{start} is in a circle, by {file}"));
+                }
+                if seen.insert(*next) {
+                    open.push(next);
+                }
+            }
+        }
+    }
+    violations
+}
+
+/// A library is used by its owners only.
+fn strangers(tree: &Tree) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (name, code) in tree.code() {
+        for (library, owners) in OWNERS {
+            let start = |line: &str| line.trim_start().starts_with(&format!("use {library}"));
+            let path = |line: &str| {
+                line.split(&format!("{library}::")).nth(1).is_some()
+                    && !line.contains(&format!("::{library}::"))
+                    && line
+                        .match_indices(&format!("{library}::"))
+                        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+            };
+            if !owners.contains(&top(name).as_str()) && code.lines().any(|line| start(line) || path(line)) {
+                violations.push(format!("{name} uses {library}, which belongs to {owners:?}"));
+            }
+        }
+    }
+    violations
+}
+
+/// Stages do not speak in status codes.
+fn status_codes(tree: &Tree) -> Vec<String> {
+    let may = |name: &str| STATUS_CODES.contains(&top(name).as_str());
+    let speaks = tree.code().filter(|(name, code)| !may(name) && code.contains("StatusCode"));
+    speaks.map(|(name, _)| format!("{name} speaks in status codes")).collect()
+}
+
+/// Files are read in one sitting.
+fn too_long(tree: &Tree) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (name, text) in &tree.0 {
+        let (lines, most) = (text.lines().count(), if name == "request.rs" { STORY } else { LONGEST });
+        if lines > most {
+            violations.push(format!("{name} has {lines} lines, more than {most}: split it by meaning"));
+        }
+    }
+    violations
+}
+
+/// A module's name says what it is for.
+fn vague(tree: &Tree) -> Vec<String> {
+    let vague = ["utils", "util", "common", "helpers", "types", "prelude", "misc"];
+    let says_nothing = |name: &&String| vague.contains(&module(name).last().unwrap().as_str());
+    tree.0.keys().filter(says_nothing).map(|name| format!("{name} says nothing")).collect()
+}
+
+#[test]
+fn the_tree_keeps_every_rule() {
+    let tree = Tree::real();
+    assert!(tree.0.len() > 100);
+    for rule in [arrows_up, circles, strangers, status_codes, too_long, vague] {
+        assert_eq!(rule(&tree), Vec::<String>::new());
+    }
+}
+
+/// Every module of the table is there: a name that is mistyped would let a module go unseen.
+#[test]
+fn the_floors_name_modules_that_exist() {
+    let tree = Tree::real();
+    for module in FLOORS.iter().copied().flatten() {
+        assert!(tree.0.contains_key(&format!("{module}.rs")), "{module}");
+    }
+}
+
+#[test]
+fn an_arrow_up_or_along_a_floor_fails() {
+    for import in [
+        "use crate::sessions::Session;",
+        "use crate::{clock, gateway::{reload, files}};",
+        "fn f() { crate::sign::sign() }",
+        "use super::super::upstream;",
+    ] {
+        let tree = Tree::of(&[("auth/cache.rs", import)]);
+        assert_eq!(arrows_up(&tree).len(), 1, "{import}: {:?}", arrows_up(&tree));
+    }
+    let along = Tree::of(&[("route.rs", "use crate::headers::Forwarded;")]);
+    assert_eq!(arrows_up(&along), ["route.rs must not know headers"]);
+    let down = Tree::of(&[("auth/cache.rs", "use crate::clock;\n// crate::sessions\nuse super::Caller;")]);
+    assert_eq!(arrows_up(&down), Vec::<String>::new());
+}
+
+#[test]
+fn a_module_without_a_floor_fails() {
+    let tree = Tree::of(&[("budget.rs", "")]);
+    assert_eq!(arrows_up(&tree), ["budget.rs: budget has no floor"]);
+}
+
+#[test]
+fn a_circle_of_files_fails() {
+    let two = Tree::of(&[
+        ("auth.rs", ""),
+        ("auth/a.rs", "use super::b::B;"),
+        ("auth/b.rs", "use crate::auth::{a::A, Caller as Known};"),
+    ]);
+    assert_eq!(
+        circles(&two),
+        ["auth/a.rs is in a circle, by auth/b.rs", "auth/b.rs is in a circle, by auth/a.rs"]
+    );
+    let three = Tree::of(&[
+        ("auth/a.rs", "use super::b::B;"),
+        ("auth/b.rs", "use super::c::C;"),
+        ("auth/c.rs", "fn f() { super::a::g() }"),
+    ]);
+    assert_eq!(circles(&three).len(), 3);
+    let none = Tree::of(&[("auth.rs", "use self::a::A;"), ("auth/a.rs", "use super::Caller;")]);
+    assert_eq!(circles(&none), Vec::<String>::new());
+}
+
+#[test]
+fn a_library_with_another_owner_fails() {
+    for code in ["use moka::sync::Cache;", "fn f() { moka::sync::Cache::new(1); }"] {
+        let tree = Tree::of(&[("route.rs", code)]);
+        assert_eq!(strangers(&tree), [r#"route.rs uses moka, which belongs to ["auth", "sessions"]"#]);
+    }
+    assert_eq!(strangers(&Tree::of(&[("auth/cache.rs", "use moka::Expiry;")])), Vec::<String>::new());
+}
+
+#[test]
+fn a_stage_with_a_status_code_fails() {
+    let tree = Tree::of(&[("authorize.rs", "fn f() -> StatusCode {}")]);
+    assert_eq!(status_codes(&tree), ["authorize.rs speaks in status codes"]);
+}
+
+#[test]
+fn a_long_story_and_a_long_file_fail() {
+    let tree = Tree::of(&[("request.rs", &"\n".repeat(STORY + 1)), ("auth.rs", &"\n".repeat(LONGEST + 1))]);
+    assert_eq!(too_long(&tree).len(), 2);
+    let tree = Tree::of(&[("request.rs", &"\n".repeat(STORY)), ("auth.rs", &"\n".repeat(LONGEST))]);
+    assert_eq!(too_long(&tree), Vec::<String>::new());
+}
+
+#[test]
+fn a_vague_name_fails() {
+    assert_eq!(vague(&Tree::of(&[("auth/utils.rs", "")])), ["auth/utils.rs says nothing"]);
 }
