@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 
 use bedrock_gateway::identity::IdentityMemo;
+use bedrock_gateway::reason::Reason;
 use bedrock_gateway::relay::frames::Frames;
 use bedrock_gateway::route;
 use bedrock_gateway::sign::sign;
@@ -250,7 +251,7 @@ fn record() -> AccessRecord<'static> {
         protocol: "h2",
         status: 200,
         error_type: None,
-        reason: Some("ok"),
+        reason: Some(Reason::Ok),
         detail: None,
         request_bytes: 10_240,
         response_bytes: 220,

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::auth::cache::TokenCache;
 use crate::auth::refresh::Issuer;
 use crate::clock;
+use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::auth::cache::CacheLimits;
@@ -155,27 +156,27 @@ impl AuthError {
         )
     }
 
-    /// One word of a closed list, for log and metrics.
-    pub fn reason(&self) -> &'static str {
+    /// The reason in log and metrics.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Missing => "token_missing",
-            Self::Expired { .. } => "token_expired",
-            Self::TokensDiffer => "tokens_differ",
-            Self::HeaderRepeated => "token_header_repeated",
-            Self::Oversized => "token_oversized",
-            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::Missing => Reason::TokenMissing,
+            Self::Expired { .. } => Reason::TokenExpired,
+            Self::TokensDiffer => Reason::TokensDiffer,
+            Self::HeaderRepeated => Reason::TokenHeaderRepeated,
+            Self::Oversized => Reason::TokenOversized,
+            Self::KeysUnavailable { .. } => Reason::KeysUnavailable,
             Self::Invalid { reason, .. } => match reason {
-                InvalidReason::Malformed => "token_malformed",
-                InvalidReason::Algorithm => "token_algorithm",
-                InvalidReason::CriticalHeader => "token_critical_header",
-                InvalidReason::Type => "token_type",
-                InvalidReason::Issuer => "token_issuer",
-                InvalidReason::Audience => "token_audience",
-                InvalidReason::NotYetValid => "token_not_yet_valid",
-                InvalidReason::TooOld => "token_too_old",
-                InvalidReason::KeyUnknown => "token_key_unknown",
-                InvalidReason::Signature => "token_signature",
-                InvalidReason::Claims => "token_claims",
+                InvalidReason::Malformed => Reason::TokenMalformed,
+                InvalidReason::Algorithm => Reason::TokenAlgorithm,
+                InvalidReason::CriticalHeader => Reason::TokenCriticalHeader,
+                InvalidReason::Type => Reason::TokenType,
+                InvalidReason::Issuer => Reason::TokenIssuer,
+                InvalidReason::Audience => Reason::TokenAudience,
+                InvalidReason::NotYetValid => Reason::TokenNotYetValid,
+                InvalidReason::TooOld => Reason::TokenTooOld,
+                InvalidReason::KeyUnknown => Reason::TokenKeyUnknown,
+                InvalidReason::Signature => Reason::TokenSignature,
+                InvalidReason::Claims => Reason::TokenClaims,
             },
         }
     }
@@ -301,7 +302,7 @@ impl<M: Memo> Authenticator<M> {
         match (&verified, issuer) {
             (Ok((_, true)), Some(issuer)) => issuer.remembered.one_more(),
             (Ok(_), _) => self.metrics.token_checked(name, "verified"),
-            (Err(error), _) => self.metrics.token_checked(name, error.reason()),
+            (Err(error), _) => self.metrics.token_checked(name, error.reason().as_str()),
         }
         verified.map(|(caller, _)| caller)
     }

@@ -15,6 +15,7 @@ use crate::endpoint::NoEndpoint;
 use crate::headers::NotAscii;
 use crate::identity::IdentityError;
 use crate::limits::requests::Busy;
+use crate::reason::Reason;
 use crate::revoke::Revoked;
 use crate::route::RouteError;
 use crate::sessions::SessionError;
@@ -60,8 +61,8 @@ pub struct ErrorResponse {
     pub kind: &'static str,
     /// For the caller.
     pub message: Cow<'static, str>,
-    /// For log and metrics: one of a closed list.
-    pub reason: &'static str,
+    /// For log and metrics.
+    pub reason: Reason,
     /// `Retry-After`, seconds.
     pub retry_after: Option<u32>,
     /// Whether clients are told that sending again is wrong (`x-should-retry: false`).
@@ -73,7 +74,7 @@ impl Failure {
     pub fn answer(&self) -> ErrorResponse {
         match self {
             Self::Busy(Busy::Gateway) => {
-                unavailable("The gateway has too many requests under way.", "busy_gateway", 1)
+                unavailable("The gateway has too many requests under way.", Reason::BusyGateway, 1)
             }
             Self::Busy(Busy::Caller) => ErrorResponse {
                 retry_after: Some(1),
@@ -81,50 +82,53 @@ impl Failure {
                     429,
                     "ThrottlingException",
                     "You have too many requests under way at once.",
-                    "busy_caller",
+                    Reason::BusyCaller,
                 )
             },
             Self::Route(RouteError::Unknown) => answer(
                 404,
                 "UnknownOperationException",
                 "This gateway serves no such operation.",
-                "route_unknown",
+                Reason::RouteUnknown,
             ),
             Self::Route(RouteError::Bidirectional) => answer(
                 501,
                 "UnknownOperationException",
                 "Bidirectional streams are not supported by this gateway.",
-                "route_bidirectional",
+                Reason::RouteBidirectional,
             ),
             Self::Route(RouteError::Malformed(what)) => ErrorResponse {
                 message: format!("The request target is refused: {what}.").into(),
-                ..answer(400, "ValidationException", "", "route_malformed")
+                ..answer(400, "ValidationException", "", Reason::RouteMalformed)
             },
             Self::Auth(error) => token(error),
             Self::Identity(error) => identity(error),
-            Self::Revoked(_) => {
-                answer(403, "AccessDeniedException", "Access denied: your access was revoked.", "revoked")
-            }
+            Self::Revoked(_) => answer(
+                403,
+                "AccessDeniedException",
+                "Access denied: your access was revoked.",
+                Reason::Revoked,
+            ),
             Self::Header(_) => answer(
                 400,
                 "ValidationException",
                 "A request header has a value that is not ASCII, or has a tab in it.",
-                "header_malformed",
+                Reason::HeaderMalformed,
             ),
             Self::Refused(Refused::Body(error)) => body(error),
             Self::Refused(Refused::Inspect(error)) => members(*error),
             Self::Forbidden(error) | Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
             Self::Session(error) => session(error),
-            Self::Sign(SignError::WrongSession) => internal("session_mismatch"),
-            Self::Sign(SignError::Unsignable(_)) => internal("unsignable"),
+            Self::Sign(SignError::WrongSession) => internal(Reason::SessionMismatch),
+            Self::Sign(SignError::Unsignable(_)) => internal(Reason::Unsignable),
             Self::Endpoint(NoEndpoint) => answer(
                 404,
                 "UnknownOperationException",
                 "This service is not to be had in this region.",
-                "no_endpoint",
+                Reason::NoEndpoint,
             ),
             Self::Upstream(UpstreamError::Connect(_)) => {
-                unavailable("Bedrock could not be reached.", "upstream_connect", 1)
+                unavailable("Bedrock could not be reached.", Reason::UpstreamConnect, 1)
             }
             Self::Upstream(UpstreamError::NotAnswered(_)) => ErrorResponse {
                 is_final: true,
@@ -132,7 +136,7 @@ impl Failure {
                     408,
                     "ModelTimeoutException",
                     "Bedrock took the request and did not answer. It may have been processed, so it was not sent again.",
-                    "upstream_not_answered",
+                    Reason::UpstreamNotAnswered,
                 )
             },
         }
@@ -144,7 +148,7 @@ impl Failure {
     }
 }
 
-fn answer(status: u16, kind: &'static str, message: &'static str, reason: &'static str) -> ErrorResponse {
+fn answer(status: u16, kind: &'static str, message: &'static str, reason: Reason) -> ErrorResponse {
     ErrorResponse {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         kind,
@@ -155,24 +159,24 @@ fn answer(status: u16, kind: &'static str, message: &'static str, reason: &'stat
     }
 }
 
-fn unavailable(message: &'static str, reason: &'static str, retry_after: u32) -> ErrorResponse {
+fn unavailable(message: &'static str, reason: Reason, retry_after: u32) -> ErrorResponse {
     ErrorResponse {
         retry_after: Some(retry_after),
         ..answer(503, "ServiceUnavailableException", message, reason)
     }
 }
 
-fn internal(reason: &'static str) -> ErrorResponse {
+fn internal(reason: Reason) -> ErrorResponse {
     answer(500, "InternalServerException", "The gateway failed at this request.", reason)
 }
 
 fn forbidden(error: Forbidden) -> ErrorResponse {
     let reason = match error {
-        Forbidden::Operation => "operation_forbidden",
-        Forbidden::Model => "model_forbidden",
-        Forbidden::Region => "region_forbidden",
-        Forbidden::Project => "project_forbidden",
-        Forbidden::Stored => "stored_forbidden",
+        Forbidden::Operation => Reason::OperationForbidden,
+        Forbidden::Model => Reason::ModelForbidden,
+        Forbidden::Region => Reason::RegionForbidden,
+        Forbidden::Project => Reason::ProjectForbidden,
+        Forbidden::Stored => Reason::StoredForbidden,
     };
     ErrorResponse {
         message: format!("Access denied: {error}.").into(),
@@ -183,7 +187,7 @@ fn forbidden(error: Forbidden) -> ErrorResponse {
 fn members(error: InspectError) -> ErrorResponse {
     ErrorResponse {
         message: format!("The request body is refused: {error}.").into(),
-        ..answer(400, "ValidationException", "", "body_malformed")
+        ..answer(400, "ValidationException", "", Reason::BodyMalformed)
     }
 }
 
@@ -191,10 +195,10 @@ fn body(error: &BodyError) -> ErrorResponse {
     match error {
         BodyError::TooLarge { max } => ErrorResponse {
             message: format!("The request body is larger than {max} bytes.").into(),
-            ..answer(413, "ValidationException", "", "body_too_large")
+            ..answer(413, "ValidationException", "", Reason::BodyTooLarge)
         },
         BodyError::NoMemory => {
-            unavailable("The gateway holds too many request bodies at once.", "busy_bodies", 1)
+            unavailable("The gateway holds too many request bodies at once.", Reason::BusyBodies, 1)
         }
         BodyError::NoMemoryForCaller => ErrorResponse {
             retry_after: Some(1),
@@ -202,14 +206,17 @@ fn body(error: &BodyError) -> ErrorResponse {
                 429,
                 "ThrottlingException",
                 "You have too many large requests under way at once.",
-                "busy_caller_bodies",
+                Reason::BusyCallerBodies,
             )
         },
-        BodyError::TooSlow => {
-            answer(400, "ValidationException", "The request body did not arrive in time.", "body_too_slow")
-        }
+        BodyError::TooSlow => answer(
+            400,
+            "ValidationException",
+            "The request body did not arrive in time.",
+            Reason::BodyTooSlow,
+        ),
         BodyError::Broken(_) => {
-            answer(400, "ValidationException", "The request body broke off.", "body_broken")
+            answer(400, "ValidationException", "The request body broke off.", Reason::BodyBroken)
         }
     }
 }

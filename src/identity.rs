@@ -19,6 +19,7 @@ use crate::identity::evaluate::{Evaluated, LONGEST_HEADER, listed};
 use crate::identity::mapped_value::{MappedValue, Requirement};
 use crate::identity::memo::{Key, Resolved};
 use crate::identity::role::Role;
+use crate::reason::Reason;
 use crate::verdict::CachedVerdict;
 
 pub use crate::identity::memo::IdentityMemo;
@@ -217,17 +218,17 @@ impl IdentityError {
     }
 
     /// One word of a closed list, for log and metrics.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::RequirementFailed { .. } => "requirement_failed",
-            Self::NoRole => "no_role",
-            Self::ValueMissing { .. } => "value_missing",
-            Self::ValueInvalid { .. } => "value_invalid",
-            Self::Evaluation { .. } => "evaluation_failed",
-            Self::GroupsOverage { .. } => "groups_overage",
-            Self::ClaimsTooLarge => "claims_too_large",
-            Self::HeaderRepeated(_) => "request_header_repeated",
-            Self::HeaderIllegal(_) => "request_header_illegal",
+            Self::RequirementFailed { .. } => Reason::RequirementFailed,
+            Self::NoRole => Reason::NoRole,
+            Self::ValueMissing { .. } => Reason::ValueMissing,
+            Self::ValueInvalid { .. } => Reason::ValueInvalid,
+            Self::Evaluation { .. } => Reason::EvaluationFailed,
+            Self::GroupsOverage { .. } => Reason::GroupsOverage,
+            Self::ClaimsTooLarge => Reason::ClaimsTooLarge,
+            Self::HeaderRepeated(_) => Reason::RequestHeaderRepeated,
+            Self::HeaderIllegal(_) => Reason::RequestHeaderIllegal,
         }
     }
 }

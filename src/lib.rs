@@ -37,6 +37,7 @@ pub mod headers;
 pub mod identity;
 pub mod limits;
 pub mod operator;
+pub mod reason;
 pub mod record;
 pub mod relay;
 pub mod request;

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::headers::REQUEST_ID;
 use crate::identity::{Identified, Identity, IdentityMemo};
 use crate::limits::requests::RequestSlot;
+use crate::reason::Reason;
 use crate::route::{Call, ModelId, ModelIn};
 use crate::server::Peer;
 use crate::sessions::Session;
@@ -50,7 +51,7 @@ struct Fields {
     status: u16,
     aws_request_id: Option<Box<str>>,
     error_type: Option<Box<str>>,
-    reason: &'static str,
+    reason: Reason,
     detail: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
@@ -91,7 +92,7 @@ impl Record {
             status: CLIENT_LEFT,
             aws_request_id: None,
             error_type: None,
-            reason: "client_left",
+            reason: Reason::ClientLeft,
             detail: None,
             request_bytes: 0,
             response_bytes: 0,
@@ -158,7 +159,7 @@ impl Record {
     }
 
     /// The request ends in an answer of the gateway's own.
-    pub fn refused(&mut self, status: StatusCode, kind: &'static str, reason: &'static str, detail: String) {
+    pub fn refused(&mut self, status: StatusCode, kind: &'static str, reason: Reason, detail: String) {
         self.0.status = status.as_u16();
         self.0.error_type = Some(kind.into());
         self.0.detail = Some(detail);
@@ -169,9 +170,12 @@ impl Record {
     pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, stream: bool) {
         self.0.status = status.as_u16();
         self.0.aws_request_id = text(headers.get(&REQUEST_ID));
-        self.0.reason =
-            if status.is_client_error() || status.is_server_error() { "upstream_error" } else { "ok" };
-        if self.0.reason != "ok" {
+        self.0.reason = if status.is_client_error() || status.is_server_error() {
+            Reason::UpstreamError
+        } else {
+            Reason::Ok
+        };
+        if self.0.reason != Reason::Ok {
             self.0.error_type = text(headers.get("x-amzn-errortype"));
             if let Some(kind) = &self.0.error_type
                 && let Some((kind, _address)) = kind.split_once(':')
@@ -207,14 +211,14 @@ impl Record {
     /// An operator has the answer broken off.
     pub(crate) fn revoked(&mut self) {
         self.0.ended = Ended::Revoked;
-        self.0.reason = "revoked";
+        self.0.reason = Reason::Revoked;
     }
 
     /// Bedrock broke the answer off.
     pub(crate) fn broken(&mut self, detail: String) {
         self.0.ended = Ended::Upstream;
         self.0.detail = Some(detail);
-        self.0.reason = "upstream_broke_off";
+        self.0.reason = Reason::UpstreamBrokeOff;
     }
 }
 

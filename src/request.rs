@@ -15,6 +15,7 @@ use crate::authorize::authorize;
 use crate::authorize::unread::Unread;
 use crate::error::Failure;
 use crate::headers::Forwarded;
+use crate::reason::Reason;
 use crate::record::Record;
 use crate::relay::Relay;
 use crate::request::respond::Reply;
@@ -41,7 +42,7 @@ impl Handler for Gateway {
     }
 
     fn unreadable(&self) {
-        self.metrics.request_finished("none", 400, "not_http", Duration::ZERO, None);
+        self.metrics.request_finished("none", 400, Reason::NotHttp, Duration::ZERO, None);
     }
 }
 

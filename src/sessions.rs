@@ -37,6 +37,7 @@ pub use self::transport::{SetupError, StsSettings};
 use crate::authorize::Authorized;
 use crate::clock;
 use crate::identity::SessionIdentity;
+use crate::reason::Reason;
 use crate::revoke::Clearance;
 use crate::telemetry::metrics::{Count, Metrics};
 
@@ -295,7 +296,7 @@ impl Sessions {
             // Used, it would be refused; kept, it would be asked for again by every request.
             if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::ended()) }
         });
-        self.metrics.sts_called(outcome.as_ref().err().map_or("ok", SessionError::reason));
+        self.metrics.sts_called(outcome.as_ref().err().map_or("ok", |error| error.reason().as_str()));
         outcome
     }
 
@@ -375,14 +376,14 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// The word in the access log and in metrics.
-    pub fn reason(&self) -> &'static str {
+    /// The reason in the access log and in metrics.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Denied { .. } => "sts_denied",
+            Self::Denied { .. } => Reason::StsDenied,
             Self::Unavailable { failure, .. } => failure.reason(),
-            Self::GatewayRefused { .. } => "sts_refuses_gateway",
-            Self::TooManySessions => "too_many_sessions",
-            Self::Overloaded => "sts_rate_exhausted",
+            Self::GatewayRefused { .. } => Reason::StsRefusesGateway,
+            Self::TooManySessions => Reason::TooManySessions,
+            Self::Overloaded => Reason::StsRateExhausted,
         }
     }
 

@@ -124,10 +124,10 @@ fn requirements_must_hold() {
     }];
     for claims in [json!({ "email": "a@b.c" }), json!({ "email": "a@b.c", "email_verified": false })] {
         let refused = evaluate(&mapping, &claims, None).unwrap_err();
-        assert_eq!(refused.reason(), "requirement_failed");
+        assert_eq!(refused.reason(), Reason::RequirementFailed);
     }
     let odd = json!({ "email": "a@b.c", "email_verified": "yes" });
-    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), "evaluation_failed");
+    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), Reason::EvaluationFailed);
     assert!(evaluate(&mapping, &json!({ "email": "a@b.c", "email_verified": true }), None).is_ok());
 }
 
@@ -135,13 +135,16 @@ fn requirements_must_hold() {
 fn values_that_are_missing_illegal_or_no_text() {
     let mut mapping = mapping();
     for claims in [json!({}), json!({ "email": "" }), json!({ "email": null })] {
-        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_missing");
+        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), Reason::ValueMissing);
     }
     for claims in [json!({ "email": ["a@b.c"] }), json!({ "email": { "a": 1 } })] {
-        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_invalid");
+        assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), Reason::ValueInvalid);
     }
     mapping.issuers[0].name.on_invalid = OnInvalid::Reject;
-    assert_eq!(evaluate(&mapping, &json!({ "email": "a b" }), None).unwrap_err().reason(), "value_invalid");
+    assert_eq!(
+        evaluate(&mapping, &json!({ "email": "a b" }), None).unwrap_err().reason(),
+        Reason::ValueInvalid
+    );
 }
 
 /// Else 123 and "123" would be one name.
@@ -166,7 +169,7 @@ fn a_name_and_a_source_identity_come_from_a_string() {
         let source = json!({ "email": "a@b.c", "sub": value, "level": 7 });
         for (claims, target) in [(name, "name"), (source, "source_identity")] {
             let refused = evaluate(&mapping, &claims, None).unwrap_err();
-            assert_eq!(refused.reason(), "value_invalid", "{claims}");
+            assert_eq!(refused.reason(), Reason::ValueInvalid, "{claims}");
             let told = format!("the value of {target} is {words}");
             assert!(refused.to_string().starts_with(&told), "{refused}");
         }
@@ -182,11 +185,11 @@ fn a_name_and_a_source_identity_come_from_a_string() {
 fn groups_that_were_left_out_are_not_taken_for_none() {
     let mapping = mapping();
     let overage = json!({ "email": "a@b.c", "_claim_names": { "groups": "src1" } });
-    assert_eq!(evaluate(&mapping, &overage, None).unwrap_err().reason(), "groups_overage");
+    assert_eq!(evaluate(&mapping, &overage, None).unwrap_err().reason(), Reason::GroupsOverage);
     let implicit = json!({ "email": "a@b.c", "hasgroups": true });
-    assert_eq!(evaluate(&mapping, &implicit, None).unwrap_err().reason(), "groups_overage");
+    assert_eq!(evaluate(&mapping, &implicit, None).unwrap_err().reason(), Reason::GroupsOverage);
     let some = json!({ "email": "a@b.c", "groups": ["ml"], "_claim_names": { "groups": "src1" } });
-    assert_eq!(evaluate(&mapping, &some, None).unwrap_err().reason(), "groups_overage");
+    assert_eq!(evaluate(&mapping, &some, None).unwrap_err().reason(), Reason::GroupsOverage);
     let unread = json!({ "email": "a@b.c", "groups": [], "_claim_names": { "roles": "src1" } });
     assert!(evaluate(&mapping, &unread, None).is_ok());
 }
@@ -199,8 +202,8 @@ fn a_listed_header_chooses_within_what_claims_allow() {
     let claims = json!({ "email": "a@b.c", "projects": ["apollo"] });
     let identity = evaluate(&mapping, &claims, Some("apollo")).unwrap();
     assert_eq!(identity.session().tags().iter().next().unwrap().1.as_str(), "apollo");
-    assert_eq!(evaluate(&mapping, &claims, Some("gemini")).unwrap_err().reason(), "value_missing");
-    assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), "value_missing");
+    assert_eq!(evaluate(&mapping, &claims, Some("gemini")).unwrap_err().reason(), Reason::ValueMissing);
+    assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), Reason::ValueMissing);
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn what_is_wrong_beside_what_is_missing_reaches_no_wider_role() {
     let when = "claims.level.startsWith('contractor') || claims.kind == 'contractor'";
     mapping.roles = vec![role("Contractor", Some(when)), role("User", None)];
     let odd = json!({ "email": "a@b.c", "level": 7 });
-    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), "evaluation_failed");
+    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), Reason::EvaluationFailed);
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn fallbacks_end_at_what_is_wrong() {
     mapping.issuers[0].name = mapped(&["claims.upn.lowerAscii()", "claims.email"]);
     assert!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).is_ok());
     let odd = json!({ "email": "a@b.c", "upn": ["x"] });
-    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), "evaluation_failed");
+    assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), Reason::EvaluationFailed);
 }
 
 #[test]

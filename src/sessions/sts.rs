@@ -25,6 +25,7 @@ use super::transport::{SetupError, StsSettings, http_client};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::TagKey;
 use crate::identity::SessionIdentity;
+use crate::reason::Reason;
 
 /// What a session may last that was assumed with another session's credentials ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
@@ -88,20 +89,20 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The word in the access log and in metrics.
-    pub fn reason(self) -> &'static str {
+    /// The reason in the access log and in metrics.
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Throttled => "sts_throttled",
-            Self::TimedOut => "sts_timeout",
-            Self::Unreachable => "sts_unreachable",
-            Self::Failed => "sts_failed",
+            Self::Throttled => Reason::StsThrottled,
+            Self::TimedOut => Reason::StsTimeout,
+            Self::Unreachable => Reason::StsUnreachable,
+            Self::Failed => Reason::StsFailed,
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
+        self.reason().fmt(f)
     }
 }
 

@@ -232,7 +232,7 @@ async fn trouble_at_sts_is_noticed_when_the_session_ends() {
     let asked = Instant::now();
     let error = sessions.of(&id).await.unwrap_err();
     assert!(asked.elapsed() <= 10 * SECOND, "{:?}", asked.elapsed());
-    assert_eq!(error.reason(), "sts_timeout");
+    assert_eq!(error.reason(), Reason::StsTimeout);
 
     sts.heal();
     sts.set(|plan| plan.latency = Duration::ZERO);
@@ -246,7 +246,7 @@ async fn a_denial_is_remembered_for_five_seconds() {
     sts.fail(denied());
     let id = user("alice");
     for _ in 0..40 {
-        assert_eq!(sessions.of(&id).await.unwrap_err().reason(), "sts_denied");
+        assert_eq!(sessions.of(&id).await.unwrap_err().reason(), Reason::StsDenied);
         sleep(SECOND / 10).await;
     }
     assert_eq!(sts.calls(), 1);
@@ -262,7 +262,7 @@ async fn a_throttled_miss_backs_off_and_recovers() {
     sts.fail(throttled());
     let id = user("alice");
     for _ in 0..600 {
-        assert_eq!(sessions.of(&id).await.unwrap_err().reason(), "sts_throttled");
+        assert_eq!(sessions.of(&id).await.unwrap_err().reason(), Reason::StsThrottled);
         sleep(SECOND / 10).await;
     }
     assert!((10..40).contains(&sts.calls()), "{}", sts.calls());
@@ -276,7 +276,7 @@ async fn what_concerns_the_gateway_is_not_held_against_a_user() {
     let (sessions, sts) = world(&settings());
     sts.fail(StsError::GatewayRefused { code: "ExpiredToken".to_owned(), message: String::new() });
     let id = user("alice");
-    assert_eq!(sessions.of(&id).await.unwrap_err().reason(), "sts_refuses_gateway");
+    assert_eq!(sessions.of(&id).await.unwrap_err().reason(), Reason::StsRefusesGateway);
     sts.heal();
     sessions.of(&id).await.unwrap();
 }
@@ -287,7 +287,7 @@ async fn a_flight_that_panics_is_an_error_and_the_next_one_flies() {
     sts.set(|plan| plan.panics = true);
     let id = user("alice");
     let answers = all_at_once(&sessions, (0..10).map(|_| user("alice"))).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().unwrap_err().reason() == "sts_failed"));
+    assert!(answers.iter().all(|answer| answer.as_ref().unwrap_err().reason() == Reason::StsFailed));
     assert_eq!(sts.calls(), 1);
     sts.set(|plan| plan.panics = false);
     sessions.of(&id).await.unwrap();
@@ -297,7 +297,7 @@ async fn a_flight_that_panics_is_an_error_and_the_next_one_flies() {
 async fn a_session_that_is_over_when_it_comes_is_not_used() {
     let (sessions, sts) = world(&settings());
     sts.set(|plan| plan.lifetime = Duration::ZERO);
-    assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), "sts_failed");
+    assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), Reason::StsFailed);
     assert_eq!(sessions.len(), 0);
 }
 
@@ -383,7 +383,7 @@ async fn a_session_that_sts_refuses_over_and_over_is_no_further_session() {
     let (sessions, sts) = world(&Settings { per_name: 2, ..settings() });
     sts.fail(denied());
     for _ in 0..12 {
-        assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), "sts_denied");
+        assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), Reason::StsDenied);
         sleep(5 * SECOND).await;
     }
     assert_eq!(sts.calls(), 12);

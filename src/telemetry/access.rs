@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::log::{self, LogError, LogSettings};
+use crate::reason::Reason;
 use object::Object;
 use writer::Writer;
 
@@ -53,8 +54,8 @@ pub struct AccessRecord<'a> {
     pub status: u16,
     /// `x-amzn-errortype` of the answer.
     pub error_type: Option<&'a str>,
-    /// Why the gateway refused, one word of a closed list; the same as in the metric.
-    pub reason: Option<&'static str>,
+    /// Why the request ended as it did; the same as in the metric.
+    pub reason: Option<Reason>,
     /// For the operator alone: STS's text, an expression's fault. Never part of an answer.
     pub detail: Option<&'a str>,
     pub request_bytes: u64,
@@ -132,7 +133,7 @@ impl AccessRecord<'_> {
         line.text("protocol", self.protocol);
         line.number("status", self.status.into());
         line.some_text("error_type", self.error_type);
-        line.some_text("reason", self.reason);
+        line.some_text("reason", self.reason.map(Reason::as_str));
         line.some_text("detail", self.detail);
         line.number("request_bytes", self.request_bytes);
         line.number("response_bytes", self.response_bytes);

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::clock;
+use crate::reason::Reason;
 
 /// The `Content-Type` of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -159,10 +160,11 @@ impl Metrics {
         &self,
         operation: &'static str,
         status: u16,
-        reason: &'static str,
+        reason: Reason,
         took: Duration,
         first_byte: Option<Duration>,
     ) {
+        let reason = reason.as_str();
         self.requests.get_or_create_owned(&RequestLabels { operation, status, reason }).inc();
         self.request_duration.observe(took.as_secs_f64());
         if let Some(first_byte) = first_byte {

@@ -52,7 +52,9 @@ fn claims_become_what_the_cases_say() {
                     assert_eq!(becomes.source_identity, case.source_identity, "{at}");
                     assert_eq!(Some(becomes.tags.into_iter().collect()), case.tags, "{at}");
                 }
-                Err(error) => assert_eq!(case.reason.as_deref(), Some(error.reason()), "{at}: {error}"),
+                Err(error) => {
+                    assert_eq!(case.reason.as_deref(), Some(error.reason().as_str()), "{at}: {error}");
+                }
             }
         }
     }

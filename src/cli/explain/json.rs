@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, Requirement, Rule, RuleOutcome, Target,
 };
+use crate::reason::Reason;
 
 pub(super) fn of(report: &Report<'_>) -> Value {
     let holder = &report.holder;
@@ -17,7 +18,7 @@ pub(super) fn of(report: &Report<'_>) -> Value {
         Basis::Refused { error, why } => json!({
             "token": "refused",
             "unverified": unverified(holder),
-            "reason": error.reason(),
+            "reason": error.reason().as_str(),
             "detail": why,
         }),
         basis => json!({
@@ -52,7 +53,7 @@ fn explained(explanation: &Explanation, config: &Config) -> Map<String, Value> {
     });
     let outcome = match &explanation.outcome {
         Ok(becomes) => identity(becomes, config),
-        Err(error) => json!({ "reason": error.reason(), "detail": error.to_string() }),
+        Err(error) => json!({ "reason": error.reason().as_str(), "detail": error.to_string() }),
     };
     [steps, outcome].into_iter().filter_map(|part| part.as_object().cloned()).flatten().collect()
 }
@@ -75,7 +76,7 @@ fn identity(becomes: &Becomes, config: &Config) -> Value {
         "models": becomes.models,
         "regions": becomes.regions.clone().unwrap_or_else(every),
         "projects": becomes.projects,
-        "reason": "ok",
+        "reason": Reason::Ok.as_str(),
     })
 }
 

@@ -93,7 +93,7 @@ fn every_step_is_shown_also_behind_a_refusal() {
     let name = explained.values[0].outcome.as_ref().unwrap().as_ref().unwrap();
     assert_eq!((name.replaced.as_deref(), name.value.starts_with("Ann==")), (Some("Ann Ö"), true));
     assert!(matches!(explained.values[4].outcome, Err(IdentityError::ValueMissing { .. })));
-    assert_eq!(explained.outcome.unwrap_err().reason(), "requirement_failed");
+    assert_eq!(explained.outcome.unwrap_err().reason(), Reason::RequirementFailed);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn every_field_of_the_documentation_is_written() {
         model: Some("m"),
         region: Some("us-east-1"),
         error_type: Some("T"),
-        reason: Some("no_role"),
+        reason: Some(Reason::NoRole),
         detail: Some("d"),
         ..record()
     };

@@ -16,7 +16,13 @@ fn every_metric_has_the_documented_name_and_labels() {
     metrics.session_looked_up("hit");
     metrics.session_renewed("denied");
     metrics.session_evicted();
-    metrics.request_finished("converse", 200, "", Duration::from_millis(30), Some(Duration::from_millis(20)));
+    metrics.request_finished(
+        "converse",
+        200,
+        Reason::Ok,
+        Duration::from_millis(30),
+        Some(Duration::from_millis(20)),
+    );
     metrics.stream_opened();
     metrics.stream_opened();
     metrics.stream_closed();
@@ -25,7 +31,7 @@ fn every_metric_has_the_documented_name_and_labels() {
     metrics.revoked(2);
     let page = metrics.encode();
     for line in [
-        r#"bedrock_gateway_requests_total{operation="converse",status="200",reason=""} 1"#,
+        r#"bedrock_gateway_requests_total{operation="converse",status="200",reason="ok"} 1"#,
         "bedrock_gateway_request_duration_seconds_count 1",
         "bedrock_gateway_first_byte_seconds_count 1",
         "bedrock_gateway_streams_open 1",

@@ -153,7 +153,7 @@ async fn an_answer_that_comes_within_ten_seconds_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_attempt_is_not_given_up_for_another() {
     let (session, waited, sts) = ask(Own(0), &[Step::Grants(11, 0), Step::Grants(0, 0)]).await;
-    assert_eq!(session.unwrap_err().reason(), "sts_timeout");
+    assert_eq!(session.unwrap_err().reason(), Reason::StsTimeout);
     assert_eq!((waited.as_secs(), sts.calls.load(Ordering::SeqCst)), (10, 1));
 }
 
@@ -174,7 +174,7 @@ async fn an_attempt_that_failed_by_itself_is_followed_by_another_within_the_same
         assert_eq!(sts.most_at_once.load(Ordering::SeqCst), 1, "nothing is hedged");
     }
     let (session, waited, sts) = ask(Own(0), &[failed(6), Step::Grants(6, 0)]).await;
-    assert_eq!(session.unwrap_err().reason(), "sts_timeout");
+    assert_eq!(session.unwrap_err().reason(), Reason::StsTimeout);
     assert_eq!((waited.as_secs(), sts.calls.load(Ordering::SeqCst)), (10, 2));
 }
 
