@@ -296,3 +296,6 @@ fn session(error: &SessionError) -> ErrorResponse {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! One failure of each kind. What only the operator may read contains [`MARKER`].
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::auth::{AuthError, InvalidReason, Unverified};
+use crate::authorize::body::BodyError;
+use crate::authorize::members::MembersError;
+use crate::authorize::{Forbidden, Refused};
+use crate::error::Failure;
+use crate::identity::{Identity, IdentityError};
+use crate::limits::Busy;
+use crate::revoke::{Entry, Revocations, Revoked, Whom, Words};
+use crate::route::RouteError;
+use crate::sessions::{Failure as StsFailure, SessionError};
+use crate::sign::SignError;
+use crate::upstream::UpstreamError;
+use crate::upstream::headers::{NotAscii, to_bedrock};
+
+/// A role ARN, a claim or a host name would stand in its place. Header names may contain it as well.
+pub(super) const MARKER: &str = "internal-marker";
+
+/// Declares for each kind of failure its case in `tests/cases/answers`, its pattern and samples of it. The
+/// patterns are one match: a new variant does not compile without a row.
+macro_rules! rows {
+    ($($case:literal: $pattern:pat => [$($sample:expr),+],)+) => {
+        /// The case of a failure, as `STAGE/NAME`.
+        pub(super) fn case_of(failure: &Failure) -> &'static str {
+            match failure {
+                $($pattern => $case,)+
+            }
+        }
+
+        /// At least one failure for each case, with the case's name.
+        pub(super) fn every() -> Vec<(&'static str, Failure)> {
+            vec![$($(($case, Failure::from($sample)),)+)+]
+        }
+    };
+}
+
+rows! {
+    "limits/gateway-busy": Failure::Busy(Busy::Gateway) => [Busy::Gateway],
+    "limits/caller-busy": Failure::Busy(Busy::Caller) => [Busy::Caller],
+    "route/unknown": Failure::Route(RouteError::Unknown) => [RouteError::Unknown],
+    "route/bidirectional": Failure::Route(RouteError::Bidirectional) => [RouteError::Bidirectional],
+    "route/malformed": Failure::Route(RouteError::Malformed(_)) => [RouteError::Malformed("it is too long")],
+    "auth/missing": Failure::Auth(AuthError::Missing) => [AuthError::Missing],
+    "auth/expired": Failure::Auth(AuthError::Expired { .. }) => [AuthError::Expired { unverified: unverified() }],
+    "auth/tokens-differ": Failure::Auth(AuthError::TokensDiffer) => [AuthError::TokensDiffer],
+    "auth/header-repeated": Failure::Auth(AuthError::HeaderRepeated) => [AuthError::HeaderRepeated],
+    "auth/oversized": Failure::Auth(AuthError::Oversized) => [AuthError::Oversized],
+    "auth/malformed": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Malformed, .. }) =>
+        [invalid(InvalidReason::Malformed)],
+    "auth/algorithm": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Algorithm, .. }) =>
+        [invalid(InvalidReason::Algorithm)],
+    "auth/critical-header": Failure::Auth(AuthError::Invalid { reason: InvalidReason::CriticalHeader, .. }) =>
+        [invalid(InvalidReason::CriticalHeader)],
+    "auth/type": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Type, .. }) =>
+        [invalid(InvalidReason::Type)],
+    "auth/issuer": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Issuer, .. }) =>
+        [invalid(InvalidReason::Issuer)],
+    "auth/audience": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Audience, .. }) =>
+        [invalid(InvalidReason::Audience)],
+    "auth/not-yet-valid": Failure::Auth(AuthError::Invalid { reason: InvalidReason::NotYetValid, .. }) =>
+        [invalid(InvalidReason::NotYetValid)],
+    "auth/too-old": Failure::Auth(AuthError::Invalid { reason: InvalidReason::TooOld, .. }) =>
+        [invalid(InvalidReason::TooOld)],
+    "auth/key-unknown": Failure::Auth(AuthError::Invalid { reason: InvalidReason::KeyUnknown, .. }) =>
+        [invalid(InvalidReason::KeyUnknown)],
+    "auth/signature": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Signature, .. }) =>
+        [invalid(InvalidReason::Signature)],
+    "auth/claims": Failure::Auth(AuthError::Invalid { reason: InvalidReason::Claims, .. }) =>
+        [invalid(InvalidReason::Claims)],
+    "auth/keys-unavailable": Failure::Auth(AuthError::KeysUnavailable { .. }) =>
+        [AuthError::KeysUnavailable { issuer: MARKER.into() }],
+    "identity/requirement-failed": Failure::Identity(IdentityError::RequirementFailed { .. }) =>
+        [IdentityError::RequirementFailed { index: 0, message: marker() }],
+    "identity/no-role": Failure::Identity(IdentityError::NoRole) => [IdentityError::NoRole],
+    "identity/value-missing": Failure::Identity(IdentityError::ValueMissing { .. }) =>
+        [IdentityError::ValueMissing { target: marker() }],
+    "identity/value-invalid": Failure::Identity(IdentityError::ValueInvalid { .. }) =>
+        [IdentityError::ValueInvalid { target: marker() }],
+    "identity/evaluation-failed": Failure::Identity(IdentityError::Evaluation { .. }) =>
+        [IdentityError::Evaluation { target: "name".to_owned(), detail: marker() }],
+    "identity/groups-overage": Failure::Identity(IdentityError::GroupsOverage { .. }) =>
+        [IdentityError::GroupsOverage { target: marker() }],
+    "identity/claims-too-large": Failure::Identity(IdentityError::ClaimsTooLarge) =>
+        [IdentityError::ClaimsTooLarge],
+    "identity/header-repeated": Failure::Identity(IdentityError::HeaderRepeated(_)) =>
+        [IdentityError::HeaderRepeated(marker())],
+    "identity/header-illegal": Failure::Identity(IdentityError::HeaderIllegal(_)) =>
+        [IdentityError::HeaderIllegal(marker())],
+    "revoke/revoked": Failure::Revoked(_) => [revoked()],
+    "authorize/operation":
+        Failure::Forbidden(Forbidden::Operation) | Failure::Refused(Refused::Forbidden(Forbidden::Operation)) =>
+        [Forbidden::Operation, Refused::from(Forbidden::Operation)],
+    "authorize/model":
+        Failure::Forbidden(Forbidden::Model) | Failure::Refused(Refused::Forbidden(Forbidden::Model)) =>
+        [Forbidden::Model, Refused::from(Forbidden::Model)],
+    "authorize/region":
+        Failure::Forbidden(Forbidden::Region) | Failure::Refused(Refused::Forbidden(Forbidden::Region)) =>
+        [Forbidden::Region, Refused::from(Forbidden::Region)],
+    "authorize/project":
+        Failure::Forbidden(Forbidden::Project) | Failure::Refused(Refused::Forbidden(Forbidden::Project)) =>
+        [Forbidden::Project, Refused::from(Forbidden::Project)],
+    "authorize/stored":
+        Failure::Forbidden(Forbidden::Stored) | Failure::Refused(Refused::Forbidden(Forbidden::Stored)) =>
+        [Forbidden::Stored, Refused::from(Forbidden::Stored)],
+    "authorize/header-not-ascii": Failure::Header(_) => [not_ascii()],
+    "body/too-large": Failure::Refused(Refused::Body(BodyError::TooLarge { .. })) =>
+        [Refused::from(BodyError::TooLarge { max: 1024 })],
+    "body/no-memory": Failure::Refused(Refused::Body(BodyError::NoMemory)) =>
+        [Refused::from(BodyError::NoMemory)],
+    "body/no-memory-for-caller": Failure::Refused(Refused::Body(BodyError::NoMemoryForCaller)) =>
+        [Refused::from(BodyError::NoMemoryForCaller)],
+    "body/too-slow": Failure::Refused(Refused::Body(BodyError::TooSlow)) => [Refused::from(BodyError::TooSlow)],
+    "body/broken": Failure::Refused(Refused::Body(BodyError::Broken(_))) =>
+        [Refused::from(BodyError::Broken(MARKER.into()))],
+    "body/encoded": Failure::Refused(Refused::Members(MembersError::Encoded)) =>
+        [Refused::from(MembersError::Encoded)],
+    "body/other-type": Failure::Refused(Refused::Members(MembersError::OtherType)) =>
+        [Refused::from(MembersError::OtherType)],
+    "body/not-an-object": Failure::Refused(Refused::Members(MembersError::NotAnObject)) =>
+        [Refused::from(MembersError::NotAnObject)],
+    "body/member-twice": Failure::Refused(Refused::Members(MembersError::Twice)) =>
+        [Refused::from(MembersError::Twice)],
+    "body/not-one-model": Failure::Refused(Refused::Members(MembersError::NotOneModel)) =>
+        [Refused::from(MembersError::NotOneModel)],
+    "body/illegal-model": Failure::Refused(Refused::Members(MembersError::IllegalModel)) =>
+        [Refused::from(MembersError::IllegalModel)],
+    "sessions/denied": Failure::Session(SessionError::Denied { .. }) =>
+        [SessionError::Denied { code: "AccessDenied".to_owned(), message: marker() }],
+    "sessions/throttled":
+        Failure::Session(SessionError::Unavailable { failure: StsFailure::Throttled, .. }) =>
+        [unavailable(StsFailure::Throttled)],
+    "sessions/timed-out":
+        Failure::Session(SessionError::Unavailable { failure: StsFailure::TimedOut, .. }) =>
+        [unavailable(StsFailure::TimedOut)],
+    "sessions/unreachable":
+        Failure::Session(SessionError::Unavailable { failure: StsFailure::Unreachable, .. }) =>
+        [unavailable(StsFailure::Unreachable)],
+    "sessions/failed": Failure::Session(SessionError::Unavailable { failure: StsFailure::Failed, .. }) =>
+        [unavailable(StsFailure::Failed)],
+    "sessions/gateway-refused": Failure::Session(SessionError::GatewayRefused { .. }) =>
+        [SessionError::GatewayRefused { code: "ExpiredToken".to_owned(), message: marker() }],
+    "sessions/overloaded": Failure::Session(SessionError::Overloaded) => [SessionError::Overloaded],
+    "sessions/too-many": Failure::Session(SessionError::TooManySessions) => [SessionError::TooManySessions],
+    "sign/wrong-session": Failure::Sign(SignError::WrongSession) => [SignError::WrongSession],
+    "sign/unsignable": Failure::Sign(SignError::Unsignable(_)) =>
+        [SignError::from(HeaderValue::from_str("\n").unwrap_err())],
+    "upstream/no-endpoint": Failure::NoEndpoint => [Failure::NoEndpoint],
+    "upstream/connect": Failure::Upstream(UpstreamError::Connect(_)) => [UpstreamError::Connect(marker())],
+    "upstream/not-answered": Failure::Upstream(UpstreamError::NotAnswered(_)) =>
+        [UpstreamError::NotAnswered(marker())],
+}
+
+fn marker() -> String {
+    MARKER.to_owned()
+}
+
+fn unverified() -> Unverified {
+    Unverified { issuer: Some(marker()), subject: Some(marker()) }
+}
+
+fn invalid(reason: InvalidReason) -> AuthError {
+    AuthError::Invalid { reason, unverified: Some(unverified()) }
+}
+
+fn unavailable(failure: StsFailure) -> SessionError {
+    SessionError::Unavailable { failure, message: marker() }
+}
+
+fn revoked() -> Revoked {
+    let identity = Identity::for_tests("alice", |_| {});
+    let words = Words { principal: Some(identity.principal()), ..Words::default() };
+    let whom = Whom::of(words).unwrap();
+    let revocations = Revocations::default();
+    let entry = Entry { whom, until: None, cut_streams: false, origin: MARKER.into() };
+    revocations.of_file(vec![entry.into()]);
+    let caller = crate::auth::Verified::for_tests("okta", serde_json::Map::new());
+    revocations.check(&caller, &identity).unwrap_err()
+}
+
+fn not_ascii() -> NotAscii {
+    let name = format!("x-amzn-bedrock-{MARKER}").parse::<http::HeaderName>().unwrap();
+    let headers: HeaderMap = [(name, HeaderValue::from_bytes(b"\xe9").unwrap())].into_iter().collect();
+    to_bedrock(&headers).unwrap_err()
+}
