@@ -10,6 +10,7 @@ use self::rows::{MARKER, case_of, every};
 use super::*;
 use crate::route::Dialect;
 
+mod no_socket;
 mod rows;
 
 /// The answer that a failure is to have.

@@ -2,10 +2,12 @@
 
 use http::{Method, Request};
 
+use crate::refusals::assert_is_a_case;
 use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post};
 
 async fn expect(world: &World, answer: Answer, status: u16, kind: &str, reason: &str) -> serde_json::Value {
     assert_eq!((answer.status.as_u16(), answer.kind()), (status, kind), "{reason}: {:?}", answer.body);
+    assert_is_a_case(&answer, reason);
     let body = answer.json();
     assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()));
     let text = answer.body.to_vec();

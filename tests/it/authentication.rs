@@ -5,6 +5,7 @@ use std::time::Duration;
 use bedrock_standin::idp::{Algorithm, DocumentFault, Hostile};
 use http::Request;
 
+use crate::refusals::assert_is_a_case;
 use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post, read};
 
 async fn refused(world: &World, token: &str, kind: &str, reason: &str) {
@@ -13,6 +14,7 @@ async fn refused(world: &World, token: &str, kind: &str, reason: &str) {
     let answer = world.send(post(CONVERSE, token, HELLO)).await;
     assert_eq!((answer.status.as_u16(), answer.kind()), (401, kind), "{reason}");
     assert!(answer.headers["www-authenticate"].to_str().unwrap().contains("invalid_token"));
+    assert_is_a_case(&answer, reason);
     let line = world.logged(before + 1).await;
     assert_eq!(line["reason"], reason);
     assert_eq!(line["status"], 401);
@@ -83,6 +85,9 @@ async fn what_is_no_token_is_none() {
     }
     let answer = world.send(Request::post(CONVERSE).body(HELLO.into()).unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.kind()), (401, "MissingAuthenticationTokenException"));
+    for line in 1..=6 {
+        assert_eq!(world.logged(line).await["reason"], "token_missing");
+    }
     world.assert_untouched();
 }
 
@@ -99,6 +104,8 @@ async fn two_tokens_that_differ_and_headers_sent_twice_are_refused() {
     };
     let answer = world.send(both(&alice, &bob)).await;
     assert_eq!((answer.status.as_u16(), answer.kind()), (401, "UnrecognizedClientException"));
+    assert_eq!(world.logged(1).await["reason"], "tokens_differ");
+    assert_is_a_case(&answer, "tokens_differ");
     let twice = Request::post(CONVERSE)
         .header("authorization", format!("Bearer {alice}"))
         .header("authorization", format!("Bearer {alice}"))
@@ -106,6 +113,8 @@ async fn two_tokens_that_differ_and_headers_sent_twice_are_refused() {
         .unwrap();
     let answer = world.send(twice).await;
     assert_eq!((answer.status.as_u16(), answer.kind()), (401, "UnrecognizedClientException"));
+    assert_eq!(world.logged(2).await["reason"], "token_header_repeated");
+    assert_is_a_case(&answer, "token_header_repeated");
     world.assert_untouched();
 
     let answer = world.send(both(&alice, &alice)).await;
@@ -280,6 +289,8 @@ async fn documents_that_are_late_large_redirected_or_of_another_issuer_are_not_t
                 (503, "ServiceUnavailableException"),
                 "{fault:?}"
             );
+            assert_eq!(world.logged(1).await["reason"], "keys_unavailable");
+            assert_is_a_case(&answer, "keys_unavailable");
             world.assert_untouched();
             assert_eq!(world.standin.idp.redirects_followed(), 0);
         }

@@ -5,6 +5,7 @@ use bedrock_standin::sts::StsFault;
 use http::Request;
 use serde_json::{Value, json};
 
+use crate::refusals::assert_is_a_case;
 use crate::world::{Answer, Setup, World, parrot, post, until};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +42,7 @@ const BODY: &str = r#"{"model":"anthropic.claude-x","messages":[],"max_tokens":5
 /// Checks an answer's status, headers and body, and that the operator's line has this reason.
 async fn expect(world: &World, answer: Answer, words: Words, status: u16, kind: &str, reason: &str) {
     assert_eq!((answer.status.as_u16(), answer.kind()), (status, kind), "{reason}: {:?}", answer.body);
+    assert_is_a_case(&answer, reason);
     let id = answer.headers["x-gateway-request-id"].to_str().unwrap();
     let body = answer.json();
     let error = &body["error"];

@@ -146,6 +146,11 @@ async fn bedrocks_errors_pass_as_they_are_and_are_not_repeated() {
             answer.kind()
         );
         assert!(answer.json()["message"].is_string());
+        let line = world.logged(before + 1).await;
+        assert_eq!(
+            (line["status"].as_u64(), line["reason"].as_str()),
+            (Some(status.into()), Some("upstream_error"))
+        );
         assert_eq!(world.standin.bill.calls().len(), before + 1, "{kind} was repeated");
     }
     assert_eq!(world.standin.sts.calls().len(), 1);
@@ -218,6 +223,7 @@ async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
     until("Bedrock to see it", || world.standin.bedrock.hangups() == 1).await;
     let line = world.logged(2).await;
     assert_eq!((line["status"].as_u64(), line["ended"].as_str()), (Some(499), Some("client")));
+    assert_eq!(line["reason"], "client_left");
 }
 
 /// A refusal is read for its type before it is passed on; what breaks meanwhile breaks for the caller too.

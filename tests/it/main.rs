@@ -25,6 +25,8 @@ mod listeners;
 mod mapping;
 mod operations;
 mod process;
+mod reasons;
+mod refusals;
 mod reload;
 mod revoke;
 mod roles;

@@ -1,0 +1,141 @@
+//! Reasons that no test over a socket can cause, each by the function that finds it. Every other reason is
+//! asserted over a socket: `tests/it/reasons.rs` has the list, and allows five here.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use http_body::{Body, Frame};
+use http_body_util::Full;
+use tokio::time::Instant;
+
+use crate::authorize::body::{Bodies, IDLE, MEMORY_BYTES, PRINCIPAL_BYTES};
+use crate::authorize::{Authorized, Permit, authorize};
+use crate::clock;
+use crate::error::Failure;
+use crate::identity::{Identity, SessionIdentity};
+use crate::reason::Reason;
+use crate::route::{self, Family, Route};
+use crate::sessions::sts::Issuing;
+use crate::sessions::{AssumeRole, Issued, Rate, Session, Sessions, Settings};
+use crate::sign::{Signed, sign};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::endpoint::Endpoint;
+
+/// The permitted call of a user.
+fn permit(user: &str) -> Permit {
+    let Ok(Route::Call(call)) = route::parse(&Method::POST, &"/model/m/converse".parse().unwrap(), &[])
+    else {
+        panic!("the route is in the table");
+    };
+    let identity = Arc::new(Identity::for_tests(user, |_| {}));
+    authorize(identity, call, &"us-east-1".into(), &HeaderMap::new()).unwrap()
+}
+
+async fn authorized(user: &str) -> Authorized {
+    let mut body = Full::new(Bytes::from_static(b"{}"));
+    permit(user).read_body(HeaderMap::new(), &mut body, &Bodies::new(1024)).await.unwrap()
+}
+
+fn outcome<T>(result: Result<T, impl Into<Failure>>) -> (u16, Reason) {
+    let Err(error) = result else { panic!("it did not fail") };
+    let answer = error.into().answer();
+    (answer.status.as_u16(), answer.reason)
+}
+
+/// A body of which nothing ever arrives.
+struct Silent;
+
+impl Body for Silent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
+}
+
+/// A client would have to be silent for thirty seconds.
+#[tokio::test(start_paused = true)]
+async fn a_silent_body_is_too_slow() {
+    let began = Instant::now();
+    let read = permit("alice").read_body(HeaderMap::new(), &mut Silent, &Bodies::new(1024)).await;
+    assert_eq!(outcome(read), (400, Reason::BodyTooSlow));
+    assert_eq!(began.elapsed(), IDLE);
+}
+
+/// Clients would have to send 512 MiB, and the gateway to hold them. These bodies are one piece of memory.
+#[tokio::test]
+async fn bodies_that_fill_the_memory_leave_no_room_for_another() {
+    let bodies = Bodies::new(PRINCIPAL_BYTES);
+    let large = Full::new(Bytes::from(vec![0; PRINCIPAL_BYTES]));
+    let mut held = Vec::new();
+    for user in 0..MEMORY_BYTES / PRINCIPAL_BYTES {
+        let permit = permit(&format!("user-{user}"));
+        held.push(permit.read_body(HeaderMap::new(), &mut large.clone(), &bodies).await.unwrap());
+    }
+    let mut small = Full::new(Bytes::from_static(b"{}"));
+    let read = permit("alice").read_body(HeaderMap::new(), &mut small, &bodies).await;
+    assert_eq!(outcome(read), (503, Reason::BusyBodies));
+}
+
+/// An STS that answers as it is told to.
+struct Sts(fn() -> Issuing<'static>);
+
+impl AssumeRole for Sts {
+    fn assume_role<'a>(&'a self, _: Arc<SessionIdentity>, _: &'a Rate) -> Issuing<'a> {
+        (self.0)()
+    }
+}
+
+fn sessions(sts: fn() -> Issuing<'static>) -> Arc<Sessions> {
+    let refresh_before = Duration::from_mins(5);
+    let settings = Settings { refresh_before, capacity: 10, max_sts_rate: 10, per_name: 10 };
+    Sessions::new(&settings, Sts(sts), Metrics::new())
+}
+
+/// A session of an hour with this access key id.
+fn granted(access_key_id: &str) -> Issuing<'static> {
+    let expires = clock::now() + Duration::from_hours(1);
+    let credentials = Credentials::new(access_key_id, "secret", None, Some(expires), "test");
+    let issued = Issued { credentials, token: HeaderValue::from_static("token"), expires };
+    Box::pin(std::future::ready(Ok(issued)))
+}
+
+/// STS would have to be silent for ten seconds.
+#[tokio::test(start_paused = true)]
+async fn an_sts_that_does_not_answer_is_a_timeout() {
+    let sessions = sessions(|| Box::pin(pending()));
+    assert_eq!(outcome(sessions.get(&authorized("alice").await).await), (503, Reason::StsTimeout));
+}
+
+async fn signed(call: &Authorized, session: &Session) -> Result<Signed, crate::sign::SignError> {
+    let url = "http://127.0.0.1:1".parse().unwrap();
+    let endpoint = Endpoint::of(Family::Runtime, "us-east-1", Some(&url), false, false).await.unwrap();
+    sign(call, session, &Arc::new(endpoint.unwrap()), clock::now())
+}
+
+/// The gateway asks for each session by the call that it signs.
+#[tokio::test]
+async fn a_session_of_another_identity_signs_nothing() {
+    let sessions = sessions(|| granted("ASIA1"));
+    let of_alice = sessions.get(&authorized("alice").await).await.unwrap();
+    let call = authorized("bob").await;
+    assert_eq!(outcome(signed(&call, &of_alice).await), (500, Reason::SessionMismatch));
+}
+
+/// STS would have to grant an access key id with a control character.
+#[tokio::test]
+async fn an_access_key_id_that_no_header_can_hold_signs_nothing() {
+    let sessions = sessions(|| granted("ASIA\n1"));
+    let call = authorized("alice").await;
+    let session = sessions.get(&call).await.unwrap();
+    assert_eq!(outcome(signed(&call, &session).await), (500, Reason::Unsignable));
+}
