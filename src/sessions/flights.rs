@@ -54,6 +54,8 @@ where
         let (outcome, flight) = watch::channel(None);
         airborne.insert(key.clone(), flight.clone());
         let landing = Landing { key: key.clone(), airborne: Arc::clone(&self.airborne), outcome };
+        // A runtime that shuts down drops the task within `spawn`, and the task's landing locks the map.
+        drop(airborne);
         tokio::spawn(async move { landing.with(task.await) });
         Ok(Flight(flight))
     }
@@ -113,6 +115,23 @@ mod tests {
         assert_eq!(first.landed().await, Err(Lost));
         assert_eq!(second.landed().await, Err(Lost), "it had joined the first");
         assert_eq!(start(&flights, async { 3 }).landed().await, Ok(3));
+    }
+
+    /// A runtime that shuts down drops a new task within `spawn`.
+    #[test]
+    fn a_flight_that_starts_while_the_runtime_shuts_down_is_lost() {
+        let stopped = tokio::runtime::Runtime::new().unwrap();
+        let handle = stopped.handle().clone();
+        drop(stopped);
+        let (done, outcome) = std::sync::mpsc::channel();
+        // A thread of its own, because a deadlock would last for ever.
+        std::thread::spawn(move || {
+            let _entered = handle.enter();
+            let flight = start(&Flights::new(), async { 1 });
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            done.send(runtime.block_on(flight.landed())).unwrap();
+        });
+        assert_eq!(outcome.recv_timeout(std::time::Duration::from_secs(10)), Ok(Err(Lost)));
     }
 
     #[tokio::test]
