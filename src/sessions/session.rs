@@ -92,6 +92,12 @@ impl Ready {
         &self.session
     }
 
+    /// With any session, for the tests of the stages behind.
+    #[cfg(test)]
+    pub(crate) fn for_tests(call: Authorized, session: Session) -> Self {
+        Self { call, session }
+    }
+
     pub(super) fn use_instead(&mut self, session: Session) {
         self.session = session;
     }

@@ -69,9 +69,8 @@ fn test_of(reason: Reason) -> Test {
         | Reason::OperationForbidden
         | Reason::ModelForbidden
         | Reason::RegionForbidden => Socket("answers", "what_mapping_and_role_refuse"),
-        Reason::EvaluationFailed | Reason::ClaimsTooLarge => {
-            Socket("claims", "a_name_that_is_no_text_is_refused_and_sent_nowhere")
-        }
+        Reason::EvaluationFailed => Socket("claims", "numbers_that_are_no_64_bit_integers_name_nobody"),
+        Reason::ClaimsTooLarge => Socket("claims", "a_name_that_is_no_text_is_refused_and_sent_nowhere"),
         Reason::RequestHeaderRepeated => {
             Socket("claims", "a_listed_header_beyond_the_claims_absent_or_sent_twice")
         }
@@ -90,7 +89,7 @@ fn test_of(reason: Reason) -> Test {
         Reason::StsTimeout => Unit("an_sts_that_does_not_answer_is_a_timeout"),
         Reason::StsRateExhausted => Socket("refusals", "more_new_sessions_than_the_rate_to_sts_allows"),
         Reason::NoEndpoint => Socket("refusals", "a_service_without_an_endpoint"),
-        Reason::SessionMismatch => Unit("a_session_of_another_identity_signs_nothing"),
+        Reason::SessionMismatch => Unit("a_session_or_a_clearance_of_another_identity_signs_nothing"),
         Reason::Unsignable => Unit("an_access_key_id_that_no_header_can_hold_signs_nothing"),
     }
 }

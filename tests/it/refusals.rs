@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use bedrock_gateway::authorize::body::PRINCIPAL_BYTES;
+use bedrock_gateway::limits::memory::PRINCIPAL_BYTES;
 use bedrock_standin::sts::StsFault;
 use http::HeaderValue;
 use serde::Deserialize;

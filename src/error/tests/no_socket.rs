@@ -14,32 +14,44 @@ use http_body::{Body, Frame};
 use http_body_util::Full;
 use tokio::time::Instant;
 
-use crate::authorize::body::{Bodies, IDLE, MEMORY_BYTES, PRINCIPAL_BYTES};
+use crate::authorize::body::{Bodies, IDLE};
+use crate::authorize::unread::Unread;
 use crate::authorize::{Authorized, Permit, authorize};
 use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::error::Failure;
+use crate::headers::Forwarded;
 use crate::identity::{Identity, SessionIdentity};
+use crate::limits::memory::{MEMORY_BYTES, PRINCIPAL_BYTES};
 use crate::reason::Reason;
-use crate::route::{self, Family, Route};
+use crate::revoke::Clearance;
+use crate::route::{self, Route, Service};
 use crate::sessions::sts::Issuing;
-use crate::sessions::{AssumeRole, Issued, Rate, Session, Sessions, Settings};
+use crate::sessions::{AssumeRole, Issued, Rate, Ready, Sessions, Settings};
 use crate::sign::{Signed, sign};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::endpoint::Endpoint;
 
 /// The permitted call of a user.
 fn permit(user: &str) -> Permit {
-    let Ok(Route::Call(call)) = route::parse(&Method::POST, &"/model/m/converse".parse().unwrap(), &[])
-    else {
-        panic!("the route is in the table");
-    };
-    let identity = Arc::new(Identity::for_tests(user, |_| {}));
-    authorize(identity, call, &"us-east-1".into(), &HeaderMap::new()).unwrap()
+    let head = route::head(&Method::POST, "/model/m/converse".parse().unwrap());
+    let Ok(Route::Call(call)) = route::parse(&head, &[]) else { panic!("the route is in the table") };
+    authorize(cleared(user), call, &"us-east-1".into(), &HeaderMap::new()).unwrap()
+}
+
+fn cleared(user: &str) -> Clearance {
+    Clearance::for_tests(Arc::new(Identity::for_tests(user, |_| {})))
+}
+
+fn no_headers() -> Forwarded {
+    Forwarded::for_tests(&HeaderMap::new())
+}
+
+fn body(bytes: &'static [u8]) -> Unread<Full<Bytes>> {
+    Unread::new(Full::new(Bytes::from_static(bytes)))
 }
 
 async fn authorized(user: &str) -> Authorized {
-    let mut body = Full::new(Bytes::from_static(b"{}"));
-    permit(user).read_body(HeaderMap::new(), &mut body, &Bodies::new(1024)).await.unwrap()
+    permit(user).read_body(no_headers(), body(b"{}"), &Bodies::new(1024)).await.unwrap()
 }
 
 fn outcome<T>(result: Result<T, impl Into<Failure>>) -> (u16, Reason) {
@@ -66,7 +78,7 @@ impl Body for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_silent_body_is_too_slow() {
     let began = Instant::now();
-    let read = permit("alice").read_body(HeaderMap::new(), &mut Silent, &Bodies::new(1024)).await;
+    let read = permit("alice").read_body(no_headers(), Unread::new(Silent), &Bodies::new(1024)).await;
     assert_eq!(outcome(read), (400, Reason::BodyTooSlow));
     assert_eq!(began.elapsed(), IDLE);
 }
@@ -79,10 +91,9 @@ async fn bodies_that_fill_the_memory_leave_no_room_for_another() {
     let mut held = Vec::new();
     for user in 0..MEMORY_BYTES / PRINCIPAL_BYTES {
         let permit = permit(&format!("user-{user}"));
-        held.push(permit.read_body(HeaderMap::new(), &mut large.clone(), &bodies).await.unwrap());
+        held.push(permit.read_body(no_headers(), Unread::new(large.clone()), &bodies).await.unwrap());
     }
-    let mut small = Full::new(Bytes::from_static(b"{}"));
-    let read = permit("alice").read_body(HeaderMap::new(), &mut small, &bodies).await;
+    let read = permit("alice").read_body(no_headers(), body(b"{}"), &bodies).await;
     assert_eq!(outcome(read), (503, Reason::BusyBodies));
 }
 
@@ -113,29 +124,34 @@ fn granted(access_key_id: &str) -> Issuing<'static> {
 #[tokio::test(start_paused = true)]
 async fn an_sts_that_does_not_answer_is_a_timeout() {
     let sessions = sessions(|| Box::pin(pending()));
-    assert_eq!(outcome(sessions.get(&authorized("alice").await).await), (503, Reason::StsTimeout));
+    let ready = sessions.get(cleared("alice"), authorized("alice").await).await;
+    assert_eq!(outcome(ready), (503, Reason::StsTimeout));
 }
 
-async fn signed(call: &Authorized, session: &Session) -> Result<Signed, crate::sign::SignError> {
+async fn signed(cleared: Clearance, ready: &Ready) -> Result<Signed, crate::sign::SignError> {
     let url = "http://127.0.0.1:1".parse().unwrap();
-    let endpoint = Endpoint::of(Family::Runtime, "us-east-1", Some(&url), false, false).await.unwrap();
-    sign(call, session, &Arc::new(endpoint.unwrap()), clock::now())
+    let endpoint = Endpoint::of(Service::Runtime, "us-east-1", Some(&url), false, false).await.unwrap();
+    sign(cleared, ready, &Arc::new(endpoint.unwrap()), clock::now())
 }
 
-/// The gateway asks for each session by the call that it signs.
+/// The gateway asks for each session, and for each clearance, by the call that it signs.
 #[tokio::test]
-async fn a_session_of_another_identity_signs_nothing() {
+async fn a_session_or_a_clearance_of_another_identity_signs_nothing() {
     let sessions = sessions(|| granted("ASIA1"));
-    let of_alice = sessions.get(&authorized("alice").await).await.unwrap();
-    let call = authorized("bob").await;
-    assert_eq!(outcome(signed(&call, &of_alice).await), (500, Reason::SessionMismatch));
+    let of_alice = sessions.get(cleared("alice"), authorized("alice").await).await.unwrap();
+    let of_bob = authorized("bob").await;
+    let bob = of_bob.caller().clone();
+    let mixed = Ready::for_tests(of_bob, of_alice.session().clone());
+    let refused = signed(Clearance::for_tests(Arc::clone(bob.identity())), &mixed).await;
+    assert_eq!(outcome(refused), (500, Reason::SessionMismatch));
+    assert_eq!(outcome(signed(cleared("bob"), &of_alice).await), (500, Reason::SessionMismatch));
 }
 
 /// STS would have to grant an access key id with a control character.
 #[tokio::test]
 async fn an_access_key_id_that_no_header_can_hold_signs_nothing() {
     let sessions = sessions(|| granted("ASIA\n1"));
-    let call = authorized("alice").await;
-    let session = sessions.get(&call).await.unwrap();
-    assert_eq!(outcome(signed(&call, &session).await), (500, Reason::Unsignable));
+    let ready = sessions.get(cleared("alice"), authorized("alice").await).await.unwrap();
+    let itself = Clearance::for_tests(Arc::clone(ready.call().identity()));
+    assert_eq!(outcome(signed(itself, &ready).await), (500, Reason::Unsignable));
 }

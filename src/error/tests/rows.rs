@@ -2,19 +2,20 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::auth::{AuthError, InvalidReason, Unverified};
+use crate::auth::{AuthError, InvalidReason, UnverifiedClaims};
 use crate::authorize::body::BodyError;
-use crate::authorize::members::MembersError;
+use crate::authorize::inspect::InspectError;
 use crate::authorize::{Forbidden, Refused};
+use crate::endpoint::NoEndpoint;
 use crate::error::Failure;
-use crate::identity::{Identity, IdentityError};
-use crate::limits::Busy;
-use crate::revoke::{Entry, Revocations, Revoked, Whom, Words};
+use crate::headers::{Forwarded, NotAscii};
+use crate::identity::{Identified, Identity, IdentityError};
+use crate::limits::requests::Busy;
+use crate::revoke::{Entry, Revocations, Revoked, Selector, SelectorInput};
 use crate::route::RouteError;
 use crate::sessions::{Failure as StsFailure, SessionError};
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
-use crate::upstream::headers::{NotAscii, to_bedrock};
 
 /// A role ARN, a claim or a host name would stand in its place. Header names may contain it as well.
 pub(super) const MARKER: &str = "internal-marker";
@@ -78,7 +79,7 @@ rows! {
     "identity/value-missing": Failure::Identity(IdentityError::ValueMissing { .. }) =>
         [IdentityError::ValueMissing { target: marker() }],
     "identity/value-invalid": Failure::Identity(IdentityError::ValueInvalid { .. }) =>
-        [IdentityError::ValueInvalid { target: marker() }],
+        [IdentityError::ValueInvalid { target: marker(), detail: MARKER }],
     "identity/evaluation-failed": Failure::Identity(IdentityError::Evaluation { .. }) =>
         [IdentityError::Evaluation { target: "name".to_owned(), detail: marker() }],
     "identity/groups-overage": Failure::Identity(IdentityError::GroupsOverage { .. }) =>
@@ -115,18 +116,18 @@ rows! {
     "body/too-slow": Failure::Refused(Refused::Body(BodyError::TooSlow)) => [Refused::from(BodyError::TooSlow)],
     "body/broken": Failure::Refused(Refused::Body(BodyError::Broken(_))) =>
         [Refused::from(BodyError::Broken(MARKER.into()))],
-    "body/encoded": Failure::Refused(Refused::Members(MembersError::Encoded)) =>
-        [Refused::from(MembersError::Encoded)],
-    "body/other-type": Failure::Refused(Refused::Members(MembersError::OtherType)) =>
-        [Refused::from(MembersError::OtherType)],
-    "body/not-an-object": Failure::Refused(Refused::Members(MembersError::NotAnObject)) =>
-        [Refused::from(MembersError::NotAnObject)],
-    "body/member-twice": Failure::Refused(Refused::Members(MembersError::Twice)) =>
-        [Refused::from(MembersError::Twice)],
-    "body/not-one-model": Failure::Refused(Refused::Members(MembersError::NotOneModel)) =>
-        [Refused::from(MembersError::NotOneModel)],
-    "body/illegal-model": Failure::Refused(Refused::Members(MembersError::IllegalModel)) =>
-        [Refused::from(MembersError::IllegalModel)],
+    "body/encoded": Failure::Refused(Refused::Inspect(InspectError::Encoded)) =>
+        [Refused::from(InspectError::Encoded)],
+    "body/other-type": Failure::Refused(Refused::Inspect(InspectError::OtherType)) =>
+        [Refused::from(InspectError::OtherType)],
+    "body/not-an-object": Failure::Refused(Refused::Inspect(InspectError::NotAnObject)) =>
+        [Refused::from(InspectError::NotAnObject)],
+    "body/member-twice": Failure::Refused(Refused::Inspect(InspectError::Twice)) =>
+        [Refused::from(InspectError::Twice)],
+    "body/not-one-model": Failure::Refused(Refused::Inspect(InspectError::NotOneModel)) =>
+        [Refused::from(InspectError::NotOneModel)],
+    "body/illegal-model": Failure::Refused(Refused::Inspect(InspectError::IllegalModel)) =>
+        [Refused::from(InspectError::IllegalModel)],
     "sessions/denied": Failure::Session(SessionError::Denied { .. }) =>
         [SessionError::Denied { code: "AccessDenied".to_owned(), message: marker() }],
     "sessions/throttled":
@@ -147,7 +148,7 @@ rows! {
     "sign/wrong-session": Failure::Sign(SignError::WrongSession) => [SignError::WrongSession],
     "sign/unsignable": Failure::Sign(SignError::Unsignable(_)) =>
         [SignError::from(HeaderValue::from_str("\n").unwrap_err())],
-    "upstream/no-endpoint": Failure::NoEndpoint => [Failure::NoEndpoint],
+    "upstream/no-endpoint": Failure::Endpoint(NoEndpoint) => [Failure::Endpoint(NoEndpoint)],
     "upstream/connect": Failure::Upstream(UpstreamError::Connect(_)) => [UpstreamError::Connect(marker())],
     "upstream/not-answered": Failure::Upstream(UpstreamError::NotAnswered(_)) =>
         [UpstreamError::NotAnswered(marker())],
@@ -157,8 +158,8 @@ fn marker() -> String {
     MARKER.to_owned()
 }
 
-fn unverified() -> Unverified {
-    Unverified { issuer: Some(marker()), subject: Some(marker()) }
+fn unverified() -> UnverifiedClaims {
+    UnverifiedClaims { issuer: Some(marker()), subject: Some(marker()) }
 }
 
 fn invalid(reason: InvalidReason) -> AuthError {
@@ -171,17 +172,16 @@ fn unavailable(failure: StsFailure) -> SessionError {
 
 fn revoked() -> Revoked {
     let identity = Identity::for_tests("alice", |_| {});
-    let words = Words { principal: Some(identity.principal()), ..Words::default() };
-    let whom = Whom::of(words).unwrap();
+    let words = SelectorInput { principal: Some(identity.principal()), ..SelectorInput::default() };
+    let selector = Selector::of(words).unwrap();
     let revocations = Revocations::default();
-    let entry = Entry { whom, until: None, cut_streams: false, origin: MARKER.into() };
+    let entry = Entry { selector, until: None, cut_streams: false, origin: MARKER.into() };
     revocations.of_file(vec![entry.into()]);
-    let caller = crate::auth::Verified::for_tests("okta", serde_json::Map::new());
-    revocations.check(&caller, &identity).unwrap_err()
+    revocations.clear(&Identified::for_tests(identity.into())).unwrap_err()
 }
 
 fn not_ascii() -> NotAscii {
     let name = format!("x-amzn-bedrock-{MARKER}").parse::<http::HeaderName>().unwrap();
     let headers: HeaderMap = [(name, HeaderValue::from_bytes(b"\xe9").unwrap())].into_iter().collect();
-    to_bedrock(&headers).unwrap_err()
+    Forwarded::of(&headers).unwrap_err()
 }
