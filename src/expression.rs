@@ -4,6 +4,10 @@
 //! load and they are refused. Expressions are the operator's; what they are evaluated over is not, so
 //! what could make one expensive is refused too, deep comprehensions and computed regular expressions, and
 //! what one evaluation puts together is bounded.
+//!
+//! `Cargo.toml` pins one version of `cel`. The evaluation reads how the parser writes out `exists`, `all` and
+//! `exists_one`, and the budget is a thread-local that the library's functions pay from. Neither is a promise
+//! of the library, so a new version gets a review of both.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
