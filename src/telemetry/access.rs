@@ -1,23 +1,20 @@
 //! The access log: one record for every request, written as one line. The fields and their names are
 //! those of the documentation, of `explain --json` and of `/sessions`.
 
+mod line;
 mod object;
 mod writer;
 
-use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, IsTerminal};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::log::{self, LogError, LogSettings};
 use crate::reason::Reason;
+use line::{Line, Words};
 use object::Object;
 use writer::Writer;
 
@@ -107,6 +104,19 @@ impl AccessRecord<'_> {
     fn json(&self) -> String {
         let mut line = Object::new();
         line.text("time", &timestamp(self.time));
+        self.fields(&mut line);
+        line.into_string()
+    }
+
+    /// The fields of the JSON line in the same order, the time without its name.
+    fn text(&self) -> String {
+        let mut line = Words::after(timestamp(self.time));
+        self.fields(&mut line);
+        line.into_string()
+    }
+
+    /// Every field but the time.
+    fn fields(&self, line: &mut impl Line) {
         line.text("request_id", self.request_id);
         line.some_text("aws_request_id", self.aws_request_id);
         if let Some(client) = self.client {
@@ -142,69 +152,6 @@ impl AccessRecord<'_> {
         line.number("upstream_attempts", self.upstream_attempts.into());
         line.some_text("session", self.session);
         line.text("ended", self.ended.as_str());
-        line.into_string()
-    }
-
-    /// The fields of the JSON line as `name=value` in the same order, the time without its name.
-    fn text(&self) -> String {
-        let Ok(Fields(fields)) = serde_json::from_str(&self.json()) else { return self.json() };
-        let mut line = timestamp(self.time);
-        for (name, value) in fields.iter().filter(|(name, _)| name != "time") {
-            line.push(' ');
-            line.push_str(name);
-            line.push('=');
-            match value {
-                Value::String(text) => line.push_str(&legible(text)),
-                Value::Object(members) => line.push_str(&legible(&pairs(members))),
-                other => line.push_str(&other.to_string()),
-            }
-        }
-        line
-    }
-}
-
-/// `key=value,key=value`.
-fn pairs(members: &Map<String, Value>) -> String {
-    let pair = |(key, value): (&String, &Value)| match value {
-        Value::String(text) => format!("{key}={text}"),
-        other => format!("{key}={other}"),
-    };
-    members.iter().map(pair).collect::<Vec<_>>().join(",")
-}
-
-/// Text as it is if it cannot be mistaken for anything else, otherwise quoted and with everything
-/// escaped that a terminal might act on: callers choose some of these values.
-fn legible(text: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
-    if !text.is_empty() && text.chars().all(plain) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(format!("{text:?}"))
-    }
-}
-
-/// The members of a JSON object in the order in which they were written.
-struct Fields(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use super::line::Line;
+
 /// Room for most lines, bytes.
 const LINE: usize = 1024;
 
@@ -14,56 +16,6 @@ impl Object {
         let mut line = String::with_capacity(LINE);
         line.push('{');
         Self(line)
-    }
-
-    pub(super) fn text(&mut self, name: &str, text: &str) {
-        self.name(name);
-        self.quote(text);
-    }
-
-    pub(super) fn some_text(&mut self, name: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            self.text(name, text);
-        }
-    }
-
-    pub(super) fn number(&mut self, name: &str, number: u64) {
-        self.name(name);
-        self.0.push_str(itoa::Buffer::new().format(number));
-    }
-
-    pub(super) fn some_number(&mut self, name: &str, number: Option<u64>) {
-        if let Some(number) = number {
-            self.number(name, number);
-        }
-    }
-
-    pub(super) fn address(&mut self, name: &str, address: IpAddr) {
-        self.name(name);
-        self.0.push('"');
-        match address {
-            IpAddr::V4(address) => {
-                for (index, octet) in address.octets().into_iter().enumerate() {
-                    self.0.push_str(if index > 0 { "." } else { "" });
-                    self.0.push_str(itoa::Buffer::new().format(octet));
-                }
-            }
-            IpAddr::V6(address) => self.0.push_str(&address.to_string()),
-        }
-        self.0.push('"');
-    }
-
-    /// An object of texts.
-    pub(super) fn texts<'a>(&mut self, name: &str, members: impl Iterator<Item = (&'a str, &'a str)>) {
-        self.name(name);
-        self.0.push('{');
-        for (name, text) in members {
-            self.comma();
-            self.quote(name);
-            self.0.push(':');
-            self.quote(text);
-        }
-        self.0.push('}');
     }
 
     pub(super) fn into_string(mut self) -> String {
@@ -94,6 +46,45 @@ impl Object {
             // Text always has a JSON form.
             self.0.push_str(&serde_json::to_string(text).unwrap_or_default());
         }
+    }
+}
+
+impl Line for Object {
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.quote(text);
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.name(name);
+        self.0.push_str(itoa::Buffer::new().format(number));
+    }
+
+    fn address(&mut self, name: &str, address: IpAddr) {
+        self.name(name);
+        self.0.push('"');
+        match address {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    self.0.push_str(if index > 0 { "." } else { "" });
+                    self.0.push_str(itoa::Buffer::new().format(octet));
+                }
+            }
+            IpAddr::V6(address) => self.0.push_str(&address.to_string()),
+        }
+        self.0.push('"');
+    }
+
+    fn texts<'a>(&mut self, name: &str, members: impl Iterator<Item = (&'a str, &'a str)>) {
+        self.name(name);
+        self.0.push('{');
+        for (name, text) in members {
+            self.comma();
+            self.quote(name);
+            self.0.push(':');
+            self.quote(text);
+        }
+        self.0.push('}');
     }
 }
 

@@ -1,7 +1,12 @@
+use std::fmt;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::*;
 use crate::telemetry::log::LogFormat;
@@ -66,6 +71,31 @@ fn a_text_line_holds_its_values_whatever_they_contain() {
     assert!(!line.chars().any(char::is_control), "{line}");
 }
 
+/// The members of a JSON object in the order in which they were written.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
 /// Every field set: a new one cannot be forgotten here, and none may be missing from the line.
 #[test]
 fn every_field_of_the_documentation_is_written() {
@@ -89,6 +119,9 @@ fn every_field_of_the_documentation_is_written() {
         principal tags access_key_id operation model region protocol status error_type reason detail \
         request_bytes response_bytes first_byte_ms duration_ms upstream_attempts session ended";
     assert_eq!(names, documented.split_whitespace().collect::<Vec<_>>());
+    let text = full.text();
+    let names = text.split(' ').filter_map(|word| word.split_once('=')).map(|(name, _)| name);
+    assert!(names.eq(documented.split_whitespace().skip(1)), "{text}");
 }
 
 #[test]
