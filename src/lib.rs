@@ -26,6 +26,7 @@
 pub mod attribution;
 pub mod auth;
 pub mod authorize;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

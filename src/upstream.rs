@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::Response;
 
+use crate::causes;
 use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
 use crate::sign::Signed;
@@ -74,14 +75,17 @@ impl Upstream {
             };
             match failed.take_message() {
                 Some(unwritten) if was_kept => request = unwritten,
-                Some(_unwritten) => return Err(UpstreamError::Connect(chain(failed.error()))),
-                None => return Err(UpstreamError::NotAnswered(chain(failed.error()))),
+                Some(_unwritten) => return Err(UpstreamError::Connect(causes::in_one_line(failed.error()))),
+                None => return Err(UpstreamError::NotAnswered(causes::in_one_line(failed.error()))),
             }
         }
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
-        self.connector.connect(endpoint).await.map_err(|error| UpstreamError::Connect(chain(&*error)))
+        self.connector
+            .connect(endpoint)
+            .await
+            .map_err(|error| UpstreamError::Connect(causes::in_one_line(&*error)))
     }
 }
 
@@ -95,16 +99,4 @@ pub fn keep_swept(endpoint: &Arc<Endpoint>) {
             endpoint.idle.sweep();
         }
     });
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

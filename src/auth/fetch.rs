@@ -24,6 +24,7 @@ use tower_service::Service;
 use url::Url;
 
 use crate::auth::issuer::{self, KeySource, Settings, UrlFault};
+use crate::causes;
 
 /// Largest document taken, bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -156,7 +157,8 @@ impl Fetcher {
             .header(header::USER_AGENT, concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| failed(error.to_string()))?;
-        let response = self.client.request(request).await.map_err(|error| failed(chain(&error)))?;
+        let response =
+            self.client.request(request).await.map_err(|error| failed(causes::in_one_line(&error)))?;
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
         }
@@ -195,16 +197,6 @@ fn add_ca(roots: &mut rustls::RootCertStore, path: &Path) -> Result<(), String> 
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The system's resolver less addresses that nobody's keys are at: a name is checked where it leads,

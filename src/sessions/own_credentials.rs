@@ -1,6 +1,5 @@
 //! The gateway's own identity: where its credentials come from, and whether there were any.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentials
 use aws_sdk_sts::config::{BehaviorVersion, Region};
 
 use super::transport::{SetupError, StsSettings, http_client};
+use crate::causes;
 
 /// The metadata service of EC2 is on the same machine or not at all: one attempt, a short one.
 const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl OwnCredentials {
                     last_error: None,
                 };
             }
-            Err(error) => state.last_error = Some(causes(error)),
+            Err(error) => state.last_error = Some(causes::in_one_line(error)),
         }
         outcome
     }
@@ -111,25 +111,6 @@ impl ProvideCredentials for OwnCredentials {
     fn fallback_on_interrupt(&self) -> Option<Credentials> {
         self.provider.fallback_on_interrupt()
     }
-}
-
-/// An error and what caused it, in one line. Not the SDK's own rendering: that adds debug output,
-/// which may hold answers of the metadata services.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for error in chain(error) {
-        let text = error.to_string();
-        // Many errors repeat their cause.
-        if !words.last().is_some_and(|last| last.contains(&text)) {
-            words.push(text);
-        }
-    }
-    words.join(": ")
-}
-
-/// An error, its cause, the cause of that, and so on.
-pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 #[cfg(test)]

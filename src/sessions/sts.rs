@@ -19,11 +19,12 @@ use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use http::HeaderValue;
 
 use super::jitter;
-use super::own_credentials::{OwnCredentials, causes, chain};
+use super::own_credentials::OwnCredentials;
 use super::rate::Rate;
 use super::transport::{SetupError, StsSettings, http_client};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::TagKey;
+use crate::causes;
 use crate::identity::SessionIdentity;
 use crate::reason::Reason;
 
@@ -288,7 +289,7 @@ fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
     }
     if let Some(cause) = missing_credentials(error) {
         let code = "NoCredentials".to_owned();
-        return StsError::GatewayRefused { code, message: causes(cause) };
+        return StsError::GatewayRefused { code, message: causes::in_one_line(cause) };
     }
     let failure = match error {
         SdkError::TimeoutError(_) => Failure::TimedOut,
@@ -296,12 +297,12 @@ fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
         SdkError::DispatchFailure(_) => Failure::Unreachable,
         _ => Failure::Failed,
     };
-    StsError::unavailable(failure, causes(error))
+    StsError::unavailable(failure, causes::in_one_line(error))
 }
 
 /// The call was never made, for want of credentials to sign it with.
 fn missing_credentials<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
-    chain(error).find_map(|error| error.downcast_ref::<CredentialsError>())
+    causes::chain(error).find_map(|error| error.downcast_ref::<CredentialsError>())
 }
 
 /// Where role chaining caps a session at one hour.

@@ -10,7 +10,18 @@ use std::path::{Path, PathBuf};
 /// Every module at the top of the tree, from the lowest floor to the highest. A module imports from lower floors
 /// only, so nothing on the same floor knows of each other.
 const FLOORS: &[&[&str]] = &[
-    &["attribution", "clock", "expression", "headers", "limits", "reason", "route", "server", "verdict"],
+    &[
+        "attribution",
+        "causes",
+        "clock",
+        "expression",
+        "headers",
+        "limits",
+        "reason",
+        "route",
+        "server",
+        "verdict",
+    ],
     &["endpoint", "telemetry"],
     &["auth"],
     &["identity"],
