@@ -49,5 +49,6 @@ pub mod sessions;
 pub mod sign;
 pub mod state;
 pub mod telemetry;
+pub mod trust;
 pub mod upstream;
 pub mod verdict;

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,14 +16,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use tower_service::Service;
 use url::Url;
 
 use crate::auth::issuer::{self, KeySource, Settings, UrlFault};
 use crate::causes;
+use crate::trust::{self, CaError};
 
 /// Largest document taken, bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -40,8 +38,8 @@ pub(super) struct Fetcher {
 /// Why an issuer cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("issuer {issuer}: the CA file {path} cannot be read: {detail}")]
-    Ca { issuer: String, path: String, detail: String },
+    #[error("issuer {issuer}: {cause}")]
+    Ca { issuer: String, cause: CaError },
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -84,27 +82,15 @@ struct Discovery {
 
 impl Fetcher {
     /// # Errors
-    /// When the issuer's CA file is unreadable.
+    /// When the issuer's CA file is unusable.
     pub(super) fn new(settings: &Settings) -> Result<Self, SetupError> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = &settings.ca {
-            add_ca(&mut roots, path).map_err(|detail| SetupError::Ca {
-                issuer: settings.name.to_string(),
-                path: path.display().to_string(),
-                detail,
-            })?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let roots = trust::machine_and(settings.ca.as_deref())
+            .map_err(|cause| SetupError::Ca { issuer: settings.name.to_string(), cause })?;
         let mut tcp = HttpConnector::new_with_resolver(PublicResolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(DEADLINE));
         let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(trust::client(roots)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -189,14 +175,6 @@ async fn file(path: &Path) -> Result<Fetched, FetchError> {
     }
     let document = tokio::fs::read(path).await.map_err(|error| failed(error.to_string()))?;
     Ok(Fetched { from: path.display().to_string(), document: document.into(), max_age: None })
-}
-
-fn add_ca(roots: &mut rustls::RootCertStore, path: &Path) -> Result<(), String> {
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    Ok(())
 }
 
 /// The system's resolver less addresses that nobody's keys are at: a name is checked where it leads,

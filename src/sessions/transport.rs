@@ -1,15 +1,14 @@
 //! The HTTP client for STS and for the sources of the gateway's own credentials.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use url::Url;
+
+use crate::trust::{self, CaError};
 
 /// How STS is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +26,8 @@ pub struct StsSettings {
 /// Why no client could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("the CA file {path} cannot be read: {cause}")]
-    UnreadableCa { path: PathBuf, cause: std::io::Error },
-    #[error("the CA file {path} has no usable certificate: {fault}")]
-    UnusableCa { path: PathBuf, fault: String },
+    #[error(transparent)]
+    Ca(#[from] CaError),
     #[error("the TLS client cannot be built: {0}")]
     Tls(String),
 }
@@ -39,28 +36,15 @@ pub enum SetupError {
 /// addresses: the metadata services of EC2, ECS and EKS have no others.
 pub(super) fn http_client(ca: Option<&Path>) -> Result<SharedHttpClient, SetupError> {
     // Without any roots of its own a machine would have the SDK stop on an assertion.
-    let has_roots = !rustls_native_certs::load_native_certs().certs.is_empty();
-    let mut trusted = TrustStore::empty().with_native_roots(has_roots);
+    let mut trusted = TrustStore::empty().with_native_roots(!trust::machine().is_empty());
     if let Some(path) = ca {
-        trusted.add_pem_certificate(read_ca(path)?);
+        // Checked: the SDK would panic on a bad one, at the first call.
+        trusted.add_pem_certificate(trust::pem(path)?);
     }
     let context = TlsContext::builder().with_trust_store(trusted).build();
     let context = context.map_err(|error| SetupError::Tls(error.to_string()))?;
     let provider = Provider::rustls(CryptoMode::AwsLc);
     Ok(Builder::new().tls_provider(provider).tls_context(context).build_https())
-}
-
-/// The file's PEM text, checked: the SDK would panic on a bad one, at the first call.
-fn read_ca(path: &Path) -> Result<Vec<u8>, SetupError> {
-    let unusable = |fault| SetupError::UnusableCa { path: path.to_owned(), fault };
-    let pem =
-        std::fs::read(path).map_err(|cause| SetupError::UnreadableCa { path: path.to_owned(), cause })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(unusable("it is empty".to_owned())) } else { Ok(pem) }
 }
 
 #[cfg(test)]
@@ -71,12 +55,13 @@ mod tests {
     fn a_bad_ca_file_is_refused_here_and_not_by_a_panic_later() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        assert!(matches!(read_ca(&path), Err(SetupError::UnreadableCa { .. })));
+        assert!(matches!(http_client(Some(&path)), Err(SetupError::Ca(CaError::Unreadable { .. }))));
 
         let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for text in ["", "not PEM", no_certificate] {
             std::fs::write(&path, text).unwrap();
-            assert!(matches!(read_ca(&path), Err(SetupError::UnusableCa { .. })), "{text:?}");
+            let refused = http_client(Some(&path));
+            assert!(matches!(refused, Err(SetupError::Ca(CaError::Unusable { .. }))), "{text:?}");
         }
 
         let key = rcgen::KeyPair::generate().unwrap();

@@ -22,14 +22,13 @@ use hyper::client::conn::http1;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 use tracing::debug;
 
 use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
+use crate::trust::{self, CaError};
 
 /// Longest wait for a connection, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(3);
@@ -100,8 +99,8 @@ impl Body for PooledBody {
 /// Why no connection could ever be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
-    #[error("the CA file {path} cannot be read: {detail}")]
-    Ca { path: String, detail: String },
+    #[error(transparent)]
+    Ca(#[from] CaError),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     #[error("no CA certificates are to be found on this machine; install its CA bundle or set SSL_CERT_FILE")]
@@ -111,33 +110,19 @@ pub enum ConnectorError {
 /// A connector that trusts the machine's CAs and those of the files in `extra`.
 ///
 /// # Errors
-/// When a CA file is unreadable, or there is no CA at all.
+/// When a CA file is unusable, or there is no CA at all.
 pub fn connector(extra: &[&Path]) -> Result<Connector, ConnectorError> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for path in extra {
-        let failed = |detail: String| ConnectorError::Ca { path: path.display().to_string(), detail };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-            roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-        }
-    }
+    let roots = trust::machine_and(extra.iter().copied())?;
     if roots.is_empty() {
         return Err(ConnectorError::NoRoots);
     }
-    let tls =
-        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT));
     tcp.set_keepalive(Some(KEEP_ALIVE));
     let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
+        .with_tls_config(trust::client(roots)?)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
@@ -199,6 +184,12 @@ mod tests {
         });
         let endpoint = Endpoint::of(Service::Runtime, "us-east-1", Some(&url), false, false).await;
         (Arc::new(endpoint.unwrap().unwrap()), served)
+    }
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(connector(&[file.path()]), Err(ConnectorError::Ca(_))));
     }
 
     async fn ask(connection: Option<Connection>, endpoint: &Arc<Endpoint>) -> PooledBody {

@@ -8,7 +8,11 @@ const EC: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"KID",
 
 /// An issuer whose keys stand in a file.
 fn issuer(file: &std::path::Path) -> Arc<Issuer> {
-    let settings = Settings {
+    Arc::new(Issuer::new(settings(file), Metrics::new()).unwrap())
+}
+
+fn settings(file: &std::path::Path) -> Settings {
+    Settings {
         name: "acme".into(),
         url: "https://acme.example".to_owned(),
         keys: KeySource::JwksFile(file.to_owned()),
@@ -19,8 +23,7 @@ fn issuer(file: &std::path::Path) -> Arc<Issuer> {
         max_token_age: None,
         leeway: crate::auth::issuer::LEEWAY,
         ca: None,
-    };
-    Arc::new(Issuer::new(settings, Metrics::new()).unwrap())
+    }
 }
 
 fn knows(issuer: &Issuer, id: &str) -> bool {
@@ -33,6 +36,17 @@ async fn soon(what: &str, within: Duration, holds: impl Fn() -> bool) {
         assert!(Instant::now() < end, "{what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[test]
+fn a_ca_file_without_a_certificate_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, "not PEM").unwrap();
+    let settings = Settings { ca: Some(ca), ..settings(&file) };
+    let fault = Issuer::new(settings, Metrics::new()).err().unwrap().to_string();
+    assert!(fault.starts_with("issuer acme: the CA file") && fault.contains("ca.pem"), "{fault}");
 }
 
 #[tokio::test(start_paused = true)]
