@@ -2,6 +2,11 @@
 //!
 //! Read in one pass over JSON that was found well-formed. Texts are not decoded: that would cost more than all
 //! the rest, and fail at what JavaScript makes of a text that was cut within an emoji.
+//!
+//! This is a scanner and no serde visitor. `serde_json` does not tell the kind of a value before it is read,
+//! and reading any value decodes texts. So a visitor takes each value as a `RawValue` first, and each byte is
+//! scanned again on every level. Such a visitor gave the same answers, at 1.75 times the instructions: 2.90
+//! million instead of 1.66 million for 100 KiB of messages that are lists of parts, 30.0 instead of 17.4 for 1 MiB.
 
 use std::borrow::Cow;
 
