@@ -1,7 +1,7 @@
 //! The gateway, two users and their bill, with no AWS account: a stand-in plays the identity provider,
 //! STS and Bedrock on loopback, and verifies every signature.
 //!
-//! `cargo run --release --example quickstart` makes four calls and prints the bill;
+//! `cargo run --example quickstart` makes four calls and prints the bill;
 //! `… -- --serve` stays up and prints what boto3, aws-sdk-js or curl need to try it, and keeps fresh tokens
 //! in files, which live as many seconds as `--serve SECONDS` says.
 
