@@ -36,6 +36,7 @@ pub mod expression;
 pub mod gateway;
 pub mod headers;
 pub mod identity;
+pub mod jitter;
 pub mod limits;
 pub mod operator;
 pub mod reason;

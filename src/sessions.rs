@@ -6,7 +6,6 @@
 mod cache;
 mod cached_session;
 mod flights;
-mod jitter;
 mod name_limits;
 pub mod own_credentials;
 mod rate;

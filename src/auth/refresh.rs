@@ -16,6 +16,7 @@ use crate::auth::fetch::{FetchError, Fetcher, SetupError};
 use crate::auth::issuer::Settings;
 use crate::auth::keys::KeySet;
 use crate::clock;
+use crate::jitter;
 use crate::telemetry::metrics::{Count, Metrics};
 
 /// Between refreshes, where the issuer says nothing.
@@ -162,7 +163,7 @@ impl Issuer {
             drop(issuer);
             let pause = if failed { retry } else { max_age.unwrap_or(EVERY).clamp(SOONEST, LATEST) };
             retry = if failed { (retry * 2).min(RETRY_MOST) } else { RETRY };
-            tokio::time::sleep(jittered(pause)).await;
+            tokio::time::sleep(jitter::a_little_less(pause)).await;
         }
     }
 
@@ -242,12 +243,6 @@ impl Issuer {
 
 async fn done(mut flight: Flight) {
     while flight.changed().await.is_ok() {}
-}
-
-/// Up to a tenth less, so that replicas do not come all at once.
-fn jittered(pause: Duration) -> Duration {
-    let part = uuid::Uuid::new_v4().as_bytes()[0];
-    pause.mul_f64(1.0 - f64::from(part) / 2560.0)
 }
 
 #[cfg(test)]

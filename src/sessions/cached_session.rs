@@ -8,10 +8,10 @@ use aws_credential_types::Credentials;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::jitter;
 use super::signing_keys::SigningKeys;
 use super::sts::Issued;
 use crate::identity::SessionIdentity;
+use crate::jitter;
 
 /// How long before its end a session is no longer used: this, or this part of its lifetime,
 /// whichever is less. A request signed with it must still reach Bedrock.

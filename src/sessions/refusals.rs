@@ -7,8 +7,9 @@ use moka::policy::EvictionPolicy;
 use moka::sync;
 use tokio::time::Instant;
 
-use super::{SessionError, jitter};
+use super::SessionError;
 use crate::identity::SessionIdentity;
+use crate::jitter;
 
 /// How long a denial is remembered.
 const DENIAL: Duration = Duration::from_secs(5);

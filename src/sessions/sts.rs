@@ -18,7 +18,6 @@ use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use http::HeaderValue;
 
-use super::jitter;
 use super::own_credentials::OwnCredentials;
 use super::rate::Rate;
 use super::transport::{SetupError, StsSettings, http_client};
@@ -26,6 +25,7 @@ use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::TagKey;
 use crate::causes;
 use crate::identity::SessionIdentity;
+use crate::jitter;
 use crate::reason::Reason;
 
 /// What a session may last that was assumed with another session's credentials ("role chaining").

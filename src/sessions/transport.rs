@@ -1,6 +1,6 @@
 //! The HTTP client for STS and for the sources of the gateway's own credentials.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
