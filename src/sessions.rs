@@ -17,9 +17,10 @@ mod transport;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout};
 
 use self::cache::Cache;
@@ -335,7 +336,7 @@ impl Sessions {
     }
 
     fn replaced(&self) -> MutexGuard<'_, HashMap<Arc<SessionIdentity>, Instant>> {
-        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+        self.replaced.lock()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whether somebody is cut off, as it was last found out: beside their identity, so that it is found out
 //! once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// What the entries of one generation say of one identity.
 #[derive(Debug, Default)]
@@ -58,6 +60,6 @@ impl CachedVerdict {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(u64, Revocation)>> {
-        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+        self.denied.lock()
     }
 }

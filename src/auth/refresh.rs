@@ -2,10 +2,11 @@
 //! kept through the issuer's outages.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -116,7 +117,7 @@ impl Issuer {
 
     /// Begins to fetch the keys and to keep them fresh, in the background. Once is enough.
     pub(super) fn start(self: &Arc<Self>) {
-        let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refreshing = self.refreshing.lock();
         if refreshing.is_empty() {
             refreshing.spawn(Self::keep_fresh(Arc::downgrade(self)));
         }
@@ -236,8 +237,8 @@ impl Issuer {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 

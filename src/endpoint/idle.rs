@@ -1,12 +1,12 @@
 //! Connections to one endpoint that bear no request now.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// Idle connections are closed well before anything between here and Bedrock forgets them.
@@ -47,7 +47,7 @@ impl Idle {
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

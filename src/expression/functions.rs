@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::LazyLock;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, DYN_TYPE, Kind, LIST_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::objects::Key;
 use cel::{DeclarationError, Env, ExecutionError, Value};
+use parking_lot::RwLock;
 use regex::Regex;
 
 use super::budget::{pay, size};
@@ -142,13 +143,13 @@ fn compile(pattern: &str) -> Result<(), ExpressionError> {
     let regex = Regex::new(pattern).map_err(|error| {
         ExpressionError::Regex(error.to_string().lines().last().unwrap_or_default().to_owned())
     })?;
-    REGEXES.write().unwrap_or_else(PoisonError::into_inner).insert(pattern.to_owned(), regex);
+    REGEXES.write().insert(pattern.to_owned(), regex);
     Ok(())
 }
 
 /// The compiled form of a pattern that [`check`] has seen.
 fn compiled(pattern: &str) -> Result<Regex, ExecutionError> {
-    let regexes = REGEXES.read().unwrap_or_else(PoisonError::into_inner);
+    let regexes = REGEXES.read();
     let regex = regexes.get(pattern).cloned();
     regex.ok_or_else(|| ExecutionError::function_error("matches", "not compiled"))
 }

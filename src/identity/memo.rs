@@ -1,7 +1,9 @@
 //! What was made of one verified caller so far, remembered beside them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::{Identity, IdentityError};
 use crate::auth::Memo;
@@ -35,19 +37,19 @@ pub(super) struct Key {
 
 impl IdentityMemo {
     pub(super) fn get(&self, key: &Key) -> Option<Resolved> {
-        let outcomes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = self.known.lock();
         outcomes.iter().find(|(known, _)| known == key).map(|(_, resolved)| resolved.clone())
     }
 
     /// Every identity that is remembered.
     pub fn identities(&self) -> Vec<Arc<Identity>> {
-        let outcomes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = self.known.lock();
         outcomes.iter().filter_map(|(_, resolved)| resolved.as_ref().ok()).cloned().collect()
     }
 
     /// Refusals too: the same claims will fail again.
     pub(super) fn remember(&self, key: Key, resolved: Resolved) {
-        let mut outcomes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = self.known.lock();
         // Requests that came at once may have found the same.
         outcomes.retain(|(known, _)| *known != key);
         if outcomes.len() == MOST {

@@ -1,8 +1,9 @@
 //! The memory that request bodies take: one budget for all, of which each principal has a share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use foldhash::HashMap;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Request bodies held in memory at once by this process, bytes.
 pub const MEMORY_BYTES: usize = 512 * 1024 * 1024;
@@ -59,7 +60,7 @@ impl BodyMemory {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! How many requests may be under way at once: in all, and of one principal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use foldhash::HashMap;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests under way in this process.
@@ -65,7 +66,7 @@ impl Limits {
     /// # Errors
     /// [`Busy::Caller`] when `principal` has all of its places taken.
     pub fn enter_as(&self, principal: &Arc<str>) -> Result<PrincipalSlot, Busy> {
-        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut principals = self.principals.lock();
         let count = principals.entry(Arc::clone(principal)).or_default();
         if *count >= PER_PRINCIPAL {
             return Err(Busy::Caller);
@@ -85,7 +86,7 @@ pub struct PrincipalSlot {
 
 impl Drop for PrincipalSlot {
     fn drop(&mut self) {
-        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut principals = self.principals.lock();
         if let Some(count) = principals.get_mut(&self.principal) {
             *count -= 1;
             if *count == 0 {
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(limits.enter_as(&alice).unwrap_err(), Busy::Caller);
         assert!(limits.enter_as(&bob).is_ok());
         drop(places);
-        assert!(limits.principals.lock().unwrap().is_empty());
+        assert!(limits.principals.lock().is_empty());
         assert!(limits.enter_as(&alice).is_ok());
     }
 

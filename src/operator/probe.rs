@@ -1,11 +1,12 @@
 //! The probe listener: alive, ready, metrics. No user is in any of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::operator::answer::{Page, PageLimit, json_answer};
@@ -47,7 +48,7 @@ impl Readiness {
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     /// From now on the gateway is not ready any more.

@@ -2,13 +2,14 @@
 //! others need, and the HTTP library notices only some of it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -184,7 +185,7 @@ impl Activity {
 
     /// Cuts the answers that nobody reads, and leaves those beside them alone. Returns how many there are.
     fn cut_untaken(&self, timeouts: &Timeouts) -> usize {
-        let mut untaken = self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut untaken = self.answers.lock().clone();
         untaken.retain(|answer| answer.untaken().longer_than(timeouts.reading, self.clock));
         for answer in &untaken {
             answer.cut();
@@ -208,7 +209,7 @@ impl Open {
         let slot = Arc::new(Slot { untaken: Since::default(), body: Mutex::new(Some(body)) });
         slot.untaken.set(self.0.clock);
         let answer = Arc::clone(&slot) as Arc<dyn Answer>;
-        self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        self.0.answers.lock().push(answer);
         TrackedBody { slot, open: self }
     }
 }
@@ -236,7 +237,7 @@ struct Slot<B> {
 
 impl<B> Slot<B> {
     fn body(&self) -> MutexGuard<'_, Option<B>> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+        self.body.lock()
     }
 }
 
@@ -259,7 +260,7 @@ impl<B: Send> Answer for Slot<B> {
 impl<B: Send + 'static> Drop for TrackedBody<B> {
     fn drop(&mut self) {
         let mine: *const () = Arc::as_ptr(&self.slot).cast();
-        let mut answers = self.open.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.open.0.answers.lock();
         answers.retain(|answer| !std::ptr::addr_eq(Arc::as_ptr(answer), mine));
     }
 }

@@ -1,9 +1,9 @@
 //! A throttle for lines of the process's log that a stranger can cause with every connection.
 
 use std::mem;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The time between two lines.
@@ -22,7 +22,7 @@ struct State {
 impl Throttle {
     /// How many lines were left out since the last one. `None`: this one is left out too.
     pub(super) fn line(&self) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         if state.last.is_some_and(|last| last.elapsed() < PERIOD) {
             state.left_out += 1;
             return None;

@@ -1,11 +1,12 @@
 //! A session that STS granted: when it is renewed, and until when it is used.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::signing_keys::SigningKeys;
@@ -130,8 +131,8 @@ impl CachedSession {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn retry(&self) -> std::sync::MutexGuard<'_, Retry> {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
+    fn retry(&self) -> parking_lot::MutexGuard<'_, Retry> {
+        self.retry.lock()
     }
 }
 

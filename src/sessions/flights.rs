@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Tasks under way, by key.
@@ -46,7 +47,7 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut airborne = self.airborne.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut airborne = self.airborne.lock();
         if let Some(flight) = airborne.get(key) {
             return Ok(Flight(flight.clone()));
         }
@@ -90,7 +91,7 @@ impl<K: Hash + Eq, V> Landing<K, V> {
 
 impl<K: Hash + Eq, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        self.airborne.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.airborne.lock().remove(&self.key);
     }
 }
 

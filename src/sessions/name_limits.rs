@@ -2,9 +2,10 @@
 //! the cache, nor use up the rate at which STS may be called.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::cached_session::CachedSession;
@@ -51,7 +52,7 @@ impl NameLimits {
     /// Counts that this session is about to be asked of STS because there is none.
     pub(super) fn admit(&self, id: &Arc<SessionIdentity>) -> Result<(), TooMany> {
         let now = Instant::now();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.sweep(now);
         let name = known.name(id);
         name.asked.retain(|(_, at)| now.duration_since(*at) < MINUTE);
@@ -67,7 +68,7 @@ impl NameLimits {
 
     /// Takes back what [`NameLimits::admit`] counted: STS was not asked.
     pub(super) fn withdraw(&self, id: &Arc<SessionIdentity>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let key = (id.role_arn().clone(), id.name().clone());
         if let Some(name) = known.names.get_mut(&key) {
             name.asked.retain(|(asked, _)| asked != id);
@@ -80,7 +81,7 @@ impl NameLimits {
     /// Counts a session that was granted, or renewed. Returns the least used of its name if that
     /// has one too many now.
     pub(super) fn granted(&self, session: &Arc<CachedSession>) -> Option<Arc<CachedSession>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let live = &mut known.name(session.id()).live;
         live.retain(|other| other.upgrade().is_some_and(|other| other.id() != session.id()));
         let surplus = if live.len() < self.per_name { None } else { least_used(live) };

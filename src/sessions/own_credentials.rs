@@ -1,6 +1,6 @@
 //! The gateway's own identity: where its credentials come from, and whether there were any.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_sts::config::{BehaviorVersion, Region};
+use parking_lot::Mutex;
 
 use super::transport::{SetupError, StsSettings, http_client};
 use crate::causes;
@@ -80,12 +81,12 @@ impl OwnCredentials {
     }
 
     pub fn status(&self) -> OwnCredentialsStatus {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.lock().clone()
     }
 
     async fn fetch(&self) -> provider::Result {
         let outcome = self.provider.provide_credentials().await;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         match &outcome {
             Ok(credentials) => {
                 *state = OwnCredentialsStatus {

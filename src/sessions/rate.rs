@@ -1,8 +1,8 @@
 //! How many times a second this process calls STS, and who goes first when that is not enough.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// How long a call waits for its turn at most.
@@ -55,7 +55,7 @@ impl Rate {
     }
 
     fn claim(&self, longest: Duration) -> Option<Instant> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         let turn = earliest(self.interval).max(*next);
         if turn > Instant::now() + longest {
             return None;

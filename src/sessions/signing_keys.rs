@@ -2,11 +2,12 @@
 //! service.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use hmac::digest::Key;
 use hmac::{Hmac, KeyInit as _};
+use parking_lot::Mutex;
 use sha2::Sha256;
 
 /// What a signing key is good for.
@@ -54,7 +55,7 @@ impl SigningKeys {
         credentials: &Credentials,
         derive: impl FnOnce(&Credentials) -> SigningKey,
     ) -> SigningKey {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.0.lock();
         if let Some((_, key)) = keys.iter().find(|(known, _)| known == scope) {
             return key.clone();
         }
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(get(1, "us-west-2", "bedrock"), 2);
         assert_eq!(get(1, "us-east-1", "bedrock-mantle"), 3);
         assert_eq!(get(2, "us-east-1", "bedrock"), 4);
-        assert_eq!(keys.0.lock().unwrap().len(), 1);
+        assert_eq!(keys.0.lock().len(), 1);
         assert_eq!(format!("{:?}", SigningKey::new(&[7; 32])), "SigningKey");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -17,6 +17,8 @@ use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use http::HeaderValue;
+
+use parking_lot::Mutex;
 
 use super::own_credentials::OwnCredentials;
 use super::rate::Rate;
@@ -333,13 +335,13 @@ impl Chaining {
             });
             return CHAINED;
         }
-        let capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        let capped = self.capped.lock();
         if capped.contains(role) { CHAINED } else { wanted }
     }
 
     /// STS said that this role is chained.
     fn learn(&self, role: &RoleArn) {
-        let mut capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut capped = self.capped.lock();
         if capped.insert(role.clone()) {
             tracing::warn!(
                 role_arn = role.as_str(),

@@ -49,7 +49,7 @@ impl Sts {
     }
 
     fn set(&self, change: impl FnOnce(&mut Plan)) {
-        change(&mut self.0.plan.lock().unwrap());
+        change(&mut self.0.plan.lock());
     }
 
     fn fail(&self, error: StsError) {
@@ -68,7 +68,7 @@ impl Sts {
 impl AssumeRole for Sts {
     fn assume_role<'a>(&'a self, _: Arc<SessionIdentity>, _: &'a Rate) -> sts::Issuing<'a> {
         let call = self.0.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let plan = self.0.plan.lock().unwrap().clone();
+        let plan = self.0.plan.lock().clone();
         Box::pin(async move {
             sleep(plan.latency).await;
             assert!(!plan.panics, "on purpose");

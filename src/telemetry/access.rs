@@ -7,9 +7,9 @@ mod writer;
 
 use std::io::{self, IsTerminal};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use super::log::{self, LogError, LogSettings};
@@ -214,7 +214,7 @@ impl AccessLog {
         let line = if self.json { record.json() } else { record.text() };
         match &self.sink {
             Sink::Thread(writer) => writer.line(&line),
-            Sink::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line),
+            Sink::Memory(lines) => lines.lock().push(line),
         }
     }
 
@@ -229,7 +229,7 @@ impl AccessLog {
     pub fn lines(&self) -> Vec<String> {
         match &self.sink {
             Sink::Thread(_) => Vec::new(),
-            Sink::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Sink::Memory(lines) => lines.lock().clone(),
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
@@ -80,7 +79,8 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let twice = |_| LogError::Twice;
     match &settings.file {
         Some(path) => {
-            let file = Mutex::new(open(path)?);
+            #[expect(clippy::disallowed_types, reason = "tracing-subscriber writes through no other")]
+            let file = std::sync::Mutex::new(open(path)?);
             subscriber(&settings.level, json, false, Limit::new(), file)?.try_init().map_err(twice)
         }
         None => {

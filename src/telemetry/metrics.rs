@@ -2,10 +2,11 @@
 //! else that a caller chooses; issuers are the configured names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -116,7 +117,7 @@ impl Metrics {
 
     /// `keys_age_seconds{issuer}`, computed at scrape time from this.
     pub fn keys_fetched_at(&self, issuer: &str, at: SystemTime) {
-        let mut fetched = self.keys_fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetched = self.keys_fetched.lock();
         fetched.insert(issuer.to_owned(), at);
     }
 
@@ -194,7 +195,7 @@ impl Metrics {
 
     /// Which issuers there are: nothing is told any more of the keys of others.
     pub fn issuers_are(&self, names: &[Arc<str>]) {
-        let mut fetched = self.keys_fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetched = self.keys_fetched.lock();
         fetched.retain(|issuer, _| {
             let stays = names.iter().any(|name| **name == **issuer);
             if !stays {
@@ -228,7 +229,7 @@ impl Metrics {
 
     fn compute_ages(&self) {
         let now = clock::now();
-        let fetched = self.keys_fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetched = self.keys_fetched.lock();
         for (issuer, at) in fetched.iter() {
             let age = now.duration_since(*at).unwrap_or_default();
             self.keys_age

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// How many requests were cut, by operation.
 #[derive(Debug, Default)]
@@ -23,18 +24,18 @@ impl Unfinished {
     }
 
     pub fn count(&self, operation: &'static str) {
-        *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+        *self.requests.lock().entry(operation).or_default() += 1;
     }
 
     /// How many there are so far.
     pub fn requests(&self) -> usize {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.requests.lock().values().sum()
     }
 }
 
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests = self.requests.lock();
         for (index, (operation, count)) in requests.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{operation} {count}")?;

@@ -1,9 +1,11 @@
 //! The thread that writes the access log.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Bytes of lines that may wait: a second's worth of a busy gateway. Beyond it lines are lost, and
 /// counted, rather than requests kept waiting for a full disk.
@@ -72,8 +74,8 @@ impl Writer {
         state.flushes += 1;
         let mine = state.flushes;
         self.0.wanted.notify_one();
-        let waited = self.0.written.wait_timeout_while(state, PATIENCE, |state| state.flushed < mine);
-        if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+        let waited = self.0.written.wait_while_for(&mut state, |state| state.flushed < mine, PATIENCE);
+        if waited.timed_out() {
             tracing::error!("the end of the access log could not be written in time");
         }
     }
@@ -96,7 +98,7 @@ struct Batch {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn run(&self, mut target: Box<dyn Write + Send>) {
@@ -130,9 +132,9 @@ impl Shared {
         let idle =
             |state: &mut State| state.lines.is_empty() && state.flushes == state.flushed && !state.ended;
         let unhurried = |state: &mut State| state.flushes == state.flushed && !state.ended;
-        let state = self.wanted.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
-        let gathered = self.wanted.wait_timeout_while(state, GATHERING, unhurried);
-        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.wanted.wait_while(&mut state, idle);
+        self.wanted.wait_while_for(&mut state, unhurried, GATHERING);
         if state.ended && state.lines.is_empty() {
             return None;
         }

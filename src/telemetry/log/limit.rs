@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::field::{FieldSet, Value};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -90,7 +91,7 @@ impl Counts {
             return true;
         }
         let now = (self.clock)();
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut second = self.second.lock();
         second.turn(now);
         let lines = second.lines.entry(target).or_default();
         *lines += 1;
@@ -112,11 +113,7 @@ impl Counts {
         if now < due {
             return Vec::new();
         }
-        let mut second = match self.second.try_lock() {
-            Ok(second) => second,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Vec::new(),
-        };
+        let Some(mut second) = self.second.try_lock() else { return Vec::new() };
         second.turn(now);
         let left_out = mem::take(&mut second.left_out);
         self.due.store(second.due(), Ordering::Relaxed);

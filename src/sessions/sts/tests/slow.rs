@@ -65,7 +65,7 @@ impl HttpConnector for Connector {
             sts.calls.fetch_add(1, Ordering::SeqCst);
             let at_once = sts.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             sts.most_at_once.fetch_max(at_once, Ordering::SeqCst);
-            let step = sts.steps.lock().unwrap().pop_front();
+            let step = sts.steps.lock().pop_front();
             let answer = answer(step.expect("one call for each step")).await;
             sts.under_way.fetch_sub(1, Ordering::SeqCst);
             answer
