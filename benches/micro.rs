@@ -15,7 +15,7 @@ use bedrock_gateway::route;
 use bedrock_gateway::sign::sign;
 use bedrock_gateway::telemetry::access::{AccessLog, AccessRecord, Ended};
 use bedrock_gateway::telemetry::log::{LogFormat, LogSettings};
-use bedrock_gateway::upstream::headers;
+use bedrock_gateway::headers;
 use bedrock_standin::frames::event;
 use bedrock_standin::idp::Algorithm;
 use divan::counter::{BytesCount, ItemsCount};

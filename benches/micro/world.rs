@@ -24,7 +24,7 @@ use bedrock_gateway::sessions::{Session, Sessions};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_gateway::telemetry::unfinished::Unfinished;
-use bedrock_gateway::upstream::headers;
+use bedrock_gateway::headers;
 use bedrock_standin::idp::{Algorithm, Claims};
 use bedrock_standin::{Options, Standin};
 use bytes::Bytes;

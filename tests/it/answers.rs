@@ -82,7 +82,7 @@ team = "claims.team"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_mapping_and_role_refuse() {
-    let world = World::with(Setup { roles: REFUSING, mapping: REQUIRING, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: REFUSING, mapping: REQUIRING, ..Setup::default() }).await;
     let denied = "AccessDeniedException";
     let claims = || World::claims("alice").claim("email_verified", true);
     let nova = "/model/amazon.nova-lite-v1%3A0/converse";
@@ -111,7 +111,7 @@ async fn what_mapping_and_role_refuse() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_refused_and_the_refusal_arrives() {
-    let world = World::with(Setup { listen: "max_body = \"1KiB\"", ..Setup::default() }).await;
+    let world = World::with(&Setup { listen: "max_body = \"1KiB\"", ..Setup::default() }).await;
     let token = world.token("alice");
     let answer = world.send(post(CONVERSE, &token, vec![b'x'; 100_000])).await;
     expect(&world, answer, 413, "ValidationException", "body_too_large").await;

@@ -158,7 +158,7 @@ async fn keys_of_every_kind_that_an_issuer_allows() {
         issuer: r#"algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]"#,
         ..Setup::default()
     };
-    let world = World::with(setup).await;
+    let world = World::with(&setup).await;
     for algorithm in [
         Algorithm::RS256,
         Algorithm::RS384,
@@ -281,7 +281,7 @@ async fn documents_that_are_late_large_redirected_or_of_another_issuer_are_not_t
             let standin = bedrock_standin::Standin::start(bedrock_standin::Options::default());
             let faults = if discovery { standin.idp.discovery_faults() } else { standin.idp.jwks_faults() };
             faults.always(fault.clone());
-            let world = World::before(standin, Setup::default()).await;
+            let world = World::before(standin, &Setup::default()).await;
             let token = world.token("alice");
             let answer = world.send(post(CONVERSE, &token, HELLO)).await;
             assert_eq!(
@@ -297,12 +297,12 @@ async fn documents_that_are_late_large_redirected_or_of_another_issuer_are_not_t
     }
     let standin = bedrock_standin::Standin::start(bedrock_standin::Options::default());
     standin.idp.set_discovered_issuer(Some("https://evil.example"));
-    let world = World::before(standin, Setup::default()).await;
+    let world = World::before(standin, &Setup::default()).await;
     assert_eq!(world.send(post(CONVERSE, &world.token("alice"), HELLO)).await.status, 503);
     for uri in ["http://evil.example/jwks", "https://169.254.169.254/latest", "file:///etc/passwd"] {
         let standin = bedrock_standin::Standin::start(bedrock_standin::Options::default());
         standin.idp.set_discovered_jwks_uri(Some(uri));
-        let world = World::before(standin, Setup::default()).await;
+        let world = World::before(standin, &Setup::default()).await;
         assert_eq!(world.send(post(CONVERSE, &world.token("alice"), HELLO)).await.status, 503, "{uri}");
     }
 }
@@ -358,8 +358,8 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 issuers = ["third"]
 arn = "arn:aws:iam::210987654321:role/BedrockOther"
 "#;
-    let setup = Setup { mapping: mapping.leak(), roles, ..Setup::default() };
-    let world = World::with(setup).await;
+    let setup = Setup { mapping: &mapping, roles, ..Setup::default() };
+    let world = World::with(&setup).await;
     let tokens = [
         world.token("alice"),
         second.mint(bedrock_standin::idp::Claims::of("alice")),

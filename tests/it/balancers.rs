@@ -45,7 +45,7 @@ fn hello(token: &str) -> Request<Full<Bytes>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_protocol_tells_before_tls_and_before_plain_http() {
-    let world = World::with(Setup { listen: BY_PROXY, ..Setup::default() }).await;
+    let world = World::with(&Setup { listen: BY_PROXY, ..Setup::default() }).await;
     let token = world.token("alice");
 
     let mut stream = TcpStream::connect(world.gateway.addresses().https.unwrap()).await.unwrap();
@@ -78,7 +78,7 @@ async fn the_proxy_protocol_tells_before_tls_and_before_plain_http() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_balancer_that_does_not_speak_it_is_not_served() {
-    let world = World::with(Setup { listen: BY_PROXY, ..Setup::default() }).await;
+    let world = World::with(&Setup { listen: BY_PROXY, ..Setup::default() }).await;
     let token = world.token("alice");
     let mut stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
     let request = format!(
@@ -96,8 +96,8 @@ async fn a_balancer_that_does_not_speak_it_is_not_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_no_balancer_cannot_tell() {
-    let of_others = "[listen.balancers]\npeers = [\"10.0.0.0/8\"]\nclient_address = \"proxy-protocol\"\n";
-    let world = World::with(Setup { listen: of_others, ..Setup::default() }).await;
+    let of_others = "[listen.balancers]\npeers = [\"10.0.0.0/8\"]\ntell_by = \"proxy-protocol\"\n";
+    let world = World::with(&Setup { listen: of_others, ..Setup::default() }).await;
     let token = world.token("alice");
     let address = world.gateway.addresses().http.unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -113,7 +113,7 @@ async fn whoever_is_no_balancer_cannot_tell() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_checks_come_with_the_header_and_without() {
-    let world = World::with(Setup { listen: BY_PROXY, ..Setup::default() }).await;
+    let world = World::with(&Setup { listen: BY_PROXY, ..Setup::default() }).await;
     let probe = world.gateway.addresses().probe.unwrap();
     assert_eq!(get(probe, "/healthz").await.status, 200);
     let mut local = Vec::new();
@@ -129,8 +129,8 @@ async fn health_checks_come_with_the_header_and_without() {
 #[tokio::test(flavor = "multi_thread")]
 async fn x_forwarded_for_tells_request_by_request() {
     let by_header =
-        "[listen.balancers]\npeers = [\"127.0.0.1\", \"10.0.0.0/8\"]\nclient_address = \"x-forwarded-for\"\n";
-    let world = World::with(Setup { listen: by_header, ..Setup::default() }).await;
+        "[listen.balancers]\npeers = [\"127.0.0.1\", \"10.0.0.0/8\"]\ntell_by = \"x-forwarded-for\"\n";
+    let world = World::with(&Setup { listen: by_header, ..Setup::default() }).await;
     let token = world.token("alice");
     let stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();

@@ -192,7 +192,7 @@ async fn alternating_values_of_a_listed_header_are_never_crossed() {
     let mapping = "request_headers = [\"x-project\"]\n[issuer.session]\nname = \"claims.email + '+' + request.headers['x-project']\"\n\
                    [issuer.session.tags]\nproject = \"request.headers['x-project'] in claims.projects ? request.headers['x-project'] : null\"";
     let setup = Setup { mapping, ..Setup::default() };
-    let world = Arc::new(World::with(setup).await);
+    let world = Arc::new(World::with(&setup).await);
     let token = world.mint(World::claims("alice").claim("projects", vec!["apollo", "gemini"]));
     let mut calls = JoinSet::new();
     for n in 0..200 {
@@ -220,7 +220,7 @@ async fn alternating_values_of_a_listed_header_are_never_crossed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listed_header_beyond_the_claims_absent_or_sent_twice() {
     let setup = Setup { issuer: "request_headers = [\"x-project\"]", mapping: PROJECTS, ..Setup::default() };
-    let world = World::with(setup).await;
+    let world = World::with(&setup).await;
     let token = world.mint(World::claims("alice").claim("projects", vec!["apollo"]));
     for (projects, reason) in [
         (&["gemini"][..], "value_missing"),
@@ -271,7 +271,7 @@ arn = "arn:aws:iam::210987654321:role/BedrockMl"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_an_error_nor_a_refusal_leads_to_the_wider_rule() {
-    let world = World::with(Setup { roles: NARROW_FIRST, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: NARROW_FIRST, ..Setup::default() }).await;
     for level in [json!("7"), json!([7]), json!({ "n": 7 }), json!(true)] {
         let token = world.mint(World::claims("alice").claim("level", level.clone()));
         let lines = world.log.lines().len();

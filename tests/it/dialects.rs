@@ -1,12 +1,13 @@
 //! The answer table in the words of OpenAI's and Anthropic's clients, over real sockets.
 
+use bedrock_bed::until;
 use bedrock_standin::bedrock::Fault;
 use bedrock_standin::sts::StsFault;
 use http::Request;
 use serde_json::{Value, json};
 
 use crate::refusals::assert_is_a_case;
-use crate::world::{Answer, Setup, World, parrot, post, until};
+use crate::world::{Answer, Setup, World, parrot, post};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Words {
@@ -99,7 +100,7 @@ async fn expect(world: &World, answer: Answer, words: Words, status: u16, kind: 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_before_anything_is_sent() {
     let setup = Setup { listen: "max_body = \"1KiB\"", roles: ROLES, ..Setup::default() };
-    let world = World::with(setup).await;
+    let world = World::with(&setup).await;
     let (alice, narrow) = (world.token("alice"), world.mint(World::claims("nina").claim("team", "narrow")));
     let east = world.mint(World::claims("emil").claim("team", "east"));
     let nameless = world.mint(World::claims("nora").without("email"));
@@ -197,7 +198,7 @@ async fn too_much_at_once_of_one_caller() {
         expect(&world, answer, words, 429, "ThrottlingException", "busy_caller").await;
         let before = world.standin.bedrock.hangups();
         drop(open);
-        until("the streams' end", || world.standin.bedrock.hangups() >= before + 256).await;
+        until("the streams' end", async || world.standin.bedrock.hangups() >= before + 256).await;
     }
 }
 
@@ -209,12 +210,7 @@ async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
         format!("http://{}", listener.local_addr().unwrap())
     };
     for (path, words) in [PATHS[0], PATHS[3]] {
-        let setup = |bedrock: Option<&String>| Setup {
-            sessions: "per_name = 1",
-            bedrock: bedrock.cloned(),
-            ..Setup::default()
-        };
-        let world = World::with(setup(None)).await;
+        let world = World::with(&Setup { sessions: "per_name = 1", ..Setup::default() }).await;
         world.standin.sts.faults().next(1, StsFault::Deny);
         let answer = world.send(post(path, &world.token("dora"), BODY)).await;
         expect(&world, answer, words, 403, "AccessDeniedException", "sts_denied").await;
@@ -227,10 +223,10 @@ async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
         let answer = world.send(post(path, &other, BODY)).await;
         expect(&world, answer, words, 429, "ThrottlingException", "too_many_sessions").await;
 
-        let world = World::with(setup(Some(&closed))).await;
+        let world = World::with(&Setup { bedrock: Some(&closed), ..Setup::default() }).await;
         let answer = world.send(post(path, &world.token("alice"), BODY)).await;
         expect(&world, answer, words, 503, "ServiceUnavailableException", "upstream_connect").await;
-        let world = World::with(setup(Some(&silent))).await;
+        let world = World::with(&Setup { bedrock: Some(&silent), ..Setup::default() }).await;
         let answer = world.send(post(path, &world.token("alice"), BODY)).await;
         assert_eq!(answer.headers["x-should-retry"], "false");
         expect(&world, answer, words, 408, "ModelTimeoutException", "upstream_not_answered").await;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bedrock_bed::until;
 use tokio::task::JoinSet;
 
 use crate::listeners::get;
-use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, process_log, read, until};
+use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, process_log, read};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_finishes_and_nothing_new_is() {
@@ -83,7 +84,7 @@ async fn under_load_no_accepted_request_fails() {
             answered
         });
     }
-    until("some traffic", || world.log.lines().len() > 100).await;
+    until("some traffic", async || world.log.lines().len() > 100).await;
     world.gateway.drain();
     assert_eq!(world.gateway.stopped().await, 0);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -97,7 +98,7 @@ async fn under_load_no_accepted_request_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_timeout_what_is_open_is_cut_and_said_so() {
-    let mut world = World::with(Setup { listen: "drain_timeout = \"200ms\"", ..Setup::default() }).await;
+    let mut world = World::with(&Setup { listen: "drain_timeout = \"200ms\"", ..Setup::default() }).await;
     let token = world.token("alice");
     world.standin.bedrock.hold();
     let h1 = world.open(post(CONVERSE_STREAM, &token, HELLO)).await;
@@ -163,7 +164,7 @@ async fn a_connection_whose_first_request_is_just_arriving_is_served() {
 async fn for_the_delay_connections_are_accepted_and_asked_to_be_others_the_next_time() {
     use hyper_util::rt::TokioIo;
     let setup = Setup { listen: "drain_delay = \"60s\"", ..Setup::default() };
-    let mut world = World::with(setup).await;
+    let mut world = World::with(&setup).await;
     let token = world.token("alice");
     let (http, probe) = (world.gateway.addresses().http.unwrap(), world.gateway.addresses().probe.unwrap());
     let connect = async || {
@@ -190,7 +191,7 @@ async fn for_the_delay_connections_are_accepted_and_asked_to_be_others_the_next_
     read(h2.send_request(over_h2(CONVERSE)).await.unwrap()).await;
 
     world.gateway.drain();
-    until("the connection of HTTP/2 is told to finish", || h2.is_closed()).await;
+    until("the connection of HTTP/2 is told to finish", async || h2.is_closed()).await;
     assert_eq!(get(probe, "/readyz").await.status, 503);
     for mut sender in [kept, connect().await] {
         let answer = sender.send_request(hello()).await.unwrap();

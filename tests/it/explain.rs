@@ -1,16 +1,15 @@
 //! `explain`, against a real issuer and against what serving makes of the same token.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bedrock_bed::{Bed, Setup};
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
-use bedrock_gateway::config::Config;
+use bedrock_gateway::config::{self, Config};
 use bedrock_gateway::identity::IdentityMemo;
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_standin::idp::{Claims, DocumentFault};
-use bedrock_standin::{Options, Standin};
 use http::HeaderMap;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::process::{Ended, run};
 
@@ -34,40 +33,33 @@ models = ["*claude*"]
 operations = ["converse"]
 "#;
 
-/// An issuer, a configuration that trusts it, and files for tokens.
+/// An issuer, a configuration that trusts it, and a folder for tokens.
 struct Desk {
-    standin: Standin,
-    folder: TempDir,
-    config: String,
+    bed: Bed,
+    config: PathBuf,
 }
 
 impl Desk {
     fn new() -> Self {
-        let standin = Standin::start(Options::default());
-        let config = format!(
-            "[listen]\nhttp = \"127.0.0.1:0\"\n[aws]\nregion = \"us-east-1\"\n[[issuer]]\nname = \"acme\"\nurl = \"{}\"\naudiences = [\"bedrock-gateway\"]\n{MAPPING}",
-            standin.idp.issuer()
-        );
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("gateway.toml"), &config).unwrap();
-        Self { standin, folder, config }
+        let bed = Bed::start();
+        let config = bed.write(&Setup { mapping: MAPPING, roles: "", ..Setup::default() });
+        Self { bed, config }
     }
 
     fn write(&self, name: &str, text: &str) -> String {
-        let path = self.folder.path().join(name);
+        let path = self.bed.folder().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     async fn explain(&self, arguments: &[&str]) -> Ended {
-        let config = self.folder.path().join("gateway.toml");
-        let all = [&["explain", "--config", config.to_str().unwrap()], arguments].concat();
+        let all = [&["explain", "--config", self.config.to_str().unwrap()], arguments].concat();
         let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
         tokio::task::spawn_blocking(move || run(&all, "")).await.unwrap()
     }
 
     async fn explain_piped(&self, token: &str) -> Ended {
-        let config = self.folder.path().join("gateway.toml").to_str().unwrap().to_owned();
+        let config = self.config.to_str().unwrap().to_owned();
         let token = token.to_owned();
         let run = move || run(&["explain", "--config", &config, "--token", "-"], &token);
         tokio::task::spawn_blocking(run).await.unwrap()
@@ -90,7 +82,7 @@ fn alice() -> Claims {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_token_is_explained_as_it_is_served() {
     let desk = Desk::new();
-    let token = desk.standin.idp.mint(alice());
+    let token = desk.bed.standin.idp.mint(alice());
     let text = desk.explain_token(&token, &["--header", "X-Project=apollo"]).await;
     assert_eq!(text.code, Some(0), "{}{}", text.out, text.err);
     for part in [
@@ -110,7 +102,7 @@ async fn a_good_token_is_explained_as_it_is_served() {
 
     let printed = desk.explain_token(&token, &["--json", "--header", "x-project=apollo"]).await;
     let explained: Value = serde_json::from_str(&printed.out).unwrap();
-    let config = Config::parse(&desk.config, "test.toml", &|_| None).unwrap();
+    let config = config::load(&desk.config).unwrap();
     let auth: Authenticator<IdentityMemo> =
         Authenticator::new(config.issuers, CacheLimits::default(), Metrics::new()).unwrap();
     let mut headers = HeaderMap::new();
@@ -136,13 +128,13 @@ async fn a_good_token_is_explained_as_it_is_served() {
     assert_eq!(explained["replaced"], json!({ "source_identity": "auth0|7", "team": "R&D" }));
     assert_eq!(explained["operations"], json!(["converse"]));
     assert_eq!(explained["reason"], "ok");
-    assert_eq!(desk.standin.sts.calls().len(), 0);
+    assert_eq!(desk.bed.standin.sts.calls().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_told_exactly_why() {
     let desk = Desk::new();
-    let idp = &desk.standin.idp;
+    let idp = &desk.bed.standin.idp;
     let hour = std::time::Duration::from_secs(3600);
     let good = idp.mint(alice());
     let (signed, _) = good.rsplit_once('.').unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bedrock_bed::until;
 use bedrock_standin::bedrock::Fault;
 use http::Request;
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use http_body_util::BodyExt as _;
 
-use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post, read, until};
+use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_pass_by_the_list_both_ways() {
@@ -187,11 +188,8 @@ async fn a_stale_pooled_connection_is_nobodys_trouble_and_no_bedrock_is_503() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_off_is_learnt_from_aws_over_tls() {
-    let setup = crate::world::Setup {
-        options: bedrock_standin::Options { bedrock_tls: true, ..bedrock_standin::Options::default() },
-        ..crate::world::Setup::default()
-    };
-    let world = World::with(setup).await;
+    let options = bedrock_standin::Options { bedrock_tls: true, ..bedrock_standin::Options::default() };
+    let world = World::before(bedrock_standin::Standin::start(options), &Setup::default()).await;
     let token = world.token("alice");
     world.standin.bedrock.set_clock_offset(1200);
     assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "signed again with AWS's time");
@@ -220,7 +218,7 @@ async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
     let left =
         tokio::time::timeout(Duration::from_millis(300), world.open(post(CONVERSE, &token, HELLO))).await;
     assert!(left.is_err(), "there is no answer to wait for");
-    until("Bedrock to see it", || world.standin.bedrock.hangups() == 1).await;
+    until("Bedrock to see it", async || world.standin.bedrock.hangups() == 1).await;
     let line = world.logged(2).await;
     assert_eq!((line["status"].as_u64(), line["ended"].as_str()), (Some(499), Some("client")));
     assert_eq!(line["reason"], "client_left");
@@ -230,7 +228,7 @@ async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_breaks_off_is_not_passed_off_as_whole() {
     let cut = "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"message\":\"half\r\n";
-    let world = World::with(Setup { bedrock: Some(parrot(cut).await), ..Setup::default() }).await;
+    let world = World::with(&Setup { bedrock: Some(&parrot(cut).await), ..Setup::default() }).await;
     let mut answer = world.open(post(CONVERSE, &world.token("alice"), HELLO)).await;
     assert_eq!(answer.status(), 403);
     let mut body = Vec::new();
@@ -249,7 +247,7 @@ async fn a_refusal_that_breaks_off_is_not_passed_off_as_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_answer_is_a_whole_one() {
     for empty in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"] {
-        let world = World::with(Setup { bedrock: Some(parrot(empty).await), ..Setup::default() }).await;
+        let world = World::with(&Setup { bedrock: Some(&parrot(empty).await), ..Setup::default() }).await;
         let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
         assert!(answer.status.is_success() && answer.body.is_empty());
         assert_eq!(world.logged(1).await["ended"], "complete", "{empty}");

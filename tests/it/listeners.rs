@@ -1,9 +1,10 @@
 //! The probe and admin listeners, and what clients find that only probe.
 
+use bedrock_bed::until;
 use http::Request;
 use serde_json::Value;
 
-use crate::world::{CONVERSE, HELLO, World, post, read, until};
+use crate::world::{CONVERSE, HELLO, World, post, read};
 
 pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> crate::world::Answer {
     get_as(address, path, &address.to_string()).await
@@ -100,7 +101,7 @@ async fn clients_that_only_probe_find_somebody() {
         assert_eq!(answer.status, 200);
         assert!(answer.headers.contains_key("x-gateway-request-id"));
     }
-    until("nothing at all", || world.standin.sts.calls().is_empty()).await;
+    until("nothing at all", async || world.standin.sts.calls().is_empty()).await;
     world.assert_untouched();
 }
 

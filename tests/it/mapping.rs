@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bedrock_bed::Setup;
 use bedrock_gateway::config::Config;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
@@ -29,9 +30,7 @@ fn claims_become_what_the_cases_say() {
             continue;
         }
         let mapping = std::fs::read_to_string(&path).unwrap();
-        let file = format!(
-            "[listen]\nhttp = \"127.0.0.1:0\"\n[aws]\nregion = \"us-east-1\"\n[[issuer]]\nname = \"acme\"\nurl = \"https://acme.example\"\naudiences = [\"gateway\"]\n{mapping}"
-        );
+        let file = Setup { mapping: &mapping, roles: "", ..Setup::default() }.text();
         let name = path.file_name().unwrap().to_str().unwrap();
         let config = Config::parse(&file, name, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
         let listed = std::fs::read_to_string(path.with_extension("json")).unwrap();

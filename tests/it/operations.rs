@@ -1,11 +1,12 @@
 //! Every operation of the table, on all three services, signed as its caller; and what users of an
 //! account share, which is reached only by roles that name it.
 
+use bedrock_bed::until;
 use bedrock_standin::bill::Service;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Setup, World, post, until};
+use crate::world::{Answer, Setup, World, post};
 
 const GPT: &str = "openai.gpt-oss-120b-1:0";
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
@@ -43,7 +44,7 @@ fn job() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_is_signed_for_its_service_as_its_caller() {
-    let world = World::with(Setup { roles: ALL, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     let alice = world.token("alice");
     let (runtime, control, mantle) = (Service::Runtime, Service::Control, Service::Mantle);
     let converse = json!({ "messages": [{ "role": "user", "content": [{ "text": "hello" }] }] });
@@ -117,7 +118,7 @@ async fn each_is_signed_for_its_service_as_its_caller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_of_events_pass_as_they_are() {
-    let world = World::with(Setup { roles: ALL, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     let alice = world.token("alice");
     for (path, model, last) in [
         ("/openai/v1/chat/completions", GPT, "data: [DONE]"),
@@ -151,7 +152,7 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 /// Bedrock keeps these for the whole account; without the role table's word nobody reaches another's.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_alice_stores_bob_does_not_reach() {
-    let world = World::with(Setup { roles: OWN, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: OWN, ..Setup::default() }).await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     for (base, model) in [
         ("/openai/v1", GPT),
@@ -204,7 +205,7 @@ async fn what_alice_stores_bob_does_not_reach() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_that_the_role_allows_reaches_bedrock() {
-    let world = World::with(Setup { roles: ALL, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     for (path, model, header) in [
         ("/openai/v1/responses", GPT, "openai-project"),
         ("/mantle/anthropic/v1/messages", "anthropic.claude-sonnet-4-6-v1:0", "anthropic-workspace-id"),
@@ -223,7 +224,7 @@ async fn a_project_that_the_role_allows_reaches_bedrock() {
 /// A client that leaves a stream of events is noticed on every service.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_up_stream_of_events_stops_upstream() {
-    let world = World::with(Setup { roles: ALL, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     world.standin.mantle.hold();
     let mut body = chat("openai.gpt-oss-120b");
     body["stream"] = json!(true);
@@ -231,6 +232,6 @@ async fn a_hung_up_stream_of_events_stops_upstream() {
     let answer = world.open(request).await;
     assert_eq!(answer.status(), 200);
     drop(answer);
-    until("the hang-up", || world.standin.mantle.hangups() == 1).await;
+    until("the hang-up", async || world.standin.mantle.hangups() == 1).await;
     assert_eq!(world.logged(1).await["ended"], "client");
 }

@@ -2,14 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bedrock_standin::idp::Claims;
-use bedrock_standin::{Options, Standin};
+use bedrock_bed::{ANY_PORT, Addresses, Bed, Process, Setup, Signal, free_addresses, until};
 use http_body_util::BodyExt as _;
+use tokio::net::TcpStream;
 
-use crate::world::{CONVERSE_STREAM, HELLO, post};
+use crate::world::{CONVERSE_STREAM, HELLO, World, post};
 
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"));
@@ -17,39 +18,10 @@ fn binary() -> Command {
     command
 }
 
-fn config(standin: &Standin, port: u16) -> String {
-    format!(
-        r#"
-[listen]
-http = "127.0.0.1:{port}"
-[aws]
-region = "${{TEST_REGION:-us-east-1}}"
-[aws.endpoints]
-sts = "{}"
-bedrock_runtime = "{}"
-[[issuer]]
-name = "acme"
-url = "{}"
-audiences = ["bedrock-gateway"]
-[issuer.session]
-name = "claims.email"
-[[role]]
-arn = "arn:aws:iam::123456789012:role/BedrockUser"
-"#,
-        standin.sts.url(),
-        standin.bedrock.url(),
-        standin.idp.issuer()
-    )
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+/// A configuration with one plain listener.
+fn setup(http: SocketAddr) -> Setup<'static> {
+    let addresses = Addresses { http: Some(http), ..Addresses::default() };
+    Setup { addresses, region: "${TEST_REGION:-us-east-1}", regions: &[], ..Setup::default() }
 }
 
 /// How the binary ended, and what it printed.
@@ -61,14 +33,14 @@ pub(crate) struct Ended {
 
 /// Runs the binary to its end, with this on its standard input.
 pub(crate) fn run<A: AsRef<OsStr>>(arguments: &[A], input: &str) -> Ended {
-    let mut child = binary().args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = Process::spawn(binary().args(arguments).stdin(Stdio::piped()));
     // It may have ended without reading.
     let _read = child.stdin.take().unwrap().write_all(input.as_bytes()).is_ok();
     let (code, out, err) = ended(child);
     Ended { code, out, err }
 }
 
-fn ended(mut child: Child) -> (Option<i32>, String, String) {
+fn ended(mut child: Process) -> (Option<i32>, String, String) {
     let (mut out, mut err) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
@@ -78,45 +50,31 @@ fn ended(mut child: Child) -> (Option<i32>, String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_an_open_stream_finish_and_a_second_one_does_not() {
     for twice in [false, true] {
-        let standin = Standin::start(Options::default());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let port = free_port();
-        std::fs::write(file.path(), config(&standin, port)).unwrap();
-        let child = binary()
-            .args(["serve", "--config", file.path().to_str().unwrap()])
-            .env("AWS_ACCESS_KEY_ID", standin.credentials.gateway_access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", standin.credentials.gateway_secret_access_key())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env_remove("AWS_SESSION_TOKEN")
-            .spawn()
-            .unwrap();
-        let token = standin.idp.mint(Claims::of("alice").claim("email", "alice@acme.org"));
-        let stream = loop {
-            match tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
-                Ok(stream) => break stream,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
-        standin.bedrock.hold();
+        let bed = Bed::start();
+        let [address] = free_addresses();
+        let child = Process::spawn(bed.complete(&mut binary(), &bed.write(&setup(address))));
+        let token = bed.standin.idp.mint(World::claims("alice"));
+        let stream = until("the gateway", async || TcpStream::connect(address).await.ok()).await;
+        bed.standin.bedrock.hold();
         let io = hyper_util::rt::TokioIo::new(stream);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
         let mut request = post(CONVERSE_STREAM, &token, HELLO);
-        request.headers_mut().insert("host", format!("127.0.0.1:{port}").parse().unwrap());
+        request.headers_mut().insert("host", address.to_string().parse().unwrap());
         let mut answer = sender.send_request(request).await.unwrap();
         assert_eq!(answer.status(), 200);
 
-        signal(&child, "TERM");
+        child.signal(Signal::TERM);
         for _ in 0..1_000 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            if TcpStream::connect(address).await.is_err() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if twice {
-            signal(&child, "TERM");
+            child.signal(Signal::TERM);
         } else {
-            standin.bedrock.release(1_000);
+            bed.standin.bedrock.release(1_000);
         }
         let mut complete = true;
         while let Some(frame) = answer.body_mut().frame().await {
@@ -145,10 +103,11 @@ async fn line(log: &std::path::Path, words: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for() {
-    let standin = Standin::start(Options::default());
+    let bed = Bed::start();
     let folder = tempfile::tempdir().unwrap();
     let (log, mounted) = (folder.path().join("log"), folder.path().join("gateway.toml"));
-    let text = config(&standin, free_port()) + &format!("[log]\nfile = \"{}\"\n", log.display());
+    let log_file = format!("file = \"{}\"", log.display());
+    let text = bed.text(&Setup { log: &log_file, ..setup(ANY_PORT) });
     // As the kubelet does: a new folder, and a link that is turned to it in one step.
     let swap = |version: &str, text: &str| {
         std::fs::create_dir(folder.path().join(version)).unwrap();
@@ -158,15 +117,15 @@ async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for()
     };
     swap("..1", &text);
     std::os::unix::fs::symlink("..data/gateway.toml", &mounted).unwrap();
-    let child = binary().args(["serve", "--config", mounted.to_str().unwrap()]).spawn().unwrap();
+    let child = Process::spawn(bed.complete(&mut binary(), &mounted));
     line(&log, &["\"message\":\"serving\""]).await;
     swap("..2", &text.replace("claims.email", "claims.sub"));
     line(&log, &["loaded again", "\"generation\":2"]).await;
-    signal(&child, "HUP");
+    child.signal(Signal::HUP);
     line(&log, &["loaded again", "\"generation\":3"]).await;
     swap("..3", &text.replace("claims.email", "clams.sub"));
     line(&log, &["gateway.toml:", "there is no `clams`"]).await;
-    signal(&child, "TERM");
+    child.signal(Signal::TERM);
     let (code, _, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
     assert_eq!(code, Some(0), "{err}");
 }
@@ -193,17 +152,17 @@ arn = "arn:aws:iam::1:role/x"
     )
     .unwrap();
     let path = file.path().to_str().unwrap();
-    let (code, _, err) = ended(binary().args(["check", "--config", path]).spawn().unwrap());
+    let (code, _, err) = ended(Process::spawn(binary().args(["check", "--config", path])));
     assert_eq!(code, Some(1), "{err}");
     for part in [path, "audiences", "claim", "arn"] {
         assert!(err.contains(part), "{part} is not in:\n{err}");
     }
-    let (code, _, err) = ended(binary().args(["serve", "--config", path]).spawn().unwrap());
+    let (code, _, err) = ended(Process::spawn(binary().args(["serve", "--config", path])));
     assert_eq!(code, Some(78), "{err}");
-    let (code, _, err) = ended(binary().args(["check", "--config", "/nonexistent.toml"]).spawn().unwrap());
+    let (code, _, err) = ended(Process::spawn(binary().args(["check", "--config", "/nonexistent.toml"])));
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("/nonexistent.toml"));
-    let (code, _, _) = ended(binary().arg("serv").spawn().unwrap());
+    let (code, _, _) = ended(Process::spawn(binary().arg("serv")));
     assert_eq!(code, Some(2));
 }
 

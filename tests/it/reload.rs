@@ -28,7 +28,7 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 impl World {
     /// Writes the configuration anew, in one step, as editors and Kubernetes do.
     pub(crate) fn configure(&self, change: impl Fn(&str) -> String) {
-        let file = self.folder.path().join("gateway.toml");
+        let file = self.folder().join("gateway.toml");
         let text = change(&std::fs::read_to_string(&file).unwrap());
         replace(&file, &text);
     }
@@ -71,7 +71,7 @@ pub(crate) fn is_amiss(body: &Value, words: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_traffic_no_request_is_lost_and_no_session_asked_for_again() {
-    let world = Arc::new(World::with(Setup { roles: TWO_ROLES, ..Setup::default() }).await);
+    let world = Arc::new(World::with(&Setup { roles: TWO_ROLES, ..Setup::default() }).await);
     let token = world.token("alice");
     assert_eq!(world.status(&token).await, 200);
     world.standin.bedrock.hold();
@@ -128,7 +128,7 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
     assert!(!body.to_string().contains("clams"), "nothing of the file is told to everybody: {body}");
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
     assert!(world.has_metric("bedrock_gateway_config_generation 1").await);
-    let place = format!("{}:", world.folder.path().join("gateway.toml").display());
+    let place = format!("{}:", world.folder().join("gateway.toml").display());
     let log = process_log();
     for problem in ["there is no `clams`", "audiences: it is empty"] {
         let said = log.lines().filter(|line| line.contains(&place) && line.contains(problem)).count();
@@ -136,7 +136,7 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
     }
     assert_eq!(world.status(&token).await, 200);
 
-    std::fs::remove_file(world.folder.path().join("gateway.toml")).unwrap();
+    std::fs::remove_file(world.folder().join("gateway.toml")).unwrap();
     world.readyz("the file to be missed", |body| is_amiss(body, "the configuration file: refused;")).await;
     assert_eq!(world.status(&token).await, 200);
 }
@@ -154,7 +154,7 @@ async fn a_bad_file_that_is_mended_is_loaded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_is_gone_is_gone_with_the_next_request() {
-    let world = World::with(Setup { roles: TWO_ROLES, ..Setup::default() }).await;
+    let world = World::with(&Setup { roles: TWO_ROLES, ..Setup::default() }).await;
     let (alice, bob) =
         (world.token("alice"), world.mint(World::claims("bob").claim("groups", json!(["ml"]))));
     assert_eq!((world.status(&alice).await, world.status(&bob).await), (200, 200));
@@ -202,7 +202,7 @@ fn second(idp: &Standin) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn issuers_that_come_go_and_change_places_are_never_taken_for_each_other() {
-    let world = World::with(Setup {
+    let world = World::with(&Setup {
         roles: "[[role]]\nissuers = [\"acme\"]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
         ..Setup::default()
     })
@@ -282,7 +282,7 @@ async fn a_remembered_token_is_held_against_the_new_settings() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_a_restart_says_so_and_stays() {
-    let world = World::with(Setup { sessions: "capacity = 10", ..Setup::default() }).await;
+    let world = World::with(&Setup { sessions: "capacity = 10", ..Setup::default() }).await;
     let token = world.token("alice");
     world.configure(|text| {
         text.replace("capacity = 10", "capacity = 20")
@@ -305,7 +305,7 @@ async fn regions_come_and_go() {
     let world = World::start().await;
     let token = world.token("alice");
     let further = format!("/us-west-2{CONVERSE}");
-    let whole = std::fs::read_to_string(world.folder.path().join("gateway.toml")).unwrap();
+    let whole = std::fs::read_to_string(world.folder().join("gateway.toml")).unwrap();
     assert_eq!(world.send(post(&further, &token, HELLO)).await.status, 200);
     world.configure(|text| {
         let (before, rest) = text.split_once("[aws.region_endpoints.us-west-2]").unwrap();
@@ -315,7 +315,7 @@ async fn regions_come_and_go() {
     world.generation(2).await;
     assert_eq!(world.send(post(&further, &token, HELLO)).await.status, 404);
     assert_eq!(world.status(&token).await, 200);
-    std::fs::write(world.folder.path().join("gateway.toml"), whole).unwrap();
+    std::fs::write(world.folder().join("gateway.toml"), whole).unwrap();
     world.generation(3).await;
     assert_eq!(world.send(post(&further, &token, HELLO)).await.status, 200);
     assert_eq!(world.standin.sts.calls().len(), 1);
@@ -351,12 +351,12 @@ async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_to_nobody()
     world.secret(&key);
 
     // The certificate alone does not fit the old key.
-    replace(&world.folder.path().join("tls.crt"), &certificate);
+    replace(&world.folder().join("tls.crt"), &certificate);
     world.readyz("the refusal", |body| is_amiss(body, "the certificate files: refused")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
     assert_eq!(shown(&world).await, first);
 
-    replace(&world.folder.path().join("tls.key"), &key);
+    replace(&world.folder().join("tls.key"), &key);
     world.readyz("the new one", |body| !is_amiss(body, "the certificate files")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
     let second = shown(&world).await;
@@ -374,11 +374,11 @@ async fn a_certificate_in_other_files_comes_with_the_configuration() {
     let first = shown(&world).await;
     let (certificate, key) = world.standin.server_certificate(&["localhost", "127.0.0.1"]);
     world.secret(&key);
-    std::fs::write(world.folder.path().join("other.crt"), certificate).unwrap();
+    std::fs::write(world.folder().join("other.crt"), certificate).unwrap();
     world.configure(|text| text.replace("/tls.crt", "/other.crt").replace("/tls.key", "/other.key"));
     world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
     assert_eq!(shown(&world).await, first);
-    std::fs::write(world.folder.path().join("other.key"), key).unwrap();
+    std::fs::write(world.folder().join("other.key"), key).unwrap();
     world.gateway.reload();
     world.generation(2).await;
     assert_ne!(shown(&world).await, first);

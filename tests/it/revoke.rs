@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bedrock_bed::until;
 use bedrock_standin::sts::StsFault;
 use bytes::Bytes;
 use http::Request;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use crate::listeners::get;
 use crate::process;
 use crate::reload::{is_amiss, replace};
-use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, Setup, World, post, read, until};
+use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, Setup, World, post, read};
 
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
 const SUBJECT: &str = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
@@ -23,7 +24,7 @@ const SUBJECT: &str = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
 impl World {
     /// Writes the deny file anew.
     fn deny(&self, entries: &str) {
-        replace(&self.folder.path().join("deny.toml"), entries);
+        replace(&self.folder().join("deny.toml"), entries);
     }
 
     /// Waits until so many entries are in force.
@@ -70,7 +71,7 @@ async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request
         format!("[[revoke]]\nprincipal = \"{ALICE}\"\n"),
         "[[revoke]]\nexpression = \"claims.email == 'alice@acme.org'\"\n".to_owned(),
     ] {
-        let world = World::with(Setup { deny: Some(""), ..Setup::default() }).await;
+        let world = World::with(&Setup { deny: Some(""), ..Setup::default() }).await;
         let (alice, bob) = (world.token("alice"), world.token("bob"));
         for token in [&alice, &alice, &bob] {
             assert_eq!(world.status(token).await, 200);
@@ -108,7 +109,7 @@ async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_who_is_in_the_file_at_the_start_gets_a_session() {
-    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     assert_eq!(world.status(&world.token("alice")).await, 403);
     world.assert_untouched();
     assert_eq!(world.status(&world.token("bob")).await, 200);
@@ -116,7 +117,7 @@ async fn nobody_who_is_in_the_file_at_the_start_gets_a_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_file_lets_nobody_back_in() {
-    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     assert_eq!(world.status(&alice).await, 403);
     for bad in ["[[revoke]]\nissuer = \"acme\"\n", "[[revoke]]\nsub = \"x\"\n", "[[revo"] {
@@ -127,7 +128,7 @@ async fn a_bad_file_lets_nobody_back_in() {
         world.deny(&format!("{SUBJECT}# {}\n", bad.len()));
         world.readyz("the mending", |body| !is_amiss(body, "the deny file")).await;
     }
-    std::fs::remove_file(world.folder.path().join("deny.toml")).unwrap();
+    std::fs::remove_file(world.folder().join("deny.toml")).unwrap();
     world.readyz("the file to be missed", |body| is_amiss(body, "the deny file: refused;")).await;
     assert_eq!(world.status(&alice).await, 403);
 
@@ -146,7 +147,7 @@ async fn a_bad_file_lets_nobody_back_in() {
 async fn a_configuration_whose_deny_file_is_bad_is_refused() {
     let world = World::start().await;
     let alice = world.token("alice");
-    let other = world.folder.path().join("other.toml");
+    let other = world.folder().join("other.toml");
     let table = format!("[revoke]\nfile = \"{}\"\n", other.display());
     world.configure(|text| format!("{text}{table}"));
     world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
@@ -312,7 +313,7 @@ async fn the_command_tells_every_replica_and_says_which_did_not_take_it() {
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "the-admin-token").unwrap();
     let listen = format!("admin_token_file = \"{}\"", token.path().display());
-    let guarded = World::with(Setup { listen: listen.leak(), ..Setup::default() }).await;
+    let guarded = World::with(&Setup { listen: &listen, ..Setup::default() }).await;
     let url = |world: &World| format!("--admin=http://{}", world.gateway.addresses().admin.unwrap());
     let principal = format!("--principal={ALICE}");
     for world in [&one, &other, &guarded] {
@@ -379,7 +380,7 @@ fn check_looks_into_the_deny_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_with_another_name_lets_nobody_back_in() {
-    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     world.configure(|text| text.replace("name = \"acme\"", "name = \"acme-main\""));
     world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
@@ -397,7 +398,7 @@ async fn an_issuer_with_another_name_lets_nobody_back_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_let_back_in_while_a_configuration_is_refused() {
-    let world = World::with(Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
+    let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     world.configure(|text| text.replace("[[role]]", "[[rolle]]"));
     world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
@@ -412,7 +413,7 @@ async fn nobody_is_let_back_in_while_a_configuration_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deny_file_does_not_wait_for_keys_of_an_issuer_that_does_not_answer() {
-    let world = World::with(Setup {
+    let world = World::with(&Setup {
         deny: Some(""),
         roles: "[[role]]\nissuers = [\"acme\"]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
         ..Setup::default()
@@ -447,7 +448,7 @@ async fn whoever_is_cut_off_while_sts_is_asked_is_not_served() {
         let (world, alice) = (Arc::clone(&world), alice.clone());
         tokio::spawn(async move { world.status(&alice).await })
     };
-    until("STS to be asked", || !world.standin.sts.calls().is_empty()).await;
+    until("STS to be asked", async || !world.standin.sts.calls().is_empty()).await;
     world.tell(&json!({ "principal": ALICE })).await;
     assert_eq!(asking.await.unwrap(), 403);
     assert_eq!(world.standin.bill.call_count(), 0);

@@ -33,7 +33,7 @@ async fn world(change: impl FnOnce(&mut RoleSpec)) -> World {
     let mut role = RoleSpec { external_id: Some("from-the-gateway".to_owned()), ..RoleSpec::new(ARN) };
     change(&mut role);
     standin.sts.add_role(role);
-    World::before(standin, Setup { mapping: MAPPING, roles: ROLES, ..Setup::default() }).await
+    World::before(standin, &Setup { mapping: MAPPING, roles: ROLES, ..Setup::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bedrock_bed::until;
 use bedrock_gateway::gateway::GatewayHandle;
 use bytes::Bytes;
 use http::Request;
@@ -16,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, until};
+use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post};
 
 /// How often the balancer asks a replica whether it is ready.
 const CHECK: Duration = Duration::from_millis(25);
@@ -166,13 +167,13 @@ async fn caller(balancer: SocketAddr, token: String, h2: bool, stop: Arc<AtomicB
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_with_reloads_loses_no_request() {
-    let world = World::with(Setup { listen: "drain_delay = \"400ms\"", ..Setup::default() }).await;
+    let world = World::with(&Setup { listen: "drain_delay = \"400ms\"", ..Setup::default() }).await;
     let mut replicas = [world.replica().await, world.replica().await];
     let targets: Targets = Arc::new(Mutex::new(replicas.iter().map(Target::of).collect()));
     let mut balancing = JoinSet::new();
     let address = balancer(Arc::clone(&targets), &mut balancing).await;
     let all_ready = || targets.lock().unwrap().iter().all(|target| target.ready.load(Ordering::Relaxed));
-    until("both replicas are ready", all_ready).await;
+    until("both replicas are ready", async || all_ready()).await;
 
     let stop = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
@@ -185,12 +186,12 @@ async fn a_rolling_restart_with_reloads_loses_no_request() {
     for round in 0..2 {
         for index in 0..replicas.len() {
             let before = world.standin.bill.call_count();
-            until("everybody calls", || world.standin.bill.call_count() > before + 4 * CALLERS).await;
+            until("everybody calls", async || world.standin.bill.call_count() > before + 4 * CALLERS).await;
             replicas[index].drain();
             assert_eq!(replicas[index].stopped().await, 0, "nothing was cut");
             replicas[index] = world.replica().await;
             targets.lock().unwrap()[index] = Target::of(&replicas[index]);
-            until("the new replica is ready", all_ready).await;
+            until("the new replica is ready", async || all_ready()).await;
             let (one, two) = ("[\"bedrock-gateway\"]", "[\"bedrock-gateway\", \"other\"]");
             let (from, to) = if (round + index) % 2 == 0 { (one, two) } else { (two, one) };
             world.configure(|text| text.replacen(from, to, 1));

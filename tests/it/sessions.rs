@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bedrock_bed::until;
 use bedrock_standin::bedrock::Fault;
 use bedrock_standin::sts::StsFault;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::world::{CONVERSE, HELLO, Setup, World, post, until};
+use crate::world::{CONVERSE, HELLO, Setup, World, post};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_first_requests_of_one_user_are_one_assume_role() {
@@ -20,7 +21,7 @@ async fn a_thousand_first_requests_of_one_user_are_one_assume_role() {
         let (world, token) = (Arc::clone(&world), token.clone());
         async move { world.send(post(CONVERSE, &token, HELLO)).await }
     });
-    until("the first AssumeRole", || !world.standin.sts.calls().is_empty()).await;
+    until("the first AssumeRole", async || !world.standin.sts.calls().is_empty()).await;
     let mut rest = JoinSet::new();
     for round in 0..4 {
         // 256 requests of one principal may be under way at once.
@@ -246,7 +247,7 @@ async fn every_word_for_bad_credentials_is_understood_wherever_it_stands() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_differ_by_tags_and_their_number_is_bounded() {
-    let world = World::with(Setup { sessions: "per_name = 2", ..Setup::default() }).await;
+    let world = World::with(&Setup { sessions: "per_name = 2", ..Setup::default() }).await;
     let mut statuses = Vec::new();
     for team in ["a", "b", "c", "d"] {
         let token = world.mint(World::claims("alice").claim("team", team));

@@ -268,8 +268,8 @@ async fn what_bedrock_sends_too_much_is_nobodys_answer() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\nright", true),
         ("HTTP/1.1 200 OK\r\nx-one: a\rb\r\ncontent-length: 5\r\n\r\nwrong", false),
     ] {
-        let setup = Setup { bedrock: Some(poisoned(answer).await), ..Setup::default() };
-        let world = World::with(setup).await;
+        let bedrock = poisoned(answer).await;
+        let world = World::with(&Setup { bedrock: Some(&bedrock), ..Setup::default() }).await;
         let token = world.token("alice");
         for _ in 0..20 {
             let mut stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use bedrock_bed::until;
 use bedrock_standin::bedrock::Fault;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::world::{CONVERSE_STREAM, HELLO, World, post, read, until};
+use crate::world::{CONVERSE_STREAM, HELLO, World, post, read};
 
 /// The types of all frames in `bytes`, which must be whole.
 fn frame_types(bytes: &[u8]) -> Vec<String> {
@@ -139,7 +140,7 @@ async fn a_thousand_streams_open_at_once() {
             streams.spawn(async move { read(world.open(post(CONVERSE_STREAM, &token, HELLO)).await).await });
         }
     }
-    until("1,000 streams", || world.standin.bedrock.streams_open() == 1_000).await;
+    until("1,000 streams", async || world.standin.bedrock.streams_open() == 1_000).await;
     world.standin.bedrock.release(100_000);
     while let Some(answer) = streams.join_next().await {
         assert_eq!(frame_types(&answer.unwrap().body).last().map(String::as_str), Some("metadata"));

@@ -2,18 +2,14 @@
 //! that was logged.
 
 use std::io::Write;
-use std::path::Path;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::retry::RetryConfig;
-use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, Token};
-use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use bedrock_gateway::config::File;
-use bedrock_gateway::gateway::{GatewayHandle, Overrides};
+use aws_sdk_bedrockruntime::config::{Builder, Token};
+use bedrock_bed::{Bed, memory_log, sdk, until};
+use bedrock_gateway::gateway::GatewayHandle;
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_gateway::telemetry::log::keeps_secrets;
 use bedrock_standin::bedrock::Bedrock;
@@ -31,6 +27,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
+pub(crate) use bedrock_bed::Setup;
+
 pub(crate) const MODEL: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 pub(crate) const ARN: &str =
     "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl";
@@ -38,124 +36,44 @@ pub(crate) const CONVERSE: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/
 pub(crate) const CONVERSE_STREAM: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/converse-stream";
 pub(crate) const HELLO: &str = r#"{"messages":[{"role":"user","content":[{"text":"hello"}]}]}"#;
 
-/// What a test may change of the ordinary world.
-pub(crate) struct Setup {
-    pub(crate) listen: &'static str,
-    pub(crate) sessions: &'static str,
-    pub(crate) issuer: &'static str,
-    pub(crate) mapping: &'static str,
-    pub(crate) roles: &'static str,
-    /// What is in the deny file, if there is one.
-    pub(crate) deny: Option<&'static str>,
-    pub(crate) options: Options,
-    /// Another Bedrock than the stand-in's.
-    pub(crate) bedrock: Option<String>,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            listen: "",
-            sessions: "",
-            issuer: "",
-            mapping: "[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = \"claims.team\"\n",
-            roles: "[[role]]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
-            deny: None,
-            options: Options::default(),
-            bedrock: None,
-        }
-    }
-}
-
+/// A bed with a gateway that serves in this process.
 pub(crate) struct World {
-    pub(crate) standin: Standin,
     pub(crate) gateway: GatewayHandle,
     pub(crate) log: Arc<AccessLog>,
-    /// Of the gateway's files.
-    pub(crate) folder: tempfile::TempDir,
+    bed: Bed,
     secrets: Mutex<Vec<String>>,
+}
+
+impl Deref for World {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.bed
+    }
 }
 
 impl World {
     pub(crate) async fn start() -> Self {
-        Self::with(Setup::default()).await
+        Self::with(&Setup::default()).await
     }
 
-    pub(crate) async fn with(setup: Setup) -> Self {
-        let standin = Standin::start(setup.options.clone());
-        Self::before(standin, setup).await
+    pub(crate) async fn with(setup: &Setup<'_>) -> Self {
+        Self::before(Standin::start(Options::default()), setup).await
     }
 
     /// A gateway before a stand-in that was prepared in some way.
-    pub(crate) async fn before(standin: Standin, setup: Setup) -> Self {
+    pub(crate) async fn before(standin: Standin, setup: &Setup<'_>) -> Self {
         capture_logs();
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
-        let path = folder.path().display();
-        std::fs::write(folder.path().join("ca.pem"), standin.ca_pem()).unwrap();
-        std::fs::write(folder.path().join("tls.crt"), certificate).unwrap();
-        std::fs::write(folder.path().join("tls.key"), &key).unwrap();
-        let file = format!(
-            r#"
-[listen]
-https = "127.0.0.1:0"
-http = "127.0.0.1:0"
-probe = "127.0.0.1:0"
-admin = "127.0.0.1:0"
-{listen}
-[listen.tls]
-cert = "{path}/tls.crt"
-key = "{path}/tls.key"
-[aws]
-region = "us-east-1"
-regions = ["us-west-2"]
-[aws.endpoints]
-sts = "{sts}"
-bedrock_runtime = "{bedrock}"
-bedrock = "{control}"
-bedrock_mantle = "{mantle}"
-ca = "{path}/ca.pem"
-[aws.region_endpoints.us-west-2]
-bedrock_runtime = "{bedrock}"
-bedrock = "{control}"
-bedrock_mantle = "{mantle}"
-ca = "{path}/ca.pem"
-[sessions]
-{sessions}
-[[issuer]]
-name = "acme"
-url = "{issuer_url}"
-audiences = ["bedrock-gateway"]
-{issuer}
-{mapping}
-{roles}
-{revoke}
-"#,
-            listen = setup.listen,
-            sts = standin.sts.url(),
-            bedrock = setup.bedrock.unwrap_or_else(|| standin.bedrock.url()),
-            control = standin.control.url(),
-            mantle = standin.mantle.url(),
-            sessions = setup.sessions,
-            issuer_url = standin.idp.issuer(),
-            issuer = setup.issuer,
-            mapping = setup.mapping,
-            roles = setup.roles,
-            revoke = setup.deny.map_or_else(String::new, |entries| {
-                std::fs::write(folder.path().join("deny.toml"), entries).unwrap();
-                format!("[revoke]\nfile = \"{path}/deny.toml\"")
-            }),
-        );
-        let file_path = folder.path().join("gateway.toml");
-        std::fs::write(&file_path, file).unwrap();
-        let log = Arc::new(AccessLog::memory());
-        let gateway = gateway(&file_path, &standin, &log).await;
-        Self { standin, gateway, log, folder, secrets: Mutex::new(vec![key]) }
+        let bed = Bed::around(standin);
+        let log = memory_log();
+        let gateway = bed.serve(&bed.write(setup), &log).await;
+        let key = std::fs::read_to_string(bed.folder().join("tls.key")).unwrap();
+        Self { gateway, log, bed, secrets: Mutex::new(vec![key]) }
     }
 
     /// One more gateway by the same file.
     pub(crate) async fn replica(&self) -> GatewayHandle {
-        gateway(&self.folder.path().join("gateway.toml"), &self.standin, &self.log).await
+        self.serve(&self.folder().join("gateway.toml"), &self.log).await
     }
 
     pub(crate) fn https(&self) -> String {
@@ -200,17 +118,7 @@ audiences = ["bedrock-gateway"]
     }
 
     fn sdk_config(&self, endpoint: &str) -> Builder {
-        let trust = TrustStore::empty().with_pem_certificate(self.standin.ca_pem().into_bytes());
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .tls_context(TlsContext::builder().with_trust_store(trust).build().unwrap())
-            .build_https();
-        Builder::new()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            .region(Region::new("us-east-1"))
-            .endpoint_url(endpoint)
-            .retry_config(RetryConfig::disabled())
+        sdk(endpoint, self.sdk_connections())
     }
 
     /// Sends over plain HTTP/1.1 and reads the answer to its end.
@@ -266,24 +174,9 @@ audiences = ["bedrock-gateway"]
 
     /// The last line of the access log, once there are `count` lines.
     pub(crate) async fn logged(&self, count: usize) -> Value {
-        until("the access log line", || self.log.lines().len() >= count).await;
-        serde_json::from_str(&self.log.lines()[count - 1]).unwrap()
+        let line = until("the access log line", async || self.log.lines().get(count - 1).cloned()).await;
+        serde_json::from_str(&line).unwrap()
     }
-}
-
-async fn gateway(file: &Path, standin: &Standin, log: &Arc<AccessLog>) -> GatewayHandle {
-    let file = File::read(file).unwrap();
-    let config = file.parse().unwrap_or_else(|fault| panic!("{fault}"));
-    let own = Credentials::new(
-        standin.credentials.gateway_access_key_id(),
-        standin.credentials.gateway_secret_access_key(),
-        None,
-        None,
-        "test",
-    );
-    let credentials = Some(SharedCredentialsProvider::new(own));
-    let overrides = Overrides { log: Arc::clone(log), credentials, file: Some(file) };
-    GatewayHandle::start_with(config, overrides).await.unwrap()
 }
 
 impl Drop for World {
@@ -366,17 +259,6 @@ pub(crate) async fn parrot(answer: &'static str) -> String {
         }
     });
     format!("http://{address}")
-}
-
-/// Waits for something that will come true, for ten seconds at most.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("waited in vain for {what}");
 }
 
 /// All that was logged in this process so far.
