@@ -1,5 +1,6 @@
 //! The rows of the answer table, each over a real socket, each with what its caller and its operator see.
 
+use bedrock_bed::until;
 use http::{Method, Request};
 
 use crate::refusals::assert_is_a_case;
@@ -202,13 +203,11 @@ async fn one_caller_gets_429_and_a_full_gateway_gives_503() {
     }
     drop(open);
     world.standin.bedrock.release(1_000_000);
-    for _ in 0..500 {
-        if world.send(post(CONVERSE, &world.token("honest"), HELLO)).await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("the places were not given back");
+    let honest = world.token("honest");
+    until("places that are given back", async || {
+        world.send(post(CONVERSE, &honest, HELLO)).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The answer table in the words of OpenAI's and Anthropic's clients, over real sockets.
 
-use bedrock_bed::until;
+use bedrock_bed::{ANY_PORT, until};
 use bedrock_standin::bedrock::Fault;
 use bedrock_standin::sts::StsFault;
 use http::Request;
@@ -87,13 +87,8 @@ async fn expect(world: &World, answer: Answer, words: Words, status: u16, kind: 
     assert_eq!(answer.headers[name], id);
     assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401);
     assert_eq!(answer.headers.contains_key("retry-after"), matches!(status, 429 | 503));
-    let line: Value = loop {
-        let lines = world.log.lines();
-        if let Some(line) = lines.iter().find(|line| line.contains(id)) {
-            break serde_json::from_str(line).unwrap();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    };
+    let found = async || world.log.lines().into_iter().find(|line| line.contains(id));
+    let line: Value = serde_json::from_str(&until("the access log line", found).await).unwrap();
     assert_eq!(line["reason"], reason);
 }
 
@@ -205,10 +200,10 @@ async fn too_much_at_once_of_one_caller() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
     let silent = parrot("").await;
-    let closed = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    };
+    // Nobody else is given its port, and nobody listens there.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind(ANY_PORT).unwrap();
+    let closed_url = format!("http://{}", closed.local_addr().unwrap());
     for (path, words) in [PATHS[0], PATHS[3]] {
         let world = World::with(&Setup { sessions: "per_name = 1", ..Setup::default() }).await;
         world.standin.sts.faults().next(1, StsFault::Deny);
@@ -223,7 +218,7 @@ async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
         let answer = world.send(post(path, &other, BODY)).await;
         expect(&world, answer, words, 429, "ThrottlingException", "too_many_sessions").await;
 
-        let world = World::with(&Setup { bedrock: Some(&closed), ..Setup::default() }).await;
+        let world = World::with(&Setup { bedrock: Some(&closed_url), ..Setup::default() }).await;
         let answer = world.send(post(path, &world.token("alice"), BODY)).await;
         expect(&world, answer, words, 503, "ServiceUnavailableException", "upstream_connect").await;
         let world = World::with(&Setup { bedrock: Some(&silent), ..Setup::default() }).await;

@@ -1,5 +1,6 @@
 //! SIGTERM: readiness goes down, nothing new is accepted, what is open finishes or is cut.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,10 @@ use tokio::task::JoinSet;
 
 use crate::listeners::get;
 use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, process_log, read};
+
+pub(crate) async fn no_longer_accepts(address: SocketAddr) {
+    until("the listener to close", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_finishes_and_nothing_new_is() {
@@ -18,13 +23,7 @@ async fn what_was_accepted_finishes_and_nothing_new_is() {
     let h2 = world.open_h2c(post(CONVERSE_STREAM, &token, HELLO)).await;
     let address = world.gateway.addresses().http.unwrap();
     world.gateway.drain();
-    for _ in 0..1_000 {
-        if tokio::net::TcpStream::connect(address).await.is_err() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "still accepting");
+    no_longer_accepts(address).await;
     let ready = get(world.gateway.addresses().probe.unwrap(), "/readyz").await;
     assert_eq!((ready.status.as_u16(), &ready.json()["draining"]), (503, &true.into()));
     world.standin.bedrock.release(1_000);
@@ -142,12 +141,7 @@ async fn a_connection_whose_first_request_is_just_arriving_is_served() {
     // Accepted: a request on a later connection has been answered.
     world.send(post(CONVERSE, &token, HELLO)).await;
     world.gateway.drain();
-    for _ in 0..1_000 {
-        if tokio::net::TcpStream::connect(address).await.is_err() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    no_longer_accepts(address).await;
     let length = HELLO.len();
     let request = format!(
         "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{HELLO}"

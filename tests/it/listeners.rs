@@ -34,12 +34,7 @@ async fn ready_once_keys_and_credentials_were_had_and_then_for_good() {
     let probe = world.gateway.addresses().probe.unwrap();
     assert_eq!(get(probe, "/healthz").await.status, 200);
     assert_eq!(get(probe, "/nothing").await.status, 404);
-    for _ in 0..500 {
-        if ready(&world).await.0 == 200 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    until("readiness", async || ready(&world).await.0 == 200).await;
     let (status, body) = ready(&world).await;
     assert_eq!((status, &body["amiss"]), (200, &serde_json::json!([])), "{body}");
 
@@ -115,13 +110,5 @@ async fn what_is_no_http_is_counted() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let line = r#"bedrock_gateway_requests_total{operation="none",status="400",reason="not_http"} 1"#;
-    let probe = world.gateway.addresses().probe.unwrap();
-    for _ in 0..500 {
-        let text = String::from_utf8(get(probe, "/metrics").await.body.to_vec()).unwrap();
-        if text.lines().any(|found| found == line) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("nobody counted it");
+    until("the count", async || world.has_metric(line).await).await;
 }

@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use bedrock_bed::{ANY_PORT, Addresses, Bed, Process, Setup, Signal, free_addresses, until};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpStream;
 
+use crate::drain::no_longer_accepts;
 use crate::world::{CONVERSE_STREAM, HELLO, World, post};
 
 fn binary() -> Command {
@@ -65,12 +65,7 @@ async fn sigterm_lets_an_open_stream_finish_and_a_second_one_does_not() {
         assert_eq!(answer.status(), 200);
 
         child.signal(Signal::TERM);
-        for _ in 0..1_000 {
-            if TcpStream::connect(address).await.is_err() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        no_longer_accepts(address).await;
         if twice {
             child.signal(Signal::TERM);
         } else {
@@ -89,16 +84,13 @@ async fn sigterm_lets_an_open_stream_finish_and_a_second_one_does_not() {
     }
 }
 
-/// Waits for a line of a log file with all of these words, for ten seconds.
+/// Waits for a line of a log file with all of these words.
 async fn line(log: &std::path::Path, words: &[&str]) {
-    for _ in 0..500 {
+    until(&format!("a line with {words:?}"), async || {
         let text = std::fs::read_to_string(log).unwrap_or_default();
-        if text.lines().any(|line| words.iter().all(|word| line.contains(word))) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("no {words:?} in\n{}", std::fs::read_to_string(log).unwrap_or_default());
+        text.lines().any(|line| words.iter().all(|word| line.contains(word)))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

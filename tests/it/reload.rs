@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use bedrock_bed::until;
 use bedrock_standin::{Options, Standin};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -35,14 +35,8 @@ impl World {
 
     /// `/readyz` as it is once its body is `so`.
     pub(crate) async fn readyz(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..6_000 {
-            let body = get(self.gateway.addresses().probe.unwrap(), "/readyz").await.json();
-            if so(&body) {
-                return body;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("waited in vain for {what}");
+        let probe = self.gateway.addresses().probe.unwrap();
+        until(what, async || Some(get(probe, "/readyz").await.json()).filter(&so)).await
     }
 
     pub(crate) async fn generation(&self, generation: u64) {

@@ -30,13 +30,7 @@ impl World {
     /// Waits until so many entries are in force.
     async fn in_force(&self, entries: usize) {
         let line = format!("bedrock_gateway_revocations {entries}");
-        for _ in 0..1_000 {
-            if self.has_metric(&line).await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("waited in vain for {line}");
+        until(&line, async || self.has_metric(&line).await).await;
     }
 
     /// Tells the admin port.
@@ -89,14 +83,8 @@ async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request
         assert_eq!(line["detail"], "revoked by entry 0 of the deny file");
         assert_eq!(world.status(&world.token("alice")).await, 403, "nor does a new token help");
         assert_eq!(world.status(&bob).await, 200);
-        for _ in 0..500 {
-            if world.cached().await.len() == 1 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("alice's session to go", async || world.cached().await.len() == 1).await;
         let cached = world.cached().await;
-        assert_eq!(cached.len(), 1, "{cached:?}");
         assert!(cached[0]["principal"].as_str().unwrap().ends_with("/bob@acme.org"));
         assert_eq!(world.standin.sts.calls().len(), 2);
 
