@@ -11,8 +11,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, Token};
 use aws_sdk_bedrockruntime::primitives::Blob;
@@ -20,11 +18,10 @@ use aws_sdk_bedrockruntime::types::{
     ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, Message, ResponseStream,
 };
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use bedrock_gateway::config::Config;
-use bedrock_gateway::gateway::{GatewayHandle, Overrides};
-use bedrock_gateway::telemetry::access::AccessLog;
+use bedrock_bed::{Bed, memory_log};
+use bedrock_gateway::gateway::GatewayHandle;
+use bedrock_standin::Standin;
 use bedrock_standin::idp::Claims;
-use bedrock_standin::{Options, Standin};
 
 const SONNET: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 const OPUS: &str = "us.anthropic.claude-opus-4-8-v1:0";
@@ -45,30 +42,28 @@ async fn main() -> Outcome {
         Some(other) => return Err(format!("{other}: only --serve is known").into()),
     };
     let serve = serve.map(Duration::from_secs);
-    let folder = std::env::temp_dir().join(format!("bedrock-gateway-quickstart-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let standin = Standin::start(Options::default());
+    // The stand-in, certificates that it signed, and a folder for files.
+    let bed = Bed::start();
     let leeway = if serve.is_some_and(|lifetime| lifetime < HOUR) { "1s" } else { "30s" };
-    let mut gateway = start_gateway(&standin, &folder, leeway).await?;
+    let mut gateway = start_gateway(&bed, leeway).await?;
     let address = gateway.addresses().https.ok_or("the gateway listens on no https address")?;
     let endpoint = format!("https://{address}");
 
     let lifetime = serve.unwrap_or(HOUR);
-    let (alice, bob) = (token(&standin, ALICE, lifetime), token(&standin, BOB, lifetime));
+    let (alice, bob) = (token(&bed.standin, ALICE, lifetime), token(&bed.standin, BOB, lifetime));
     match serve {
         Some(lifetime) => {
             tokio::select! {
-                served = serve_until_interrupted(&endpoint, &folder, &alice, &bob) => served?,
-                renewed = keep_tokens_fresh(&standin, &folder, lifetime) => renewed?,
+                served = serve_until_interrupted(&endpoint, bed.folder(), &alice, &bob) => served?,
+                renewed = keep_tokens_fresh(&bed, lifetime) => renewed?,
             }
         }
-        None => call_as_both(&endpoint, &standin.ca_pem(), &alice, &bob).await?,
+        None => call_as_both(&endpoint, &bed.standin.ca_pem(), &alice, &bob).await?,
     }
-    print_bill(&standin);
+    print_bill(&bed.standin);
 
     gateway.drain();
     gateway.stopped().await;
-    std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
@@ -80,12 +75,12 @@ fn token(standin: &Standin, (user, department): (&str, &str), lifetime: Duration
 }
 
 /// What an agent of the identity provider would do on a user's machine, for `bedrock-gateway credentials`.
-async fn keep_tokens_fresh(standin: &Standin, folder: &Path, lifetime: Duration) -> Outcome {
+async fn keep_tokens_fresh(bed: &Bed, lifetime: Duration) -> Outcome {
     loop {
         for user in [ALICE, BOB] {
-            let file = folder.join(format!("{}.jwt", user.0));
+            let file = bed.folder().join(format!("{}.jwt", user.0));
             let new = file.with_extension("new");
-            std::fs::write(&new, token(standin, user, lifetime))?;
+            std::fs::write(&new, token(&bed.standin, user, lifetime))?;
             std::fs::rename(new, file)?;
         }
         tokio::time::sleep(lifetime / 2).await;
@@ -93,12 +88,9 @@ async fn keep_tokens_fresh(standin: &Standin, folder: &Path, lifetime: Duration)
 }
 
 /// The real gateway, over TLS, with the configuration that an operator would write.
-async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcome<GatewayHandle> {
-    let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
-    std::fs::write(folder.join("ca.pem"), standin.ca_pem())?;
-    std::fs::write(folder.join("tls.crt"), certificate)?;
-    std::fs::write(folder.join("tls.key"), key)?;
-    let file = format!(
+async fn start_gateway(bed: &Bed, leeway: &str) -> Outcome<GatewayHandle> {
+    let (standin, folder) = (&bed.standin, bed.folder());
+    let text = format!(
         r#"
             [listen]
             https = "127.0.0.1:0"
@@ -145,21 +137,9 @@ async fn start_gateway(standin: &Standin, folder: &Path, leeway: &str) -> Outcom
         mantle = standin.mantle.url(),
         issuer = standin.idp.issuer(),
     );
-    let config =
-        Config::parse(&file, "quickstart.toml", &|_| None).map_err(|problems| problems.to_string())?;
-    let own = Credentials::new(
-        standin.credentials.gateway_access_key_id(),
-        standin.credentials.gateway_secret_access_key(),
-        None,
-        None,
-        "quickstart",
-    );
-    let overrides = Overrides {
-        log: std::sync::Arc::new(AccessLog::memory()),
-        credentials: Some(SharedCredentialsProvider::new(own)),
-        file: None,
-    };
-    Ok(GatewayHandle::start_with(config, overrides).await?)
+    let file = folder.join("quickstart.toml");
+    std::fs::write(&file, text)?;
+    Ok(bed.serve(&file, &memory_log()).await)
 }
 
 /// The AWS SDK as any application uses it: an endpoint and a bearer token.

@@ -5,15 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use aws_credential_types::Credentials;
+use bedrock_bed::{Bed, Setup, until};
 use bedrock_gateway::auth::{Authenticator, CacheLimits, Caller};
 use bedrock_gateway::authorize::body::Bodies;
 use bedrock_gateway::authorize::{Authorized, Permit, authorize};
-use bedrock_gateway::config::Config;
-use bedrock_gateway::endpoint::Endpoint;
-use bedrock_gateway::identity::{Identity, IdentityMemo, Mapping};
+use bedrock_gateway::config;
+use bedrock_gateway::identity::{Identity, Mapping, IdentityMemo};
 use bedrock_gateway::limits::Limits;
 use bedrock_gateway::meter::{Books, Meter};
 use bedrock_gateway::revoke::Revocations;
@@ -26,7 +24,6 @@ use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_gateway::telemetry::unfinished::Unfinished;
 use bedrock_gateway::headers;
 use bedrock_standin::idp::{Algorithm, Claims};
-use bedrock_standin::{Options, Standin};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body_util::Full;
@@ -39,20 +36,14 @@ pub(crate) const CHAT: &str = "/openai/v1/chat/completions";
 pub(crate) const MODEL: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 
 const MAPPING: &str = r#"
-[listen]
-http = "127.0.0.1:0"
-[aws]
-region = "us-east-1"
-regions = ["us-west-2"]
-[[issuer]]
-name = "acme"
-url = "ISSUER"
-audiences = ["bedrock-gateway"]
 [issuer.session]
 name = "claims.email"
 [issuer.session.tags]
 team = "claims.team"
 cost-center = "claims.cost_center"
+"#;
+
+const ROLES: &str = r#"
 [[role]]
 when = "'bedrock-admins' in claims.groups"
 arn = "arn:aws:iam::123456789012:role/BedrockAdmin"
@@ -74,7 +65,7 @@ pub(crate) struct World {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) regions: Vec<Arc<str>>,
     metrics: Arc<Metrics>,
-    standin: Standin,
+    bed: Bed,
     runtime: Runtime,
 }
 
@@ -82,32 +73,24 @@ impl World {
     fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let inside = runtime.enter();
-        let standin = Standin::start(Options::default());
-        let file = MAPPING.replace("ISSUER", &standin.idp.issuer());
-        let config = Config::parse(&file, "micro.toml", &|_| None).unwrap_or_else(|fault| panic!("{fault}"));
+        let bed = Bed::start();
+        let file = bed.write(&Setup { mapping: MAPPING, roles: ROLES, ..Setup::default() });
+        let config = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
         let metrics = Metrics::new();
-        let own = Credentials::new(
-            standin.credentials.gateway_access_key_id(),
-            standin.credentials.gateway_secret_access_key(),
-            None,
-            None,
-            "micro",
-        );
         let sts = StsSettings {
             region: config.aws.region.clone(),
-            endpoint: Some(standin.sts.url().parse().unwrap()),
+            endpoint: config.aws.endpoints.sts.clone(),
             ca: None,
             fips: false,
             dual_stack: false,
         };
-        let sts = StsClient::new(&sts, OwnCredentials::new(own)).unwrap();
+        let sts = StsClient::new(&sts, OwnCredentials::new(bed.credentials())).unwrap();
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics)).unwrap();
         auth.start();
         let endpoint = Endpoint::of(Service::Runtime, &config.aws.region, None, false, false);
         let endpoint = runtime.block_on(async {
-            while auth.status().iter().any(|issuer| !issuer.keys_loaded) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            let loaded = async || auth.status().iter().all(|issuer| issuer.keys_loaded);
+            until("the issuer's keys", loaded).await;
             endpoint.await
         });
         drop(inside);
@@ -120,7 +103,7 @@ impl World {
             endpoint: endpoint.unwrap().unwrap().into(),
             regions: config.aws.all_regions().map(Arc::from).collect(),
             metrics,
-            standin,
+            bed,
             runtime,
         }
     }
@@ -139,7 +122,7 @@ impl World {
             .claim("cost_center", "4711")
             .claim("groups", groups)
             .claim("scope", "openid email profile");
-        self.standin.idp.mint(claims.algorithm(algorithm))
+        self.bed.standin.idp.mint(claims.algorithm(algorithm))
     }
 
     /// The headers of a request whose token is remembered.

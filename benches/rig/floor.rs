@@ -17,8 +17,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -43,32 +41,17 @@ type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 #[tokio::main]
 pub(crate) async fn run(settings: &Settings) {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(settings.folder.join("ca.pem")).unwrap()).unwrap();
-    let trusting = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(trusting)
+        .with_tls_config(bedrock_bed::trusting(&settings.folder))
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
     let pool: Pool = Client::builder(TokioExecutor::new()).build(connector);
 
-    let certificate = CertificateDer::from_pem_file(settings.folder.join("tls.crt")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(settings.folder.join("tls.key")).unwrap();
-    let mut serving = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
+    let mut serving = bedrock_bed::serving(&settings.folder);
     serving.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let tls = settings.tls.then(|| TlsAcceptor::from(Arc::new(serving)));
     let scheme = if settings.tls { Scheme::HTTPS } else { Scheme::HTTP };

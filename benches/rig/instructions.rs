@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use bedrock_bed::{Process, Signal, free_addresses};
 use bytes::Bytes;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
 use crate::load::{self, Closed, Target, once};
-use crate::machine::{Process, free_address, on_proxy_core};
+use crate::machine::on_proxy_core;
 use crate::proxy::{self, Wire};
 use crate::upstream::{CONVERSE, stream_path};
 use crate::world::World;
@@ -129,19 +130,17 @@ impl Counter<'_> {
     async fn count(&self, world: &World, name: &str, requests: Vec<Bytes>) -> u64 {
         let folder = self.profiles.unwrap_or_else(|| world.folder());
         let profile = folder.join(format!("callgrind.{name}"));
-        let target = Target { address: free_address(), tls: None };
+        let [address] = free_addresses();
+        let target = Target { address, tls: None };
         let mut command = on_proxy_core("valgrind");
         command
             .arg("--tool=callgrind")
             .arg(format!("--callgrind-out-file={}", profile.display()))
             .arg(self.gateway)
-            .args(["serve", "--config"])
-            .arg(proxy::gateway_file(Wire::Plain, world, target.address))
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        proxy::with_credentials(&mut command, world);
-        let process = Process::spawn(&mut command);
+        let file = proxy::gateway_file(Wire::Plain, world, target.address);
+        let mut process = Process::spawn(world.bed.complete(&mut command, &file));
         // Every user's session and connection is there before anything is compared.
         for request in world.requests(CONVERSE, 1024) {
             load::answers(&target, &request).await;
@@ -149,7 +148,8 @@ impl Counter<'_> {
         let count = requests.len() as u64;
         let answered = Closed::start(&target, 1, &once(requests)).await.rest().await;
         assert_eq!(answered, count);
-        process.terminate();
+        process.signal(Signal::TERM);
+        assert!(process.wait().unwrap().success());
         total(&profile)
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bedrock_bed::until;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
@@ -48,9 +49,7 @@ impl Target {
 
 /// Waits until the door is open.
 pub(crate) async fn listens(target: &Target) {
-    while TcpStream::connect(target.address).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("the door", async || TcpStream::connect(target.address).await.is_ok()).await;
 }
 
 /// Asks until the answer is 200; who is not up yet refuses the connection, or the request.
@@ -64,6 +63,7 @@ pub(crate) async fn answers(target: &Target, request: &[u8]) {
             && start == *b"HTTP/1.1 200"
     };
     let until_answered = async {
+        // More often than `until` asks: how long a proxy takes to start is measured by this.
         while !asked().await {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

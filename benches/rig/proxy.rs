@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use bedrock_bed::{Addresses, Process, Setup, free_addresses};
+
 use crate::load::{self, Target};
-use crate::machine::{Process, free_address, on_proxy_core};
+use crate::machine::on_proxy_core;
 use crate::upstream::CONVERSE;
 use crate::world::World;
 
@@ -61,7 +63,7 @@ impl Proxy {
 
     /// Starts one.
     pub(crate) fn spawn(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
-        let address = free_address();
+        let [address] = free_addresses();
         let mut command = match kind {
             Kind::Nginx => nginx(wire, world, address),
             Kind::Floor => floor(wire, world, address),
@@ -138,67 +140,40 @@ fn floor(wire: Wire, world: &World, address: SocketAddr) -> Command {
 /// As an operator would run it, with the access log in a file.
 fn serve(wire: Wire, world: &World, address: SocketAddr, gateway: &Path) -> Command {
     let mut command = on_proxy_core(gateway);
-    command.args(["serve", "--config"]).arg(gateway_file(wire, world, address));
-    with_credentials(&mut command, world);
+    world.bed.complete(&mut command, &gateway_file(wire, world, address));
     command
 }
 
-/// The gateway's own, for the stand-in's STS.
-pub(crate) fn with_credentials(command: &mut Command, world: &World) {
-    command
-        .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key());
-}
+const MAPPING: &str =
+    "[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = \"claims.department\"\n";
+const ROLES: &str = r#"
+[[role]]
+when = "'bedrock-users' in claims.groups"
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+"#;
 
 /// The gateway's configuration.
 pub(crate) fn gateway_file(wire: Wire, world: &World, address: SocketAddr) -> PathBuf {
-    let folder = world.folder().display();
-    let door = match wire {
-        Wire::Plain | Wire::H2 => format!("http = \"{address}\""),
-        Wire::Tls => format!(
-            "https = \"{address}\"\n[listen.tls]\ncert = \"{folder}/tls.crt\"\nkey = \"{folder}/tls.key\""
-        ),
+    let (addresses, bedrock) = match wire {
+        Wire::Plain | Wire::H2 => {
+            let addresses = Addresses { http: Some(address), ..Addresses::default() };
+            (addresses, format!("http://{}", world.plain_upstream))
+        }
+        Wire::Tls => {
+            let addresses = Addresses { https: Some(address), ..Addresses::default() };
+            (addresses, format!("https://localhost:{}", world.tls_upstream.port()))
+        }
     };
-    let bedrock = match wire {
-        Wire::Plain | Wire::H2 => format!("http://{}", world.plain_upstream),
-        Wire::Tls => format!("https://localhost:{}", world.tls_upstream.port()),
+    let port = address.port();
+    let log = format!("file = \"{}/access-{port}.log\"", world.folder().display());
+    let setup = Setup {
+        addresses,
+        regions: &[],
+        bedrock: Some(&bedrock),
+        mapping: MAPPING,
+        roles: ROLES,
+        log: &log,
+        ..Setup::default()
     };
-    let text = format!(
-        r#"
-        [listen]
-        {door}
-
-        [aws]
-        region = "us-east-1"
-
-        [aws.endpoints]
-        sts = "{sts}"
-        bedrock_runtime = "{bedrock}"
-        ca = "{folder}/ca.pem"
-
-        [[issuer]]
-        name = "acme"
-        url = "{issuer}"
-        audiences = ["bedrock-gateway"]
-
-        [issuer.session]
-        name = "claims.email"
-
-        [issuer.session.tags]
-        team = "claims.department"
-
-        [[role]]
-        when = "'bedrock-users' in claims.groups"
-        arn = "arn:aws:iam::123456789012:role/BedrockUser"
-
-        [log]
-        file = "{folder}/access-{port}.log"
-        "#,
-        sts = world.standin.sts.url(),
-        issuer = world.standin.idp.issuer(),
-        port = address.port(),
-    );
-    let file = world.folder().join(format!("gateway-{}.toml", address.port()));
-    fs::write(&file, text).unwrap();
-    file
+    world.bed.write_as(&format!("gateway-{port}.toml"), &setup)
 }

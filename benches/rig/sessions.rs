@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use bedrock_bed::{Setup, memory};
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
 use bedrock_gateway::authorize::authorize;
 use bedrock_gateway::authorize::body::Bodies;
@@ -20,7 +21,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 
-use crate::machine::{on_proxy_core, resident};
+use crate::machine::on_proxy_core;
 use crate::upstream::CONVERSE;
 use crate::world::World;
 
@@ -41,44 +42,22 @@ const WARM: usize = 500;
 
 /// Bytes of memory for each of `count` cached sessions, and how many of them are the session token itself.
 pub(crate) fn measure(world: &World, count: usize) -> (f64, f64) {
-    let text = format!(
-        r#"
-        [listen]
-        http = "127.0.0.1:0"
-        [aws]
-        region = "us-east-1"
-        [aws.endpoints]
-        sts = "{sts}"
-        [sessions]
-        max_sts_rate = 100000
-        [[issuer]]
-        name = "acme"
-        url = "{issuer}"
-        audiences = ["bedrock-gateway"]
-        request_headers = ["x-user"]
-        [issuer.session]
-        name = "request.headers['x-user']"
-        [issuer.session.tags]
-        team = "claims.department"
-        [[role]]
-        arn = "arn:aws:iam::123456789012:role/BedrockUser"
-        "#,
-        sts = world.standin.sts.url(),
-        issuer = world.standin.idp.issuer(),
-    );
-    let file = world.folder().join("sessions.toml");
-    std::fs::write(&file, text).unwrap();
-    let ran = on_proxy_core(std::env::current_exe().unwrap())
+    let setup = Setup {
+        sessions: "max_sts_rate = 100000",
+        issuer: "request_headers = [\"x-user\"]",
+        mapping: "[issuer.session]\nname = \"request.headers['x-user']\"\n[issuer.session.tags]\nteam = \"claims.department\"\n",
+        ..Setup::default()
+    };
+    let file = world.bed.write_as("sessions.toml", &setup);
+    let mut command = on_proxy_core(std::env::current_exe().unwrap());
+    command
         .args(["fill-sessions", "--token", world.a_token(), "--count", &count.to_string(), "--config"])
         .arg(&file)
-        .env("AWS_ACCESS_KEY_ID", world.standin.credentials.gateway_access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", world.standin.credentials.gateway_secret_access_key())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
+        .stderr(Stdio::inherit());
+    let ran = world.bed.lend_credentials(&mut command).output().unwrap();
     assert!(ran.status.success(), "{}", ran.status);
     let each = String::from_utf8(ran.stdout).unwrap().trim().parse().unwrap();
-    let sessions = world.standin.credentials.sessions();
+    let sessions = world.bed.standin.credentials.sessions();
     let tokens: usize = sessions.iter().map(|session| session.session_token.len()).sum();
     (each, tokens as f64 / sessions.len() as f64)
 }
@@ -105,10 +84,10 @@ pub(crate) async fn run(settings: &Settings) {
     let calls = Arc::new(Calls { auth, mapping, bodies: Bodies::new(1024), token: settings.token.clone() });
 
     fill(&calls, &sessions, 0..WARM).await;
-    let before = resident("self");
+    let before = memory("self", "VmRSS");
     fill(&calls, &sessions, WARM..settings.count).await;
     assert_eq!(sessions.len(), settings.count as u64);
-    let taken = resident("self").saturating_sub(before);
+    let taken = memory("self", "VmRSS").saturating_sub(before);
     println!("{}", taken as f64 / (settings.count - WARM) as f64);
 }
 

@@ -6,13 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use bedrock_bed::Bed;
 use bedrock_standin::idp::Claims;
-use bedrock_standin::{Options, Standin};
 use bytes::Bytes;
 use http_body_util::Full;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -22,12 +19,11 @@ use crate::upstream;
 pub(crate) const USERS: usize = 16;
 
 pub(crate) struct World {
-    pub(crate) standin: Standin,
+    pub(crate) bed: Bed,
     /// Keeps the stand-in going, on threads of its own.
     runtime: Runtime,
     pub(crate) plain_upstream: SocketAddr,
     pub(crate) tls_upstream: SocketAddr,
-    folder: TempDir,
     tokens: Vec<String>,
     pub(crate) trusting: TlsConnector,
 }
@@ -37,38 +33,17 @@ impl World {
     pub(crate) async fn start() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let standin = {
+        let bed = {
             let _entered = runtime.enter();
-            Standin::start(Options::default())
+            Bed::start()
         };
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = standin.server_certificate(&["localhost", "127.0.0.1"]);
-        for (name, text) in [("ca.pem", standin.ca_pem()), ("tls.crt", certificate), ("tls.key", key)] {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let certificate = CertificateDer::from_pem_file(folder.path().join("tls.crt")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(folder.path().join("tls.key")).unwrap();
-        let serving = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(folder.path().join("ca.pem")).unwrap()).unwrap();
-        let trusting = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tokens = (0..USERS).map(|user| token(&standin, user)).collect();
+        let (serving, trusting) = (bedrock_bed::serving(bed.folder()), bedrock_bed::trusting(bed.folder()));
+        let tokens = (0..USERS).map(|user| token(&bed, user)).collect();
         Self {
             plain_upstream: upstream::start(None).await,
             tls_upstream: upstream::start(Some(TlsAcceptor::from(Arc::new(serving)))).await,
-            standin,
+            bed,
             runtime,
-            folder,
             tokens,
             trusting: TlsConnector::from(Arc::new(trusting)),
         }
@@ -76,12 +51,12 @@ impl World {
 
     /// Must be called outside of every runtime.
     pub(crate) fn end(self) {
-        drop(self.standin);
+        drop(self.bed);
         self.runtime.shutdown_background();
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.bed.folder()
     }
 
     /// One request of each user for `path`, with a body of `size` bytes.
@@ -92,7 +67,7 @@ impl World {
     /// So many requests of one user, with as many tokens, that RS256 signs.
     pub(crate) fn with_new_tokens(&self, count: usize, path: &str, size: usize) -> Vec<Bytes> {
         let half = |count: usize| {
-            (0..count).map(|_| request(path, &token(&self.standin, 0), size)).collect::<Vec<Bytes>>()
+            (0..count).map(|_| request(path, &token(&self.bed, 0), size)).collect::<Vec<Bytes>>()
         };
         thread::scope(|scope| {
             let first = scope.spawn(|| half(count / 2));
@@ -132,9 +107,9 @@ const USER_AGENT: &str =
     "Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7";
 
 /// With the claims that an identity provider's token has.
-fn token(standin: &Standin, user: usize) -> String {
+fn token(bed: &Bed, user: usize) -> String {
     let email = format!("user{user}@acme.example");
-    standin.idp.mint(
+    bed.standin.idp.mint(
         Claims::of(&format!("00u{user:017}"))
             .claim("email", email.as_str())
             .claim("department", format!("department-{}", user % 4))

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Bench;
 use crate::load::{Closed, once};
+use crate::machine;
 use crate::proxy::{Kind, Proxy, Wire};
 use crate::table::{Row, median, quantile};
 use crate::upstream::CONVERSE;
@@ -160,10 +161,10 @@ pub(super) async fn new_tokens(bench: &Bench<'_>) -> Row {
             let warm = Closed::start(proxy.target(), 16, &known).await;
             warm.watch(SETTLE).await;
             warm.finish().await;
-            let before = proxy.process().cpu();
+            let before = machine::cpu(proxy.process());
             let answered = Closed::start(proxy.target(), 16, &once(requests.clone())).await.rest().await;
             assert_eq!(answered, NEW_TOKENS as u64);
-            let used = proxy.process().cpu() - before;
+            let used = machine::cpu(proxy.process()) - before;
             cpu.entry(kind).or_default().push(used / NEW_TOKENS as f64);
         }
     }
@@ -184,9 +185,9 @@ pub(super) async fn new_tokens(bench: &Bench<'_>) -> Row {
 /// One proxy's window.
 async fn turn(bench: &Bench<'_>, proxy: &Proxy, load: &Closed, turns: &mut Turns) {
     load.watch(SETTLE).await;
-    let before = proxy.process().cpu();
+    let before = machine::cpu(proxy.process());
     let seen = load.watch(bench.effort.time).await;
-    let used = proxy.process().cpu() - before;
+    let used = machine::cpu(proxy.process()) - before;
     assert!(seen.requests > 0, "{} answered nothing", proxy.kind().name());
     turns.cpu.push(used / seen.requests as f64);
     turns.rate.push(seen.requests as f64 / seen.took.as_secs_f64());
@@ -234,7 +235,7 @@ fn check(bench: &Bench<'_>) -> f64 {
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 
     let token = bench.world.a_token();
-    let keys: JwkSet = serde_json::from_value(bench.world.standin.idp.jwks()).unwrap();
+    let keys: JwkSet = serde_json::from_value(bench.world.bed.standin.idp.jwks()).unwrap();
     let kid = decode_header(token).unwrap().kid.unwrap();
     let key = DecodingKey::from_jwk(keys.find(&kid).unwrap()).unwrap();
     let mut validation = Validation::new(Algorithm::RS256);

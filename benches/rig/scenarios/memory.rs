@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Bench;
 use super::closed::micros;
 use crate::load::Closed;
+use crate::machine;
 use crate::proxy::{Kind, Wire};
 use crate::sessions;
 use crate::table::{Row, median};
@@ -29,14 +30,14 @@ pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
     for _ in 0..bench.effort.rounds {
         for (kind, held) in Kind::ALL.into_iter().zip(&mut held) {
             let proxy = bench.start(kind, Wire::Plain).await;
-            held.idle.push(proxy.process().resident() as f64);
+            held.idle.push(proxy.process().memory("VmRSS") as f64);
             let load = Closed::start(proxy.target(), STREAMS, &requests).await;
             tokio::time::sleep(10 * APART).await;
-            let (sent, used) = (FRAMES_SENT.get(), proxy.process().cpu());
+            let (sent, used) = (FRAMES_SENT.get(), machine::cpu(proxy.process()));
             tokio::time::sleep(bench.effort.time).await;
-            let (sent, used) = (FRAMES_SENT.get() - sent, proxy.process().cpu() - used);
+            let (sent, used) = (FRAMES_SENT.get() - sent, machine::cpu(proxy.process()) - used);
             held.cpu.push(used / sent as f64);
-            held.open.push(proxy.process().resident() as f64);
+            held.open.push(proxy.process().memory("VmRSS") as f64);
             assert_eq!(load.finish().await, STREAMS as u64, "as many as were open at once");
         }
     }

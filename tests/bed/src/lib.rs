@@ -86,10 +86,15 @@ impl Bed {
 
     /// Writes the configuration to `gateway.toml`, and the deny file beside it if there is one.
     pub fn write(&self, setup: &Setup<'_>) -> PathBuf {
+        self.write_as("gateway.toml", setup)
+    }
+
+    /// [`Bed::write`] to a file of this name, for several gateways on one bed.
+    pub fn write_as(&self, name: &str, setup: &Setup<'_>) -> PathBuf {
         if let Some(entries) = setup.deny {
             std::fs::write(self.folder().join("deny.toml"), entries).unwrap();
         }
-        let file = self.folder().join("gateway.toml");
+        let file = self.folder().join(name);
         std::fs::write(&file, self.text(setup)).unwrap();
         file
     }
@@ -98,15 +103,16 @@ impl Bed {
     pub async fn serve(&self, file: &Path, log: &Arc<AccessLog>) -> GatewayHandle {
         let file = File::read(file).unwrap();
         let config = file.parse().unwrap_or_else(|problems| panic!("{problems}"));
+        let credentials = Some(SharedCredentialsProvider::new(self.credentials()));
+        let overrides = Overrides { log: Arc::clone(log), credentials, file: Some(file) };
+        GatewayHandle::start_with(config, overrides).await.unwrap()
+    }
+
+    /// The gateway's own, for the stand-in's STS.
+    pub fn credentials(&self) -> Credentials {
         let keys = &self.standin.credentials;
         let (id, secret) = (keys.gateway_access_key_id(), keys.gateway_secret_access_key());
-        let own = Credentials::new(id, secret, None, None, "bed");
-        let overrides = Overrides {
-            log: Arc::clone(log),
-            credentials: Some(SharedCredentialsProvider::new(own)),
-            file: Some(file),
-        };
-        GatewayHandle::start_with(config, overrides).await.unwrap()
+        Credentials::new(id, secret, None, None, "bed")
     }
 
     /// Completes a command that names the binary: it serves by this file, with the gateway's own credentials.
@@ -114,12 +120,12 @@ impl Bed {
         self.lend_credentials(command.args(["serve", "--config"]).arg(file).stdin(Stdio::null()))
     }
 
-    /// Gives a command the gateway's own credentials for the stand-in's STS, and no others.
+    /// Gives a command the gateway's own credentials, and no others.
     pub fn lend_credentials<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        let keys = &self.standin.credentials;
+        let own = self.credentials();
         command
-            .env("AWS_ACCESS_KEY_ID", keys.gateway_access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", keys.gateway_secret_access_key())
+            .env("AWS_ACCESS_KEY_ID", own.access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", own.secret_access_key())
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env_remove("AWS_SESSION_TOKEN")
     }

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use bedrock_bed::until;
 use bedrock_gateway::auth::issuer::{KeySource, LEEWAY, Settings};
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
 use bedrock_gateway::identity::IdentityMemo;
@@ -12,7 +13,7 @@ use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_standin::idp::{Claims, Idp};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::world::{RUNTIME, eventually};
+use crate::world::RUNTIME;
 
 struct World {
     authenticator: Authenticator<IdentityMemo>,
@@ -40,7 +41,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let token = idp.mint(Claims::of("alice").expires_in(std::time::Duration::from_hours(24)));
     let mut good = HeaderMap::new();
     good.insert("x-api-key", token.parse().unwrap());
-    eventually("the issuer's keys", async || authenticator.verify(&good).await.is_ok());
+    RUNTIME.block_on(until("the issuer's keys", async || authenticator.verify(&good).await.is_ok()));
     World { authenticator, token, _idp: idp }
 });
 

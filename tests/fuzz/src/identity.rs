@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use bedrock_bed::Setup;
 use bedrock_gateway::config::Config;
 use bedrock_gateway::identity::Mapping;
 use bedrock_gateway::identity::explain::Becomes;
@@ -9,15 +10,7 @@ use http::HeaderMap;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-const CONFIG: &str = r#"
-[listen]
-http = "127.0.0.1:0"
-[aws]
-region = "us-east-1"
-[[issuer]]
-name = "acme"
-url = "https://acme.example/"
-audiences = ["bedrock-gateway"]
+const CLAIMS: &str = r#"
 [[issuer.require]]
 expression = "claims.email != 'nobody'"
 message = "nobody"
@@ -28,6 +21,9 @@ source_identity = { from = ["claims.sub", "claims.groups[0]"], required = false 
 team = { from = ["claims.team"], default = "none" }
 groups = { from = ["claims.groups.join('/')", "claims.groups.filter(g, g.startsWith('cc-'))[0]"], required = false }
 fixed = { value = "yes" }
+"#;
+
+const ROLES: &str = r#"
 [[role]]
 when = "'ml' in claims.groups || claims.team.matches('^[a-z]+$')"
 arn = "arn:aws:iam::123456789012:role/Ml"
@@ -37,7 +33,8 @@ arn = "arn:aws:iam::123456789012:role/User"
 "#;
 
 static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
-    Config::parse(CONFIG, "fuzz.toml", &|_| None).unwrap_or_else(|faults| panic!("{faults}")).mapping
+    let text = Setup { mapping: CLAIMS, roles: ROLES, ..Setup::default() }.text();
+    Config::parse(&text, "fuzz.toml", &|_| None).unwrap_or_else(|faults| panic!("{faults}")).mapping
 });
 
 /// STS's patterns, from its service model (`AssumeRole`).

@@ -45,7 +45,7 @@ fn signature_holds(method: &Method, uri: &Uri) {
         .unwrap();
     let (head, _body) = RUNTIME.block_on(WORLD.send(request)).unwrap();
     assert!(head.status != 500, "{uri}: {head:?}");
-    for service in [&WORLD.standin.bedrock, &WORLD.standin.control, &WORLD.standin.mantle] {
+    for service in [&WORLD.bed.standin.bedrock, &WORLD.bed.standin.control, &WORLD.bed.standin.mantle] {
         assert!(service.signature_refusals().is_empty(), "{uri}: {:?}", service.signature_refusals());
         assert!(service.violations().is_empty(), "{uri}: {:?}", service.violations());
     }

@@ -27,7 +27,7 @@ static WORLD: LazyLock<(World, Arc<Server>)> = LazyLock::new(|| {
         let answer = Response::builder().header("content-type", "application/vnd.amazon.eventstream");
         Ok(answer.body(pieces.boxed_unsync()).unwrap())
     });
-    (World::start(Some(bedrock.url())), Arc::new(bedrock))
+    (World::start(Some(&bedrock.url())), Arc::new(bedrock))
 });
 
 /// Data frames, and then perhaps a reset.

@@ -1,15 +1,11 @@
 //! A gateway before a stand-in for AWS, for as long as the process lives.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use bedrock_gateway::config::Config;
-use bedrock_gateway::gateway::{GatewayHandle, Overrides};
-use bedrock_gateway::telemetry::access::AccessLog;
+use bedrock_bed::{ANY_PORT, Addresses, Bed, Setup, memory_log, until};
+use bedrock_gateway::gateway::GatewayHandle;
 use bedrock_standin::idp::Claims;
-use bedrock_standin::{Options, Standin};
 use bytes::Bytes;
 use http::{Request, response};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -24,72 +20,34 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().u
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) struct World {
-    pub(crate) standin: Standin,
     /// Alice's.
     pub(crate) token: String,
     gateway: GatewayHandle,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    pub(crate) bed: Bed,
 }
 
 impl World {
     /// With another Bedrock than the stand-in's, if one is given.
-    pub(crate) fn start(bedrock: Option<String>) -> Self {
+    pub(crate) fn start(bedrock: Option<&str>) -> Self {
         let _within = RUNTIME.enter();
-        let standin = Standin::start(Options::default());
-        let runtime = bedrock.unwrap_or_else(|| standin.bedrock.url());
-        let (control, mantle) = (standin.control.url(), standin.mantle.url());
-        let file = format!(
-            r#"
-[listen]
-http = "127.0.0.1:0"
-[aws]
-region = "us-east-1"
-regions = ["us-west-2"]
-[aws.endpoints]
-sts = "{sts}"
-bedrock_runtime = "{runtime}"
-bedrock = "{control}"
-bedrock_mantle = "{mantle}"
-[aws.region_endpoints.us-west-2]
-bedrock_runtime = "{runtime}"
-bedrock = "{control}"
-bedrock_mantle = "{mantle}"
-[[issuer]]
-name = "acme"
-url = "{issuer}"
-audiences = ["bedrock-gateway"]
-[issuer.session]
-name = "claims.sub"
-[[role]]
-arn = "arn:aws:iam::123456789012:role/BedrockUser"
-"#,
-            sts = standin.sts.url(),
-            issuer = standin.idp.issuer(),
-        );
-        let config = Config::parse(&file, "fuzz.toml", &|_| None).unwrap_or_else(|faults| panic!("{faults}"));
-        let keys = &standin.credentials;
-        let own = Credentials::new(
-            keys.gateway_access_key_id(),
-            keys.gateway_secret_access_key(),
-            None,
-            None,
-            "fuzz",
-        );
-        let overrides = Overrides {
-            log: Arc::new(AccessLog::memory()),
-            credentials: Some(SharedCredentialsProvider::new(own)),
-            file: None,
-        };
-        let gateway = RUNTIME.block_on(GatewayHandle::start_with(config, overrides)).unwrap();
-        let token = standin.idp.mint(Claims::of("alice").expires_in(Duration::from_hours(24)));
-        let world = Self { standin, token, gateway, connection: Mutex::default() };
+        let bed = Bed::start();
+        let file = bed.write(&Setup {
+            addresses: Addresses { http: Some(ANY_PORT), ..Addresses::default() },
+            mapping: "[issuer.session]\nname = \"claims.sub\"\n",
+            bedrock,
+            ..Setup::default()
+        });
+        let gateway = RUNTIME.block_on(bed.serve(&file, &memory_log()));
+        let token = bed.standin.idp.mint(Claims::of("alice").expires_in(Duration::from_hours(24)));
+        let world = Self { token, gateway, connection: Mutex::default(), bed };
         let probe = || {
             let request = Request::get("/foundation-models").header("host", "gateway");
             request.header("x-api-key", &world.token).body(Full::default()).unwrap()
         };
-        eventually("the gateway", async || {
+        RUNTIME.block_on(until("the gateway", async || {
             world.send(probe()).await.is_ok_and(|(head, _)| head.status == 200)
-        });
+        }));
         world
     }
 
@@ -118,17 +76,4 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
         *connection = Some(sender);
         Ok((head, body))
     }
-}
-
-/// Waits for something that will come true, for ten seconds at most.
-pub(crate) fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    RUNTIME.block_on(async {
-        for _ in 0..1_000 {
-            if holds().await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("waited in vain for {what}");
-    });
 }
