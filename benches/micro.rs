@@ -6,23 +6,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on is none")]
 
-use std::path::PathBuf;
-
-use bedrock_gateway::identity::IdentityMemo;
+use bedrock_gateway::authorize::Authorized;
+use bedrock_gateway::headers::{self, Forwarded};
 use bedrock_gateway::reason::Reason;
 use bedrock_gateway::relay::frames::Frames;
 use bedrock_gateway::route;
 use bedrock_gateway::sign::sign;
 use bedrock_gateway::telemetry::access::{AccessLog, AccessRecord, Ended};
-use bedrock_gateway::telemetry::log::{LogFormat, LogSettings};
-use bedrock_gateway::headers;
 use bedrock_standin::frames::event;
 use bedrock_standin::idp::Algorithm;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, Divan, black_box_drop};
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, StatusCode};
 
-use world::{CHAT, CONVERSE, INVOKE_ARN, MODEL, WORLD, at_once, body, meter, request_headers};
+use world::{CHAT, CONVERSE, INVOKE_ARN, MODEL, WORLD, at_once, body, head, request_headers, thread_log};
 
 #[path = "micro/world.rs"]
 mod world;
@@ -43,8 +40,8 @@ fn routing(bencher: Bencher<'_, '_>, kind: &str) {
         _ => CHAT,
     };
     // What starts the world is not to be timed.
-    let (uri, regions): (Uri, _) = (path.parse().unwrap(), &WORLD.regions);
-    bencher.bench(|| black_box_drop(route::parse(&Method::POST, &uri, regions).unwrap()));
+    let (head, regions) = (head(path, request_headers("a.b.c")), &WORLD.config.regions);
+    bencher.bench(|| black_box_drop(route::parse(&head, regions).unwrap()));
 }
 
 #[divan::bench(args = [Algorithm::RS256, Algorithm::ES256])]
@@ -67,29 +64,29 @@ fn mapping_remembered(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box_drop(WORLD.resolve(&caller, &headers)));
 }
 
+/// With the check of the token, which makes a caller of whom nothing is remembered; see `token_new` for that alone.
 #[divan::bench]
-fn mapping_new(bencher: Bencher<'_, '_>) {
-    let headers = WORLD.known(Algorithm::RS256);
-    let caller = WORLD.verify(&headers);
-    bencher.with_inputs(IdentityMemo::default).bench_refs(|memo| {
-        black_box_drop(WORLD.mapping.resolve(&caller.verified, memo, &headers).unwrap());
+fn token_and_mapping_new(bencher: Bencher<'_, '_>) {
+    bencher.with_inputs(|| request_headers(&WORLD.token(Algorithm::RS256))).bench_refs(|headers| {
+        black_box_drop(WORLD.resolve(&WORLD.verify(headers), headers));
     });
 }
 
 #[divan::bench]
 fn limits(bencher: Bencher<'_, '_>) {
     let headers = WORLD.known(Algorithm::RS256);
-    let identity = WORLD.resolve(&WORLD.verify(&headers), &headers);
+    let caller = WORLD.resolve(&WORLD.verify(&headers), &headers);
+    let limits = &WORLD.gateway.limits;
     bencher.bench(|| {
-        let seat = WORLD.limits.enter().unwrap();
-        black_box_drop((seat, WORLD.limits.enter_as(identity.principal()).unwrap()));
+        let slot = limits.enter().unwrap();
+        black_box_drop((slot, limits.enter_as(caller.identity().principal()).unwrap()));
     });
 }
 
 #[divan::bench]
 fn headers_to_bedrock(bencher: Bencher<'_, '_>) {
     let headers = request_headers(&WORLD.token(Algorithm::RS256));
-    bencher.bench(|| black_box_drop(headers::to_bedrock(&headers).unwrap()));
+    bencher.bench(|| black_box_drop(Forwarded::of(&headers).unwrap()));
 }
 
 /// The decision where the path names the model: the body is only taken.
@@ -105,30 +102,33 @@ fn authorized_by_body(bencher: Bencher<'_, '_>, kib: usize) {
 }
 
 fn model_in(bencher: Bencher<'_, '_>, path: &str, kib: usize) {
-    let headers = WORLD.known(Algorithm::RS256);
-    let identity = WORLD.resolve(&WORLD.verify(&headers), &headers);
-    let (call, body) = (WORLD.call(&path.parse().unwrap()), body(kib));
-    bencher.with_inputs(|| (call.clone(), HeaderMap::new())).bench_values(|(call, sent)| {
-        let permit = WORLD.permit(identity.clone(), call, &headers);
+    let head = head(path, WORLD.known(Algorithm::RS256));
+    let caller = WORLD.resolve(&WORLD.verify(&head.headers), &head.headers);
+    let (call, body) = (WORLD.call(&head), body(kib));
+    let none = Forwarded::of(&HeaderMap::new()).unwrap();
+    bencher.with_inputs(|| (call.clone(), none.clone())).bench_values(|(call, sent)| {
+        let permit = WORLD.permit(&caller, call, &head.headers);
         black_box_drop(WORLD.read(permit, sent, &body));
     });
 }
 
 #[divan::bench]
 fn session_cached(bencher: Bencher<'_, '_>) {
-    let call = WORLD.authorized(1);
-    black_box_drop(WORLD.session(&call));
-    bencher.bench(|| black_box_drop(at_once(WORLD.sessions.get(&call)).unwrap()));
+    black_box_drop(WORLD.ready(WORLD.authorized(1)));
+    bencher.with_inputs(|| WORLD.authorized(1)).bench_values(|call: Authorized| {
+        let cleared = WORLD.clear(call.caller());
+        black_box_drop(at_once(WORLD.gateway.sessions.get(cleared, call)).unwrap());
+    });
 }
 
 #[divan::bench(args = KIB)]
 fn signature(bencher: Bencher<'_, '_>, kib: usize) {
-    let call = WORLD.authorized(kib);
-    let session = WORLD.session(&call);
+    let ready = WORLD.ready(WORLD.authorized(kib));
     let now = bedrock_gateway::clock::now();
-    bencher
-        .counter(BytesCount::of_slice(call.body()))
-        .bench(|| black_box_drop(sign(&call, &session, &WORLD.endpoint, now).unwrap()));
+    bencher.counter(BytesCount::of_slice(ready.call().body())).bench(|| {
+        let cleared = WORLD.clear(ready.call().caller());
+        black_box_drop(sign(cleared, &ready, &WORLD.endpoint, now).unwrap());
+    });
 }
 
 /// 1000 frames of a word each, in chunks of so many bytes.
@@ -160,21 +160,20 @@ fn access_line_in_memory(bencher: Bencher<'_, '_>) {
 /// A request's record from its beginning to its line, metrics included.
 #[divan::bench]
 fn record_of_a_request(bencher: Bencher<'_, '_>) {
-    let headers = WORLD.known(Algorithm::RS256);
-    let caller = WORLD.verify(&headers);
-    let identity = WORLD.resolve(&caller, &headers);
-    let call = WORLD.authorized(10);
-    let session = WORLD.session(&call);
-    let (books, answer) = (WORLD.books(thread_log()), answer());
+    let head = head(CONVERSE, WORLD.known(Algorithm::RS256));
+    let verified = WORLD.verify(&head.headers);
+    let caller = WORLD.resolve(&verified, &head.headers);
+    let ready = WORLD.ready(WORLD.authorized(10));
+    let answer = answer();
     bencher.bench(|| {
-        let mut meter = meter(&books, &headers);
-        meter.routed(call.call());
-        meter.verified(&caller);
-        meter.identified(&identity);
-        meter.received(call.region(), call.model(), call.body().len());
-        meter.session(&session);
-        meter.attempted();
-        meter.answered(StatusCode::OK, &answer, true);
+        let mut record = WORLD.record(&head);
+        record.routed(ready.call().call());
+        record.verified(&verified);
+        record.identified(&caller);
+        record.received(ready.call());
+        record.session(ready.session());
+        record.attempted();
+        record.answered(StatusCode::OK, &answer, true);
     });
 }
 
@@ -182,30 +181,31 @@ fn record_of_a_request(bencher: Bencher<'_, '_>) {
 /// the gateway itself adds to the copying of bytes between sockets.
 #[divan::bench]
 fn whole_request(bencher: Bencher<'_, '_>) {
-    let headers = WORLD.known(Algorithm::RS256);
-    let (uri, body) = (CONVERSE.parse().unwrap(), body(10));
-    let (books, answer) = (WORLD.books(thread_log()), answer());
-    black_box_drop(WORLD.session(&WORLD.authorized(1)));
+    let head = head(CONVERSE, WORLD.known(Algorithm::RS256));
+    let (body, answer) = (body(10), answer());
+    let limits = &WORLD.gateway.limits;
+    black_box_drop(WORLD.ready(WORLD.authorized(1)));
     bencher.bench(|| {
-        let mut meter = meter(&books, &headers);
-        let seat = WORLD.limits.enter().unwrap();
-        route::check_head(Version::HTTP_11, &uri, &headers).unwrap();
-        let call = WORLD.call(&uri);
-        meter.routed(&call);
-        let caller = WORLD.verify(&headers);
-        meter.verified(&caller);
-        let identity = WORLD.resolve(&caller, &headers);
-        meter.identified(&identity);
-        let place = WORLD.limits.enter_as(identity.principal()).unwrap();
-        let permit = WORLD.permit(identity, call, &headers);
-        let call = WORLD.read(permit, headers::to_bedrock(&headers).unwrap(), &body);
-        meter.received(call.region(), call.model(), call.body().len());
-        let session = at_once(WORLD.sessions.get(&call)).unwrap();
-        meter.session(&session);
-        let signed = sign(&call, &session, &WORLD.endpoint, bedrock_gateway::clock::now()).unwrap();
-        meter.attempted();
-        meter.answered(StatusCode::OK, &answer, false);
-        black_box_drop((signed, headers::to_caller(answer.clone()), seat, place));
+        let mut record = WORLD.record(&head);
+        record.admitted(limits.enter().unwrap());
+        let call = WORLD.call(&head);
+        record.routed(&call);
+        let verified = WORLD.verify(&head.headers);
+        record.verified(&verified);
+        let caller = WORLD.resolve(&verified, &head.headers);
+        record.identified(&caller);
+        let slot = limits.enter_as(caller.identity().principal()).unwrap();
+        let permit = WORLD.permit(&caller, call, &head.headers);
+        let call = WORLD.read(permit, Forwarded::of(&head.headers).unwrap(), &body);
+        let cleared = WORLD.clear(&caller);
+        record.received(&call);
+        let ready = at_once(WORLD.gateway.sessions.get(cleared, call)).unwrap();
+        record.session(ready.session());
+        let cleared = WORLD.clear(&caller);
+        let signed = sign(cleared, &ready, &WORLD.endpoint, bedrock_gateway::clock::now()).unwrap();
+        record.attempted();
+        record.answered(StatusCode::OK, &answer, false);
+        black_box_drop((signed, headers::to_caller(answer.clone()), slot));
     });
 }
 
@@ -221,12 +221,6 @@ fn answer() -> HeaderMap {
         headers.insert(name, value.parse().unwrap());
     }
     headers
-}
-
-/// A log as `serve` has it, whose lines go nowhere.
-fn thread_log() -> AccessLog {
-    let file = Some(PathBuf::from("/dev/null"));
-    AccessLog::open(&LogSettings { format: LogFormat::Json, file, level: "info".to_owned() }).unwrap()
 }
 
 /// A record with what an answered request has.

@@ -1,31 +1,41 @@
 //! What every part needs: an issuer and STS on loopback, a configuration as operators have it, one
 //! caller, and the requests of their SDK.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
+use arc_swap::ArcSwap;
 use bedrock_bed::{Bed, Setup, until};
 use bedrock_gateway::auth::{Authenticator, CacheLimits, Caller};
 use bedrock_gateway::authorize::body::Bodies;
+use bedrock_gateway::authorize::unread::Unread;
 use bedrock_gateway::authorize::{Authorized, Permit, authorize};
 use bedrock_gateway::config;
-use bedrock_gateway::identity::{Identity, Mapping, IdentityMemo};
-use bedrock_gateway::limits::Limits;
-use bedrock_gateway::meter::{Books, Meter};
-use bedrock_gateway::revoke::Revocations;
+use bedrock_gateway::endpoint::Endpoint;
+use bedrock_gateway::headers::Forwarded;
+use bedrock_gateway::identity::{Identified, IdentityMemo};
+use bedrock_gateway::limits::requests::Limits;
+use bedrock_gateway::record::Record;
+use bedrock_gateway::revoke::{Clearance, Revocations};
 use bedrock_gateway::route::{self, Call, Route, Service};
+use bedrock_gateway::server::Peer;
 use bedrock_gateway::sessions::own_credentials::OwnCredentials;
-use bedrock_gateway::sessions::sts::{StsClient, StsSettings};
-use bedrock_gateway::sessions::{Session, Sessions};
+use bedrock_gateway::sessions::sts::StsClient;
+use bedrock_gateway::sessions::{Ready, Sessions, StsSettings};
+use bedrock_gateway::state::{ActiveConfig, Gateway};
 use bedrock_gateway::telemetry::access::AccessLog;
+use bedrock_gateway::telemetry::log::{LogFormat, LogSettings};
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bedrock_gateway::telemetry::unfinished::Unfinished;
-use bedrock_gateway::headers;
+use bedrock_gateway::upstream::skew::Skew;
+use bedrock_gateway::upstream::{Upstream, pool};
 use bedrock_standin::idp::{Algorithm, Claims};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
 use tokio::runtime::Runtime;
 
@@ -56,15 +66,10 @@ models = ["*anthropic.claude-*"]
 pub(crate) static WORLD: LazyLock<World> = LazyLock::new(World::start);
 
 pub(crate) struct World {
-    pub(crate) auth: Authenticator<IdentityMemo>,
-    pub(crate) mapping: Mapping,
-    pub(crate) limits: Limits,
-    pub(crate) bodies: Bodies,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) config: Arc<ActiveConfig>,
     /// AWS's own: its name is part of what is signed, and nothing is sent.
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) regions: Vec<Arc<str>>,
-    metrics: Arc<Metrics>,
     bed: Bed,
     runtime: Runtime,
 }
@@ -93,23 +98,29 @@ impl World {
             until("the issuer's keys", loaded).await;
             endpoint.await
         });
-        drop(inside);
-        Self {
+        let endpoint = Arc::new(endpoint.unwrap().unwrap());
+        let home: Arc<str> = config.aws.region.as_str().into();
+        let active = ActiveConfig {
             auth,
             mapping: config.mapping,
-            limits: Limits::default(),
             bodies: Bodies::new(config.listen.max_body),
-            sessions: Sessions::new(&config.sessions, sts, Arc::clone(&metrics)),
-            endpoint: endpoint.unwrap().unwrap().into(),
             regions: config.aws.all_regions().map(Arc::from).collect(),
+            endpoints: BTreeMap::from([((Arc::clone(&home), Service::Runtime), Arc::clone(&endpoint))]),
+            home,
+        };
+        let gateway = Gateway {
+            config: ArcSwap::from_pointee(active),
+            limits: Limits::default(),
+            revocations: Revocations::default(),
+            sessions: Sessions::new(&config.sessions, sts, Arc::clone(&metrics)),
+            upstream: Upstream::new(pool::connector(&[]).unwrap()),
+            skew: Skew::default(),
+            log: Arc::new(thread_log()),
             metrics,
-            bed,
-            runtime,
-        }
-    }
-
-    pub(crate) fn home(&self) -> &Arc<str> {
-        &self.regions[0]
+            unfinished: Unfinished::default(),
+        };
+        drop(inside);
+        Self { config: gateway.config.load_full(), gateway: Arc::new(gateway), endpoint, bed, runtime }
     }
 
     /// A token that nobody has seen, of the same caller each time.
@@ -133,53 +144,68 @@ impl World {
     }
 
     pub(crate) fn verify(&self, headers: &HeaderMap) -> Arc<Caller<IdentityMemo>> {
-        at_once(self.auth.verify(headers)).unwrap()
+        at_once(self.config.auth.verify(headers)).unwrap()
     }
 
-    pub(crate) fn resolve(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Arc<Identity> {
-        self.mapping.resolve(&caller.verified, &caller.memo, headers).unwrap()
+    pub(crate) fn resolve(&self, caller: &Arc<Caller<IdentityMemo>>, headers: &HeaderMap) -> Identified {
+        self.config.mapping.resolve(caller, headers).unwrap()
     }
 
-    pub(crate) fn call(&self, uri: &Uri) -> Call {
-        match route::parse(&Method::POST, uri, &self.regions) {
+    pub(crate) fn clear(&self, caller: &Identified) -> Clearance {
+        self.gateway.revocations.clear(caller).unwrap()
+    }
+
+    pub(crate) fn call(&self, head: &Parts) -> Call {
+        match route::parse(head, &self.config.regions) {
             Ok(Route::Call(call)) => call,
             other => panic!("no call: {other:?}"),
         }
     }
 
-    pub(crate) fn permit(&self, identity: Arc<Identity>, call: Call, headers: &HeaderMap) -> Permit {
-        authorize(identity, call, self.home(), headers).unwrap()
+    pub(crate) fn permit(&self, caller: &Identified, call: Call, headers: &HeaderMap) -> Permit {
+        authorize(self.clear(caller), call, &self.config.home, headers).unwrap()
     }
 
     /// The body arrives in one piece.
-    pub(crate) fn read(&self, permit: Permit, headers: HeaderMap, body: &Bytes) -> Authorized {
+    pub(crate) fn read(&self, permit: Permit, headers: Forwarded, body: &Bytes) -> Authorized {
         let _timers = self.runtime.enter();
-        at_once(permit.read_body(headers, &mut Full::new(body.clone()), &self.bodies)).unwrap()
+        let body = Unread::new(Full::new(body.clone()));
+        at_once(permit.read_body(headers, body, &self.config.bodies)).unwrap()
     }
 
     /// A call that may be signed, with a body of this size.
     pub(crate) fn authorized(&self, kib: usize) -> Authorized {
-        let headers = self.known(Algorithm::RS256);
-        let identity = self.resolve(&self.verify(&headers), &headers);
-        let permit = self.permit(identity, self.call(&CONVERSE.parse().unwrap()), &headers);
-        self.read(permit, headers::to_bedrock(&headers).unwrap(), &body(kib))
+        let head = head(CONVERSE, self.known(Algorithm::RS256));
+        let caller = self.resolve(&self.verify(&head.headers), &head.headers);
+        let permit = self.permit(&caller, self.call(&head), &head.headers);
+        self.read(permit, Forwarded::of(&head.headers).unwrap(), &body(kib))
     }
 
-    /// Its session, of STS or remembered.
-    pub(crate) fn session(&self, call: &Authorized) -> Session {
-        self.runtime.block_on(self.sessions.get(call)).unwrap()
+    /// The call with its session, of STS or remembered.
+    pub(crate) fn ready(&self, call: Authorized) -> Ready {
+        let cleared = self.clear(call.caller());
+        self.runtime.block_on(self.gateway.sessions.get(cleared, call)).unwrap()
     }
 
-    /// The books of a gateway with this access log.
-    pub(crate) fn books(&self, log: AccessLog) -> Arc<Books> {
-        let metrics = Arc::clone(&self.metrics);
-        Arc::new(Books {
-            log: Arc::new(log),
-            metrics,
-            cut: Cut::default(),
-            revocations: Revocations::default(),
-        })
+    /// The record of a request that has just come.
+    pub(crate) fn record(&self, head: &Parts) -> Record {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
+        Record::start(Arc::clone(&self.gateway), head, Peer { address, tls: true })
     }
+}
+
+/// The head of a POST.
+pub(crate) fn head(path: &str, headers: HeaderMap) -> Parts {
+    let request = Request::builder().method(Method::POST).uri(path).body(()).unwrap();
+    let mut head = request.into_parts().0;
+    head.headers = headers;
+    head
+}
+
+/// A log as `serve` has it, whose lines go nowhere.
+pub(crate) fn thread_log() -> AccessLog {
+    let file = Some("/dev/null".into());
+    AccessLog::open(&LogSettings { format: LogFormat::Json, file, level: "info".to_owned() }).unwrap()
 }
 
 /// A request's headers as boto3 sends them with this token.
@@ -202,13 +228,6 @@ pub(crate) fn request_headers(token: &str) -> HeaderMap {
     }
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     headers
-}
-
-/// The record of a request that has just come.
-pub(crate) fn meter(books: &Arc<Books>, headers: &HeaderMap) -> Meter {
-    let id = uuid::Uuid::new_v4().to_string();
-    let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
-    Meter::start(Arc::clone(books), id, client, headers, "h2")
 }
 
 /// A request in the form of a chat of this size, which names its model as well.

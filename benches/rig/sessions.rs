@@ -8,16 +8,19 @@ use bedrock_bed::{Setup, memory};
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
 use bedrock_gateway::authorize::authorize;
 use bedrock_gateway::authorize::body::Bodies;
+use bedrock_gateway::authorize::unread::Unread;
 use bedrock_gateway::config::{self, Config};
+use bedrock_gateway::headers::Forwarded;
 use bedrock_gateway::identity::{IdentityMemo, Mapping};
+use bedrock_gateway::revoke::Revocations;
 use bedrock_gateway::route::{self, Route};
-use bedrock_gateway::sessions::Sessions;
 use bedrock_gateway::sessions::own_credentials::OwnCredentials;
-use bedrock_gateway::sessions::sts::{StsClient, StsSettings};
+use bedrock_gateway::sessions::sts::StsClient;
+use bedrock_gateway::sessions::{Sessions, StsSettings};
 use bedrock_gateway::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use clap::Args;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, Request};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 
@@ -81,7 +84,8 @@ pub(crate) async fn run(settings: &Settings) {
     let auth: Authenticator<IdentityMemo> =
         Authenticator::new(issuers, CacheLimits::default(), metrics).unwrap();
     auth.start();
-    let calls = Arc::new(Calls { auth, mapping, bodies: Bodies::new(1024), token: settings.token.clone() });
+    let (revocations, bodies) = (Revocations::default(), Bodies::new(1024));
+    let calls = Arc::new(Calls { auth, mapping, revocations, bodies, token: settings.token.clone() });
 
     fill(&calls, &sessions, 0..WARM).await;
     let before = memory("self", "VmRSS");
@@ -94,6 +98,7 @@ pub(crate) async fn run(settings: &Settings) {
 struct Calls {
     auth: Authenticator<IdentityMemo>,
     mapping: Mapping,
+    revocations: Revocations,
     bodies: Bodies,
     token: String,
 }
@@ -113,19 +118,20 @@ async fn fill(calls: &Arc<Calls>, sessions: &Arc<Sessions>, users: std::ops::Ran
 }
 
 impl Calls {
-    /// The way of a request up to its session, with nothing remembered beside the caller.
+    /// The way of a request up to its session.
     async fn session_of(&self, user: usize, sessions: &Arc<Sessions>) {
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", HeaderValue::try_from(format!("Bearer {}", self.token)).unwrap());
-        headers.insert("x-user", HeaderValue::try_from(format!("user{user:06}@acme.example")).unwrap());
-        let caller = self.auth.verify(&headers).await.unwrap();
-        let identity = self.mapping.resolve(&caller.verified, &IdentityMemo::default(), &headers).unwrap();
-        let Ok(Route::Call(call)) = route::parse(&Method::POST, &Uri::from_static(CONVERSE), &[]) else {
-            panic!("{CONVERSE} is a call");
-        };
-        let permit = authorize(identity, call, &"us-east-1".into(), &headers).unwrap();
-        let mut body = Full::new(Bytes::from_static(b"{}"));
-        let call = permit.read_body(HeaderMap::new(), &mut body, &self.bodies).await.unwrap();
-        sessions.get(&call).await.unwrap();
+        let request = Request::post(CONVERSE)
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("x-user", format!("user{user:06}@acme.example"));
+        let (head, body) = request.body(Full::new(Bytes::from_static(b"{}"))).unwrap().into_parts();
+        let caller = self.auth.verify(&head.headers).await.unwrap();
+        let caller = self.mapping.resolve(&caller, &head.headers).unwrap();
+        let Ok(Route::Call(call)) = route::parse(&head, &[]) else { panic!("{CONVERSE} is a call") };
+        let clear = || self.revocations.clear(&caller).unwrap();
+        let permit = authorize(clear(), call, &"us-east-1".into(), &head.headers).unwrap();
+        let headers = Forwarded::of(&HeaderMap::new()).unwrap();
+        let call = permit.read_body(headers, Unread::new(body), &self.bodies).await.unwrap();
+        sessions.get(clear(), call).await.unwrap();
     }
 }

@@ -96,7 +96,7 @@ async fn a_balancer_that_does_not_speak_it_is_not_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_no_balancer_cannot_tell() {
-    let of_others = "[listen.balancers]\npeers = [\"10.0.0.0/8\"]\ntell_by = \"proxy-protocol\"\n";
+    let of_others = "[listen.balancers]\npeers = [\"10.0.0.0/8\"]\nclient_address = \"proxy-protocol\"\n";
     let world = World::with(&Setup { listen: of_others, ..Setup::default() }).await;
     let token = world.token("alice");
     let address = world.gateway.addresses().http.unwrap();
@@ -129,7 +129,7 @@ async fn health_checks_come_with_the_header_and_without() {
 #[tokio::test(flavor = "multi_thread")]
 async fn x_forwarded_for_tells_request_by_request() {
     let by_header =
-        "[listen.balancers]\npeers = [\"127.0.0.1\", \"10.0.0.0/8\"]\ntell_by = \"x-forwarded-for\"\n";
+        "[listen.balancers]\npeers = [\"127.0.0.1\", \"10.0.0.0/8\"]\nclient_address = \"x-forwarded-for\"\n";
     let world = World::with(&Setup { listen: by_header, ..Setup::default() }).await;
     let token = world.token("alice");
     let stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();

@@ -121,7 +121,7 @@ name = "issuer.name + '=' + claims.sub"
 issuers = ["acme", "acme-eu"]
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
 "#;
-    let world = World::with(Setup { mapping: mapping.leak(), roles, ..Setup::default() }).await;
+    let world = World::with(&Setup { mapping: mapping.leak(), roles, ..Setup::default() }).await;
     let pairs = [("eu-alice", "alice"), ("-eu=alice", "alice"), ("eu=bob", "bob"), ("acme-eu", "acme")];
     for (first, other) in pairs {
         let before = world.standin.bill.calls().len();
@@ -145,7 +145,7 @@ name = "string(claims.uid)"
 [issuer.session.tags]
 team = "claims.team"
 "#;
-    let world = World::with(Setup { mapping, ..Setup::default() }).await;
+    let world = World::with(&Setup { mapping, ..Setup::default() }).await;
     for (uid, team) in [
         ("100000000000000000001", "\"search\""),
         ("100000000000000000002", "\"search\""),

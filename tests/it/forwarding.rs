@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use http_body_util::BodyExt as _;
 
-use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post};
+use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post, read};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_pass_by_the_list_both_ways() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bedrock_bed::until;
 use bedrock_gateway::limits::memory::PRINCIPAL_BYTES;
 use bedrock_standin::sts::StsFault;
 use http::HeaderValue;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
-use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post, until};
+use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
 
 /// The answer that a failure is to have; see the folder's README.
 #[derive(Debug, Deserialize)]
@@ -77,7 +78,7 @@ async fn refused(world: &World, answer: Answer, status: u16, reason: &str) {
     assert_is_a_case(&answer, reason);
     let id = answer.headers["x-gateway-request-id"].to_str().unwrap();
     let line = || world.log.lines().into_iter().find(|line| line.contains(id));
-    until("the access log line", || line().is_some()).await;
+    until("the access log line", async || line().is_some()).await;
     let line: Value = serde_json::from_str(&line().unwrap()).unwrap();
     assert_eq!((&line["status"], &line["reason"]), (&json!(status), &json!(reason)));
 }
@@ -103,7 +104,7 @@ ml = "'ml' in claims.groups ? 'yes' : 'no'"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_and_headers_that_the_mapping_rejects() {
-    let world = World::with(Setup { mapping: STRICT, ..Setup::default() }).await;
+    let world = World::with(&Setup { mapping: STRICT, ..Setup::default() }).await;
     let claims = || World::claims("alice").claim("groups", json!(["ml"]));
     let overage = claims().without("groups").claim("_claim_names", json!({ "groups": "elsewhere" }));
     for (claims, reason) in
@@ -136,7 +137,7 @@ async fn a_header_to_bedrock_that_is_not_ascii() {
 /// One body that lacks its last byte: the gateway holds room for its announced length.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_takes_all_memory_of_its_caller() {
-    let world = World::with(Setup { listen: "max_body = \"128MiB\"", ..Setup::default() }).await;
+    let world = World::with(&Setup { listen: "max_body = \"128MiB\"", ..Setup::default() }).await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
     let head = format!(
@@ -187,7 +188,7 @@ async fn an_sts_that_is_not_there() {
 /// At one call a second, a queue of ten seconds is full after some ten users. The next user does not wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_new_sessions_than_the_rate_to_sts_allows() {
-    let world = Arc::new(World::with(Setup { sessions: "max_sts_rate = 1", ..Setup::default() }).await);
+    let world = Arc::new(World::with(&Setup { sessions: "max_sts_rate = 1", ..Setup::default() }).await);
     let mut calls = JoinSet::new();
     for user in 0..20 {
         let (world, token) = (Arc::clone(&world), world.token(&format!("user-{user}")));
@@ -206,7 +207,7 @@ async fn more_new_sessions_than_the_rate_to_sts_allows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_without_an_endpoint() {
     let mut world = World::start().await;
-    let file = world.folder.path().join("gateway.toml");
+    let file = world.folder().join("gateway.toml");
     let text = std::fs::read_to_string(&file).unwrap().replace("[aws]\n", "[aws]\nfips = true\n");
     let lines = text.lines().filter(|line| !line.starts_with("bedrock_mantle"));
     std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();

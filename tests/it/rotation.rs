@@ -28,7 +28,7 @@ name = "issuer.name + '=' + claims.sub"
     );
     let roles =
         "[[role]]\nissuers = [\"acme\", \"second\"]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n";
-    let world = Arc::new(World::with(Setup { mapping: mapping.leak(), roles, ..Setup::default() }).await);
+    let world = Arc::new(World::with(&Setup { mapping: mapping.leak(), roles, ..Setup::default() }).await);
 
     world.standin.idp.rotate();
     let new = world.token("alice");

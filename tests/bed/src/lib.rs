@@ -39,7 +39,7 @@ use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, SharedHtt
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use bedrock_gateway::config::File;
-use bedrock_gateway::gateway::{Overrides, GatewayHandle};
+use bedrock_gateway::gateway::{GatewayHandle, Overrides};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_standin::{Options, Standin};
 use tempfile::TempDir;
