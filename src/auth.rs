@@ -20,7 +20,7 @@ use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::auth::cache::CacheLimits;
-pub use crate::auth::fetch::SetupError;
+pub use crate::auth::fetch::IssuerSetupError;
 pub use crate::auth::refresh::IssuerStatus;
 pub use crate::auth::unverified::UnverifiedToken;
 
@@ -216,10 +216,10 @@ impl<M: Memo> Authenticator<M> {
     /// # Errors
     /// When a CA file of an issuer is unreadable.
     pub fn new(
-        issuers: Vec<issuer::Settings>,
+        issuers: Vec<issuer::IssuerSettings>,
         limits: CacheLimits,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, SetupError> {
+    ) -> Result<Self, IssuerSetupError> {
         // An error says that a provider is there already; two would be a fault of the build.
         let _already = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().is_err();
         let issuers = issuers
@@ -239,8 +239,8 @@ impl<M: Memo> Authenticator<M> {
     ///
     /// # Errors
     /// As [`Authenticator::new`].
-    pub fn successor(&self, issuers: Vec<issuer::Settings>) -> Result<Self, SetupError> {
-        let one = |settings: issuer::Settings| {
+    pub fn successor(&self, issuers: Vec<issuer::IssuerSettings>) -> Result<Self, IssuerSetupError> {
+        let one = |settings: issuer::IssuerSettings| {
             let of = |like: &dyn Fn(&Issuer) -> bool| self.issuers.iter().find(|issuer| like(issuer));
             if let Some(same) = of(&|issuer| issuer.settings == settings) {
                 return Ok(Arc::clone(same));

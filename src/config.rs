@@ -56,9 +56,9 @@ const PER_NAME: usize = 8;
 pub struct Config {
     pub listen: Listen,
     pub aws: Aws,
-    pub sessions: sessions::Settings,
+    pub sessions: sessions::SessionSettings,
     /// In the order of the file, as in `mapping.issuers`.
-    pub issuers: Vec<auth::issuer::Settings>,
+    pub issuers: Vec<auth::issuer::IssuerSettings>,
     /// Its generation is 1; whoever loads a configuration anew counts on.
     pub mapping: Mapping,
     pub log: LogSettings,
@@ -165,9 +165,9 @@ fn sessions(
     raw: &raw::Sessions,
     duration: Duration,
     diagnostics: &mut Diagnostics<'_>,
-) -> sessions::Settings {
+) -> sessions::SessionSettings {
     let refresh_before = diagnostics.duration(raw.refresh_before.as_ref(), Duration::from_secs(1)..=duration);
-    sessions::Settings {
+    sessions::SessionSettings {
         refresh_before: refresh_before.unwrap_or(REFRESH_BEFORE),
         capacity: at_least_one(raw.capacity.as_ref(), diagnostics).unwrap_or(CAPACITY),
         max_sts_rate: at_least_one(raw.max_sts_rate.as_ref(), diagnostics).unwrap_or(MAX_STS_RATE),

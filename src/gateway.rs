@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::auth::{Authenticator, CacheLimits, SetupError};
+use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
 use crate::config::{Aws, Config, EndpointUrls, File};
 use crate::endpoint::{Endpoint, EndpointError};
@@ -58,13 +58,13 @@ pub enum StartError {
     #[error("{0}")]
     File(String),
     #[error(transparent)]
-    Issuers(#[from] SetupError),
+    Issuers(#[from] IssuerSetupError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Pool(#[from] ConnectorError),
     #[error("STS cannot be used: {0}")]
-    Sts(#[from] crate::sessions::SetupError),
+    Sts(#[from] crate::sessions::StsSetupError),
     #[error(transparent)]
     Log(#[from] LogError),
 }

@@ -32,8 +32,8 @@ use self::refusals::Refusals;
 pub use self::session::{Lookup, Ready, Session, SessionRecord};
 pub use self::signing_keys::{Scope, SigningKey};
 use self::sts::STS_DEADLINE;
-pub use self::sts::{AssumeRole, Failure, Issued, StsError};
-pub use self::transport::{SetupError, StsSettings};
+pub use self::sts::{AssumeRole, Issued, StsError, StsFailure};
+pub use self::transport::{StsSettings, StsSetupError};
 use crate::authorize::Authorized;
 use crate::clock;
 use crate::identity::SessionIdentity;
@@ -48,7 +48,7 @@ const REPLACED_ONCE_IN: Duration = Duration::from_mins(1);
 
 /// The table `[sessions]`, but for the lifetime, which is part of each identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SessionSettings {
     /// How long before its end a session is renewed; never more than a fifth of its lifetime.
     pub refresh_before: Duration,
     /// Sessions kept at most; the least recently used go first.
@@ -76,12 +76,12 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn new(settings: &Settings, sts: impl AssumeRole, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(settings: &SessionSettings, sts: impl AssumeRole, metrics: Arc<Metrics>) -> Arc<Self> {
         Self::with_clock(settings, sts, metrics, clock::now)
     }
 
     fn with_clock(
-        settings: &Settings,
+        settings: &SessionSettings,
         sts: impl AssumeRole,
         metrics: Arc<Metrics>,
         now: fn() -> SystemTime,
@@ -363,7 +363,7 @@ pub enum SessionError {
     Denied { code: String, message: String },
     /// STS gave no usable answer; it may later.
     #[error("STS gave no session ({failure}): {message}")]
-    Unavailable { failure: Failure, message: String },
+    Unavailable { failure: StsFailure, message: String },
     /// STS refuses the gateway itself, or the gateway has no credentials: no caller's fault.
     #[error("STS refuses the gateway: {code}: {message}")]
     GatewayRefused { code: String, message: String },
@@ -389,12 +389,12 @@ impl SessionError {
 
     fn lost() -> Self {
         let message = "the task that called STS broke off".to_owned();
-        Self::Unavailable { failure: Failure::Failed, message }
+        Self::Unavailable { failure: StsFailure::Failed, message }
     }
 
     fn ended() -> Self {
         let message = "the session has ended already by this machine's clock".to_owned();
-        Self::Unavailable { failure: Failure::Failed, message }
+        Self::Unavailable { failure: StsFailure::Failed, message }
     }
 }
 

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tower_service::Service;
 use url::Url;
 
-use crate::auth::issuer::{self, KeySource, Settings, UrlFault};
+use crate::auth::issuer::{self, IssuerSettings, KeySource, UrlFault};
 use crate::causes;
 use crate::trust::{self, CaError};
 
@@ -37,7 +37,7 @@ pub(super) struct Fetcher {
 
 /// Why an issuer cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub enum IssuerSetupError {
     #[error("issuer {issuer}: {cause}")]
     Ca { issuer: String, cause: CaError },
     #[error("TLS cannot be set up: {0}")]
@@ -83,9 +83,9 @@ struct Discovery {
 impl Fetcher {
     /// # Errors
     /// When the issuer's CA file is unusable.
-    pub(super) fn new(settings: &Settings) -> Result<Self, SetupError> {
+    pub(super) fn new(settings: &IssuerSettings) -> Result<Self, IssuerSetupError> {
         let roots = trust::machine_and(settings.ca.as_deref())
-            .map_err(|cause| SetupError::Ca { issuer: settings.name.to_string(), cause })?;
+            .map_err(|cause| IssuerSetupError::Ca { issuer: settings.name.to_string(), cause })?;
         let mut tcp = HttpConnector::new_with_resolver(PublicResolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(DEADLINE));
@@ -99,14 +99,14 @@ impl Fetcher {
     }
 
     /// The document of the issuer's keys, within 5 s.
-    pub(super) async fn keys(&self, settings: &Settings) -> Result<Fetched, FetchError> {
+    pub(super) async fn keys(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
         match tokio::time::timeout(DEADLINE, self.keys_at_leisure(settings)).await {
             Ok(fetched) => fetched,
             Err(_elapsed) => Err(FetchError::TooSlow),
         }
     }
 
-    async fn keys_at_leisure(&self, settings: &Settings) -> Result<Fetched, FetchError> {
+    async fn keys_at_leisure(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
         match &settings.keys {
             KeySource::JwksUrl(url) => self.get(url).await,
             KeySource::JwksFile(path) => file(path).await,
@@ -117,7 +117,7 @@ impl Fetcher {
         }
     }
 
-    async fn discover(&self, settings: &Settings) -> Result<Url, FetchError> {
+    async fn discover(&self, settings: &IssuerSettings) -> Result<Url, FetchError> {
         let address = format!("{}/.well-known/openid-configuration", settings.url.trim_end_matches('/'));
         let not_discovery = |url: String| FetchError::NotDiscovery { url };
         let url: Url = address.parse().map_err(|_| not_discovery(address.clone()))?;

@@ -18,7 +18,7 @@ pub const KNOWN_ALGORITHMS: [&str; 9] =
 
 /// One identity provider whose tokens are taken.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct IssuerSettings {
     /// The operator's name for it, in expressions, logs and metrics.
     pub name: Arc<str>,
     /// The exact `iss` of its tokens.
@@ -39,7 +39,7 @@ pub struct Settings {
     pub ca: Option<PathBuf>,
 }
 
-impl Settings {
+impl IssuerSettings {
     /// Whether claims name one of the audiences.
     pub fn is_for(&self, claims: &Map<String, Value>) -> bool {
         let taken = |audience: &Value| {

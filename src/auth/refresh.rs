@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::auth::AuthError;
-use crate::auth::fetch::{FetchError, Fetcher, SetupError};
-use crate::auth::issuer::Settings;
+use crate::auth::fetch::{FetchError, Fetcher, IssuerSetupError};
+use crate::auth::issuer::IssuerSettings;
 use crate::auth::keys::KeySet;
 use crate::clock;
 use crate::jitter;
@@ -36,7 +36,7 @@ const RETRY_MOST: Duration = Duration::from_secs(60);
 /// nothing is believed by settings that are not the issuer's any more.
 pub(super) struct Issuer {
     pub(super) id: IssuerId,
-    pub(super) settings: Settings,
+    pub(super) settings: IssuerSettings,
     fetcher: Fetcher,
     keys: ArcSwapOption<KeySet>,
     state: Mutex<State>,
@@ -90,7 +90,7 @@ pub struct IssuerStatus {
 }
 
 impl Issuer {
-    pub(super) fn new(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
+    pub(super) fn new(settings: IssuerSettings, metrics: Arc<Metrics>) -> Result<Self, IssuerSetupError> {
         let fetcher = Fetcher::new(&settings)?;
         let remembered = metrics.remembered_tokens(&settings.name);
         Ok(Self {
@@ -106,7 +106,7 @@ impl Issuer {
     }
 
     /// An issuer of which `other` has the keys already, as far as these settings allow them.
-    pub(super) fn with_keys_of(other: &Self, settings: Settings) -> Result<Self, SetupError> {
+    pub(super) fn with_keys_of(other: &Self, settings: IssuerSettings) -> Result<Self, IssuerSetupError> {
         let issuer = Self::new(settings, Arc::clone(&other.metrics))?;
         if let Some(keys) = other.keys().and_then(|keys| keys.allowing(&issuer.settings.algorithms)) {
             issuer.keys.store(Some(Arc::new(keys)));

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
-use crate::auth::issuer::Settings;
+use crate::auth::issuer::IssuerSettings;
 use crate::auth::keys::{Fingerprint, KeySet};
 use crate::auth::unverified::UnverifiedToken;
 use crate::auth::{AuthError, InvalidReason};
@@ -21,7 +21,7 @@ pub(super) struct Good {
 
 impl UnverifiedToken<'_> {
     /// The algorithm, if the issuer's tokens may have it, and nothing in the header forbids the token.
-    pub(super) fn check_header(&self, settings: &Settings) -> Result<Algorithm, AuthError> {
+    pub(super) fn check_header(&self, settings: &IssuerSettings) -> Result<Algorithm, AuthError> {
         // Extensions that must be understood, of which there are none here (RFC 7515, 4.1.11).
         if self.header.crit.is_some() {
             return Err(self.invalid(InvalidReason::CriticalHeader));
@@ -43,7 +43,7 @@ impl UnverifiedToken<'_> {
     /// Checks signature and claims as of `now`.
     pub(super) fn verify(
         &self,
-        settings: &Settings,
+        settings: &IssuerSettings,
         keys: &KeySet,
         algorithm: Algorithm,
         now: SystemTime,
@@ -67,7 +67,7 @@ impl UnverifiedToken<'_> {
     /// `exp`, and when the token will be refused.
     fn check_claims(
         &self,
-        settings: &Settings,
+        settings: &IssuerSettings,
         now: SystemTime,
     ) -> Result<(SystemTime, SystemTime), AuthError> {
         if self.issuer() != Some(&settings.url) {

@@ -9,7 +9,7 @@ use super::diagnostics::{Diagnostics, Span};
 use super::raw::{self, Spanned, Text};
 use super::values::{Target, expression, mapped, path};
 use crate::attribution::tags::{MOST, TagKey};
-use crate::auth::issuer::{self, KeySource, Settings};
+use crate::auth::issuer::{self, IssuerSettings, KeySource};
 use crate::identity::IssuerMapping;
 use crate::identity::mapped_value::Requirement;
 
@@ -23,7 +23,7 @@ const LONGEST_AGE: Duration = Duration::from_hours(365 * 24);
 
 /// An issuer as both stages want it, and where it stands.
 pub(super) struct Issuer {
-    pub(super) settings: Settings,
+    pub(super) settings: IssuerSettings,
     /// `None` where its name could not be understood, which was reported.
     pub(super) mapping: Option<IssuerMapping>,
     pub(super) url_at: Span,
@@ -66,7 +66,7 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
         let message = format!("\"{name}\" cannot name an issuer");
         diagnostics.error(raw.name.span(), message, "give 1 to 64 letters, digits and -_.");
     }
-    let settings = Settings {
+    let settings = IssuerSettings {
         name: name.as_str().into(),
         url: raw.url.get_ref().clone(),
         keys: keys(raw, diagnostics),
@@ -96,7 +96,7 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
         ca: raw.ca.as_ref().map(|file| path(file, diagnostics)),
     };
     let settings =
-        Settings { types: settings.types.iter().map(|typ| typ.to_lowercase()).collect(), ..settings };
+        IssuerSettings { types: settings.types.iter().map(|typ| typ.to_lowercase()).collect(), ..settings };
     let mapping = mapping(raw, diagnostics);
     Issuer { settings, mapping, url_at: raw.url.span(), name_at: raw.session.name.span() }
 }

@@ -2,7 +2,8 @@
 //! value must be like beyond its shape is said and checked in the modules beside this one.
 //!
 //! Strings stay strings here, each with its place in the file, so that everything that is wrong with
-//! them can be reported at once.
+//! them can be reported at once. The types here have the names of the tables, and so of what the modules beside this
+//! one make of them: `raw::Role` is what the file says of a `Role`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

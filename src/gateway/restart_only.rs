@@ -14,7 +14,7 @@ pub(super) struct RestartOnly {
     aws: Aws,
     /// Files of the CAs that the connections to Bedrock are made with.
     trusted: Vec<PathBuf>,
-    sessions: sessions::Settings,
+    sessions: sessions::SessionSettings,
     log: LogSettings,
 }
 

@@ -19,7 +19,7 @@ use crate::expression::{Expression, Input, Truth};
 /// everything that is amiss can be seen at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    pub requirements: Vec<Requirement>,
+    pub requirements: Vec<RequirementOutcome>,
     /// Up to the one that matched, or could not be evaluated.
     pub rules: Vec<Rule>,
     /// Name, source identity and tags, as far as the mapping has them.
@@ -29,7 +29,7 @@ pub struct Explanation {
 
 /// One requirement of the issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requirement {
+pub struct RequirementOutcome {
     pub expression: String,
     pub message: String,
     pub outcome: Condition,
@@ -151,7 +151,7 @@ impl Mapping {
     }
 }
 
-fn requirements(mapping: &IssuerMapping, input: &Input<'_>) -> Vec<Requirement> {
+fn requirements(mapping: &IssuerMapping, input: &Input<'_>) -> Vec<RequirementOutcome> {
     let explained = |(index, requirement)| {
         let outcome = match evaluate::requirement_met(index, requirement, input) {
             Ok(Truth::True) => Condition::Met,
@@ -160,7 +160,7 @@ fn requirements(mapping: &IssuerMapping, input: &Input<'_>) -> Vec<Requirement> 
             Err(error) => Condition::Failed(error),
         };
         let (expression, message) = (requirement.expression.source().to_owned(), requirement.message.clone());
-        Requirement { expression, message, outcome }
+        RequirementOutcome { expression, message, outcome }
     };
     mapping.require.iter().enumerate().map(explained).collect()
 }

@@ -12,7 +12,7 @@ use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentials
 use aws_sdk_sts::config::{BehaviorVersion, Region};
 use parking_lot::Mutex;
 
-use super::transport::{SetupError, StsSettings, http_client};
+use super::transport::{StsSettings, StsSetupError, http_client};
 use crate::causes;
 
 /// The metadata service of EC2 is on the same machine or not at all: one attempt, a short one.
@@ -42,7 +42,7 @@ impl OwnCredentials {
     ///
     /// # Errors
     /// When the CA file is unusable.
-    pub async fn from_environment(settings: &StsSettings) -> Result<Self, SetupError> {
+    pub async fn from_environment(settings: &StsSettings) -> Result<Self, StsSetupError> {
         let region = Region::new(settings.region.clone());
         let config = ProviderConfig::default()
             .with_region(Some(region.clone()))

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use super::own_credentials::OwnCredentials;
 use super::rate::Rate;
-use super::transport::{SetupError, StsSettings, http_client};
+use super::transport::{StsSettings, StsSetupError, http_client};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::TagKey;
 use crate::causes;
@@ -72,7 +72,7 @@ pub enum StsError {
     Denied { code: String, message: String },
     /// It gave no usable answer; it may later.
     #[error("{failure}: {message}")]
-    Unavailable { failure: Failure, message: String },
+    Unavailable { failure: StsFailure, message: String },
     /// It would grant the gateway nothing, or the gateway could not even ask.
     #[error("{code}: {message}")]
     GatewayRefused { code: String, message: String },
@@ -80,7 +80,7 @@ pub enum StsError {
 
 /// In which way STS gave no usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum StsFailure {
     /// Too many calls of this account.
     Throttled,
     /// No answer in time.
@@ -91,7 +91,7 @@ pub enum Failure {
     Failed,
 }
 
-impl Failure {
+impl StsFailure {
     /// The reason in the access log and in metrics.
     pub fn reason(self) -> Reason {
         match self {
@@ -103,7 +103,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for StsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason().fmt(f)
     }
@@ -112,10 +112,10 @@ impl fmt::Display for Failure {
 impl StsError {
     /// Nothing came within the time that the caller gives STS.
     pub(super) fn deadline() -> Self {
-        Self::unavailable(Failure::TimedOut, "no answer within the deadline")
+        Self::unavailable(StsFailure::TimedOut, "no answer within the deadline")
     }
 
-    fn unavailable(failure: Failure, message: impl Into<String>) -> Self {
+    fn unavailable(failure: StsFailure, message: impl Into<String>) -> Self {
         Self::Unavailable { failure, message: message.into() }
     }
 
@@ -152,9 +152,9 @@ impl StsError {
             | "OptInRequired" => Self::GatewayRefused { code, message },
             // With status 400, unlike anywhere else in AWS.
             "Throttling" | "Throttled" | "TooManyRequests" | "RequestLimitExceeded" => {
-                Self::unavailable(Failure::Throttled, format!("{code}: {message}"))
+                Self::unavailable(StsFailure::Throttled, format!("{code}: {message}"))
             }
-            _ => Self::unavailable(Failure::Failed, format!("{code}: {message}")),
+            _ => Self::unavailable(StsFailure::Failed, format!("{code}: {message}")),
         }
     }
 }
@@ -173,7 +173,7 @@ impl StsClient {
     ///
     /// # Errors
     /// When the CA file is unusable. Nothing is connected to yet.
-    pub fn new(settings: &StsSettings, source: OwnCredentials) -> Result<Self, SetupError> {
+    pub fn new(settings: &StsSettings, source: OwnCredentials) -> Result<Self, StsSetupError> {
         let http = http_client(settings.ca.as_deref())?;
         Ok(Self::of(Self::config(settings, &source).http_client(http), source))
     }
@@ -219,7 +219,7 @@ impl StsClient {
             let error = if duration > CHAINED && error.is_chaining_cap() {
                 self.chaining.learn(id.role_arn());
                 // Not for good, if the next call cannot be made now.
-                StsError::unavailable(Failure::Throttled, "no turn for the call that role chaining allows")
+                StsError::unavailable(StsFailure::Throttled, "no turn for the call that role chaining allows")
             } else if matches!(error, StsError::Unavailable { .. }) && attempt < ATTEMPTS {
                 attempt += 1;
                 tokio::time::sleep(jitter::up_to(pause)).await;
@@ -241,7 +241,7 @@ impl StsClient {
             .map(|(key, value)| Tag::builder().key(key.as_str()).value(value.as_str()).build());
         let tags: Vec<_> = tags
             .collect::<Result<_, _>>()
-            .map_err(|error: BuildError| StsError::unavailable(Failure::Failed, error.to_string()))?;
+            .map_err(|error: BuildError| StsError::unavailable(StsFailure::Failed, error.to_string()))?;
         let policies = id.policy_arns().iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build());
         let transitive = id.transitive_tags().iter().map(TagKey::as_str).map(str::to_owned);
         let answer = self
@@ -274,7 +274,7 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
-    let malformed = || StsError::unavailable(Failure::Failed, "an answer without credentials");
+    let malformed = || StsError::unavailable(StsFailure::Failed, "an answer without credentials");
     let granted = granted.credentials().ok_or_else(malformed)?;
     let expires = SystemTime::try_from(*granted.expiration()).map_err(|_| malformed())?;
     let mut token = HeaderValue::try_from(granted.session_token()).map_err(|_| malformed())?;
@@ -294,10 +294,10 @@ fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
         return StsError::GatewayRefused { code, message: causes::in_one_line(cause) };
     }
     let failure = match error {
-        SdkError::TimeoutError(_) => Failure::TimedOut,
-        SdkError::DispatchFailure(cause) if cause.is_timeout() => Failure::TimedOut,
-        SdkError::DispatchFailure(_) => Failure::Unreachable,
-        _ => Failure::Failed,
+        SdkError::TimeoutError(_) => StsFailure::TimedOut,
+        SdkError::DispatchFailure(cause) if cause.is_timeout() => StsFailure::TimedOut,
+        SdkError::DispatchFailure(_) => StsFailure::Unreachable,
+        _ => StsFailure::Failed,
     };
     StsError::unavailable(failure, causes::in_one_line(error))
 }

@@ -84,11 +84,11 @@ impl AssumeRole for Sts {
     }
 }
 
-fn settings() -> Settings {
-    Settings { refresh_before: 10 * MINUTE, capacity: 10_000, max_sts_rate: 10_000, per_name: 8 }
+fn settings() -> SessionSettings {
+    SessionSettings { refresh_before: 10 * MINUTE, capacity: 10_000, max_sts_rate: 10_000, per_name: 8 }
 }
 
-fn world(settings: &Settings) -> (Arc<Sessions>, Sts) {
+fn world(settings: &SessionSettings) -> (Arc<Sessions>, Sts) {
     START.set(Some(Instant::now()));
     let sts = Sts::by(now);
     (Sessions::with_clock(settings, sts.clone(), Metrics::new(), now), sts)
@@ -108,7 +108,7 @@ fn denied() -> StsError {
 }
 
 fn throttled() -> StsError {
-    StsError::Unavailable { failure: Failure::Throttled, message: "Rate exceeded".to_owned() }
+    StsError::Unavailable { failure: StsFailure::Throttled, message: "Rate exceeded".to_owned() }
 }
 
 async fn all_at_once(
@@ -303,7 +303,7 @@ async fn a_session_that_is_over_when_it_comes_is_not_used() {
 
 #[tokio::test(start_paused = true)]
 async fn above_the_rate_misses_wait_ten_seconds_at_most() {
-    let (sessions, sts) = world(&Settings { max_sts_rate: 2, ..settings() });
+    let (sessions, sts) = world(&SessionSettings { max_sts_rate: 2, ..settings() });
     let start = Instant::now();
     let answers = all_at_once(&sessions, (0..50).map(|n| user(&format!("user-{n}")))).await;
     assert!(start.elapsed() <= 11 * SECOND);
@@ -313,7 +313,7 @@ async fn above_the_rate_misses_wait_ten_seconds_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
-    let (sessions, sts) = world(&Settings { max_sts_rate: 1, ..settings() });
+    let (sessions, sts) = world(&SessionSettings { max_sts_rate: 1, ..settings() });
     let id = user("alice");
     let expires = sessions.of(&id).await.unwrap().expires();
     let keep_busy = |round: usize| {
@@ -343,7 +343,7 @@ async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_sessions_of_a_name_evict_the_least_used() {
-    let (sessions, sts) = world(&Settings { per_name: 2, ..settings() });
+    let (sessions, sts) = world(&SessionSettings { per_name: 2, ..settings() });
     let [a, b, c] = ["a", "b", "c"].map(|team| tagged("alice", team));
     sessions.of(&a).await.unwrap();
     sessions.of(&b).await.unwrap();
@@ -364,7 +364,7 @@ async fn too_many_sessions_of_a_name_evict_the_least_used() {
 /// Nor is a name remembered for it: how many are depends on the rate, not on how many callers come.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_got_no_turn_is_no_further_session() {
-    let (sessions, _) = world(&Settings { per_name: 1, max_sts_rate: 1, ..settings() });
+    let (sessions, _) = world(&SessionSettings { per_name: 1, max_sts_rate: 1, ..settings() });
     let answers = all_at_once(&sessions, (0..20).map(|n| user(&format!("user{n}")))).await;
     assert!(answers.iter().any(Result::is_ok));
     let late = {
@@ -380,7 +380,7 @@ async fn a_session_that_got_no_turn_is_no_further_session() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_sts_refuses_over_and_over_is_no_further_session() {
-    let (sessions, sts) = world(&Settings { per_name: 2, ..settings() });
+    let (sessions, sts) = world(&SessionSettings { per_name: 2, ..settings() });
     sts.fail(denied());
     for _ in 0..12 {
         assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), Reason::StsDenied);
@@ -416,7 +416,7 @@ async fn a_refused_session_is_replaced_once_a_minute() {
 /// A renewal that found no turn to spare is no failure of STS.
 #[tokio::test(start_paused = true)]
 async fn a_refused_session_is_replaced_while_renewals_wait_for_turns() {
-    let (sessions, sts) = world(&Settings { max_sts_rate: 1, ..settings() });
+    let (sessions, sts) = world(&SessionSettings { max_sts_rate: 1, ..settings() });
     let id = user("alice");
     sessions.of(&id).await.unwrap();
     advance(55 * MINUTE).await;
@@ -431,7 +431,7 @@ async fn a_refused_session_stays_until_there_is_another() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
     let refused = sessions.of(&id).await.unwrap();
-    sts.fail(StsError::Unavailable { failure: Failure::Throttled, message: String::new() });
+    sts.fail(StsError::Unavailable { failure: StsFailure::Throttled, message: String::new() });
     assert!(sessions.other_than(&refused).await.is_none(), "Bedrock's refusal stands");
     assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may take it");
     assert!(sessions.other_than(&refused).await.is_none());
@@ -444,7 +444,7 @@ async fn a_refused_session_stays_until_there_is_another() {
 
 #[tokio::test(start_paused = true)]
 async fn capacity_is_kept_and_newcomers_are_let_in() {
-    let (sessions, sts) = world(&Settings { capacity: 50, ..settings() });
+    let (sessions, sts) = world(&SessionSettings { capacity: 50, ..settings() });
     let old: Vec<_> = (0..50).map(|n| user(&format!("old-{n}"))).collect();
     for _ in 0..5 {
         all_at_once(&sessions, old.iter().cloned()).await;

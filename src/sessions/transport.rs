@@ -25,7 +25,7 @@ pub struct StsSettings {
 
 /// Why no client could be built.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub enum StsSetupError {
     #[error(transparent)]
     Ca(#[from] CaError),
     #[error("the TLS client cannot be built: {0}")]
@@ -34,7 +34,7 @@ pub enum SetupError {
 
 /// A client that trusts what this machine trusts, and `ca` besides. It speaks http to `http://`
 /// addresses: the metadata services of EC2, ECS and EKS have no others.
-pub(super) fn http_client(ca: Option<&Path>) -> Result<SharedHttpClient, SetupError> {
+pub(super) fn http_client(ca: Option<&Path>) -> Result<SharedHttpClient, StsSetupError> {
     // Without any roots of its own a machine would have the SDK stop on an assertion.
     let mut trusted = TrustStore::empty().with_native_roots(!trust::machine().is_empty());
     if let Some(path) = ca {
@@ -42,7 +42,7 @@ pub(super) fn http_client(ca: Option<&Path>) -> Result<SharedHttpClient, SetupEr
         trusted.add_pem_certificate(trust::pem(path)?);
     }
     let context = TlsContext::builder().with_trust_store(trusted).build();
-    let context = context.map_err(|error| SetupError::Tls(error.to_string()))?;
+    let context = context.map_err(|error| StsSetupError::Tls(error.to_string()))?;
     let provider = Provider::rustls(CryptoMode::AwsLc);
     Ok(Builder::new().tls_provider(provider).tls_context(context).build_https())
 }
@@ -55,13 +55,13 @@ mod tests {
     fn a_bad_ca_file_is_refused_here_and_not_by_a_panic_later() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        assert!(matches!(http_client(Some(&path)), Err(SetupError::Ca(CaError::Unreadable { .. }))));
+        assert!(matches!(http_client(Some(&path)), Err(StsSetupError::Ca(CaError::Unreadable { .. }))));
 
         let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for text in ["", "not PEM", no_certificate] {
             std::fs::write(&path, text).unwrap();
             let refused = http_client(Some(&path));
-            assert!(matches!(refused, Err(SetupError::Ca(CaError::Unusable { .. }))), "{text:?}");
+            assert!(matches!(refused, Err(StsSetupError::Ca(CaError::Unusable { .. }))), "{text:?}");
         }
 
         let key = rcgen::KeyPair::generate().unwrap();

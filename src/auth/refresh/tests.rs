@@ -11,8 +11,8 @@ fn issuer(file: &std::path::Path) -> Arc<Issuer> {
     Arc::new(Issuer::new(settings(file), Metrics::new()).unwrap())
 }
 
-fn settings(file: &std::path::Path) -> Settings {
-    Settings {
+fn settings(file: &std::path::Path) -> IssuerSettings {
+    IssuerSettings {
         name: "acme".into(),
         url: "https://acme.example".to_owned(),
         keys: KeySource::JwksFile(file.to_owned()),
@@ -44,7 +44,7 @@ fn a_ca_file_without_a_certificate_is_refused() {
     let file = folder.path().join("jwks.json");
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, "not PEM").unwrap();
-    let settings = Settings { ca: Some(ca), ..settings(&file) };
+    let settings = IssuerSettings { ca: Some(ca), ..settings(&file) };
     let fault = Issuer::new(settings, Metrics::new()).err().unwrap().to_string();
     assert!(fault.starts_with("issuer acme: the CA file") && fault.contains("ca.pem"), "{fault}");
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Basis, Holder, Report};
 use crate::config::Config;
 use crate::identity::explain::{
-    Becomes, Condition, Explanation, Made, Requirement, Rule, RuleOutcome, Target,
+    Becomes, Condition, Explanation, Made, RequirementOutcome, Rule, RuleOutcome, Target,
 };
 use crate::reason::Reason;
 
@@ -80,8 +80,8 @@ fn identity(becomes: &Becomes, config: &Config) -> Value {
     })
 }
 
-fn requirement(requirement: &Requirement) -> Value {
-    let Requirement { expression, message, outcome } = requirement;
+fn requirement(requirement: &RequirementOutcome) -> Value {
+    let RequirementOutcome { expression, message, outcome } = requirement;
     let (outcome, detail) = match outcome {
         Condition::Met => ("met", None),
         Condition::NotMet => ("not_met", None),

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::auth::issuer::Settings;
+use crate::auth::issuer::IssuerSettings;
 use crate::auth::{AuthError, InvalidReason, IssuerStatus, UnverifiedToken};
 use crate::clock;
 
 pub(super) fn in_words(
     error: &AuthError,
     token: Option<&UnverifiedToken<'_>>,
-    issuers: &[Settings],
+    issuers: &[IssuerSettings],
     status: &[IssuerStatus],
 ) -> String {
     let fault = match error {
@@ -32,7 +32,7 @@ pub(super) fn in_words(
 }
 
 /// Why a token of the issuer that had these claims would be refused, whatever they become.
-pub(super) fn of_claims(claims: &Map<String, Value>, issuer: &Settings) -> Vec<String> {
+pub(super) fn of_claims(claims: &Map<String, Value>, issuer: &IssuerSettings) -> Vec<String> {
     let found = |name: &str| claims.get(name).map_or_else(|| "not there".to_owned(), Value::to_string);
     let mut faults = Vec::new();
     if claims.get("iss").and_then(Value::as_str) != Some(&issuer.url) {
@@ -52,14 +52,14 @@ pub(super) fn of_claims(claims: &Map<String, Value>, issuer: &Settings) -> Vec<S
     faults
 }
 
-fn invalid(reason: InvalidReason, token: Option<&UnverifiedToken<'_>>, issuers: &[Settings]) -> String {
+fn invalid(reason: InvalidReason, token: Option<&UnverifiedToken<'_>>, issuers: &[IssuerSettings]) -> String {
     let Some(token) = token else {
         return "it is no JWT, which is three parts of base64url with dots between them, JSON in the first two"
             .to_owned();
     };
     let claim = |name: &str| token.claim(name).map_or_else(|| "not there".to_owned(), Value::to_string);
     let settings = issuers.iter().find(|settings| token.claim("iss").is_some_and(|iss| *iss == settings.url));
-    let of_issuer = |list: fn(&Settings) -> String| settings.map(list).unwrap_or_default();
+    let of_issuer = |list: fn(&IssuerSettings) -> String| settings.map(list).unwrap_or_default();
     match reason {
         InvalidReason::Malformed => "it is no JWT".to_owned(),
         InvalidReason::Issuer => {
@@ -67,7 +67,7 @@ fn invalid(reason: InvalidReason, token: Option<&UnverifiedToken<'_>>, issuers: 
             format!("its iss is {}; the issuers have the urls {}", claim("iss"), known.join(", "))
         }
         InvalidReason::Audience => {
-            let name = settings.map_or("aud", Settings::audience_claim);
+            let name = settings.map_or("aud", IssuerSettings::audience_claim);
             let taken = of_issuer(|settings| format!("{:?}", settings.audiences));
             format!("its {name} is {}; audiences is {taken}", claim(name))
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Basis, Holder, Report};
 use crate::config::Config;
 use crate::identity::explain::{
-    Becomes, Condition, Explanation, Made, Requirement, Rule, RuleOutcome, Target,
+    Becomes, Condition, Explanation, Made, RequirementOutcome, Rule, RuleOutcome, Target,
 };
 
 pub(super) fn of(report: &Report<'_>, colour: bool) -> String {
@@ -100,8 +100,8 @@ fn steps(explanation: &Explanation, page: &mut Page) {
     }
 }
 
-fn requirement_line(index: usize, requirement: &Requirement, page: &mut Page) {
-    let Requirement { expression, message, outcome } = requirement;
+fn requirement_line(index: usize, requirement: &RequirementOutcome, page: &mut Page) {
+    let RequirementOutcome { expression, message, outcome } = requirement;
     let label = format!("require[{index}]");
     match outcome {
         Condition::Met => page.step(&label, Sign::Good, "met", expression),

@@ -27,7 +27,7 @@ use crate::reason::Reason;
 use crate::revoke::Clearance;
 use crate::route::{self, Route, Service};
 use crate::sessions::sts::Issuing;
-use crate::sessions::{AssumeRole, Issued, Rate, Ready, Sessions, Settings};
+use crate::sessions::{AssumeRole, Issued, Rate, Ready, SessionSettings, Sessions};
 use crate::sign::{Signed, sign};
 use crate::telemetry::metrics::Metrics;
 
@@ -108,7 +108,7 @@ impl AssumeRole for Sts {
 
 fn sessions(sts: fn() -> Issuing<'static>) -> Arc<Sessions> {
     let refresh_before = Duration::from_mins(5);
-    let settings = Settings { refresh_before, capacity: 10, max_sts_rate: 10, per_name: 10 };
+    let settings = SessionSettings { refresh_before, capacity: 10, max_sts_rate: 10, per_name: 10 };
     Sessions::new(&settings, Sts(sts), Metrics::new())
 }
 

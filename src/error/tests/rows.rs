@@ -13,7 +13,7 @@ use crate::identity::{Identified, Identity, IdentityError};
 use crate::limits::requests::Busy;
 use crate::revoke::{Entry, Revocations, Revoked, Selector, SelectorInput};
 use crate::route::RouteError;
-use crate::sessions::{Failure as StsFailure, SessionError};
+use crate::sessions::{SessionError, StsFailure};
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
 

@@ -26,7 +26,7 @@ fn every_code_is_told_apart() {
     for code in gateway.into_iter().chain(["RegionDisabledException", "RequestExpired"]) {
         assert!(matches!(StsError::of_code(code, "m"), StsError::GatewayRefused { .. }), "{code}");
     }
-    for (codes, expected) in [(throttled, Failure::Throttled), (failed, Failure::Failed)] {
+    for (codes, expected) in [(throttled, StsFailure::Throttled), (failed, StsFailure::Failed)] {
         for code in codes {
             let error = StsError::of_code(code, "m");
             assert!(matches!(error, StsError::Unavailable { failure, .. } if failure == expected), "{code}");
@@ -151,7 +151,7 @@ async fn every_further_attempt_takes_a_turn_of_its_own() {
 
     let (url, served) = serve([late(), late(), late()].into()).await;
     let error = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
-    assert!(matches!(error, StsError::Unavailable { failure: Failure::Throttled, .. }), "{error:?}");
+    assert!(matches!(error, StsError::Unavailable { failure: StsFailure::Throttled, .. }), "{error:?}");
     assert_eq!(served.await.unwrap().len(), 3, "and then no more");
 }
 

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use bedrock_bed::until;
-use bedrock_gateway::auth::issuer::{KeySource, LEEWAY, Settings};
+use bedrock_gateway::auth::issuer::{IssuerSettings, KeySource, LEEWAY};
 use bedrock_gateway::auth::{Authenticator, CacheLimits};
 use bedrock_gateway::identity::IdentityMemo;
 use bedrock_gateway::telemetry::metrics::Metrics;
@@ -24,7 +24,7 @@ struct World {
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let _within = RUNTIME.enter();
     let idp = Idp::start(None);
-    let settings = Settings {
+    let settings = IssuerSettings {
         name: "acme".into(),
         url: idp.issuer(),
         keys: KeySource::Discovery,

@@ -20,7 +20,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::*;
-use crate::sessions::{SessionError, Sessions, Settings};
+use crate::sessions::{SessionError, SessionSettings, Sessions};
 use crate::telemetry::metrics::Metrics;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -133,7 +133,7 @@ async fn ask(own: Own, steps: &[Step]) -> (Result<(), SessionError>, Duration, A
     let source = OwnCredentials::new(own);
     let config = StsClient::config(&settings, &source).http_client(http).time_source(Clock(Instant::now()));
     let client = StsClient::of(config, source);
-    let limits = Settings { refresh_before: HOUR / 6, capacity: 10, max_sts_rate: 100, per_name: 8 };
+    let limits = SessionSettings { refresh_before: HOUR / 6, capacity: 10, max_sts_rate: 100, per_name: 8 };
     let sessions = Sessions::new(&limits, client, Metrics::new());
     let start = Instant::now();
     let session = sessions.of(&alice(HOUR)).await;
