@@ -1,5 +1,8 @@
 //! Fetching an issuer's documents: https, no redirects, a size and a time, and never from an address
 //! where a cloud keeps its machines' credentials.
+//!
+//! Written here, because the published JWKS clients bring another HTTP stack, follow redirects, and connect to whatever
+//! address a name resolves to.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! `${NAME}` and `${NAME:-default}` in the parsed file, so that a value can never change its structure.
+//!
+//! Written here, because the libraries for this accept more than what is documented, for example `$NAME` and `~`.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

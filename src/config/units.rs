@@ -1,4 +1,7 @@
 //! Durations and sizes as people write them.
+//!
+//! Written here, because the libraries for this accept more than what is documented, for example "1 hour 30 min" or
+//! "5 MB".
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Which models a role may call: patterns over the decoded model id.
+//!
+//! Written here, because glob libraries give `?`, `[` and `{` a meaning, and `/` another one than in an ARN.
 
 use crate::route::ModelId;
 

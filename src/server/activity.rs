@@ -1,5 +1,8 @@
 //! What a connection's peer does, and since when: a peer that neither sends nor reads holds places that
 //! others need, and the HTTP library notices only some of it.
+//!
+//! Written here, because hyper has no timeout for a peer that does not read, and its timeout for a head costs a timer
+//! for each request.
 
 use std::pin::Pin;
 use std::sync::Arc;

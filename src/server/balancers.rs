@@ -1,5 +1,8 @@
 //! Load balancers in front: they connect on behalf of clients and tell whose. What they tell goes to the
 //! access log and nowhere else, and only those that are configured are believed.
+//!
+//! The `proxy-header` crate parses the header. Written here is what is believed: of which peers, and which of the
+//! addresses.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

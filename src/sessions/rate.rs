@@ -1,4 +1,6 @@
 //! How many times a second this process calls STS, and who goes first when that is not enough.
+//!
+//! Written here, because the published limiters, `governor` among them, have no queue with a bound and an order.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //!
 //! HTTP/1.1, because on one HTTP/2 connection long streams starve the rest. The pool is written here, since
 //! what a request costs is decided here: each endpoint has its own, nothing is looked up for a request, and
-//! its future holds no more than it needs.
+//! its future holds no more than it needs. `hyper_util::client::pool` (0.1) has no types that can be named yet.
 
 use std::fmt;
 use std::future::Future;

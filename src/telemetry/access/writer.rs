@@ -1,4 +1,7 @@
 //! The thread that writes the access log.
+//!
+//! Written here, because `tracing-appender` bounds waiting lines by their number and not by their bytes, and flushes
+//! only when it is dropped.
 
 use std::io::{self, Write};
 use std::sync::Arc;
