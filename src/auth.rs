@@ -13,23 +13,23 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::auth::cache::TokenCache;
-use crate::auth::refresh::Issuer;
+use crate::auth::key_refresh::Issuer;
+use crate::auth::token_cache::TokenCache;
 use crate::clock;
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
-pub use crate::auth::cache::CacheLimits;
 pub use crate::auth::fetch::IssuerSetupError;
-pub use crate::auth::refresh::IssuerStatus;
+pub use crate::auth::key_refresh::IssuerStatus;
+pub use crate::auth::token_cache::CacheLimits;
 pub use crate::auth::unverified::UnverifiedToken;
 
 mod bearer;
-mod cache;
 mod fetch;
 pub mod issuer;
+mod key_refresh;
 mod keys;
-mod refresh;
+mod token_cache;
 mod unverified;
 mod verify;
 
@@ -345,7 +345,7 @@ impl<M: Memo> Authenticator<M> {
         let verified =
             Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: good.expires };
         let caller = Arc::new(Caller { verified, memo: M::default() });
-        let entry = cache::Entry::new(Arc::clone(&caller), asked.id, good.key, good.until);
+        let entry = token_cache::Entry::new(Arc::clone(&caller), asked.id, good.key, good.until);
         self.remembered.put(digest, entry);
         Ok((caller, false))
     }

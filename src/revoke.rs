@@ -14,8 +14,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Verified;
 use crate::clock;
-use crate::expression::{Input, Truth};
 use crate::identity::{Identified, Identity};
+use crate::revoke::selector::ClaimsInput;
 use crate::verdict::Revocation;
 
 pub use crate::revoke::selector::{Selector, SelectorError, SelectorInput};
@@ -282,23 +282,10 @@ struct Judgement {
 
 impl List {
     fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Judgement {
-        // Made for the first expression that needs them.
-        let mut input = None;
+        let mut input = ClaimsInput::default();
         let (mut verdict, mut for_good): (Option<Revocation>, bool) = (None, true);
         for entry in &self.entries {
-            let means = match &entry.selector {
-                Selector::Subject { issuer, subject } => {
-                    issuer == caller.issuer() && caller.subject() == Some(subject)
-                }
-                Selector::Principal(principal) => **principal == **identity.principal(),
-                Selector::Claims(expression) => {
-                    let input = input.get_or_insert_with(|| {
-                        Input::new(caller.claims(), caller.issuer(), &serde_json::Map::new())
-                    });
-                    let truth = input.as_ref().map(|input| input.truth(expression));
-                    !matches!(truth, Ok(Ok(Truth::False | Truth::Missing)))
-                }
-            };
+            let means = entry.selector.means(caller, identity, &mut input);
             for_good &= !means;
             if !means || !entry.is_in_force(now) {
                 continue;

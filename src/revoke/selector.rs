@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::attribution::arn::is_principal;
-use crate::expression::{Expression, ExpressionError};
+use crate::auth::Verified;
+use crate::expression::{ClaimsTooLarge, Expression, ExpressionError, Input, Truth};
+use crate::identity::Identity;
 
 /// Who is meant.
 #[derive(Debug, PartialEq)]
@@ -73,6 +75,30 @@ impl Selector {
                 Ok(Self::Claims(Expression::compile(expression, &[])?))
             }
             _ => Err(SelectorError::Unclear),
+        }
+    }
+}
+
+/// What the expressions of all selectors are evaluated over, made for the first of them.
+#[derive(Debug, Default)]
+pub(super) struct ClaimsInput(Option<Result<Input<'static>, ClaimsTooLarge>>);
+
+impl Selector {
+    /// Whether it means the caller. A caller on whose claims an expression cannot be evaluated is meant: an error
+    /// lets nobody in.
+    pub(super) fn means(&self, caller: &Verified, identity: &Identity, claims: &mut ClaimsInput) -> bool {
+        match self {
+            Self::Subject { issuer, subject } => {
+                issuer == caller.issuer() && caller.subject() == Some(subject)
+            }
+            Self::Principal(principal) => **principal == **identity.principal(),
+            Self::Claims(expression) => {
+                let input = claims.0.get_or_insert_with(|| {
+                    Input::new(caller.claims(), caller.issuer(), &serde_json::Map::new())
+                });
+                let truth = input.as_ref().map(|input| input.truth(expression));
+                !matches!(truth, Ok(Ok(Truth::False | Truth::Missing)))
+            }
         }
     }
 }

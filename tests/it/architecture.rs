@@ -310,12 +310,13 @@ fn an_arrow_up_or_along_a_floor_fails() {
         "fn f() { crate::sign::sign() }",
         "use super::super::upstream;",
     ] {
-        let tree = Tree::of(&[("auth/cache.rs", import)]);
+        let tree = Tree::of(&[("auth/token_cache.rs", import)]);
         assert_eq!(arrows_up(&tree).len(), 1, "{import}: {:?}", arrows_up(&tree));
     }
     let along = Tree::of(&[("route.rs", "use crate::headers::Forwarded;")]);
     assert_eq!(arrows_up(&along), ["route.rs must not know headers"]);
-    let down = Tree::of(&[("auth/cache.rs", "use crate::clock;\n// crate::sessions\nuse super::Caller;")]);
+    let down =
+        Tree::of(&[("auth/token_cache.rs", "use crate::clock;\n// crate::sessions\nuse super::Caller;")]);
     assert_eq!(arrows_up(&down), Vec::<String>::new());
 }
 
@@ -352,7 +353,7 @@ fn a_library_with_another_owner_fails() {
         let tree = Tree::of(&[("route.rs", code)]);
         assert_eq!(strangers(&tree), [r#"route.rs uses moka, which belongs to ["auth", "sessions"]"#]);
     }
-    assert_eq!(strangers(&Tree::of(&[("auth/cache.rs", "use moka::Expiry;")])), Vec::<String>::new());
+    assert_eq!(strangers(&Tree::of(&[("auth/token_cache.rs", "use moka::Expiry;")])), Vec::<String>::new());
 }
 
 #[test]

@@ -9,8 +9,8 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
 
+use crate::auth::key_refresh::IssuerId;
 use crate::auth::keys::Fingerprint;
-use crate::auth::refresh::IssuerId;
 use crate::auth::{Caller, Memo};
 use crate::clock;
 
