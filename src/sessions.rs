@@ -55,7 +55,7 @@ pub struct SessionSettings {
     pub capacity: u64,
     /// `AssumeRole` calls per second of this process.
     pub max_sts_rate: u32,
-    /// CachedSession sessions of one (role, session name), and new ones of it per minute.
+    /// Live sessions of one (role, session name), and new ones of it per minute.
     pub per_name: usize,
 }
 

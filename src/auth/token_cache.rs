@@ -1,4 +1,4 @@
-//! TokenCache callers, bounded in number and in memory.
+//! Verified callers under the digests of their tokens, bounded in number and in memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

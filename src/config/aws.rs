@@ -25,7 +25,7 @@ pub struct Aws {
     pub region_endpoints: BTreeMap<String, EndpointUrls>,
 }
 
-/// EndpointUrls used instead of AWS's own: `https` or `http`, without a path.
+/// Addresses used instead of AWS's own: `https` or `http`, without a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointUrls {
     pub sts: Option<Url>,

@@ -12,6 +12,7 @@ use crate::route::Dialect;
 use crate::upstream::retry::UpstreamResponse;
 
 /// What a request is answered with.
+#[expect(clippy::large_enum_variant, reason = "nearly every reply is the large one")]
 pub(super) enum Reply {
     /// A client that only asks whether something is here: yes.
     Probed,
