@@ -11,7 +11,8 @@ use bedrock_standin::sts::StsFault;
 use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
@@ -214,5 +215,17 @@ async fn a_service_without_an_endpoint() {
     world.gateway = world.replica().await;
     let answer = world.send(post("/mantle/v1/responses", &world.token("alice"), r#"{"model":"m"}"#)).await;
     refused(&world, answer, 404, "no_endpoint").await;
+
+    // The head decides it: a body that never comes is not waited for.
+    let mut stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
+    let head = format!(
+        "POST /mantle/v1/responses HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 1000\r\n\r\n",
+        world.token("alice")
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 404");
     world.assert_untouched();
 }
