@@ -127,7 +127,7 @@ fn signature(bencher: Bencher<'_, '_>, kib: usize) {
     let now = bedrock_gateway::clock::now();
     bencher.counter(BytesCount::of_slice(ready.call().body())).bench(|| {
         let cleared = WORLD.clear(ready.call().caller());
-        black_box_drop(sign(cleared, &ready, &WORLD.endpoint, now).unwrap());
+        black_box_drop(sign(cleared, &ready, now).unwrap());
     });
 }
 
@@ -202,7 +202,7 @@ fn whole_request(bencher: Bencher<'_, '_>) {
         let ready = at_once(WORLD.gateway.sessions.get(cleared, call)).unwrap();
         record.session(ready.session());
         let cleared = WORLD.clear(&caller);
-        let signed = sign(cleared, &ready, &WORLD.endpoint, bedrock_gateway::clock::now()).unwrap();
+        let signed = sign(cleared, &ready, bedrock_gateway::clock::now()).unwrap();
         record.attempted();
         record.answered(StatusCode::OK, &answer, false);
         black_box_drop((signed, headers::to_caller(answer.clone()), slot));

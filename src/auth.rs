@@ -281,9 +281,11 @@ impl<M: Memo> Authenticator<M> {
         self.issuers.iter().map(|issuer| (&*issuer.settings.name, issuer.settings.url.as_str()))
     }
 
-    /// Everybody who is remembered.
-    pub fn callers(&self) -> impl Iterator<Item = Arc<Caller<M>>> {
-        self.remembered.callers()
+    /// Looks at every caller whom the token cache remembers.
+    pub fn for_each_remembered(&self, mut look: impl FnMut(&Verified, &M)) {
+        for caller in self.remembered.callers() {
+            look(caller.verified(), caller.memo());
+        }
     }
 
     /// How each issuer's keys are.

@@ -13,12 +13,13 @@ use http_body::Body;
 use crate::authorize::body::{Bodies, BodyError};
 use crate::authorize::inspect::InspectError;
 use crate::authorize::unread::Unread;
+use crate::endpoint::{Endpoint, Endpoints, NoEndpoint};
 use crate::headers::Forwarded;
 use crate::identity::role::Role;
 use crate::identity::{Identified, Identity};
 use crate::limits::memory::MemorySlot;
 use crate::revoke::Clearance;
-use crate::route::{Call, ModelId, ModelIn, Operation, Service};
+use crate::route::{Call, ModelId, ModelIn, Operation};
 
 pub mod body;
 pub mod inspect;
@@ -42,6 +43,8 @@ pub enum Forbidden {
 /// Why a call that its head permitted is not made.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    #[error(transparent)]
+    Endpoint(#[from] NoEndpoint),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("the body does not say what is called: {0}")]
@@ -68,6 +71,7 @@ pub struct Authorized {
     caller: Identified,
     call: Call,
     region: Arc<str>,
+    endpoint: Arc<Endpoint>,
     model: Option<ModelId>,
     headers: Forwarded,
     body: Bytes,
@@ -87,31 +91,6 @@ impl fmt::Debug for Authorized {
 
 /// Checks `call` against the role of the caller who was cleared. `home` is the region of a call that names none;
 /// `headers` are those of the request.
-///
-/// A call comes from the route table and from nowhere else:
-///
-/// ```
-/// # use bedrock_gateway::authorize::{Forbidden, Permit, authorize};
-/// # use bedrock_gateway::revoke::Clearance;
-/// # use bedrock_gateway::route::{self, Call, Route};
-/// # use http::{Method, request::Parts};
-/// # use std::sync::Arc;
-/// fn of_the_table(cleared: Clearance, head: &Parts, home: &Arc<str>) -> Option<Permit> {
-///     let Ok(Route::Call(call)) = route::parse(head, &[]) else { return None };
-///     authorize(cleared, call, home, &head.headers).ok()
-/// }
-/// ```
-/// ```compile_fail,E0308
-/// # use bedrock_gateway::authorize::{Forbidden, Permit, authorize};
-/// # use bedrock_gateway::revoke::Clearance;
-/// # use bedrock_gateway::route::{self, Call, Route};
-/// # use http::{Method, request::Parts};
-/// # use std::sync::Arc;
-/// fn of_the_table(cleared: Clearance, head: &Parts, home: &Arc<str>) -> Option<Permit> {
-///     let Ok(Route::Call(call)) = route::parse(head, &[]) else { return None };
-///     authorize(cleared, (head.method.clone(), head.uri.clone()), home, &head.headers).ok()
-/// }
-/// ```
 ///
 /// # Errors
 /// [`Forbidden`] names what the role refuses; nothing of the role is in it.
@@ -163,40 +142,38 @@ impl Permit {
         &self.region
     }
 
-    /// The service that is called.
-    pub fn service(&self) -> Service {
-        self.call.service()
-    }
-
-    /// Reads the whole body within `bodies`' bounds, since `SigV4` signs its hash, and completes the decision
-    /// where it stands in the body. `headers` are those that will be sent.
+    /// Finds the endpoint that the call goes to. Then reads the whole body within `bodies`' bounds, since `SigV4`
+    /// signs its hash, and completes the decision where it stands in the body. `headers` are those that will be sent.
     ///
     /// A caller's own headers, with the token among them, are not what is sent:
     ///
     /// ```
     /// # use bedrock_gateway::authorize::{Permit, body::Bodies, unread::Unread};
-    /// # use bedrock_gateway::headers::Forwarded;
+    /// # use bedrock_gateway::{endpoint::Endpoints, headers::Forwarded};
     /// # type Body = Unread<http_body_util::Full<bytes::Bytes>>;
-    /// async fn without_the_token(permit: Permit, received: http::HeaderMap, body: Body, bodies: &Bodies) {
+    /// # type Received = http::HeaderMap;
+    /// async fn no_token(permit: Permit, to: &Endpoints, received: Received, body: Body, bodies: &Bodies) {
     ///     let Ok(headers) = Forwarded::of(&received) else { return };
-    ///     let _call = permit.read_body(headers, body, bodies).await;
+    ///     let _call = permit.read_body(to, headers, body, bodies).await;
     /// }
     /// ```
     /// ```compile_fail,E0308
     /// # use bedrock_gateway::authorize::{Permit, body::Bodies, unread::Unread};
-    /// # use bedrock_gateway::headers::Forwarded;
+    /// # use bedrock_gateway::{endpoint::Endpoints, headers::Forwarded};
     /// # type Body = Unread<http_body_util::Full<bytes::Bytes>>;
-    /// async fn without_the_token(permit: Permit, received: http::HeaderMap, body: Body, bodies: &Bodies) {
+    /// # type Received = http::HeaderMap;
+    /// async fn no_token(permit: Permit, to: &Endpoints, received: Received, body: Body, bodies: &Bodies) {
     ///     let Ok(headers) = Forwarded::of(&received) else { return };
-    ///     let _call = permit.read_body(received, body, bodies).await;
+    ///     let _call = permit.read_body(to, received, body, bodies).await;
     /// }
     /// ```
     ///
     /// # Errors
-    /// When the body is larger, slower or later than the bounds or memory for it is used up; when it does not
+    /// Before the body is read, when the region lacks the service. When the body is larger, slower or later than the bounds or memory for it is used up; when it does not
     /// say plainly what is called; when the role refuses what it says.
     pub async fn read_body<B>(
         self,
+        endpoints: &Endpoints,
         headers: Forwarded,
         mut body: Unread<B>,
         bodies: &Bodies,
@@ -205,6 +182,7 @@ impl Permit {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
+        let endpoint = Arc::clone(endpoints.find(&self.region, self.call.service())?);
         let (bytes, memory) = bodies.read(self.caller.identity().principal(), &mut body).await?;
         let model = match self.call.model_in() {
             ModelIn::Path(model) => Some(model.clone()),
@@ -212,7 +190,7 @@ impl Permit {
             ModelIn::None => None,
         };
         let Self { caller, call, region } = self;
-        Ok(Authorized { caller, call, region, model, headers, body: bytes, _memory: memory })
+        Ok(Authorized { caller, call, region, endpoint, model, headers, body: bytes, _memory: memory })
     }
 
     /// What the body decides.
@@ -250,6 +228,11 @@ impl Authorized {
     /// The region whose Bedrock is called.
     pub fn region(&self) -> &Arc<str> {
         &self.region
+    }
+
+    /// Where the call goes: the endpoint of its region and service.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// The headers to send, less those of the signature.

@@ -1,5 +1,6 @@
 //! Where a region's Bedrock is: the operator's address, or the one that AWS's own rule set names.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -32,6 +33,24 @@ pub enum EndpointError {
     NotResolved { region: String, detail: String },
     #[error("{0} is not the address of a server")]
     NotAnAddress(String),
+}
+
+/// The endpoints that there are, by region and service. A region may lack one.
+#[derive(Debug, Clone, Default)]
+pub struct Endpoints(BTreeMap<(Arc<str>, Service), Arc<Endpoint>>);
+
+impl Endpoints {
+    pub fn insert(&mut self, region: Arc<str>, service: Service, endpoint: Arc<Endpoint>) {
+        self.0.insert((region, service), endpoint);
+    }
+
+    /// The endpoint of a service in a region.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, region: &Arc<str>, service: Service) -> Result<&Arc<Endpoint>, NoEndpoint> {
+        self.0.get(&(Arc::clone(region), service)).ok_or(NoEndpoint)
+    }
 }
 
 /// The region has no such service, or none for FIPS.
@@ -114,6 +133,21 @@ async fn resolve(region: &str, fips: bool, dual_stack: bool) -> Result<String, E
     let endpoint =
         DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| failed(error.to_string()))?;
     Ok(endpoint.url().to_owned())
+}
+
+#[cfg(test)]
+impl Endpoints {
+    /// Every service in these regions, at an address where nothing is.
+    pub(crate) fn for_tests(regions: &[&str]) -> Self {
+        let mut endpoints = Self::default();
+        for (region, service) in
+            regions.iter().flat_map(|region| Service::ALL.map(|service| (region, service)))
+        {
+            let endpoint = Endpoint::at("http://127.0.0.1:1", region, service).unwrap();
+            endpoints.insert((*region).into(), service, Arc::new(endpoint));
+        }
+        endpoints
+    }
 }
 
 #[cfg(test)]

@@ -48,8 +48,6 @@ pub enum Failure {
     #[error(transparent)]
     Sign(#[from] SignError),
     #[error(transparent)]
-    Endpoint(#[from] NoEndpoint),
-    #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
 
@@ -116,12 +114,12 @@ impl Failure {
                 Reason::HeaderMalformed,
             ),
             Self::Refused(Refused::Body(error)) => body(error),
-            Self::Refused(Refused::Inspect(error)) => members(*error),
+            Self::Refused(Refused::Inspect(error)) => inspect(*error),
             Self::Forbidden(error) | Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
             Self::Session(error) => session(error),
             Self::Sign(SignError::WrongSession) => internal(Reason::SessionMismatch),
             Self::Sign(SignError::Unsignable(_)) => internal(Reason::Unsignable),
-            Self::Endpoint(NoEndpoint) => answer(
+            Self::Refused(Refused::Endpoint(NoEndpoint)) => answer(
                 404,
                 "UnknownOperationException",
                 "This service is not to be had in this region.",
@@ -184,7 +182,7 @@ fn forbidden(error: Forbidden) -> ErrorResponse {
     }
 }
 
-fn members(error: InspectError) -> ErrorResponse {
+fn inspect(error: InspectError) -> ErrorResponse {
     ErrorResponse {
         message: format!("The request body is refused: {error}.").into(),
         ..answer(400, "ValidationException", "", Reason::BodyMalformed)
@@ -285,6 +283,7 @@ fn session(error: &SessionError) -> ErrorResponse {
         SessionError::Unavailable { .. } | SessionError::GatewayRefused { .. } | SessionError::Overloaded => {
             unavailable("AWS gives no credentials right now.", error.reason(), 2)
         }
+        SessionError::WrongClearance => internal(error.reason()),
         SessionError::TooManySessions => ErrorResponse {
             retry_after: Some(60),
             ..answer(

@@ -1,6 +1,5 @@
 //! Builds every part from the configuration, owns them, runs them and drains them.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +15,7 @@ use tracing::{info, warn};
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
 use crate::config::{Aws, Config, EndpointUrls, File};
-use crate::endpoint::{Endpoint, EndpointError};
+use crate::endpoint::{Endpoint, EndpointError, Endpoints};
 use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::listeners::Listeners;
 use crate::gateway::reload::Reloader;
@@ -32,7 +31,7 @@ use crate::server::{CONNECTIONS, Listener, OPERATORS_CONNECTIONS, Server};
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
 use crate::sessions::{Sessions, StsSettings};
-use crate::state::{ActiveConfig, Endpoints, Gateway};
+use crate::state::{ActiveConfig, Gateway};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::LogError;
 use crate::telemetry::metrics::Metrics;
@@ -351,7 +350,7 @@ fn active_config(
 }
 
 async fn endpoints(aws: &Aws) -> Result<Endpoints, EndpointError> {
-    let mut endpoints = BTreeMap::new();
+    let mut endpoints = Endpoints::default();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =
             if *region == aws.region { Some(&aws.endpoints) } else { aws.region_endpoints.get(region) };
@@ -364,7 +363,7 @@ async fn endpoints(aws: &Aws) -> Result<Endpoints, EndpointError> {
             if let Some(endpoint) = Endpoint::of(service, region, url, aws.fips, aws.dual_stack).await? {
                 let endpoint = Arc::new(endpoint);
                 upstream::keep_swept(&endpoint);
-                endpoints.insert((region.as_str().into(), service), endpoint);
+                endpoints.insert(region.as_str().into(), service, endpoint);
             }
         }
     }

@@ -143,9 +143,9 @@ impl Identified {
 }
 
 impl Identity {
-    /// The only way to an identity: that of a `caller` whose claims `decision` was made of.
-    fn of(_caller: &Verified, decision: Evaluated) -> Self {
-        let Evaluated { session, role, rule, replaced } = decision;
+    /// The only way to an identity: that of a `caller` whose claims `evaluated` comes of.
+    fn of(_caller: &Verified, evaluated: Evaluated) -> Self {
+        let Evaluated { session, role, rule, replaced } = evaluated;
         Self {
             principal: session.principal().into(),
             session: Arc::new(session),
@@ -277,7 +277,7 @@ impl Mapping {
             return resolved;
         }
         let decided = self.evaluate(mapping, caller.claims(), &key.headers);
-        let resolved = decided.map(|decision| Arc::new(Identity::of(caller, decision)));
+        let resolved = decided.map(|evaluated| Arc::new(Identity::of(caller, evaluated)));
         memo.remember(key, resolved.clone());
         resolved
     }

@@ -13,7 +13,7 @@
 //! 5. [`revoke`] clears the caller for one step: [`revoke::Clearance`].
 //! 6. [`authorize`] checks the role's operations, models and regions, and reads the body:
 //!    [`authorize::Authorized`].
-//! 7. [`sessions`] has the credentials of that identity cached, or takes them by `AssumeRole`:
+//! 7. [`sessions`] gets the credentials of that identity from its cache, or by `AssumeRole`:
 //!    [`sessions::Ready`].
 //! 8. [`mod@sign`] signs that into the only thing that can be sent: [`sign::Signed`].
 //! 9. [`upstream`] sends it to an [`endpoint`]; [`relay`] passes the answer's bytes on, and [`record`] writes

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Caller, UnverifiedClaims, Verified};
-use crate::authorize::Authorized;
+use crate::authorize::{Authorized, Permit};
 use crate::clock;
 use crate::headers::REQUEST_ID;
 use crate::identity::{Identified, Identity, IdentityMemo};
@@ -30,7 +30,7 @@ pub struct Record(Box<Fields>);
 /// What is known of the request so far.
 #[derive(Debug)]
 struct Fields {
-    /// With the sinks of the record.
+    /// Holds the sinks that the record is written to.
     gateway: Arc<Gateway>,
     started: Instant,
     time: SystemTime,
@@ -58,8 +58,8 @@ struct Fields {
     first_byte: Option<Duration>,
     stream: bool,
     ended: Ended,
-    /// Given back when all of this is written, so that whoever has every slot has the record of every answer of
-    /// Bedrock's; or before the gateway's own answer is sent.
+    /// Given back when all of this is written, so that a client that holds every slot finds each of its records
+    /// written; or before the gateway's own answer is sent.
     slot: Option<RequestSlot>,
 }
 
@@ -142,9 +142,13 @@ impl Record {
         self.0.identity = Some(Arc::clone(caller.identity()));
     }
 
+    /// The caller may make the call, as far as its head tells.
+    pub fn permitted(&mut self, permit: &Permit) {
+        self.0.region = Some(Arc::clone(permit.region()));
+    }
+
     /// The request has been read and may be sent.
     pub fn received(&mut self, call: &Authorized) {
-        self.0.region = Some(Arc::clone(call.region()));
         self.0.model = call.model().cloned();
         self.0.request_bytes = call.body().len() as u64;
     }

@@ -1,8 +1,8 @@
 //! One request, start to finish, one line a stage.
 //!
 //! The order is the design. Nothing reaches STS before the call is authorized and its body read. Nothing reaches
-//! Bedrock except a [`Signed`](crate::sign::Signed) request. Each stage's output is what the next one needs, so a
-//! stage that is left out does not compile.
+//! Bedrock except a [`Signed`](crate::sign::Signed) request. What decides is a value that the next stage needs: a
+//! decision that is left out does not compile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,15 +69,15 @@ impl Gateway {
         let cleared = self.revocations.clear(&caller)?;
         let slot = self.limits.enter_as(caller.identity().principal())?;
         let permit = authorize(cleared, call, &config.home, &head.headers)?;
-        let endpoint = config.endpoint(&permit)?;
+        record.permitted(&permit);
         let headers = Forwarded::of(&head.headers)?;
-        // And by the body.
-        let call = permit.read_body(headers, body, &config.bodies).await?;
+        // Where it goes, and whether they may by the body.
+        let call = permit.read_body(&config.endpoints, headers, body, &config.bodies).await?;
         // A body takes minutes: the caller may have been revoked meanwhile.
         let cleared = self.revocations.clear(&caller)?;
         record.received(&call);
         // Session, signature, Bedrock.
-        let answer = self.exchange(cleared, call, endpoint, record).await?;
+        let answer = self.exchange(cleared, call, record).await?;
         Ok(Reply::Answered(answer, slot))
     }
 }

@@ -48,8 +48,9 @@ pub struct Revoked {
     by: Arc<str>,
 }
 
-/// That no entry means a caller, as of just now. It is good for one step: authorizing, asking for a session, or
-/// one signature. A body takes minutes to arrive and STS its time, so each step consumes one of its own.
+/// Proof that no entry of these revocations matches a caller, as of now. It is good for one step: authorizing, asking
+/// for a session, or one signature. A body takes minutes to arrive and STS its time, so each step consumes one of its
+/// own.
 ///
 /// ```
 /// # use bedrock_gateway::identity::Identified;
@@ -58,19 +59,19 @@ pub struct Revoked {
 /// # fn sign(_: Clearance) {}
 /// fn each_step_asks(revocations: &Revocations, caller: &Identified) -> Result<(), Revoked> {
 ///     let cleared = revocations.clear(caller)?;
-///     authorize(cleared);
-///     sign(revocations.clear(caller)?);
+///     authorize(revocations.clear(caller)?);
+///     sign(cleared);
 ///     Ok(())
 /// }
 /// ```
-/// ```compile_fail,E0382
+/// ```compile_fail,E0599
 /// # use bedrock_gateway::identity::Identified;
 /// # use bedrock_gateway::revoke::{Clearance, Revocations, Revoked};
 /// # fn authorize(_: Clearance) {}
 /// # fn sign(_: Clearance) {}
 /// fn each_step_asks(revocations: &Revocations, caller: &Identified) -> Result<(), Revoked> {
 ///     let cleared = revocations.clear(caller)?;
-///     authorize(cleared);
+///     authorize(cleared.clone());
 ///     sign(cleared);
 ///     Ok(())
 /// }
@@ -82,14 +83,19 @@ pub struct Clearance {
 }
 
 impl Clearance {
-    /// Whom it clears.
+    /// The caller it clears.
     pub fn caller(&self) -> &Identified {
         &self.caller
     }
 
-    /// Whom it cleared, for what the step makes.
+    /// The caller, moved into what the step returns.
     pub fn into_caller(self) -> Identified {
         self.caller
+    }
+
+    /// Whether it clears the caller with this identity.
+    pub fn is_of(&self, identity: &Arc<Identity>) -> bool {
+        Arc::ptr_eq(self.caller.identity(), identity)
     }
 }
 

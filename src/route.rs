@@ -111,8 +111,23 @@ const MAX_TARGET_BYTES: usize = 16 * 1024;
 
 /// Names the call that a request's head asks for. `regions` are those that may stand in front of the path.
 ///
+/// A call comes of a whole head, so none is made of a target whose `Host` and codings nobody looked at:
+///
+/// ```
+/// # use bedrock_gateway::route::{self, Route, RouteError};
+/// fn of_a_whole_head(head: &http::request::Parts) -> Result<Route, RouteError> {
+///     route::parse(head, &[])
+/// }
+/// ```
+/// ```compile_fail,E0061
+/// # use bedrock_gateway::route::{self, Route, RouteError};
+/// fn of_a_whole_head(head: &http::request::Parts) -> Result<Route, RouteError> {
+///     route::parse(&head.method, &head.uri, &[])
+/// }
+/// ```
+///
 /// # Errors
-/// [`RouteError::Malformed`] for heads that two servers could read differently, else [`RouteError::Unknown`] for
+/// [`RouteError::Malformed`] for heads that two servers could read differently, otherwise [`RouteError::Unknown`] for
 /// what is not in the table.
 pub fn parse(head: &Parts, regions: &[Arc<str>]) -> Result<Route, RouteError> {
     let Parts { method, uri, .. } = head;

@@ -93,7 +93,7 @@ pub struct Server<S> {
     stage: watch::Sender<Stage>,
     timeouts: Timeouts,
     connections: JoinSet<()>,
-    /// Of the warning that a balancer does not speak the PROXY protocol.
+    /// Throttles the warning that a balancer does not speak the PROXY protocol.
     throttle: Arc<Throttle>,
 }
 
@@ -129,8 +129,8 @@ impl<S: Handler> Server<S> {
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                Some(arrival) = arrivals.recv() => {
-                    self.spawn(arrival);
+                Some(accepted) = arrivals.recv() => {
+                    self.spawn(accepted);
                 }
                 Some(_ended) = self.connections.join_next() => {}
             }
@@ -138,13 +138,13 @@ impl<S: Handler> Server<S> {
         accepting.shutdown().await;
         // What the system had accepted for us before the listeners closed is served too.
         arrivals.close();
-        while let Some(arrival) = arrivals.recv().await {
-            self.spawn(arrival);
+        while let Some(accepted) = arrivals.recv().await {
+            self.spawn(accepted);
         }
     }
 
-    fn spawn(&mut self, arrival: Accepted) {
-        let Accepted { stream, peer, tls, expected_header, balancers, seat } = arrival;
+    fn spawn(&mut self, accepted: Accepted) {
+        let Accepted { stream, peer, tls, expected_header, balancers, seat } = accepted;
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -201,11 +201,8 @@ impl<S: Handler> ClientConnection<S> {
         throttle: Arc<Throttle>,
     ) {
         let balancer = self.peer.address;
-        match tokio::time::timeout_at(
-            self.first_head,
-            balancers::expected_header(&mut stream, expected_header),
-        )
-        .await
+        match tokio::time::timeout_at(self.first_head, balancers::read_header(&mut stream, expected_header))
+            .await
         {
             Ok(Ok(told)) => self.peer.address = told.unwrap_or(balancer),
             // Health checks may connect and leave without a word.

@@ -101,12 +101,16 @@ impl Sessions {
         })
     }
 
-    /// The call with the session of its identity: from the cache, or else from STS. Only what is authorized and
+    /// The call with the session of its identity: from the cache, otherwise from STS. Only what is authorized and
     /// cleared may ask, so that no refused call costs an `AssumeRole`.
     ///
     /// # Errors
     /// When there is no session and STS cannot be asked for one or gave none; see [`SessionError`].
-    pub async fn get(self: &Arc<Self>, _cleared: Clearance, call: Authorized) -> Result<Ready, SessionError> {
+    pub async fn get(self: &Arc<Self>, cleared: Clearance, call: Authorized) -> Result<Ready, SessionError> {
+        if !cleared.is_of(call.identity()) {
+            return Err(SessionError::WrongClearance);
+        }
+        drop(cleared);
         let session = self.of(call.identity().session()).await?;
         Ok(Ready::new(call, session))
     }
@@ -370,6 +374,9 @@ pub enum SessionError {
     /// This session name had too many sessions, by differing tags, within a minute.
     #[error("too many sessions of one name within a minute")]
     TooManySessions,
+    /// The clearance is another caller's.
+    #[error("the clearance is not one of the call's identity")]
+    WrongClearance,
     /// More sessions are wanted than STS may be asked for.
     #[error("the wait for STS would be too long")]
     Overloaded,
@@ -383,6 +390,7 @@ impl SessionError {
             Self::Unavailable { failure, .. } => failure.reason(),
             Self::GatewayRefused { .. } => Reason::StsRefusesGateway,
             Self::TooManySessions => Reason::TooManySessions,
+            Self::WrongClearance => Reason::SessionMismatch,
             Self::Overloaded => Reason::StsRateExhausted,
         }
     }

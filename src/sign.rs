@@ -76,44 +76,41 @@ pub enum SignError {
 static DATE: HeaderName = HeaderName::from_static("x-amz-date");
 static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-/// Signs the call of `ready` with the session that was fetched for it, for `endpoint`, as of `now`: path encoded
+/// Signs the call of `ready` with the session that was fetched for it, for its endpoint, as of `now`: path encoded
 /// twice, no `x-amz-content-sha256` header, the session token among the signed headers, as AWS's own SDK signs
 /// Bedrock calls.
 ///
 /// A call and its session are one value, so nobody signs a call with another's session:
 ///
 /// ```
-/// # use std::{sync::Arc, time::SystemTime};
-/// # use bedrock_gateway::{authorize::Authorized, endpoint::Endpoint, revoke::Clearance};
-/// # use bedrock_gateway::{sessions::{Ready, Session}, sign::{SignError, Signed, sign}};
-/// fn by_its_own(cleared: Clearance, mine: &Ready, other: &Session, to: &Arc<Endpoint>, now: SystemTime) {
-///     let _signed = sign(cleared, mine, to, now);
+/// # use std::time::SystemTime;
+/// # use bedrock_gateway::{authorize::Authorized, revoke::Clearance, sign::sign};
+/// # use bedrock_gateway::sessions::{Ready, Session};
+/// fn by_its_own(cleared: Clearance, ready: &Ready, call: Authorized, other: Session, now: SystemTime) {
+///     let _signed = sign(cleared, ready, now);
 /// }
 /// ```
-/// ```compile_fail,E0308
-/// # use std::{sync::Arc, time::SystemTime};
-/// # use bedrock_gateway::{authorize::Authorized, endpoint::Endpoint, revoke::Clearance};
-/// # use bedrock_gateway::{sessions::{Ready, Session}, sign::{SignError, Signed, sign}};
-/// fn by_its_own(cleared: Clearance, mine: &Ready, other: &Session, to: &Arc<Endpoint>, now: SystemTime) {
-///     let _signed = sign(cleared, (mine.call(), other), to, now);
+/// ```compile_fail,E0624
+/// # use std::time::SystemTime;
+/// # use bedrock_gateway::{authorize::Authorized, revoke::Clearance, sign::sign};
+/// # use bedrock_gateway::sessions::{Ready, Session};
+/// fn by_its_own(cleared: Clearance, ready: &Ready, call: Authorized, other: Session, now: SystemTime) {
+///     let _signed = sign(cleared, &Ready::new(call, other), now);
 /// }
 /// ```
 ///
 /// # Errors
 /// When the session or the clearance belongs to another identity, or something of the request is no HTTP.
-pub fn sign(
-    cleared: Clearance,
-    ready: &Ready,
-    endpoint: &Arc<Endpoint>,
-    now: SystemTime,
-) -> Result<Signed, SignError> {
+pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed, SignError> {
     let (call, session) = (ready.call(), ready.session());
+    let endpoint = call.endpoint();
     let (whose, wanted) = (session.identity(), call.identity().session());
-    // The types let nothing else come here; what is signed is checked all the same.
+    // The types let no other session come here. A clearance of another caller could.
     let same_session = Arc::ptr_eq(whose, wanted) || whose == wanted;
-    if !same_session || !Arc::ptr_eq(cleared.into_caller().identity(), call.identity()) {
+    if !same_session || !cleared.is_of(call.identity()) {
         return Err(SignError::WrongSession);
     }
+    drop(cleared);
     let (method, target) = (call.call().method(), call.call().target());
     let (token, stamp) = (session.token(), Stamp::of(now));
     let scope = Scope { day: day(now), region: endpoint.region.clone(), service: endpoint.service };

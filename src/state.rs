@@ -1,18 +1,16 @@
-//! What all requests share: built once, of which the configuration alone is replaced while the gateway runs.
+//! The state that all requests share. Only the configuration is replaced while the gateway runs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use crate::auth::Authenticator;
-use crate::authorize::Permit;
 use crate::authorize::body::Bodies;
-use crate::endpoint::{Endpoint, NoEndpoint};
+use crate::endpoint::Endpoints;
 use crate::identity::{IdentityMemo, Mapping};
 use crate::limits::requests::Limits;
 use crate::revoke::Revocations;
-use crate::route::Service;
 use crate::sessions::Sessions;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -49,33 +47,19 @@ pub struct ActiveConfig {
     pub endpoints: Endpoints,
 }
 
-/// By region and service. A region may lack one.
-pub type Endpoints = BTreeMap<(Arc<str>, Service), Arc<Endpoint>>;
-
-impl ActiveConfig {
-    /// Where a permitted call goes.
-    ///
-    /// # Errors
-    /// When the region has no endpoint of the service.
-    pub fn endpoint(&self, permit: &Permit) -> Result<&Arc<Endpoint>, NoEndpoint> {
-        let place = (Arc::clone(permit.region()), permit.service());
-        self.endpoints.get(&place).ok_or(NoEndpoint)
-    }
-}
-
 impl Gateway {
     /// Drops the cached sessions of all revoked callers, and returns how many. It looks at every caller whom the
     /// token cache remembers, which takes its time: not for a thread that serves.
     pub fn drop_revoked(&self) -> usize {
         let revocations = &self.revocations;
         let mut principals: HashSet<Arc<str>> = revocations.principals().into_iter().collect();
-        for caller in self.config.load_full().auth.callers() {
-            for identity in caller.memo().identities() {
-                if revocations.is_revoked(caller.verified(), &identity) {
+        self.config.load_full().auth.for_each_remembered(|caller, memo| {
+            for identity in memo.identities() {
+                if revocations.is_revoked(caller, &identity) {
                     principals.insert(Arc::clone(identity.principal()));
                 }
             }
-        }
+        });
         if principals.is_empty() {
             0
         } else {

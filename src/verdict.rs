@@ -52,7 +52,7 @@ impl CachedVerdict {
     }
 
     /// Remembers what was found.
-    pub fn note(&self, generation: u64, denied: Option<Revocation>) {
+    pub(crate) fn note(&self, generation: u64, denied: Option<Revocation>) {
         match denied {
             Some(denied) => *self.lock() = Some((generation, denied)),
             None => self.cleared.store(generation, Ordering::Relaxed),

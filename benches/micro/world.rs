@@ -1,7 +1,6 @@
 //! What every part needs: an issuer and STS on loopback, a configuration as operators have it, one
 //! caller, and the requests of their SDK.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
@@ -14,7 +13,7 @@ use bedrock_gateway::authorize::body::Bodies;
 use bedrock_gateway::authorize::unread::Unread;
 use bedrock_gateway::authorize::{Authorized, Permit, authorize};
 use bedrock_gateway::config;
-use bedrock_gateway::endpoint::Endpoint;
+use bedrock_gateway::endpoint::{Endpoint, Endpoints};
 use bedrock_gateway::headers::Forwarded;
 use bedrock_gateway::identity::{Identified, IdentityMemo};
 use bedrock_gateway::limits::requests::Limits;
@@ -68,8 +67,6 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(World::start);
 pub(crate) struct World {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) config: Arc<ActiveConfig>,
-    /// AWS's own: its name is part of what is signed, and nothing is sent.
-    pub(crate) endpoint: Arc<Endpoint>,
     bed: Bed,
     runtime: Runtime,
 }
@@ -98,14 +95,16 @@ impl World {
             until("the issuer's keys", loaded).await;
             endpoint.await
         });
-        let endpoint = Arc::new(endpoint.unwrap().unwrap());
         let home: Arc<str> = config.aws.region.as_str().into();
+        // AWS's own: its name is part of what is signed, and nothing is sent.
+        let mut endpoints = Endpoints::default();
+        endpoints.insert(Arc::clone(&home), Service::Runtime, Arc::new(endpoint.unwrap().unwrap()));
         let active = ActiveConfig {
             auth,
             mapping: config.mapping,
             bodies: Bodies::new(config.listen.max_body),
             regions: config.aws.all_regions().map(Arc::from).collect(),
-            endpoints: BTreeMap::from([((Arc::clone(&home), Service::Runtime), Arc::clone(&endpoint))]),
+            endpoints,
             home,
         };
         let gateway = Gateway {
@@ -120,7 +119,7 @@ impl World {
             unfinished: Unfinished::default(),
         };
         drop(inside);
-        Self { config: gateway.config.load_full(), gateway: Arc::new(gateway), endpoint, bed, runtime }
+        Self { config: gateway.config.load_full(), gateway: Arc::new(gateway), bed, runtime }
     }
 
     /// A token that nobody has seen, of the same caller each time.
@@ -170,7 +169,7 @@ impl World {
     pub(crate) fn read(&self, permit: Permit, headers: Forwarded, body: &Bytes) -> Authorized {
         let _timers = self.runtime.enter();
         let body = Unread::new(Full::new(body.clone()));
-        at_once(permit.read_body(headers, body, &self.config.bodies)).unwrap()
+        at_once(permit.read_body(&self.config.endpoints, headers, body, &self.config.bodies)).unwrap()
     }
 
     /// A call that may be signed, with a body of this size.

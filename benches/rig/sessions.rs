@@ -10,10 +10,11 @@ use bedrock_gateway::authorize::authorize;
 use bedrock_gateway::authorize::body::Bodies;
 use bedrock_gateway::authorize::unread::Unread;
 use bedrock_gateway::config::{self, Config};
+use bedrock_gateway::endpoint::{Endpoint, Endpoints};
 use bedrock_gateway::headers::Forwarded;
 use bedrock_gateway::identity::{IdentityMemo, Mapping};
 use bedrock_gateway::revoke::Revocations;
-use bedrock_gateway::route::{self, Route};
+use bedrock_gateway::route::{self, Route, Service};
 use bedrock_gateway::sessions::own_credentials::OwnCredentials;
 use bedrock_gateway::sessions::sts::StsClient;
 use bedrock_gateway::sessions::{Sessions, StsSettings};
@@ -84,8 +85,12 @@ pub(crate) async fn run(settings: &Settings) {
     let auth: Authenticator<IdentityMemo> =
         Authenticator::new(issuers, CacheLimits::default(), metrics).unwrap();
     auth.start();
+    let mut endpoints = Endpoints::default();
+    let endpoint = Endpoint::of(Service::Runtime, "us-east-1", None, false, false).await.unwrap();
+    endpoints.insert("us-east-1".into(), Service::Runtime, Arc::new(endpoint.unwrap()));
     let (revocations, bodies) = (Revocations::default(), Bodies::new(1024));
-    let calls = Arc::new(Calls { auth, mapping, revocations, bodies, token: settings.token.clone() });
+    let calls = Calls { auth, mapping, revocations, endpoints, bodies, token: settings.token.clone() };
+    let calls = Arc::new(calls);
 
     fill(&calls, &sessions, 0..WARM).await;
     let before = memory("self", "VmRSS");
@@ -99,6 +104,7 @@ struct Calls {
     auth: Authenticator<IdentityMemo>,
     mapping: Mapping,
     revocations: Revocations,
+    endpoints: Endpoints,
     bodies: Bodies,
     token: String,
 }
@@ -131,7 +137,7 @@ impl Calls {
         let clear = || self.revocations.clear(&caller).unwrap();
         let permit = authorize(clear(), call, &"us-east-1".into(), &head.headers).unwrap();
         let headers = Forwarded::of(&HeaderMap::new()).unwrap();
-        let call = permit.read_body(headers, Unread::new(body), &self.bodies).await.unwrap();
+        let call = permit.read_body(&self.endpoints, headers, Unread::new(body), &self.bodies).await.unwrap();
         sessions.get(clear(), call).await.unwrap();
     }
 }

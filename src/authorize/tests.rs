@@ -57,7 +57,8 @@ async fn decide(
     let permit = authorize(Clearance::for_tests(identity), call, &home(), head)?;
     let bodies = Bodies::new(1 << 20);
     let body = Unread::new(Full::new(Bytes::from(body.to_owned())));
-    permit.read_body(Forwarded::for_tests(head), body, &bodies).await
+    let endpoints = Endpoints::for_tests(&["us-east-1", "us-west-2"]);
+    permit.read_body(&endpoints, Forwarded::for_tests(head), body, &bodies).await
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {

@@ -153,8 +153,11 @@ fn example(mapping: &IssuerMapping) -> String {
     let name = &mapping.name;
     if let Some(from) = name.from.iter().find(|from| !from.issuer_at().is_anywhere()) {
         let reads_address = from.claims_read().any(|claim| claim == "iss");
-        let note =
-            if reads_address { "; claims.iss does not do, since one address can begin another" } else { "" };
+        let note = if reads_address {
+            "; claims.iss does not suffice, since one address can begin another"
+        } else {
+            ""
+        };
         return format!(" (`{}`{note})", from.source());
     }
     let mut constants = name.default.iter().chain(&name.constant);

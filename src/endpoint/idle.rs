@@ -1,4 +1,4 @@
-//! Connections to one endpoint that bear no request now.
+//! Idle connections to one endpoint.
 
 use std::fmt;
 use std::time::Duration;

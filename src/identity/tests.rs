@@ -147,7 +147,7 @@ fn values_that_are_missing_illegal_or_no_text() {
     );
 }
 
-/// Else 123 and "123" would be one name.
+/// Otherwise 123 and "123" would be one name.
 #[test]
 fn a_name_and_a_source_identity_come_from_a_string() {
     let mut mapping = mapping();

@@ -101,14 +101,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_caller_does_not_take_every_place_and_places_come_back() {
+    fn one_caller_does_not_take_every_place_and_slots_come_back() {
         let limits = Limits::default();
         let (alice, bob) = ("alice".into(), "bob".into());
-        let places: Vec<PrincipalSlot> =
+        let slots: Vec<PrincipalSlot> =
             (0..PER_PRINCIPAL).map(|_| limits.enter_as(&alice).unwrap()).collect();
         assert_eq!(limits.enter_as(&alice).unwrap_err(), Busy::Caller);
         assert!(limits.enter_as(&bob).is_ok());
-        drop(places);
+        drop(slots);
         assert!(limits.principals.lock().is_empty());
         assert!(limits.enter_as(&alice).is_ok());
     }
@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn the_gateway_takes_so_many_and_no_more() {
         let limits = Limits::default();
-        let seats: Vec<RequestSlot> = (0..IN_FLIGHT).map(|_| limits.enter().unwrap()).collect();
+        let slots: Vec<RequestSlot> = (0..IN_FLIGHT).map(|_| limits.enter().unwrap()).collect();
         assert_eq!(limits.enter().unwrap_err(), Busy::Gateway);
-        drop(seats);
+        drop(slots);
         assert!(limits.enter().is_ok());
     }
 }

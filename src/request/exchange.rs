@@ -1,15 +1,13 @@
 //! The exchange with Bedrock: session, signature, request, and the head of the answer.
 //!
-//! A request that Bedrock may have read is never written again, save once after Bedrock itself refused its
+//! A request that Bedrock may have read is never written again, except once, after Bedrock itself refused its
 //! signature and so has done nothing for it.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use tracing::{info, warn};
 
 use crate::authorize::Authorized;
-use crate::endpoint::Endpoint;
 use crate::error::Failure;
 use crate::record::Record;
 use crate::revoke::{Clearance, Revoked};
@@ -19,12 +17,11 @@ use crate::state::Gateway;
 use crate::upstream::retry::{self, RetryReason, UpstreamResponse};
 
 impl Gateway {
-    /// Sends `call` to `endpoint`, at most twice.
+    /// Sends `call` to its endpoint, at most twice.
     pub(super) async fn exchange(
         &self,
         cleared: Clearance,
         call: Authorized,
-        endpoint: &Arc<Endpoint>,
         record: &mut Record,
     ) -> Result<UpstreamResponse, Failure> {
         let mut ready = self.sessions.get(cleared, call).await?;
@@ -32,14 +29,16 @@ impl Gateway {
         loop {
             let cleared = self.clear_or_forget(&ready)?;
             record.session(ready.session());
-            let signed = sign(cleared, &ready, endpoint, self.skew.now())?;
+            let signed = sign(cleared, &ready, self.skew.now())?;
             let signed_at = signed.at();
             record.attempted();
             let response = self.upstream.send(signed).await?;
             let (response, reason) = retry::classify(response, signed_at).await;
             let retries = match reason {
                 Some(RetryReason::Credentials) if may_retry => self.sessions.replace(&mut ready).await,
-                Some(RetryReason::Clock(date)) if may_retry && endpoint.is_https() => self.learn_clock(date),
+                Some(RetryReason::Clock(date)) if may_retry && ready.call().endpoint().is_https() => {
+                    self.learn_clock(date)
+                }
                 Some(_) | None => false,
             };
             if !retries {

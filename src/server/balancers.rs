@@ -52,7 +52,7 @@ impl Balancers {
         self.peers.iter().any(|network| network.contains(&address))
     }
 
-    /// The client of a request that came by a connection of `peer`: the last address in the header that is
+    /// The client of a request that arrived over a connection from `peer`: the last address in the header that is
     /// not a balancer's, since whatever stands before it is the client's own invention.
     pub(super) fn forwarded_for(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut client = peer;
@@ -83,7 +83,7 @@ fn address(text: &str) -> Option<IpAddr> {
 ///
 /// # Errors
 /// When it begins with anything else, or ends.
-pub(super) async fn expected_header(
+pub(super) async fn read_header(
     stream: &mut TcpStream,
     expected_header: ExpectedHeader,
 ) -> io::Result<Option<SocketAddr>> {

@@ -56,6 +56,7 @@ impl Refusals {
             }
             SessionError::GatewayRefused { .. }
             | SessionError::TooManySessions
+            | SessionError::WrongClearance
             | SessionError::Overloaded => return,
         };
         let refusal = Refusal { error: error.clone(), until: Instant::now() + pause, failures };

@@ -115,7 +115,7 @@ impl AccessRecord<'_> {
         line.into_string()
     }
 
-    /// Every field but the time.
+    /// Every field except the time.
     fn fields(&self, line: &mut impl Line) {
         line.text("request_id", self.request_id);
         line.some_text("aws_request_id", self.aws_request_id);

@@ -16,7 +16,7 @@ use crate::telemetry::log::limit::{Limit, is_within};
 
 mod limit;
 
-/// Libraries that speak with peers: what they log is a stranger's to cause, for example a line for every frame.
+/// Libraries that speak with peers: a stranger can cause what they log, for example a line for every frame.
 const PROTOCOLS: [&str; 5] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls"];
 
 /// `[log]` of the configuration, for the process's log and the access log alike.

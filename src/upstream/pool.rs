@@ -223,7 +223,7 @@ mod tests {
             let mut connection = None;
             for _ in 0..3 {
                 let mut body = ask(connection.take(), &endpoint).await;
-                assert_eq!((endpoint.idle.len() == 0), !body.is_end_stream());
+                assert_eq!(endpoint.idle.len() == 0, !body.is_end_stream());
                 while body.frame().await.is_some() {}
                 connection = Some(kept(&endpoint).await);
             }
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
         drop(body);
         assert_eq!(served.await.unwrap(), 1);
-        assert!((endpoint.idle.len() == 0));
+        assert_eq!(endpoint.idle.len(), 0);
     }
 
     #[tokio::test]
@@ -255,7 +255,7 @@ mod tests {
             assert_eq!(endpoint.idle.len(), 1);
             tokio::time::advance(POOL_IDLE).await;
             look(&endpoint.idle);
-            assert!((endpoint.idle.len() == 0));
+            assert_eq!(endpoint.idle.len(), 0);
             assert_eq!(served.await.unwrap(), 1);
             tokio::time::resume();
         }

@@ -100,8 +100,8 @@ pub async fn classify(
         .get(header::DATE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| httpdate::parse_http_date(value).ok());
-    let refusal = kind.and_then(|kind| reason_for(&kind, signed_at, date));
-    (answer, refusal)
+    let reason = kind.and_then(|kind| reason_for(&kind, signed_at, date));
+    (answer, reason)
 }
 
 fn reason_for(kind: &str, signed_at: SystemTime, date: Option<SystemTime>) -> Option<RetryReason> {

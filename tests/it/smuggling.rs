@@ -22,7 +22,7 @@ async fn statuses(world: &World, bytes: &[u8]) -> Vec<u16> {
     text.match_indices("HTTP/1.1 ").map(|(at, _)| text[at + 9..at + 12].parse().unwrap()).collect()
 }
 
-/// Selector the stand-in has billed since `before`, by their tokens' names.
+/// The users whom the stand-in has billed since `before`, by their tokens' names.
 fn billed(world: &World, before: usize) -> Vec<String> {
     let name = |principal: &str| principal.rsplit('/').next().unwrap().split('@').next().unwrap().to_owned();
     world.standin.bill.calls()[before..].iter().map(|call| name(&call.principal)).collect()

@@ -27,7 +27,7 @@ pub(crate) enum Provider {
 pub(crate) struct User {
     number: usize,
     pub(crate) provider: Provider,
-    /// Selector the bill is to name.
+    /// The principal that the bill must name.
     pub(crate) principal: String,
     token: Mutex<Option<(String, Instant)>>,
 }

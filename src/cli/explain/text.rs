@@ -21,7 +21,7 @@ pub(super) fn of(report: &Report<'_>, colour: bool) -> String {
             allowed(becomes, report.config, &mut page);
         }
     }
-    basis(report, &mut page);
+    outcome(report, &mut page);
     page.text
 }
 
@@ -175,7 +175,7 @@ fn allowed(becomes: &Becomes, config: &Config, page: &mut Page) {
     }
 }
 
-fn basis(report: &Report<'_>, page: &mut Page) {
+fn outcome(report: &Report<'_>, page: &mut Page) {
     let (sign, words) = match (&report.holder.basis, &report.explanation) {
         (Basis::Refused { error, .. }, _) => (Sign::Bad, format!("Refused: {}", error.reason())),
         (_, Some(Explanation { outcome: Err(error), .. })) => {

@@ -18,16 +18,16 @@ use crate::authorize::body::{Bodies, IDLE};
 use crate::authorize::unread::Unread;
 use crate::authorize::{Authorized, Permit, authorize};
 use crate::clock;
-use crate::endpoint::Endpoint;
+use crate::endpoint::Endpoints;
 use crate::error::Failure;
 use crate::headers::Forwarded;
 use crate::identity::{Identity, SessionIdentity};
 use crate::limits::memory::{MEMORY_BYTES, PRINCIPAL_BYTES};
 use crate::reason::Reason;
 use crate::revoke::Clearance;
-use crate::route::{self, Route, Service};
+use crate::route::{self, Route};
 use crate::sessions::sts::Issuing;
-use crate::sessions::{AssumeRole, Issued, Rate, Ready, SessionSettings, Sessions};
+use crate::sessions::{AssumeRole, Issued, Rate, Ready, SessionError, SessionSettings, Sessions};
 use crate::sign::{Signed, sign};
 use crate::telemetry::metrics::Metrics;
 
@@ -51,7 +51,10 @@ fn body(bytes: &'static [u8]) -> Unread<Full<Bytes>> {
 }
 
 async fn authorized(user: &str) -> Authorized {
-    permit(user).read_body(no_headers(), body(b"{}"), &Bodies::new(1024)).await.unwrap()
+    permit(user)
+        .read_body(&Endpoints::for_tests(&["us-east-1"]), no_headers(), body(b"{}"), &Bodies::new(1024))
+        .await
+        .unwrap()
 }
 
 fn outcome<T>(result: Result<T, impl Into<Failure>>) -> (u16, Reason) {
@@ -78,7 +81,14 @@ impl Body for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_silent_body_is_too_slow() {
     let began = Instant::now();
-    let read = permit("alice").read_body(no_headers(), Unread::new(Silent), &Bodies::new(1024)).await;
+    let read = permit("alice")
+        .read_body(
+            &Endpoints::for_tests(&["us-east-1"]),
+            no_headers(),
+            Unread::new(Silent),
+            &Bodies::new(1024),
+        )
+        .await;
     assert_eq!(outcome(read), (400, Reason::BodyTooSlow));
     assert_eq!(began.elapsed(), IDLE);
 }
@@ -91,9 +101,21 @@ async fn bodies_that_fill_the_memory_leave_no_room_for_another() {
     let mut held = Vec::new();
     for user in 0..MEMORY_BYTES / PRINCIPAL_BYTES {
         let permit = permit(&format!("user-{user}"));
-        held.push(permit.read_body(no_headers(), Unread::new(large.clone()), &bodies).await.unwrap());
+        held.push(
+            permit
+                .read_body(
+                    &Endpoints::for_tests(&["us-east-1"]),
+                    no_headers(),
+                    Unread::new(large.clone()),
+                    &bodies,
+                )
+                .await
+                .unwrap(),
+        );
     }
-    let read = permit("alice").read_body(no_headers(), body(b"{}"), &bodies).await;
+    let read = permit("alice")
+        .read_body(&Endpoints::for_tests(&["us-east-1"]), no_headers(), body(b"{}"), &bodies)
+        .await;
     assert_eq!(outcome(read), (503, Reason::BusyBodies));
 }
 
@@ -112,6 +134,12 @@ fn sessions(sts: fn() -> Issuing<'static>) -> Arc<Sessions> {
     Sessions::new(&settings, Sts(sts), Metrics::new())
 }
 
+/// The session of a user's own call.
+async fn get(sessions: &Arc<Sessions>, user: &str) -> Result<Ready, SessionError> {
+    let call = authorized(user).await;
+    sessions.get(Clearance::for_tests(Arc::clone(call.identity())), call).await
+}
+
 /// A session of an hour with this access key id.
 fn granted(access_key_id: &str) -> Issuing<'static> {
     let expires = clock::now() + Duration::from_hours(1);
@@ -124,34 +152,34 @@ fn granted(access_key_id: &str) -> Issuing<'static> {
 #[tokio::test(start_paused = true)]
 async fn an_sts_that_does_not_answer_is_a_timeout() {
     let sessions = sessions(|| Box::pin(pending()));
-    let ready = sessions.get(cleared("alice"), authorized("alice").await).await;
+    let ready = get(&sessions, "alice").await;
     assert_eq!(outcome(ready), (503, Reason::StsTimeout));
 }
 
-async fn signed(cleared: Clearance, ready: &Ready) -> Result<Signed, crate::sign::SignError> {
-    let url = "http://127.0.0.1:1".parse().unwrap();
-    let endpoint = Endpoint::of(Service::Runtime, "us-east-1", Some(&url), false, false).await.unwrap();
-    sign(cleared, ready, &Arc::new(endpoint.unwrap()), clock::now())
+fn signed(cleared: Clearance, ready: &Ready) -> Result<Signed, crate::sign::SignError> {
+    sign(cleared, ready, clock::now())
 }
 
 /// The gateway asks for each session, and for each clearance, by the call that it signs.
 #[tokio::test]
 async fn a_session_or_a_clearance_of_another_identity_signs_nothing() {
     let sessions = sessions(|| granted("ASIA1"));
-    let of_alice = sessions.get(cleared("alice"), authorized("alice").await).await.unwrap();
+    let of_alice = get(&sessions, "alice").await.unwrap();
     let of_bob = authorized("bob").await;
     let bob = of_bob.caller().clone();
     let mixed = Ready::for_tests(of_bob, of_alice.session().clone());
-    let refused = signed(Clearance::for_tests(Arc::clone(bob.identity())), &mixed).await;
+    let refused = signed(Clearance::for_tests(Arc::clone(bob.identity())), &mixed);
     assert_eq!(outcome(refused), (500, Reason::SessionMismatch));
-    assert_eq!(outcome(signed(cleared("bob"), &of_alice).await), (500, Reason::SessionMismatch));
+    assert_eq!(outcome(signed(cleared("bob"), &of_alice)), (500, Reason::SessionMismatch));
+    let got = sessions.get(cleared("bob"), authorized("alice").await).await;
+    assert_eq!(outcome(got), (500, Reason::SessionMismatch));
 }
 
 /// STS would have to grant an access key id with a control character.
 #[tokio::test]
 async fn an_access_key_id_that_no_header_can_hold_signs_nothing() {
     let sessions = sessions(|| granted("ASIA\n1"));
-    let ready = sessions.get(cleared("alice"), authorized("alice").await).await.unwrap();
+    let ready = get(&sessions, "alice").await.unwrap();
     let itself = Clearance::for_tests(Arc::clone(ready.call().identity()));
-    assert_eq!(outcome(signed(itself, &ready).await), (500, Reason::Unsignable));
+    assert_eq!(outcome(signed(itself, &ready)), (500, Reason::Unsignable));
 }

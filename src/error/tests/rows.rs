@@ -128,6 +128,8 @@ rows! {
         [Refused::from(InspectError::NotOneModel)],
     "body/illegal-model": Failure::Refused(Refused::Inspect(InspectError::IllegalModel)) =>
         [Refused::from(InspectError::IllegalModel)],
+    "sessions/wrong-clearance": Failure::Session(SessionError::WrongClearance) =>
+        [SessionError::WrongClearance],
     "sessions/denied": Failure::Session(SessionError::Denied { .. }) =>
         [SessionError::Denied { code: "AccessDenied".to_owned(), message: marker() }],
     "sessions/throttled":
@@ -148,7 +150,7 @@ rows! {
     "sign/wrong-session": Failure::Sign(SignError::WrongSession) => [SignError::WrongSession],
     "sign/unsignable": Failure::Sign(SignError::Unsignable(_)) =>
         [SignError::from(HeaderValue::from_str("\n").unwrap_err())],
-    "upstream/no-endpoint": Failure::Endpoint(NoEndpoint) => [Failure::Endpoint(NoEndpoint)],
+    "upstream/no-endpoint": Failure::Refused(Refused::Endpoint(NoEndpoint)) => [Refused::from(NoEndpoint)],
     "upstream/connect": Failure::Upstream(UpstreamError::Connect(_)) => [UpstreamError::Connect(marker())],
     "upstream/not-answered": Failure::Upstream(UpstreamError::NotAnswered(_)) =>
         [UpstreamError::NotAnswered(marker())],

@@ -25,7 +25,7 @@ use crate::telemetry::metrics::Metrics;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How STS takes one call.
+/// How STS answers one call.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// The head of the answer comes after some seconds, and its body after some more.
