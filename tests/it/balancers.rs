@@ -8,8 +8,7 @@ use http::Request;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use proxy_header::{ProxiedAddress, ProxyHeader};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -50,14 +49,7 @@ async fn the_proxy_protocol_tells_before_tls_and_before_plain_http() {
 
     let mut stream = TcpStream::connect(world.gateway.addresses().https.unwrap()).await.unwrap();
     stream.write_all(&header(CLIENT)).await.unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(world.standin.ca_pem().as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = bedrock_bed::trusting(world.folder());
     let tls = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     assert_eq!(call(stream, hello(&token)).await.status, 200);

@@ -1,6 +1,6 @@
 //! The probe and admin listeners, and what clients find that only probe.
 
-use bedrock_bed::until;
+use bedrock_bed::{send, until};
 use http::Request;
 use serde_json::Value;
 
@@ -11,16 +11,8 @@ pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> crate::wor
 }
 
 pub(crate) async fn get_as(address: std::net::SocketAddr, path: &str, host: &str) -> crate::world::Answer {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake::<
-        _,
-        http_body_util::Full<bytes::Bytes>,
-    >(hyper_util::rt::TokioIo::new(stream))
-    .await
-    .unwrap();
-    tokio::spawn(connection);
     let request = Request::get(path).header("host", host).body("".into()).unwrap();
-    read(sender.send_request(request).await.unwrap()).await
+    read(send(address, request).await).await
 }
 
 async fn ready(world: &World) -> (u16, Value) {

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use bedrock_bed::{ANY_PORT, Addresses, Bed, Process, Setup, Signal, free_addresses, until};
+use bedrock_bed::{ANY_PORT, Addresses, Bed, Process, Setup, Signal, free_addresses, send, until};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpStream;
 
@@ -54,14 +54,9 @@ async fn sigterm_lets_an_open_stream_finish_and_a_second_one_does_not() {
         let [address] = free_addresses();
         let child = Process::spawn(bed.complete(&mut binary(), &bed.write(&setup(address))));
         let token = bed.standin.idp.mint(World::claims("alice"));
-        let stream = until("the gateway", async || TcpStream::connect(address).await.ok()).await;
+        until("the gateway", async || TcpStream::connect(address).await.is_ok()).await;
         bed.standin.bedrock.hold();
-        let io = hyper_util::rt::TokioIo::new(stream);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::spawn(connection);
-        let mut request = post(CONVERSE_STREAM, &token, HELLO);
-        request.headers_mut().insert("host", address.to_string().parse().unwrap());
-        let mut answer = sender.send_request(request).await.unwrap();
+        let mut answer = send(address, post(CONVERSE_STREAM, &token, HELLO)).await;
         assert_eq!(answer.status(), 200);
 
         child.signal(Signal::TERM);

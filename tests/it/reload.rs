@@ -317,16 +317,7 @@ async fn regions_come_and_go() {
 
 /// The certificate that a new connection is shown.
 async fn shown(world: &World) -> Vec<u8> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(world.standin.ca_pem().as_bytes()) {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = bedrock_bed::trusting(world.folder());
     let stream = tokio::net::TcpStream::connect(world.gateway.addresses().https.unwrap()).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bedrock_bed::until;
+use bedrock_bed::{send, until};
 use bedrock_standin::sts::StsFault;
 use bytes::Bytes;
 use http::Request;
@@ -40,16 +40,11 @@ impl World {
 
     async fn tell_as(&self, kind: &str, entry: &Value) -> Answer {
         let address = self.gateway.addresses().admin.unwrap();
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let io = hyper_util::rt::TokioIo::new(stream);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::spawn(connection);
         let request = Request::post("/sessions/revoke")
-            .header("host", address.to_string())
             .header("content-type", kind)
             .body(Full::new(Bytes::from(entry.to_string())))
             .unwrap();
-        read(sender.send_request(request).await.unwrap()).await
+        read(send(address, request).await).await
     }
 
     async fn cached(&self) -> Vec<Value> {

@@ -128,14 +128,7 @@ impl World {
 
     /// Sends over plain HTTP/1.1, on a connection of its own.
     pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
-        let address = self.gateway.addresses().http.unwrap();
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let (mut head, body) = request.into_parts();
-        head.headers.entry("host").or_insert_with(|| address.to_string().parse().unwrap());
-        sender.send_request(Request::from_parts(head, body)).await.unwrap()
+        bedrock_bed::send(self.gateway.addresses().http.unwrap(), request).await
     }
 
     /// The same by HTTP/2 with prior knowledge.

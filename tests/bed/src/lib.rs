@@ -22,6 +22,7 @@
 //! # drop(token); }
 //! ```
 
+mod client;
 mod process;
 mod setup;
 mod tls;
@@ -45,6 +46,7 @@ use bedrock_standin::{Options, Standin};
 use tempfile::TempDir;
 
 pub use bedrock_gateway::gateway::Addresses;
+pub use client::send;
 pub use process::{Process, memory};
 pub use rustix::process::Signal;
 pub use setup::{ANY_PORT, Setup};
