@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bedrock_bed::{Process, Signal, until};
 use serde_json::Value;
 
 use crate::world::World;
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SECRETS: [&str; 2] = ["eyJhbGciOi", "IQoJb3JpZ2lu"];
 
 pub(crate) struct Gateway {
-    process: Child,
+    process: Process,
     pub(crate) log: Arc<AccessLog>,
     configuration: PathBuf,
     errors: PathBuf,
@@ -76,30 +77,17 @@ impl AccessLog {
 impl Gateway {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(world: &World) -> Self {
-        let configuration = world.folder().join("gateway.toml");
+        let configuration = world.bed.folder().join("gateway.toml");
         std::fs::write(&configuration, world.configuration(0)).unwrap();
-        let errors = world.folder().join("gateway.log");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"))
-            .args(["serve", "--config"])
-            .arg(&configuration)
-            .env("AWS_ACCESS_KEY_ID", world.aws.credentials.gateway_access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", world.aws.credentials.gateway_secret_access_key())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env_remove("AWS_SESSION_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&errors).unwrap())
-            .spawn()
-            .unwrap();
+        let errors = world.bed.folder().join("gateway.log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"));
+        command.stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
+        let mut process = Process::spawn(world.bed.complete(&mut command, &configuration));
         let log = Arc::new(AccessLog::default());
         let (lines, reader) = (process.stdout.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || reader.read(lines));
         let gateway = Self { process, log, configuration, errors };
-        let ready = async {
-            while !world.is_ready().await {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
+        let ready = until("the gateway to be ready", async || world.is_ready().await);
         let in_time = tokio::time::timeout(PATIENCE, ready).await.is_ok();
         assert!(in_time, "the gateway does not become ready:\n{}", gateway.last_words());
         gateway
@@ -110,14 +98,12 @@ impl Gateway {
         let new = self.configuration.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, &self.configuration).unwrap();
-        self.signal("HUP");
+        self.process.signal(Signal::HUP);
     }
 
     /// Resident memory, bytes.
     pub(crate) fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        self.process.memory("VmRSS")
     }
 
     /// Open file descriptors.
@@ -127,16 +113,9 @@ impl Gateway {
 
     /// Ends it as an orchestrator does. Whether it ended well, in time.
     pub(crate) async fn end(mut self) -> bool {
-        self.signal("TERM");
-        let ended = async {
-            loop {
-                if let Some(status) = self.process.try_wait().unwrap() {
-                    return status.success();
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, ended).await.unwrap_or(false)
+        self.process.signal(Signal::TERM);
+        let ended = until("the gateway's end", async || self.process.try_wait().unwrap());
+        tokio::time::timeout(PATIENCE, ended).await.is_ok_and(|status| status.success())
     }
 
     /// Panics and errors among its messages.
@@ -150,16 +129,5 @@ impl Gateway {
         let said = std::fs::read_to_string(&self.errors).unwrap();
         let lines: Vec<_> = said.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.process.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ended = self.process.kill().is_ok() && self.process.wait().is_ok();
     }
 }

@@ -81,8 +81,8 @@ async fn main() -> ExitCode {
     println!("seed {seed}");
     let mut dice = Dice::new(seed);
     let world = Arc::new(World::new());
-    world.aws.bedrock.pace(TOKENS, GAP);
-    world.aws.sts.set_lifetime(Some(Duration::from_secs(15)));
+    world.bed.standin.bedrock.pace(TOKENS, GAP);
+    world.bed.standin.sts.set_lifetime(Some(Duration::from_secs(15)));
     let gateway = Gateway::start(&world).await;
     let descriptors = gateway.descriptors();
 
@@ -145,7 +145,7 @@ async fn reloads(world: &World, windows: &[Window]) -> Option<String> {
 /// Waits until the gateway has no more descriptors than before, or has had its time.
 async fn settled(world: &World, gateway: &Gateway, before: Size) -> Size {
     // The SDK keeps connections for longer than Bedrock's are kept.
-    world.aws.sts.server().stop().await;
+    world.bed.standin.sts.server().stop().await;
     let end = Instant::now() + SETTLES_WITHIN;
     while gateway.descriptors() > before.descriptors && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -157,7 +157,7 @@ async fn settled(world: &World, gateway: &Gateway, before: Size) -> Size {
 async fn forget_calls(world: Arc<World>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        world.aws.bill.forget_calls();
+        world.bed.standin.bill.forget_calls();
     }
 }
 

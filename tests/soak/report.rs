@@ -31,12 +31,12 @@ impl Report<'_> {
         section("clients", tally(self.calls.iter().map(|call| call.client)));
         section("what callers saw", tally(self.calls.iter().map(|call| call.outcome.to_string())));
         let fates = self.calls.iter().flat_map(|call| &call.fates);
-        let expired = self.world.aws.bedrock.session_refusals();
+        let expired = self.world.bed.standin.bedrock.session_refusals();
         let expired = expired.iter().map(|_| "found a session at its end".to_owned());
         section("what Bedrock did", tally(fates.map(|fate| format!("{fate:?}")).chain(expired)));
         section("trouble, times", tally(self.windows.iter().map(|window| format!("{:?}", window.cause))));
-        let calls: Vec<_> = self.world.aws.sts.calls().iter().map(|call| call.at).collect();
-        let sessions = self.world.aws.credentials.sessions().len() as u64;
+        let calls: Vec<_> = self.world.bed.standin.sts.calls().iter().map(|call| call.at).collect();
+        let sessions = self.world.bed.standin.credentials.sessions().len() as u64;
         let busiest = most_in_a_second(&calls) as u64;
         let busiest_title = format!("most calls in a second, of {MOST_IN_A_SECOND} at most");
         let sts = [

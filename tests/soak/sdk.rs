@@ -1,13 +1,11 @@
 //! The AWS SDK for Rust, without its retries, as one of the clients.
 
 use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::retry::RetryConfig;
-use aws_sdk_bedrockruntime::config::{BehaviorVersion, Builder, Region, SharedHttpClient, Token};
+use aws_sdk_bedrockruntime::config::{SharedHttpClient, Token};
 use aws_sdk_bedrockruntime::error::SdkError;
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, Message,
 };
-use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::journal::Outcome;
@@ -16,24 +14,9 @@ use crate::world::World;
 
 const SONNET: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 
-/// Connections that all users of one application share.
-pub(crate) fn connections(world: &World) -> SharedHttpClient {
-    let trust = TrustStore::empty().with_pem_certificate(world.aws.ca_pem().into_bytes());
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .tls_context(TlsContext::builder().with_trust_store(trust).build().unwrap())
-        .build_https()
-}
-
 pub(crate) fn client(world: &World, connections: SharedHttpClient, token: &str) -> Client {
-    let config = Builder::new()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(connections)
-        .region(Region::new("us-east-1"))
-        .endpoint_url(format!("https://{}", world.address))
-        .retry_config(RetryConfig::disabled())
-        .bearer_token(Token::new(token, None));
-    Client::from_conf(config.build())
+    let config = bedrock_bed::sdk(format!("https://{}", world.address), connections);
+    Client::from_conf(config.bearer_token(Token::new(token, None)).build())
 }
 
 pub(crate) async fn converse(client: &Client, prompt: &str) -> Outcome {

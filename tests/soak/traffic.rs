@@ -104,7 +104,8 @@ impl Caller {
     }
 
     async fn calls_with_sdk(mut self) {
-        let connections = sdk::connections(&self.world);
+        // All users of one application share them.
+        let connections = self.world.bed.sdk_connections();
         while self.goes_on().await {
             let user = self.dice.index(USERS);
             let client = sdk::client(&self.world, connections.clone(), &self.world.token(user));

@@ -90,9 +90,9 @@ pub(crate) struct Weather {
 impl Weather {
     pub(crate) fn start(world: &Arc<World>, journal: &Arc<Journal>, dice: Dice) -> Arc<Self> {
         let weather = Arc::new(Self { chances: Mutex::default(), dice: Mutex::new(dice) });
-        let (model_in, journal, around) = (Arc::clone(&weather), Arc::clone(journal), Arc::downgrade(world));
-        world.aws.bedrock.choose_faults(move |call| {
-            let (fate, fault) = model_in.decide();
+        let (deciding, journal, around) = (Arc::clone(&weather), Arc::clone(journal), Arc::downgrade(world));
+        world.bed.standin.bedrock.choose_faults(move |call| {
+            let (fate, fault) = deciding.decide();
             if let Some(world) = around.upgrade() {
                 journal.arrived(call, &world.users, fate);
             }
@@ -172,7 +172,7 @@ impl<'a> Director<'a> {
         while Instant::now() < until {
             let causes = self.draw();
             let lifetime = Duration::from_secs(6 + self.dice.below(10));
-            self.world.aws.sts.set_lifetime(Some(lifetime));
+            self.world.bed.standin.sts.set_lifetime(Some(lifetime));
             let names: Vec<_> = causes.iter().map(|cause| format!("{cause:?}")).collect();
             println!("{:6} s  {}", self.journal.now() / 1_000, names.join(", "));
             let from = self.journal.now();
@@ -211,7 +211,7 @@ impl<'a> Director<'a> {
     }
 
     async fn begin(&mut self, cause: Cause) {
-        let (sts, bedrock) = (&self.world.aws.sts, &self.world.aws.bedrock);
+        let (sts, bedrock) = (&self.world.bed.standin.sts, &self.world.bed.standin.bedrock);
         match cause {
             C::StsThrottles => sts.faults().always(StsFault::Throttle),
             C::StsFails => {
@@ -243,7 +243,7 @@ impl<'a> Director<'a> {
     }
 
     async fn end(&mut self, cause: Cause) {
-        let (sts, bedrock) = (&self.world.aws.sts, &self.world.aws.bedrock);
+        let (sts, bedrock) = (&self.world.bed.standin.sts, &self.world.bed.standin.bedrock);
         match cause {
             C::StsThrottles | C::StsFails | C::StsIsSlow => sts.faults().clear(),
             C::StsIsDown => sts.server().restart(),

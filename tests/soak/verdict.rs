@@ -47,15 +47,15 @@ impl<'a> Verdict<'a> {
         calls: &'a [Entry],
     ) -> Self {
         let mut sessions: HashMap<Who, Vec<IssuedSession>> = HashMap::new();
-        for session in world.aws.credentials.sessions() {
+        for session in world.bed.standin.credentials.sessions() {
             sessions.entry((session.principal.clone(), session.tags.clone())).or_default().push(session);
         }
         let mut refused: HashMap<Who, Vec<Moment>> = HashMap::new();
         for call in calls.iter().filter(|call| call.fates.contains(&Fate::CredentialsRefused)) {
             refused.entry(who(&world.users[call.user], call.project)).or_default().push(call.arrived);
         }
-        for (access_key_id, at) in world.aws.bedrock.session_refusals() {
-            if let Some(session) = world.aws.credentials.session(&access_key_id) {
+        for (access_key_id, at) in world.bed.standin.bedrock.session_refusals() {
+            if let Some(session) = world.bed.standin.credentials.session(&access_key_id) {
                 refused.entry((session.principal, session.tags)).or_default().push(journal.moment(at));
             }
         }
@@ -65,7 +65,7 @@ impl<'a> Verdict<'a> {
     /// Everything that should not have been.
     pub(crate) fn violations(&self) -> Vec<String> {
         let mut found = self.journal.strangers();
-        found.extend(self.world.aws.bedrock.violations());
+        found.extend(self.world.bed.standin.bedrock.violations());
         found.extend(self.log.faults());
         for (number, call) in self.calls.iter().enumerate() {
             if let Err(what) = self.judge(call) {
@@ -180,7 +180,7 @@ impl<'a> Verdict<'a> {
             *used.entry(self.who(call)).or_default() += times * tokens;
         }
         let mut billed: HashMap<Who, f64> = HashMap::new();
-        for row in self.world.aws.bill.rows() {
+        for row in self.world.bed.standin.bill.rows() {
             if row.line_item_usage_type.contains("input-tokens") {
                 let tags = row
                     .tags
@@ -221,7 +221,7 @@ impl<'a> Verdict<'a> {
                 ));
             }
         }
-        let calls: Vec<SystemTime> = self.world.aws.sts.calls().iter().map(|call| call.at).collect();
+        let calls: Vec<SystemTime> = self.world.bed.standin.sts.calls().iter().map(|call| call.at).collect();
         let most = most_in_a_second(&calls);
         if most > MOST_IN_A_SECOND {
             found.push(format!("{most} calls to STS within a second"));

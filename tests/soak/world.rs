@@ -1,48 +1,34 @@
 //! What is around the gateway: two identity providers, STS and Bedrock, the users, and what they trust.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 
+use bedrock_bed::{Addresses, Bed, Setup, free_addresses};
 use bedrock_standin::idp::Idp;
 use bedrock_standin::{Options, Standin};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::users::{Provider, User};
 
 pub(crate) struct World {
-    pub(crate) aws: Standin,
+    pub(crate) bed: Bed,
     partners: Idp,
     pub(crate) users: Vec<User>,
     pub(crate) address: SocketAddr,
     probe: SocketAddr,
-    folder: TempDir,
 }
 
 impl World {
     /// Must be called within a tokio runtime.
     pub(crate) fn new() -> Self {
         let aws = Standin::start(Options { sts_tls: true, bedrock_tls: true, ..Options::default() });
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = aws.server_certificate(&["localhost", "127.0.0.1"]);
-        for (name, text) in [("ca.pem", aws.ca_pem()), ("tls.crt", certificate), ("tls.key", key)] {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        let (partners, users) = (Idp::start(None), User::all());
-        Self { aws, partners, users, address: free_address(), probe: free_address(), folder }
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        let [address, probe] = free_addresses();
+        Self { bed: Bed::around(aws), partners: Idp::start(None), users: User::all(), address, probe }
     }
 
     pub(crate) fn provider(&self, provider: Provider) -> &Idp {
         match provider {
-            Provider::Staff => &self.aws.idp,
+            Provider::Staff => &self.bed.standin.idp,
             Provider::Partners => &self.partners,
         }
     }
@@ -54,14 +40,7 @@ impl World {
 
     /// How clients trust the gateway, for this protocol.
     pub(crate) fn trust(&self, protocol: &[u8]) -> rustls::ClientConfig {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.aws.ca_pem().as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut trust = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut trust = bedrock_bed::trusting(self.bed.folder());
         trust.alpn_protocols = vec![protocol.to_vec()];
         trust
     }
@@ -86,34 +65,12 @@ impl World {
         Ok(answer)
     }
 
-    /// The gateway's configuration. Every `edition` means the same to every caller; what differs makes the gateway
-    /// build its issuers and rules anew.
+    /// The gateway's configuration: staff are the bed's issuer, partners another. Every `edition` means the same to
+    /// every caller; what differs makes the gateway build its issuers and rules anew.
     pub(crate) fn configuration(&self, edition: u64) -> String {
-        format!(
+        let issuer = format!("leeway = \"{}s\"\nrequest_headers = [\"x-project\"]", 30 + edition % 2);
+        let mapping = format!(
             r#"
-[listen]
-https = "{address}"
-probe = "{probe}"
-[listen.tls]
-cert = "{folder}/tls.crt"
-key = "{folder}/tls.key"
-
-[aws]
-region = "us-east-1"
-[aws.endpoints]
-sts = "{sts}"
-bedrock_runtime = "{bedrock}"
-ca = "{folder}/ca.pem"
-
-[log]
-format = "json"
-
-[[issuer]]
-name = "staff"
-url = "{staff}"
-audiences = ["bedrock-gateway"]
-leeway = "{leeway}s"
-request_headers = ["x-project"]
 [issuer.session]
 name = "claims.email"
 [issuer.session.tags]
@@ -122,45 +79,48 @@ project = {{ from = "request.headers['x-project'] in claims.projects ? request.h
 
 [[issuer]]
 name = "partners"
-url = "{partners}"
+url = "{}"
 audiences = ["bedrock-gateway"]
 [issuer.session]
 name = "claims.email"
 [issuer.session.tags]
 team = "claims.department"
+"#,
+            self.partners.issuer()
+        );
+        let roles = format!("[[role]]\nwhen = \"'edition-{edition}' in claims.groups\"{ROLES}");
+        self.bed.text(&Setup {
+            addresses: Addresses {
+                https: Some(self.address),
+                probe: Some(self.probe),
+                ..Addresses::default()
+            },
+            regions: &[],
+            issuer: &issuer,
+            mapping: &mapping,
+            roles: &roles,
+            log: "format = \"json\"",
+            ..Setup::default()
+        })
+    }
+}
 
-[[role]]
-when = "'edition-{edition}' in claims.groups"
-issuers = ["staff", "partners"]
+/// What follows the condition of the first role, which is nobody's.
+const ROLES: &str = r#"
+issuers = ["acme", "partners"]
 shared_names = true
 arn = "arn:aws:iam::123456789012:role/Nobody"
 
 [[role]]
 when = "'bedrock-ml' in claims.groups"
-issuers = ["staff"]
+issuers = ["acme"]
 arn = "arn:aws:iam::210987654321:role/BedrockMl"
 
 [[role]]
-issuers = ["staff"]
+issuers = ["acme"]
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
 
 [[role]]
 issuers = ["partners"]
 arn = "arn:aws:iam::123456789012:role/BedrockPartner"
-"#,
-            address = self.address,
-            probe = self.probe,
-            folder = self.folder().display(),
-            sts = self.aws.sts.url(),
-            bedrock = self.aws.bedrock.url(),
-            staff = self.aws.idp.issuer(),
-            partners = self.partners.issuer(),
-            leeway = 30 + edition % 2,
-        )
-    }
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+"#;
