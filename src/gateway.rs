@@ -76,6 +76,8 @@ pub struct Overrides {
     pub credentials: Option<SharedCredentialsProvider>,
     /// What the configuration was read from, to be read again when it changes; `None`: it stays as it is.
     pub file: Option<File>,
+    /// How often the operator's files are looked at; `None`: every second.
+    pub look_every: Option<Duration>,
 }
 
 /// Where the gateway listens; ports are the real ones.
@@ -112,7 +114,8 @@ impl GatewayHandle {
     /// When something that `config` names cannot be read, bound or resolved.
     pub async fn start(config: Config, file: File) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log)?);
-        Self::start_with(config, Overrides { log, credentials: None, file: Some(file) }).await
+        Self::start_with(config, Overrides { log, credentials: None, file: Some(file), look_every: None })
+            .await
     }
 
     /// [`GatewayHandle::start`] with some of the gateway's surroundings given.
@@ -167,8 +170,9 @@ impl GatewayHandle {
         let Listeners { addresses, callers, probe, admin } = Listeners::open(&config.listen, shown)?;
         let admin_service =
             Arc::new(Admin::new(Arc::clone(&gateway), config.listen.admin_token_file.as_deref())?);
+        let every = overrides.look_every.unwrap_or(reload::EVERY);
         let (at, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
-        let reloader = Reloader::new(at, ready, restart_only, overrides.file, certificate, deny);
+        let reloader = Reloader::new(at, ready, restart_only, every, overrides.file, certificate, deny);
         let (stop, stopping) = watch::channel(Stop::Not);
         let serving = Serving {
             callers: Server::new(Arc::clone(&gateway), CONNECTIONS),

@@ -23,9 +23,10 @@ use crate::revoke::Entry;
 use crate::state::{ActiveConfig, Gateway};
 
 /// How often files are looked at.
-const EVERY: Duration = Duration::from_secs(1);
-/// When a configuration is tried again that was refused for something outside it, as a file that it names.
-const AGAIN: Duration = Duration::from_secs(10);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
+/// A configuration that was refused for something outside it, such as a file that it names, is tried again after so
+/// many looks.
+const AGAIN: u32 = 10;
 
 const CONFIGURATION: &str = "the configuration file";
 const CERTIFICATE: &str = "the certificate files";
@@ -38,6 +39,7 @@ pub(super) struct Reloader {
     gateway: Arc<Gateway>,
     readiness: Arc<Readiness>,
     restart_only: RestartOnly,
+    every: Duration,
     configuration: Option<(PathBuf, FileWatch)>,
     /// When the configuration is tried again whether it has changed or not.
     again: Option<Instant>,
@@ -54,6 +56,7 @@ impl Reloader {
         gateway: Arc<Gateway>,
         readiness: Arc<Readiness>,
         restart_only: RestartOnly,
+        every: Duration,
         file: Option<File>,
         certificate: Option<CertificateFiles>,
         deny: Option<DenyFile>,
@@ -67,6 +70,7 @@ impl Reloader {
             gateway,
             readiness,
             restart_only,
+            every,
             configuration,
             again: None,
             certificate,
@@ -78,7 +82,7 @@ impl Reloader {
 
     /// Looks after the files for as long as it is polled; `asked` makes it read them at once.
     pub(super) async fn run(mut self, asked: Arc<Notify>) {
-        let mut tick = interval(EVERY);
+        let mut tick = interval(self.every);
         // A file system that hung once is not to be asked many times at once.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -139,7 +143,8 @@ impl Reloader {
             }
         {
             let outcome = self.load(content).await;
-            self.again = matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN);
+            self.again =
+                matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN * self.every);
             self.settle(CONFIGURATION, outcome);
         }
     }
@@ -237,7 +242,7 @@ impl Reloader {
     /// meanwhile does not wait for them.
     async fn first_keys(&mut self, auth: &Authenticator<IdentityMemo>) {
         let mut keys = pin!(auth.first_keys());
-        while timeout(EVERY, &mut keys).await.is_err() {
+        while timeout(self.every, &mut keys).await.is_err() {
             self.look_at_denials(false).await;
         }
     }

@@ -32,6 +32,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -52,6 +53,9 @@ pub use rustix::process::Signal;
 pub use setup::{ANY_PORT, Setup};
 pub use tls::{serving, trusting};
 pub use until::{Awaited, until, within};
+
+/// How often gateways in this process look at their files: ten times as often as others, for tests that change them.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A stand-in for AWS and a folder for the files of gateways. The stand-in's CA is in `ca.pem`, a certificate for
 /// gateways in `tls.crt` and its key in `tls.key`.
@@ -106,7 +110,8 @@ impl Bed {
         let file = File::read(file).unwrap();
         let config = file.parse().unwrap_or_else(|problems| panic!("{problems}"));
         let credentials = Some(SharedCredentialsProvider::new(self.credentials()));
-        let overrides = Overrides { log: Arc::clone(log), credentials, file: Some(file) };
+        let overrides =
+            Overrides { log: Arc::clone(log), credentials, file: Some(file), look_every: Some(LOOK_EVERY) };
         GatewayHandle::start_with(config, overrides).await.unwrap()
     }
 
