@@ -168,7 +168,7 @@ mod tests {
     }
 
     /// A pipe that nobody writes to is like a file system that does not answer.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_does_not_answer_is_given_up_and_not_asked_twice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
@@ -176,7 +176,13 @@ mod tests {
         assert!(made.success());
         let mut watch = FileWatch::knowing(vec![path.clone()], &Ok(Vec::new()));
         for _ in 0..2 {
-            assert!(watch.fetch().await.unwrap_err().contains("nothing within 5 s"));
+            // The clock stands still while the pipe is read, and goes on once that is waited for.
+            let passing = async {
+                tokio::task::yield_now().await;
+                tokio::time::advance(READING).await;
+            };
+            let (read, ()) = tokio::join!(watch.fetch(), passing);
+            assert!(read.unwrap_err().contains("nothing within 5 s"));
         }
         // One reading is waiting for it, and not two.
         std::fs::write(&path, "there").unwrap();
