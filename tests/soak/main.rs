@@ -19,6 +19,7 @@ mod dice;
 mod gateway;
 mod journal;
 mod line;
+mod patience;
 mod report;
 mod said;
 mod sdk;
@@ -79,6 +80,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ clock_seed());
     println!("seed {seed}");
+    tokio::join!(patience::renewal_is_invisible(), patience::a_hanging_sts_is_503_within_the_deadline());
     let mut dice = Dice::new(seed);
     let world = Arc::new(World::new());
     world.bed.standin.bedrock.pace(TOKENS, GAP);
