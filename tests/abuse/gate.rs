@@ -3,21 +3,21 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bedrock_bed::{Addresses, Bed, Process, Setup, free_addresses, trusting, within};
 use bedrock_standin::idp::{Algorithm, Claims};
-use bedrock_standin::{Options, Standin};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -56,17 +56,24 @@ pub(crate) enum Log {
     ToSlowReader,
 }
 
-/// A gateway before a stand-in for AWS.
+/// A bed with a gateway in a process of its own.
 pub(crate) struct Gate {
-    pub(crate) standin: Standin,
+    child: Process,
+    bed: Bed,
     /// What answers without end, as Bedrock of the region `us-west-2`.
     pub(crate) fountain: Fountain,
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
     pub(crate) probe: SocketAddr,
-    child: Child,
-    folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Gate {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.bed
+    }
 }
 
 /// What the gateway's memory may grow by, and what it would grow by without limits, bytes.
@@ -94,90 +101,41 @@ impl Gate {
 
     pub(crate) async fn open_with(log: Log) -> Self {
         let turn = TURN.lock().await;
-        let standin = Standin::start(Options::default());
+        let bed = Bed::start();
         let fountain = Fountain::start();
-        let folder = tempfile::tempdir().unwrap();
-        let [http, https, probe] = free_ports();
-        let (certificate, key) = standin.server_certificate(&["localhost"]);
-        let path = folder.path().display();
-        std::fs::write(folder.path().join("tls.crt"), certificate).unwrap();
-        std::fs::write(folder.path().join("tls.key"), key).unwrap();
-        let config = format!(
-            r#"
-[listen]
-http = "{http}"
-https = "{https}"
-probe = "{probe}"
-[listen.tls]
-cert = "{path}/tls.crt"
-key = "{path}/tls.key"
-[listen.balancers]
-peers = ["{BALANCER}"]
-client_address = "proxy-protocol"
-[aws]
-region = "us-east-1"
-regions = ["us-west-2"]
-[aws.endpoints]
-sts = "{sts}"
-bedrock_runtime = "{bedrock}"
-[aws.region_endpoints.us-west-2]
-bedrock_runtime = "{fountain}"
-[sessions]
-max_sts_rate = 100000
-capacity = {capacity}
-[[issuer]]
-name = "acme"
-url = "{issuer}"
-audiences = ["bedrock-gateway"]
-[issuer.session]
-name = "claims.email"
-[[role]]
-arn = "arn:aws:iam::123456789012:role/BedrockUser"
-"#,
-            sts = standin.sts.url(),
-            bedrock = standin.bedrock.url(),
-            fountain = fountain.url(),
-            issuer = standin.idp.issuer(),
-            capacity = Self::sessions(),
-        );
-        let file = folder.path().join("gateway.toml");
-        std::fs::write(&file, config).unwrap();
-        let logged = File::create(log_file(&folder)).unwrap();
+        let [http, https, probe] = free_addresses();
+        let file = bed.write(&Setup {
+            addresses: Addresses { https: Some(https), http: Some(http), probe: Some(probe), admin: None },
+            listen: &format!(
+                "[listen.balancers]\npeers = [\"{BALANCER}\"]\nclient_address = \"proxy-protocol\""
+            ),
+            bedrock_elsewhere: Some(&fountain.url()),
+            sessions: &format!("max_sts_rate = 100000\ncapacity = {}", Self::sessions()),
+            mapping: "[issuer.session]\nname = \"claims.email\"\n",
+            ..Setup::default()
+        });
+        let logged = File::create(log_file(bed.folder())).unwrap();
         let stderr = match log {
             Log::ToFile => logged.try_clone().unwrap().into(),
             Log::ToSlowReader => Stdio::piped(),
         };
-        let mut child = Command::new(binary())
-            .args(["serve", "--config", file.to_str().unwrap()])
-            .env("AWS_ACCESS_KEY_ID", standin.credentials.gateway_access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", standin.credentials.gateway_secret_access_key())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env_remove("AWS_SESSION_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(binary());
+        let command = bed.complete(&mut command, &file).stdout(Stdio::null()).stderr(stderr);
+        let mut child = Process::spawn(command);
         if let Some(pipe) = child.stderr.take() {
             std::thread::spawn(move || read_slowly(pipe, logged));
         }
-        let gate = Self { standin, fountain, http, https, probe, child, folder, _turn: turn };
+        let gate = Self { child, bed, fountain, http, https, probe, _turn: turn };
         gate.wait_until_ready().await;
         gate
     }
 
     /// Keys and credentials are there, and everything that is made once was made.
     async fn wait_until_ready(&self) {
-        let begun = Instant::now();
-        while TcpStream::connect(self.http).await.is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the gateway does not listen");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        const PATIENCE: Duration = Duration::from_secs(60);
+        within(PATIENCE, "the listener", async || TcpStream::connect(self.http).await.is_ok()).await;
         let honest = Honest::new(self);
-        while honest.call().await != StatusCode::OK {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the gateway does not get ready");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        within(PATIENCE, "readiness", async || honest.call().await == StatusCode::OK).await;
         for _ in 0..50 {
             assert_eq!(honest.call().await, StatusCode::OK);
         }
@@ -191,14 +149,7 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 
     /// A connection to the `https` listener for HTTP/2.
     pub(crate) async fn connect_tls(&self) -> TlsStream<TcpStream> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.standin.ca_pem().as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut trust = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut trust = trusting(self.folder());
         trust.alpn_protocols = vec![b"h2".to_vec()];
         let stream = connect_narrow(self.https).await;
         let name = ServerName::try_from("localhost").unwrap();
@@ -213,13 +164,13 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
         growth: Growth,
         abuse: impl Future<Output = String>,
     ) -> Served {
-        let (before, log_before) = (self.memory("VmRSS"), self.log().len());
+        let (before, log_before) = (self.child.memory("VmRSS"), self.log().len());
         let ended = Arc::new(AtomicBool::new(false));
         let honest = tokio::spawn(Honest::new(self).calls_until(Arc::clone(&ended)));
         let done = abuse.await;
         ended.store(true, Ordering::Relaxed);
         let served = honest.await.unwrap();
-        let (peak, after) = (self.memory("VmHWM"), self.memory("VmRSS"));
+        let (peak, after) = (self.child.memory("VmHWM"), self.child.memory("VmRSS"));
         let log = self.log();
         let logged = (log.len() - log_before) as u64;
         // Past the harness, which would keep it to itself.
@@ -245,27 +196,12 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 
     /// The process's log so far.
     fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(log_file(&self.folder)).unwrap()).into_owned()
-    }
-
-    /// A figure of `/proc/PID/status`, bytes.
-    fn memory(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        String::from_utf8_lossy(&std::fs::read(log_file(self.folder())).unwrap()).into_owned()
     }
 }
 
-impl Drop for Gate {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the test has noticed.
-        let _killed = self.child.kill().is_ok();
-        let _ended = self.child.wait().is_ok();
-    }
-}
-
-fn log_file(folder: &tempfile::TempDir) -> PathBuf {
-    folder.path().join("process.log")
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join("process.log")
 }
 
 /// Copies 1 MB a second, until the gateway has ended.
@@ -280,12 +216,6 @@ fn read_slowly(mut pipe: ChildStderr, mut file: File) {
 fn binary() -> PathBuf {
     std::env::var_os("ABUSE_GATEWAY")
         .map_or_else(|| env!("CARGO_BIN_EXE_bedrock-gateway").into(), PathBuf::from)
-}
-
-/// Addresses whose ports were free a moment ago.
-fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 /// A caller who does nothing wrong.
