@@ -48,6 +48,26 @@ impl World {
         std::str::from_utf8(&page.body).unwrap().lines().any(|found| found == line)
     }
 
+    /// A call whose body follows the change. The gateway has let the caller in before: it asked for the body.
+    pub(crate) async fn call_before_and_after(&self, token: &str, change: impl AsyncFnOnce()) -> String {
+        let mut stream =
+            tokio::net::TcpStream::connect(self.gateway.addresses().http.unwrap()).await.unwrap();
+        let length = HELLO.len();
+        let head = format!(
+            "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut asked = [0; 25];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
+        change().await;
+        stream.write_all(HELLO.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     pub(crate) async fn status(&self, token: &str) -> u16 {
         self.send(post(CONVERSE, token, HELLO)).await.status.as_u16()
     }
@@ -166,22 +186,11 @@ async fn a_role_that_is_gone_is_gone_with_the_next_request() {
 async fn a_request_goes_by_one_configuration_to_its_end() {
     let world = World::start().await;
     let token = world.token("alice");
-    let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
-    let length = HELLO.len();
-    let head = format!(
-        "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // Who is asked for the body has been let in.
-    let mut asked = [0; 25];
-    stream.read_exact(&mut asked).await.unwrap();
-    assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
-    world.configure(|text| text.replace("[[role]]", "[[role]]\nwhen = \"claims.team == 'ads'\""));
-    world.generation(2).await;
-    stream.write_all(HELLO.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let change = async || {
+        world.configure(|text| text.replace("[[role]]", "[[role]]\nwhen = \"claims.team == 'ads'\""));
+        world.generation(2).await;
+    };
+    let answer = world.call_before_and_after(&token, change).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(world.status(&token).await, 403, "the next one goes by the new one");
 }

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use crate::listeners::get;
@@ -245,20 +244,8 @@ async fn open_streams_end_where_it_is_asked_for() {
 async fn whoever_is_cut_off_while_their_body_comes_is_not_served() {
     let world = World::start().await;
     let token = world.token("alice");
-    let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
-    let length = HELLO.len();
-    let head = format!(
-        "POST {CONVERSE} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // Who is asked for the body has been let in.
-    let mut asked = [0; 25];
-    stream.read_exact(&mut asked).await.unwrap();
-    assert_eq!(world.tell(&json!({ "principal": ALICE })).await.status, 200);
-    stream.write_all(HELLO.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let change = async || assert_eq!(world.tell(&json!({ "principal": ALICE })).await.status, 200);
+    let answer = world.call_before_and_after(&token, change).await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     world.assert_untouched();
 }
