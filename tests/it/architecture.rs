@@ -255,9 +255,11 @@ fn arrows_up(tree: &Tree) -> Vec<String> {
 /// module, whose parts use what it defines.
 fn circles(tree: &Tree) -> Vec<String> {
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let reexports = reexports(tree);
     for (name, code) in tree.code() {
         let parent = |holder: &str| name.starts_with(&format!("{}/", holder.trim_end_matches(".rs")));
-        let known = paths(name, &code);
+        let known = paths(name, &code).into_iter().map(|path| reexports.get(&path).cloned().unwrap_or(path));
+        let known: Vec<_> = known.collect();
         let known = known.iter().filter_map(|path| tree.holder(path));
         arrows.insert(name, known.filter(|holder| *holder != name && !parent(holder)).collect());
     }
@@ -276,6 +278,22 @@ fn circles(tree: &Tree) -> Vec<String> {
         }
     }
     violations
+}
+
+/// What modules hand on under paths of their own, and the paths that it has: who uses the one knows the other.
+fn reexports(tree: &Tree) -> BTreeMap<Vec<String>, Vec<String>> {
+    let mut found = BTreeMap::new();
+    for (name, code) in tree.code() {
+        for statement in code.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+            let rooted = ["crate::", "super::", "self::"].iter().any(|root| statement.starts_with(root));
+            let statement = if rooted { statement.to_owned() } else { format!("self::{statement}") };
+            for path in paths(name, &statement) {
+                let own = module(name).into_iter().chain(path.last().cloned()).collect();
+                found.insert(own, path);
+            }
+        }
+    }
+    found
 }
 
 /// A library is used by its owners only.
@@ -419,6 +437,12 @@ fn a_circle_of_files_fails() {
         ("auth/c.rs", "fn f() { super::a::g() }"),
     ]);
     assert_eq!(circles(&three).len(), 3);
+    let by_the_parent = Tree::of(&[
+        ("auth.rs", "pub use b::{B, Other};"),
+        ("auth/a.rs", "use crate::auth::B;"),
+        ("auth/b.rs", "use super::a::A;"),
+    ]);
+    assert_eq!(circles(&by_the_parent).len(), 2);
     let none = Tree::of(&[("auth.rs", "use self::a::A;"), ("auth/a.rs", "use super::Caller;")]);
     assert_eq!(circles(&none), Vec::<String>::new());
 }
