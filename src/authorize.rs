@@ -169,8 +169,9 @@ impl Permit {
     /// ```
     ///
     /// # Errors
-    /// Before the body is read, when the region lacks the service. When the body is larger, slower or later than the bounds or memory for it is used up; when it does not
-    /// say plainly what is called; when the role refuses what it says.
+    /// Before the body is read, when the region lacks the service. When the body is larger, slower or later than the
+    /// bounds or memory for it is used up; when it does not say plainly what is called; when the role refuses what it
+    /// says.
     pub async fn read_body<B>(
         self,
         endpoints: &Endpoints,

@@ -34,7 +34,7 @@ pub(super) struct Header {
     pub(super) crit: Option<Value>,
 }
 
-/// Claims, none of them twice: whoever else reads the token might take the other one (RFC 7519,
+/// Claims, none of them twice: another reader of the token might take the other one (RFC 7519,
 /// section 4). The header's members are looked at by name, which refuses them twice as well.
 struct Claims(Map<String, Value>);
 

@@ -1,45 +1,18 @@
 //! The table against the folder `tests/cases/answers`: every failure, in every dialect.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::case::{Case, cases};
 use self::rows::{MARKER, case_of, every};
 use super::*;
 use crate::route::Dialect;
 
+#[path = "../../tests/cases/answers/case.rs"]
+mod case;
 mod no_socket;
 mod rows;
-
-/// The answer that a failure is to have.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    status: u16,
-    reason: String,
-    words: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    aws: String,
-    openai: String,
-    anthropic: String,
-}
-
-/// The cases of all stages, by `STAGE/NAME`.
-fn cases() -> BTreeMap<String, Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/answers");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut cases = BTreeMap::new();
-    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "toml")) {
-        let stage = file.file_stem().unwrap().to_str().unwrap();
-        let of_stage: BTreeMap<String, Case> =
-            toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        cases.extend(of_stage.into_iter().map(|(name, case)| (format!("{stage}/{name}"), case)));
-    }
-    cases
-}
 
 /// The words with the value that the case leaves open.
 fn words(case: &Case, message: &str) -> String {

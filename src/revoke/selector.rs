@@ -14,8 +14,8 @@ pub enum Selector {
     Subject { issuer: String, subject: String },
     /// By the ARN that stands in the bill.
     Principal(String),
-    /// Whoever's claims make it true. Those on whose claims it cannot be evaluated are meant as well: an error
-    /// lets nobody in.
+    /// Callers whose claims make it true, and callers on whose claims it cannot be evaluated: an error lets nobody
+    /// in.
     Claims(Expression),
 }
 

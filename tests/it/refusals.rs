@@ -1,47 +1,26 @@
 //! Refusals that need a world of their own, each with its status, its case in `tests/cases/answers` and the
 //! reason that the operator reads.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use bedrock_bed::until;
 use bedrock_gateway::limits::memory::PRINCIPAL_BYTES;
 use bedrock_standin::sts::StsFault;
 use http::HeaderValue;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use self::case::{Case, cases};
 use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
 
-/// The answer that a failure is to have; see the folder's README.
-#[derive(Debug, Deserialize)]
-struct Case {
-    status: u16,
-    reason: String,
-    words: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    aws: String,
-    openai: String,
-    anthropic: String,
-}
+#[path = "../cases/answers/case.rs"]
+mod case;
 
 impl Case {
     fn of_reason(reason: &str) -> Vec<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/answers");
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files
-            .filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
-            .flat_map(|file| {
-                let text = std::fs::read_to_string(file).unwrap();
-                toml::from_str::<BTreeMap<String, Self>>(&text).unwrap().into_values()
-            })
-            .filter(|case| case.reason == reason)
-            .collect()
+        cases().into_values().filter(|case| case.reason == reason).collect()
     }
 
     fn is(&self, answer: &Answer) -> bool {
