@@ -255,10 +255,10 @@ impl<S: Handler> ClientConnection<S> {
                 let address = balancers.as_ref().map_or(peer.address, |balancers| {
                     balancers.forwarded_for(peer.address, request.headers())
                 });
-                // In a box of its own, which is gone while the answer's body is on its way.
-                let answer = Box::pin(Arc::clone(&service).call(request, Peer { address, ..peer }));
+                let service = Arc::clone(&service);
                 async move {
-                    let mut answer = answer.await;
+                    // In a box of its own, which is gone while the answer's body is on its way.
+                    let mut answer = Box::pin(service.call(request, Peer { address, ..peer })).await;
                     if open.is_the_last() {
                         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
