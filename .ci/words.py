@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Finds words that readers stumble over, in code, messages and documents.
+
+Each pattern of `words.toml` stands beside the words to use instead. The exceptions of that file name a path, a
+pattern and a reason; one that nothing needs is an error, so that the list stays short.
+
+    .ci/words.py                 everything that git knows
+    .ci/words.py src/server docs  files and folders
+    .ci/words.py --self-test     shows that each pattern finds its example, and that a finding fails the check
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ENDINGS = {".rs", ".md", ".toml", ".json", ".py", ".mjs", ".yml", ".yaml", ".sh", ""}
+# The rules quote what they forbid, and the lock files are not ours.
+OUTSIDE = {".ci/words.toml", ".ci/words.py", "Cargo.lock", "LICENSE"}
+# Inputs of the fuzz targets are bytes of a peer.
+NO_TEXT = "tests/fuzz/corpus/"
+
+
+def rules():
+    table = tomllib.loads((HERE / "words.toml").read_text())
+    for rule in table["word"]:
+        # In names, "_" separates words.
+        pattern = rule["pattern"].replace(r"\b", r"(?:\b|(?<=_)|(?=_))")
+        rule["regex"] = re.compile(pattern, re.IGNORECASE if not rule.get("case") else 0)
+    return table["word"], table.get("exception", [])
+
+
+def texts(paths):
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *paths],
+        check=True, capture_output=True, text=True,
+    ).stdout.splitlines()
+    for name in listed:
+        path = Path(name)
+        if name in OUTSIDE or name.startswith(NO_TEXT) or path.suffix not in ENDINGS or name.endswith("lock.json") or not path.is_file():
+            continue
+        try:
+            yield name, path.read_text()
+        except UnicodeDecodeError:
+            continue
+
+
+def findings(name, text, words):
+    """Every place of `text` that a pattern finds, line by line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for rule in words:
+            if found := rule["regex"].search(line):
+                yield rule, f'{name}:{number}: "{found.group().strip()}": say {rule["say"]}'
+
+
+def check(paths):
+    words, exceptions = rules()
+    needed, count = set(), 0
+    for name, text in texts(paths):
+        for rule, finding in findings(name, text, words):
+            for index, exception in enumerate(exceptions):
+                if exception["path"] == name and exception["pattern"] == rule["pattern"]:
+                    needed.add(index)
+                    break
+            else:
+                count += 1
+                print(finding)
+    if not paths:
+        for index, exception in enumerate(exceptions):
+            if index not in needed:
+                count += 1
+                print(f'.ci/words.toml: nothing needs the exception for "{exception["pattern"]}" in {exception["path"]}')
+    return count
+
+
+def self_test():
+    words, exceptions = rules()
+    assert words, "there are patterns"
+    assert all(exception["why"] for exception in exceptions), "each exception says why"
+    for rule in words:
+        assert any(found is rule for found, _ in findings("example", rule["example"], words)), rule["example"]
+        assert not any(found is rule for found, _ in findings("say", rule["say"], words)), rule["say"]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "init", "-q", folder], check=True)
+        for text, expected in [("The gateway rejects the token.\n", 0), (words[0]["example"] + "\n", 1)]:
+            Path(folder, "page.md").write_text(text)
+            ended = subprocess.run([sys.executable, Path(__file__).resolve(), "page.md"], cwd=folder,
+                                   capture_output=True, text=True)
+            assert ended.returncode == expected, f"{text!r} ends with {ended.returncode}: {ended.stdout}{ended.stderr}"
+    print(f"{len(words)} patterns find their examples, and a finding fails the check")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--self-test"]:
+        self_test()
+    elif count := check(sys.argv[1:]):
+        sys.exit(f"{count} to change; CONTRIBUTING.md has the ten rules, docs/GLOSSARY.md the words")
