@@ -1,6 +1,7 @@
-"""What the Python clients share: where the gateway is, whose token, which models, what was said."""
+"""Shared by the Python clients: the gateway's address, the token, the models, the prompt, and how refusals look."""
 
 import os
+import re
 import sys
 from contextlib import contextmanager
 
@@ -26,13 +27,18 @@ SAID = f"hello from {USER}"
 BROKEN_TOKEN = TOKEN[:-16] + ("A" * 16 if not TOKEN.endswith("A" * 16) else "B" * 16)
 
 
+# A refusal ends with it, since these clients show the message and hide the headers.
+REQUEST_ID = re.compile(r"Request id: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+
+
 @contextmanager
 def raises(expected: type[Exception], check=lambda error: True):
-    """The block must raise this, for which `check` holds."""
+    """The block must raise this error of the gateway. Its text must show a person the request id."""
     try:
         yield
     except expected as error:
         assert check(error), f"{type(error).__name__} as expected, but: {error}"
+        assert REQUEST_ID.search(str(error)), f"no request id is shown: {error}"
     else:
         raise AssertionError(f"{expected.__name__} was expected, and nothing was raised")
 

@@ -30,6 +30,9 @@ const body = JSON.stringify({
   messages: [{ role: "user", content: said }],
 });
 
+// A refusal ends with it, since the SDK shows the message and hides the headers.
+const requestId = /Request id: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 // The token as bearer, from the environment, where the SDK looks for it at every call.
 function bearer(value) {
   process.env.AWS_BEARER_TOKEN_BEDROCK = value;
@@ -78,18 +81,23 @@ async function dataPath(connect) {
   );
   assert.ok(answers.every((answer) => answer.output.message.content[0].text.includes(said)));
 
-  await assert.rejects(client.send(new ConverseCommand({ modelId: forbidden, messages })), AccessDeniedException);
+  await assert.rejects(client.send(new ConverseCommand({ modelId: forbidden, messages })), (error) => {
+    assert.ok(error instanceof AccessDeniedException);
+    assert.match(error.message, requestId);
+    return true;
+  });
   client.destroy();
 
-  const stranger = connect(broken);
+  const rejected = connect(broken);
   for (const Command of [ConverseCommand, ConverseStreamCommand]) {
-    await assert.rejects(stranger.send(new Command({ modelId: models[0], messages })), (error) => {
+    await assert.rejects(rejected.send(new Command({ modelId: models[0], messages })), (error) => {
       assert.equal(error.name, "UnrecognizedClientException");
       assert.equal(error.$metadata.httpStatusCode, 401);
+      assert.match(error.message, requestId);
       return true;
     });
   }
-  stranger.destroy();
+  rejected.destroy();
 }
 
 const groups = { "data-path": () => dataPath(bearer), signed: () => dataPath(signed) };
