@@ -28,15 +28,17 @@ pub mod unread;
 /// What the caller's role refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    #[error("this operation is not allowed for you")]
+    #[error("your role does not allow this operation")]
     Operation,
-    #[error("this model is not allowed for you")]
+    #[error("your role does not allow this model")]
     Model,
-    #[error("this region is not allowed for you")]
+    #[error("your role does not allow this region")]
     Region,
-    #[error("this project or workspace is not allowed for you")]
+    #[error("your role does not allow this project or workspace")]
     Project,
-    #[error("what is stored for all users of the account is not allowed for you")]
+    #[error(
+        "your role does not allow responses, files or other objects that the account stores for all its users"
+    )]
     Stored,
 }
 

@@ -1,20 +1,21 @@
-//! Every failure's answer: status, type, words for the caller, words for the log. The one table.
+//! The one table of failures: status, type, message for the caller, reason for the log.
 //!
-//! What the caller reads never holds a role ARN, an STS text or an expression; the operator finds
-//! those in the access log under the request's id.
+//! A message says what failed and what the caller or the operator does next. [`dialect::body`] ends it with the
+//! request id. It never contains a role ARN, a text of STS or an expression: the operator finds those in the access
+//! log, under that id.
 
 use std::borrow::Cow;
 
 use http::StatusCode;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, InvalidReason};
 use crate::authorize::body::BodyError;
 use crate::authorize::inspect::InspectError;
 use crate::authorize::{Forbidden, Refused};
 use crate::endpoint::NoEndpoint;
 use crate::headers::NotAscii;
 use crate::identity::IdentityError;
-use crate::limits::requests::Busy;
+use crate::limits::requests::{Busy, IN_FLIGHT, PER_PRINCIPAL};
 use crate::reason::Reason;
 use crate::revoke::Revoked;
 use crate::route::RouteError;
@@ -24,7 +25,7 @@ use crate::upstream::UpstreamError;
 
 pub mod dialect;
 
-/// What can end a request before Bedrock's answer does, by the stage that says so.
+/// A failure that ends a request before Bedrock answers, by the stage that reports it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
@@ -71,46 +72,57 @@ impl Failure {
     /// The failure's row of the table.
     pub fn answer(&self) -> ErrorResponse {
         match self {
-            Self::Busy(Busy::Gateway) => {
-                unavailable("The gateway has too many requests under way.", Reason::BusyGateway, 1)
-            }
-            Self::Busy(Busy::Caller) => ErrorResponse {
-                retry_after: Some(1),
-                ..answer(
-                    429,
-                    "ThrottlingException",
-                    "You have too many requests under way at once.",
-                    Reason::BusyCaller,
-                )
-            },
-            Self::Route(RouteError::Unknown) => answer(
+            Self::Busy(Busy::Gateway) => unavailable(
+                format!(
+                    "The gateway is at its limit of {IN_FLIGHT} concurrent requests. Retry in one second."
+                ),
+                Reason::BusyGateway,
+                1,
+            ),
+            Self::Busy(Busy::Caller) => throttled(
+                format!(
+                    "You are at the limit of {PER_PRINCIPAL} concurrent requests for one caller. \
+                     Wait until one ends, then retry."
+                ),
+                Reason::BusyCaller,
+                1,
+            ),
+            Self::Route(RouteError::Unknown { instead }) => answer(
                 404,
                 "UnknownOperationException",
-                "This gateway serves no such operation.",
+                match instead {
+                    Some(path) => format!("The gateway has no such operation. Did you mean {path}?").into(),
+                    None => Cow::from(
+                        "The gateway has no operation for this method and path. \
+                         Check the base URL of your client.",
+                    ),
+                },
                 Reason::RouteUnknown,
             ),
             Self::Route(RouteError::Bidirectional) => answer(
                 501,
                 "UnknownOperationException",
-                "Bidirectional streams are not supported by this gateway.",
+                "The gateway does not support bidirectional streams. Use another operation, for example ConverseStream.",
                 Reason::RouteBidirectional,
             ),
-            Self::Route(RouteError::Malformed(what)) => ErrorResponse {
-                message: format!("The request target is refused: {what}.").into(),
-                ..answer(400, "ValidationException", "", Reason::RouteMalformed)
-            },
+            Self::Route(RouteError::Malformed(fault)) => answer(
+                400,
+                "ValidationException",
+                format!("The request is malformed: {fault}. Correct it, then retry."),
+                Reason::RouteMalformed,
+            ),
             Self::Auth(error) => token(error),
             Self::Identity(error) => identity(error),
             Self::Revoked(_) => answer(
                 403,
                 "AccessDeniedException",
-                "Access denied: your access was revoked.",
+                "Access denied: your access was revoked. Contact the gateway's operator.",
                 Reason::Revoked,
             ),
             Self::Header(_) => answer(
                 400,
                 "ValidationException",
-                "A request header has a value that is not ASCII, or has a tab in it.",
+                "A request header contains a tab or a character that is not ASCII. Remove it, then retry.",
                 Reason::HeaderMalformed,
             ),
             Self::Refused(Refused::Body(error)) => body(error),
@@ -122,18 +134,20 @@ impl Failure {
             Self::Refused(Refused::Endpoint(NoEndpoint)) => answer(
                 404,
                 "UnknownOperationException",
-                "This service is not to be had in this region.",
+                "This service is not available in this region. Use another region.",
                 Reason::NoEndpoint,
             ),
-            Self::Upstream(UpstreamError::Connect(_)) => {
-                unavailable("Bedrock could not be reached.", Reason::UpstreamConnect, 1)
-            }
+            Self::Upstream(UpstreamError::Connect(_)) => unavailable(
+                "The gateway could not connect to Bedrock. Retry in one second.",
+                Reason::UpstreamConnect,
+                1,
+            ),
             Self::Upstream(UpstreamError::NotAnswered(_)) => ErrorResponse {
                 is_final: true,
                 ..answer(
                     408,
                     "ModelTimeoutException",
-                    "Bedrock took the request and did not answer. It may have been processed, so it was not sent again.",
+                    "Bedrock did not answer the request. It may have processed and billed it, so the gateway did not retry.",
                     Reason::UpstreamNotAnswered,
                 )
             },
@@ -146,7 +160,12 @@ impl Failure {
     }
 }
 
-fn answer(status: u16, kind: &'static str, message: &'static str, reason: Reason) -> ErrorResponse {
+fn answer(
+    status: u16,
+    kind: &'static str,
+    message: impl Into<Cow<'static, str>>,
+    reason: Reason,
+) -> ErrorResponse {
     ErrorResponse {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         kind,
@@ -157,15 +176,28 @@ fn answer(status: u16, kind: &'static str, message: &'static str, reason: Reason
     }
 }
 
-fn unavailable(message: &'static str, reason: Reason, retry_after: u32) -> ErrorResponse {
+fn unavailable(message: impl Into<Cow<'static, str>>, reason: Reason, retry_after: u32) -> ErrorResponse {
     ErrorResponse {
         retry_after: Some(retry_after),
         ..answer(503, "ServiceUnavailableException", message, reason)
     }
 }
 
+fn throttled(message: impl Into<Cow<'static, str>>, reason: Reason, retry_after: u32) -> ErrorResponse {
+    ErrorResponse { retry_after: Some(retry_after), ..answer(429, "ThrottlingException", message, reason) }
+}
+
+fn denied(message: &str, reason: Reason) -> ErrorResponse {
+    answer(403, "AccessDeniedException", format!("Access denied: {message}"), reason)
+}
+
 fn internal(reason: Reason) -> ErrorResponse {
-    answer(500, "InternalServerException", "The gateway failed at this request.", reason)
+    answer(
+        500,
+        "InternalServerException",
+        "The gateway failed because of a fault of its own. Contact its operator.",
+        reason,
+    )
 }
 
 fn forbidden(error: Forbidden) -> ErrorResponse {
@@ -176,123 +208,161 @@ fn forbidden(error: Forbidden) -> ErrorResponse {
         Forbidden::Project => Reason::ProjectForbidden,
         Forbidden::Stored => Reason::StoredForbidden,
     };
-    ErrorResponse {
-        message: format!("Access denied: {error}.").into(),
-        ..answer(403, "AccessDeniedException", "", reason)
-    }
+    denied(&format!("{error}. Ask the gateway's operator for access."), reason)
 }
 
 fn inspect(error: InspectError) -> ErrorResponse {
-    ErrorResponse {
-        message: format!("The request body is refused: {error}.").into(),
-        ..answer(400, "ValidationException", "", Reason::BodyMalformed)
-    }
+    let message = format!("The request body is invalid: {error}. Correct it, then retry.");
+    answer(400, "ValidationException", message, Reason::BodyMalformed)
 }
 
 fn body(error: &BodyError) -> ErrorResponse {
     match error {
-        BodyError::TooLarge { max } => ErrorResponse {
-            message: format!("The request body is larger than {max} bytes.").into(),
-            ..answer(413, "ValidationException", "", Reason::BodyTooLarge)
-        },
-        BodyError::NoMemory => {
-            unavailable("The gateway holds too many request bodies at once.", Reason::BusyBodies, 1)
-        }
-        BodyError::NoMemoryForCaller => ErrorResponse {
-            retry_after: Some(1),
-            ..answer(
-                429,
-                "ThrottlingException",
-                "You have too many large requests under way at once.",
-                Reason::BusyCallerBodies,
-            )
-        },
+        BodyError::TooLarge { max } => answer(
+            413,
+            "ValidationException",
+            format!("The request body is larger than the limit of {max} bytes. Send a smaller one."),
+            Reason::BodyTooLarge,
+        ),
+        BodyError::NoMemory => unavailable(
+            "The gateway is at its limit of memory for request bodies. Retry in one second.",
+            Reason::BusyBodies,
+            1,
+        ),
+        BodyError::NoMemoryForCaller => throttled(
+            "Your concurrent requests are at the limit of memory for one caller. \
+             Wait until one ends, then retry.",
+            Reason::BusyCallerBodies,
+            1,
+        ),
         BodyError::TooSlow => answer(
             400,
             "ValidationException",
-            "The request body did not arrive in time.",
+            "The request body did not arrive in time. Check your network, then retry.",
             Reason::BodyTooSlow,
         ),
-        BodyError::Broken(_) => {
-            answer(400, "ValidationException", "The request body broke off.", Reason::BodyBroken)
-        }
+        BodyError::Broken(_) => answer(
+            400,
+            "ValidationException",
+            "The connection ended before the request body was complete. Retry.",
+            Reason::BodyBroken,
+        ),
     }
 }
 
 fn token(error: &AuthError) -> ErrorResponse {
-    match error {
-        AuthError::Missing => answer(
-            401,
+    let (kind, message) = match error {
+        AuthError::KeysUnavailable { .. } => {
+            return unavailable(
+                "The signing keys of your identity provider are temporarily unavailable. \
+                 Retry in five seconds.",
+                error.reason(),
+                5,
+            );
+        }
+        AuthError::Missing => (
             "MissingAuthenticationTokenException",
-            "Send your OIDC token: as a bearer token, as x-api-key, or as the session token of your credentials.",
-            error.reason(),
+            "The request has no token. Send your OIDC token as a bearer token, as x-api-key, \
+             or as the session token of your AWS credentials.",
         ),
         AuthError::Expired { .. } => {
-            answer(401, "ExpiredTokenException", "Your token has expired.", error.reason())
+            ("ExpiredTokenException", "Your token has expired. Get a new one, then retry.")
         }
-        AuthError::KeysUnavailable { .. } => {
-            unavailable("The keys of your identity provider are not to be had right now.", error.reason(), 5)
+        AuthError::TokensDiffer => (UNRECOGNIZED, "The request carries two different tokens. Send one."),
+        AuthError::HeaderRepeated => {
+            (UNRECOGNIZED, "A header that carries the token appears twice. Send it once.")
         }
-        AuthError::TokensDiffer => answer(
-            401,
-            "UnrecognizedClientException",
-            "The request carries two tokens that differ.",
-            error.reason(),
-        ),
-        AuthError::HeaderRepeated => answer(
-            401,
-            "UnrecognizedClientException",
-            "A header that carries the token is sent twice.",
-            error.reason(),
-        ),
         AuthError::Oversized => {
-            answer(401, "UnrecognizedClientException", "Your token is longer than 32 KiB.", error.reason())
+            (UNRECOGNIZED, "Your token is longer than 32 KiB. Get one with fewer claims, for example groups.")
         }
-        AuthError::Invalid { .. } => {
-            answer(401, "UnrecognizedClientException", "Your token is not accepted here.", error.reason())
+        AuthError::Invalid { reason, .. } => (UNRECOGNIZED, rejected(*reason)),
+    };
+    answer(401, kind, message, error.reason())
+}
+
+const UNRECOGNIZED: &str = "UnrecognizedClientException";
+
+fn rejected(reason: InvalidReason) -> &'static str {
+    match reason {
+        InvalidReason::Malformed => {
+            "Your token is not a JWT. Check what your client sends as its token or API key."
+        }
+        InvalidReason::Algorithm => {
+            "Your token is signed with an algorithm that is not allowed. Contact the gateway's operator."
+        }
+        InvalidReason::CriticalHeader => {
+            "Your token has a `crit` header, which is not supported. Contact the gateway's operator."
+        }
+        InvalidReason::Type => "Your token has a type that is not allowed. Contact the gateway's operator.",
+        InvalidReason::Issuer => {
+            "Your token comes from an unknown issuer. Check that you signed in to the right identity provider."
+        }
+        InvalidReason::Audience => {
+            "Your token is for another audience. Get one that is issued for this gateway."
+        }
+        InvalidReason::NotYetValid => "Your token is not valid yet. Retry in a minute.",
+        InvalidReason::TooOld => "Your token was issued too long ago. Get a new one, then retry.",
+        InvalidReason::KeyUnknown => {
+            "Your token is signed with a key that its issuer does not publish. Get a new one, then retry."
+        }
+        InvalidReason::Signature => "The signature of your token is invalid. Get a new one, then retry.",
+        InvalidReason::Claims => {
+            "A time in your token is missing or not a number. Contact the gateway's operator."
         }
     }
 }
 
 fn identity(error: &IdentityError) -> ErrorResponse {
     let message = match error {
-        IdentityError::RequirementFailed { .. } => "Access denied: your token does not meet a requirement.",
-        IdentityError::NoRole => "Access denied: no role is meant for you.",
-        IdentityError::ValueMissing { .. }
-        | IdentityError::ValueInvalid { .. }
-        | IdentityError::Evaluation { .. }
-        | IdentityError::GroupsOverage { .. }
-        | IdentityError::ClaimsTooLarge => {
-            "Access denied: your token's claims do not say who pays for this call."
+        IdentityError::RequirementFailed { .. } => {
+            "your token does not meet a requirement. Contact the gateway's operator."
         }
-        IdentityError::HeaderRepeated(_) | IdentityError::HeaderIllegal(_) => {
-            "Access denied: a request header that says who pays is sent twice or too long."
+        IdentityError::NoRole => "no role matches your token. Ask the gateway's operator for access.",
+        IdentityError::ValueMissing { .. } => {
+            "your token lacks a claim that billing needs. Contact the gateway's operator."
+        }
+        IdentityError::ValueInvalid { .. } => {
+            "a claim of your token has a value that billing cannot use. Contact the gateway's operator."
+        }
+        IdentityError::Evaluation { .. } => {
+            "the gateway could not evaluate the claims of your token. Contact its operator."
+        }
+        IdentityError::GroupsOverage { .. } => {
+            "your token lists no groups, because you are in too many. Contact the gateway's operator."
+        }
+        IdentityError::ClaimsTooLarge => {
+            "your token has too many claims. Get one with fewer, for example fewer groups."
+        }
+        IdentityError::HeaderRepeated(_) => {
+            "a request header that selects who pays appears twice. Send it once."
+        }
+        IdentityError::HeaderIllegal(_) => {
+            "a request header that selects who pays is longer than 256 bytes or not UTF-8. Correct it."
         }
     };
-    answer(403, "AccessDeniedException", message, error.reason())
+    denied(message, error.reason())
 }
 
 fn session(error: &SessionError) -> ErrorResponse {
     match error {
-        SessionError::Denied { .. } => answer(
-            403,
-            "AccessDeniedException",
-            "Access denied: AWS gives no credentials for you. Tell the gateway's operator the request id.",
+        SessionError::Denied { .. } => denied(
+            "AWS refused to issue credentials for you. Contact the gateway's operator.",
             error.reason(),
         ),
         SessionError::Unavailable { .. } | SessionError::GatewayRefused { .. } | SessionError::Overloaded => {
-            unavailable("AWS gives no credentials right now.", error.reason(), 2)
+            unavailable(
+                "The gateway cannot get AWS credentials at the moment. Retry in two seconds.",
+                error.reason(),
+                2,
+            )
         }
         SessionError::WrongClearance => internal(error.reason()),
-        SessionError::TooManySessions => ErrorResponse {
-            retry_after: Some(60),
-            ..answer(
-                429,
-                "ThrottlingException",
-                "Too many different sessions of yours within a minute.",
-                error.reason(),
-            )
-        },
+        SessionError::TooManySessions => throttled(
+            "Your requests started too many sessions with different tags within a minute. \
+             Retry in one minute.",
+            error.reason(),
+            60,
+        ),
     }
 }
 

@@ -30,7 +30,7 @@ macro_rules! reasons {
 reasons! {
     Ok => "ok",
     UpstreamError => "upstream_error",
-    UpstreamBrokeOff => "upstream_broke_off",
+    UpstreamAborted => "upstream_aborted",
     UpstreamConnect => "upstream_connect",
     UpstreamNotAnswered => "upstream_not_answered",
     ClientLeft => "client_left",

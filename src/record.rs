@@ -222,7 +222,7 @@ impl Record {
     pub(crate) fn broken(&mut self, detail: String) {
         self.0.ended = Ended::Upstream;
         self.0.detail = Some(detail);
-        self.0.reason = Reason::UpstreamBrokeOff;
+        self.0.reason = Reason::UpstreamAborted;
     }
 }
 

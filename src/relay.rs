@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::error::dialect::with_request_id;
 use crate::limits::requests::PrincipalSlot;
 use crate::record::Record;
 use crate::relay::frames::{Frames, exception_frame};
@@ -21,6 +22,9 @@ pub mod frames;
 pub const IDLE: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked whether a silent answer is to go on.
 const LOOK: Duration = Duration::from_secs(2);
+/// Messages to the caller of a stream that the gateway ends.
+const REVOKED: &str = "Your access was revoked. Contact the gateway's operator.";
+const ABORTED: &str = "The stream from Bedrock ended before it was complete. What arrived may be billed.";
 
 /// An answer's body and everything that is held until it ends.
 pub struct Relay {
@@ -84,14 +88,15 @@ impl Relay {
 impl Relay {
     /// Ends the answer before its end: in the client's own terms where there is room for them, else by
     /// breaking the connection or stream.
-    fn break_off(&mut self, words: &str, error: String) -> Result<Frame<Bytes>, BrokenOff> {
+    fn break_off(&mut self, message: &str, error: String) -> Result<Frame<Bytes>, BrokenOff> {
         let room = match &self.source {
             Source::Upstream(upstream) => upstream.frames.as_ref().is_some_and(Frames::between_frames),
             Source::Whole(_) | Source::Ended => false,
         };
         self.source = Source::Ended;
-        let told = room.then(|| exception_frame(words)).flatten();
-        told.map(Frame::data).ok_or(BrokenOff(error))
+        let message = with_request_id(message, self.record.request_id());
+        let frame = room.then(|| exception_frame(&message)).flatten();
+        frame.map(Frame::data).ok_or(BrokenOff(error))
     }
 }
 
@@ -156,9 +161,7 @@ impl Body for Relay {
         };
         if this.record.is_revoked() {
             this.record.revoked();
-            return Poll::Ready(Some(
-                this.break_off("Your access was revoked.", "access was revoked".to_owned()),
-            ));
+            return Poll::Ready(Some(this.break_off(REVOKED, "access was revoked".to_owned())));
         }
         match ready!(upstream.poll(cx)) {
             Some(Ok(data)) => {
@@ -179,7 +182,7 @@ impl Body for Relay {
             }
             Some(Err(error)) => {
                 this.record.broken(error.clone());
-                Poll::Ready(Some(this.break_off("The stream from Bedrock broke off.", error)))
+                Poll::Ready(Some(this.break_off(ABORTED, error)))
             }
         }
     }

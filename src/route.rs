@@ -95,14 +95,17 @@ impl Dialect {
 /// Why a request is not in the table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// The method and path name nothing that the gateway serves.
-    #[error("this method and path name no operation")]
-    Unknown,
+    /// No row of the table has this method and path.
+    #[error("no operation has this method and path")]
+    Unknown {
+        /// A method and path that the client may have intended.
+        instead: Option<&'static str>,
+    },
     /// `InvokeModelWithBidirectionalStream`, which needs a signature chain over the caller's own frames.
     #[error("bidirectional streams are not supported")]
     Bidirectional,
     /// The target is one whose signed form could differ from its sent form.
-    #[error("the request target is malformed: {0}")]
+    #[error("the request is malformed: {0}")]
     Malformed(&'static str),
 }
 
@@ -134,13 +137,13 @@ pub fn parse(head: &Parts, regions: &[Arc<str>]) -> Result<Route, RouteError> {
     check_head(head)?;
     let path = uri.path();
     if uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET_BYTES {
-        return Err(RouteError::Malformed("it is too long"));
+        return Err(RouteError::Malformed("the target is longer than 16 KiB"));
     }
     if path == "/" {
         let probes = method == Method::GET || method == Method::HEAD;
-        return if probes { Ok(Route::Probe) } else { Err(RouteError::Unknown) };
+        return if probes { Ok(Route::Probe) } else { Err(table::unknown(&[])) };
     }
-    let Some(rest) = path.strip_prefix('/') else { return Err(RouteError::Unknown) };
+    let Some(rest) = path.strip_prefix('/') else { return Err(table::unknown(&[])) };
     let segments: Vec<&str> = rest.split('/').collect();
     for segment in &segments {
         target::check_segment(segment)?;
@@ -162,15 +165,15 @@ fn check_head(head: &Parts) -> Result<(), RouteError> {
     if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
         || codings.next().is_some()
     {
-        return Err(RouteError::Malformed("Transfer-Encoding is not chunked"));
+        return Err(RouteError::Malformed("its Transfer-Encoding is not chunked"));
     }
     let mut hosts = headers.get_all(http::header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(RouteError::Malformed("Host is sent twice"));
+        return Err(RouteError::Malformed("the Host header appears twice"));
     }
     if host.is_none() && uri.authority().is_none() && *version > Version::HTTP_10 {
-        return Err(RouteError::Malformed("there is no Host"));
+        return Err(RouteError::Malformed("the Host header is missing"));
     }
     let (Some(authority), Some(host)) = (uri.authority(), host) else { return Ok(()) };
     // A port that is the scheme's own may be written or left out (RFC 9110, section 4.2.3).
@@ -179,7 +182,7 @@ fn check_head(head: &Parts) -> Result<(), RouteError> {
     if bare(host.as_bytes()) == bare(authority.as_str().as_bytes()) {
         Ok(())
     } else {
-        Err(RouteError::Malformed("the target is not the Host"))
+        Err(RouteError::Malformed("the target and the Host header differ"))
     }
 }
 

@@ -26,17 +26,17 @@ pub(super) struct Members {
 /// Why a body does not say what the call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
-    #[error("it has a Content-Encoding")]
+    #[error("it has a Content-Encoding, which is not supported")]
     Encoded,
     #[error("its Content-Type is not application/json in UTF-8")]
     OtherType,
     #[error("it is not one JSON object in UTF-8")]
     NotAnObject,
-    #[error("a member that decides stands in it twice")]
+    #[error("a member that selects the model or a stored object appears twice")]
     Twice,
-    #[error("it does not name exactly one model")]
+    #[error("it must name exactly one model")]
     NotOneModel,
-    #[error("its model is no legal model id")]
+    #[error("its model id contains an illegal character or is too long")]
     IllegalModel,
 }
 

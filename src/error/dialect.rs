@@ -1,13 +1,14 @@
-//! An answer's body in the words that its caller's client library reads.
+//! The body of a refusal in the form that the caller's client library reads.
 
 use serde_json::json;
 
 use super::ErrorResponse;
 use crate::route::Dialect;
 
-/// The body of `answer` to the request of this id.
+/// The body of `answer` in this dialect. Its message ends with the request id, because client libraries show the
+/// message and hide the headers.
 pub fn body(answer: &ErrorResponse, dialect: Dialect, request_id: &str) -> String {
-    let message = &answer.message;
+    let message = with_request_id(&answer.message, request_id);
     let status = answer.status.as_u16();
     let body = match dialect {
         Dialect::Aws => json!({ "message": message }),
@@ -23,7 +24,12 @@ pub fn body(answer: &ErrorResponse, dialect: Dialect, request_id: &str) -> Strin
     body.to_string()
 }
 
-/// Where this dialect's libraries look for a request's id, beside the headers that every answer has.
+/// A message of the gateway's own to a caller, with the id under which the operator finds the request in the log.
+pub fn with_request_id(message: &str, request_id: &str) -> String {
+    format!("{message} Request id: {request_id}")
+}
+
+/// The header in which this dialect's libraries look for the request id, beside the two that every answer has.
 pub fn request_id_header(dialect: Dialect) -> Option<&'static str> {
     match dialect {
         Dialect::Aws => None,

@@ -41,6 +41,7 @@ fn every_failure_has_the_answer_of_its_case_in_every_dialect() {
         assert_eq!((answer.retry_after, answer.is_final), (seconds, is_final), "{name}");
         for dialect in [Dialect::Aws, Dialect::OpenAi, Dialect::Anthropic] {
             let body: Value = serde_json::from_str(&dialect::body(&answer, dialect, "request-1")).unwrap();
+            let message = format!("{message} Request id: request-1");
             assert_eq!(body, expected(case, &message, dialect), "{name} for {dialect:?}");
         }
         compared.insert(name);
@@ -84,7 +85,7 @@ fn no_answer_contains_what_is_only_for_the_operator() {
 #[test]
 fn every_reason_is_in_the_table_or_not_of_a_failure() {
     let without_failure =
-        [Reason::Ok, Reason::UpstreamError, Reason::UpstreamBrokeOff, Reason::ClientLeft, Reason::NotHttp];
+        [Reason::Ok, Reason::UpstreamError, Reason::UpstreamAborted, Reason::ClientLeft, Reason::NotHttp];
     let given = every().into_iter().map(|(_, failure)| failure.answer().reason);
     let given: BTreeSet<Reason> = given.chain(without_failure).collect();
     assert_eq!(given, Reason::ALL.iter().copied().collect());

@@ -67,7 +67,7 @@ pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
             }
             _ => mantle(method, rest),
         },
-        _ => Err(RouteError::Unknown),
+        _ => Err(unknown(segments)),
     }
 }
 
@@ -82,14 +82,28 @@ fn mantle(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
             ids(&[id])?;
             (Operation::ResponsesStored, ModelIn::None)
         }
-        _ => return Err(RouteError::Unknown),
+        _ => return Err(unknown(segments)),
     };
     row(operation, Service::Mantle, model_in)
 }
 
+/// The error for segments that no row has. Clients whose base URL lacks a part, or whose method is another one, get
+/// the row that ends like their path.
+pub(super) fn unknown(segments: &[&str]) -> RouteError {
+    let instead = match segments {
+        [.., "messages"] => Some("POST /anthropic/v1/messages"),
+        [.., "messages", "count_tokens"] => Some("POST /mantle/anthropic/v1/messages/count_tokens"),
+        [.., "chat", "completions"] => Some("POST /openai/v1/chat/completions"),
+        [.., "responses"] => Some("POST /openai/v1/responses"),
+        [.., "v1", "models"] => Some("GET /mantle/v1/models"),
+        _ => None,
+    };
+    RouteError::Unknown { instead }
+}
+
 fn in_path(operation: Operation, id: &str) -> Result<Row, RouteError> {
     let model = ModelId::parse(&target::decode(id)?)
-        .map_err(|_| RouteError::Malformed("the model id has an illegal character"))?;
+        .map_err(|_| RouteError::Malformed("the model id contains an illegal character or is too long"))?;
     runtime(operation, ModelIn::Path(model))
 }
 
@@ -97,7 +111,7 @@ fn in_path(operation: Operation, id: &str) -> Result<Row, RouteError> {
 fn ids(raw: &[&str]) -> Result<(), RouteError> {
     for raw in raw {
         if !is_legal(&target::decode(raw)?) {
-            return Err(RouteError::Malformed("an id has an illegal character"));
+            return Err(RouteError::Malformed("an id contains an illegal character"));
         }
     }
     Ok(())

@@ -14,23 +14,23 @@ use super::RouteError;
 /// would not be) and what some servers cut off or choke on.
 pub(super) fn check_segment(raw: &str) -> Result<(), RouteError> {
     if raw.is_empty() {
-        return Err(RouteError::Malformed("it has an empty path segment"));
+        return Err(RouteError::Malformed("the path has an empty segment"));
     }
     let decoded = decode(raw)?;
     if decoded == "." || decoded == ".." {
-        return Err(RouteError::Malformed("it has a dot segment"));
+        return Err(RouteError::Malformed("the path has a dot segment"));
     }
     if decoded.contains(';') {
-        return Err(RouteError::Malformed("it has a `;`"));
+        return Err(RouteError::Malformed("the path contains `;`"));
     }
     if decoded.chars().any(char::is_control) {
-        return Err(RouteError::Malformed("it has a control character"));
+        return Err(RouteError::Malformed("the target contains a control character"));
     }
     // An id holds slashes only as separators within an ARN: its parts obey the same rules, in
     // case the far side decodes before it splits.
     if decoded.contains('/') && decoded.split('/').any(|part| part.is_empty() || part == "." || part == "..")
     {
-        return Err(RouteError::Malformed("it has an escaped dot segment or an escaped `//`"));
+        return Err(RouteError::Malformed("the path has an escaped dot segment or an escaped `//`"));
     }
     Ok(())
 }
@@ -45,11 +45,11 @@ pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
         if byte == b'%' {
             let hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
             if !hex(bytes.next()) || !hex(bytes.next()) {
-                return Err(RouteError::Malformed("it has a broken percent-escape"));
+                return Err(RouteError::Malformed("the target has an invalid percent-escape"));
             }
         }
     }
-    percent_decode_str(raw).decode_utf8().map_err(|_| RouteError::Malformed("it is not UTF-8"))
+    percent_decode_str(raw).decode_utf8().map_err(|_| RouteError::Malformed("the target is not UTF-8"))
 }
 
 /// The target to sign and send: the raw path, and the query re-encoded.
@@ -62,7 +62,7 @@ pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery
     let query = received.query().unwrap_or_default();
     for (index, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
         if name.to_ascii_lowercase().starts_with("x-amz-") {
-            return Err(RouteError::Malformed("X-Amz-* query parameters are not taken from callers"));
+            return Err(RouteError::Malformed("callers may not send X-Amz-* query parameters"));
         }
         target.push(if index == 0 { '?' } else { '&' });
         // Writing to a String cannot fail.
@@ -70,8 +70,9 @@ pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery
     }
     match received.path_and_query() {
         Some(same) if same.as_str() == target => Ok(same.clone()),
-        _ => PathAndQuery::try_from(target)
-            .map_err(|_| RouteError::Malformed("it is not a legal request target")),
+        _ => {
+            PathAndQuery::try_from(target).map_err(|_| RouteError::Malformed("the target is not a valid URI"))
+        }
     }
 }
 

@@ -66,7 +66,7 @@ fn probes_and_strangers() {
         (Method::POST, "/Model/m/invoke"),
         (Method::POST, "/mod%65l/m/invoke"),
     ] {
-        assert_eq!(parsed(&method, target), Err(RouteError::Unknown), "{method} {target}");
+        assert_eq!(parsed(&method, target), Err(RouteError::Unknown { instead: None }), "{method} {target}");
     }
     assert_eq!(
         parsed(&Method::POST, "/model/m/invoke-with-bidirectional-stream"),
@@ -164,9 +164,31 @@ fn the_table_is_what_the_cases_say() {
         let (method, target) = line.split_once(' ').unwrap();
         let refused = parsed(&method.parse().unwrap(), target);
         assert!(
-            matches!(refused, Err(RouteError::Unknown | RouteError::Malformed(_))),
+            matches!(refused, Err(RouteError::Unknown { .. } | RouteError::Malformed(_))),
             "{line}: {refused:?}"
         );
+    }
+}
+
+#[test]
+fn an_unknown_path_names_the_row_that_ends_like_it() {
+    for (method, target, expected) in [
+        (Method::POST, "/v1/messages", Some("POST /anthropic/v1/messages")),
+        (Method::GET, "/anthropic/v1/messages", Some("POST /anthropic/v1/messages")),
+        (Method::POST, "/v1/messages/count_tokens", Some("POST /mantle/anthropic/v1/messages/count_tokens")),
+        (Method::POST, "/chat/completions", Some("POST /openai/v1/chat/completions")),
+        (Method::POST, "/v1/responses", Some("POST /openai/v1/responses")),
+        (Method::GET, "/openai/v1/models", Some("GET /mantle/v1/models")),
+        (Method::POST, "/v1/embeddings", None),
+    ] {
+        assert_eq!(
+            parsed(&method, target),
+            Err(RouteError::Unknown { instead: expected }),
+            "{method} {target}"
+        );
+        if let Some((method, target)) = expected.and_then(|expected| expected.split_once(' ')) {
+            assert!(parsed(&method.parse().unwrap(), target).is_ok(), "{method} {target}");
+        }
     }
 }
 

@@ -241,7 +241,7 @@ async fn a_refusal_that_breaks_off_is_not_passed_off_as_whole() {
     };
     assert!(broke && body == b"{\"message\":\"half", "{:?}", String::from_utf8_lossy(&body));
     let line = world.logged(1).await;
-    assert_eq!((&line["ended"], &line["reason"]), (&"upstream".into(), &"upstream_broke_off".into()));
+    assert_eq!((&line["ended"], &line["reason"]), (&"upstream".into(), &"upstream_aborted".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ fn test_of(reason: Reason) -> Test {
         Reason::UpstreamError => {
             Socket("forwarding", "bedrocks_errors_pass_as_they_are_and_are_not_repeated")
         }
-        Reason::UpstreamBrokeOff => {
+        Reason::UpstreamAborted => {
             Socket("forwarding", "a_refusal_that_breaks_off_is_not_passed_off_as_whole")
         }
         Reason::UpstreamNotAnswered => Socket("forwarding", "what_bedrock_may_have_read_is_never_sent_twice"),

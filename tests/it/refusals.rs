@@ -32,6 +32,8 @@ impl Case {
             _ => (error["type"].clone(), &self.anthropic),
         };
         let message = body["message"].as_str().or_else(|| error["message"].as_str()).unwrap_or_default();
+        let id = answer.headers["x-gateway-request-id"].to_str().unwrap();
+        let Some(message) = message.strip_suffix(&format!(" Request id: {id}")) else { return false };
         let (before, after) = self.words.split_once("{}").unwrap_or((&self.words, ""));
         self.status == answer.status.as_u16()
             && self.aws == answer.kind()

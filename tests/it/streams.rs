@@ -80,7 +80,7 @@ async fn a_stream_that_breaks_off_ends_in_a_frame_that_sdks_raise() {
     let line = world.logged(1).await;
     assert_eq!(
         (line["ended"].as_str(), line["reason"].as_str()),
-        (Some("upstream"), Some("upstream_broke_off"))
+        (Some("upstream"), Some("upstream_aborted"))
     );
 
     let client = world.sdk(&token);

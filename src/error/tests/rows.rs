@@ -41,9 +41,12 @@ macro_rules! rows {
 rows! {
     "limits/gateway-busy": Failure::Busy(Busy::Gateway) => [Busy::Gateway],
     "limits/caller-busy": Failure::Busy(Busy::Caller) => [Busy::Caller],
-    "route/unknown": Failure::Route(RouteError::Unknown) => [RouteError::Unknown],
+    "route/unknown": Failure::Route(RouteError::Unknown { instead: None }) =>
+        [RouteError::Unknown { instead: None }],
+    "route/unknown-instead": Failure::Route(RouteError::Unknown { instead: Some(_) }) =>
+        [RouteError::Unknown { instead: Some("POST /anthropic/v1/messages") }],
     "route/bidirectional": Failure::Route(RouteError::Bidirectional) => [RouteError::Bidirectional],
-    "route/malformed": Failure::Route(RouteError::Malformed(_)) => [RouteError::Malformed("it is too long")],
+    "route/malformed": Failure::Route(RouteError::Malformed(_)) => [RouteError::Malformed("the target is longer than 16 KiB")],
     "auth/missing": Failure::Auth(AuthError::Missing) => [AuthError::Missing],
     "auth/expired": Failure::Auth(AuthError::Expired { .. }) => [AuthError::Expired { unverified: unverified() }],
     "auth/tokens-differ": Failure::Auth(AuthError::TokensDiffer) => [AuthError::TokensDiffer],
