@@ -58,13 +58,13 @@ pub struct ErrorResponse {
     pub status: StatusCode,
     /// The AWS error type, for `x-amzn-errortype`.
     pub kind: &'static str,
-    /// For the caller.
+    /// The text for the caller, without the request id.
     pub message: Cow<'static, str>,
-    /// For log and metrics.
+    /// The word in the access log and in metrics.
     pub reason: Reason,
-    /// `Retry-After`, seconds.
+    /// The value of `Retry-After`, seconds.
     pub retry_after: Option<u32>,
-    /// Whether clients are told that sending again is wrong (`x-should-retry: false`).
+    /// Whether the answer asks the client not to retry (`x-should-retry: false`).
     pub is_final: bool,
 }
 
@@ -154,7 +154,7 @@ impl Failure {
         }
     }
 
-    /// For the log only: what the stage said.
+    /// The text for the access log only: the error of the stage.
     pub fn detail(&self) -> String {
         self.to_string()
     }

@@ -1,5 +1,5 @@
-//! The reason that a request ended as it did: one word of a closed list. The access log, the metrics and the
-//! tests of the documentation read the words from here.
+//! The reason that a request ended as it did: one word of a closed list. The access log, the metrics and the tests
+//! of the documents read the words from here.
 //!
 //! This module imports nothing of the gateway. No variant carries a text, and none means "other": each stage's
 //! error matches its own variants to these, so that a new variant of an error does not compile without a reason.
@@ -9,7 +9,7 @@ use std::fmt;
 /// Declares each variant once, with its word, so that [`Reason::ALL`] contains all of them.
 macro_rules! reasons {
     ($($name:ident => $word:literal,)*) => {
-        /// Why a request ended as it did. `docs/operations.md` says what each one asks of the operator.
+        /// Why a request ended as it did. `docs/TROUBLESHOOTING.md` says what to do about each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $($name,)* }
 

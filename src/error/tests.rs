@@ -14,7 +14,7 @@ mod case;
 mod no_socket;
 mod rows;
 
-/// The words with the value that the case leaves open.
+/// The words of the case, with the value that it leaves open.
 fn words(case: &Case, message: &str) -> String {
     let Some((before, after)) = case.words.split_once("{}") else { return case.words.clone() };
     let value = message.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap_or_default();
@@ -27,7 +27,7 @@ fn every_failure_has_the_answer_of_its_case_in_every_dialect() {
     let cases = cases();
     let mut compared = BTreeSet::new();
     for (name, failure) in every() {
-        assert_eq!(case_of(&failure), name, "{failure:?} stands in another's row");
+        assert_eq!(case_of(&failure), name, "{failure:?} is in the row of another");
         let case = cases.get(name).unwrap_or_else(|| panic!("{name} is not in tests/cases/answers"));
         let answer = failure.answer();
         let message = words(case, &answer.message);

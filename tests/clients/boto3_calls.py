@@ -120,7 +120,7 @@ def async_invoke() -> None:
     assert answer["status"] in ("InProgress", "Completed"), answer
     answer = client.list_async_invokes(maxResults=10, sortBy="SubmissionTime", sortOrder="Descending")
     assert started in [each["invocationArn"] for each in answer["asyncInvokeSummaries"]], answer
-    # The model stands in the body here, not in the path.
+    # Here the body names the model, not the path.
     with raises(client.exceptions.AccessDeniedException):
         client.start_async_invoke(modelId=FORBIDDEN, **start)
     with raises(ClientError, unrecognized):

@@ -119,7 +119,7 @@ async fn bodies_that_fill_the_memory_leave_no_room_for_another() {
     assert_eq!(outcome(read), (503, Reason::BusyBodies));
 }
 
-/// An STS that answers as it is told to.
+/// An STS whose answer the test chooses.
 struct Sts(fn() -> Issuing<'static>);
 
 impl AssumeRole for Sts {

@@ -1,4 +1,4 @@
-//! One failure of each kind. What only the operator may read contains [`MARKER`].
+//! One failure of each kind. Texts for the operator alone contain [`MARKER`].
 
 use http::{HeaderMap, HeaderValue};
 
@@ -17,7 +17,7 @@ use crate::sessions::{SessionError, StsFailure};
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
 
-/// A role ARN, a claim or a host name would stand in its place. Header names may contain it as well.
+/// It takes the place of a role ARN, a claim or a host name. Header names may contain it as well.
 pub(super) const MARKER: &str = "internal-marker";
 
 /// Declares for each kind of failure its case in `tests/cases/answers`, its pattern and samples of it. The
