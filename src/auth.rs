@@ -1,8 +1,9 @@
-//! Who asks: a token from the request's headers, verified against its issuer. Knows nothing of AWS.
+//! Authentication: finds the token in a request's headers and verifies it against its issuer. This stage knows
+//! nothing of AWS.
 //!
-//! One cache remembers verified callers under their token's SHA-256, so that a repeated token costs
-//! one hash and one look-up; an entry dies with the token, with the key that signed it, and with the
-//! settings that its issuer had.
+//! One cache keeps verified callers under the SHA-256 of their token, so a repeated token costs one hash and one
+//! look-up. An entry is valid until its token expires, its signing key is withdrawn, or the settings of its issuer
+//! change.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::auth::issuer::IssuerSettings;
 use crate::auth::key_refresh::Issuer;
 use crate::auth::token_cache::TokenCache;
 use crate::clock;
@@ -33,7 +35,7 @@ mod token_cache;
 mod unverified;
 mod verify;
 
-/// A caller whose token was verified. Made only by this module.
+/// A caller whose token was verified. Only this module creates one.
 pub struct Verified {
     issuer: Arc<str>,
     claims: Map<String, Value>,
@@ -52,7 +54,7 @@ impl Verified {
         &self.issuer
     }
 
-    /// Every claim of the token, as the issuer wrote them.
+    /// All claims of the token, as the issuer wrote them.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
@@ -65,23 +67,23 @@ impl Verified {
         self.claims.get("jti")?.as_str()
     }
 
-    /// The end of the token's life (`exp`).
+    /// The time at which the token expires (`exp`).
     pub fn expires(&self) -> SystemTime {
         self.expires
     }
 }
 
-/// Requests that may wait at once for a refresh of keys: anybody can cause such a wait, so that it must
-/// not take the places of those who need none.
+/// Most requests that may wait for a refresh of keys at the same time. A client without a valid token can cause such
+/// a wait, so these requests must not use up the slots of requests that need no refresh.
 const WAITING: usize = 256;
 
-/// What the next stage remembers beside a caller.
+/// Data that the next stage keeps with a caller.
 pub trait Memo: Default + Send + Sync + 'static {
-    /// About how much memory it takes, bytes; grows as more is remembered.
+    /// Approximate memory of the data, bytes. It grows as the stage keeps more.
     fn bytes(&self) -> usize;
 }
 
-/// A verified caller, and what the next stage remembers beside them.
+/// A verified caller, with the data that the next stage keeps for them.
 #[derive(Debug)]
 pub struct Caller<M> {
     verified: Verified,
@@ -98,34 +100,35 @@ impl<M> Caller<M> {
     }
 }
 
-/// What a refused token said of itself; for the log only.
+/// Claims of a rejected token, not verified; for the log only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnverifiedClaims {
     pub issuer: Option<String>,
     pub subject: Option<String>,
 }
 
-/// Why a caller is not known.
+/// Why a request has no verified caller. The texts are for the operator, not for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     #[error("the request carries no token")]
     Missing,
     #[error("the token has expired")]
     Expired { unverified: UnverifiedClaims },
-    #[error("the request carries two tokens that differ")]
+    #[error("the request carries two different tokens")]
     TokensDiffer,
-    #[error("a header that carries tokens is sent twice")]
+    #[error("a header that carries a token appears more than once")]
     HeaderRepeated,
     #[error("the token is longer than 32 KiB")]
     Oversized,
-    #[error("the token is not good: {reason:?}")]
-    Invalid { reason: InvalidReason, unverified: Option<UnverifiedClaims> },
-    /// Not the caller's fault: the issuer's keys were never had.
-    #[error("the keys of issuer {issuer} have not been had yet")]
+    /// `detail` names the values that do not match. Those of the token are truncated.
+    #[error("token rejected: {detail}")]
+    Invalid { reason: InvalidReason, detail: String, unverified: Option<UnverifiedClaims> },
+    /// Not the caller's fault: the signing keys that could verify the token are not there.
+    #[error("the signing keys of issuer {issuer} are not available yet")]
     KeysUnavailable { issuer: Arc<str> },
 }
 
-/// What is wrong with a token.
+/// The kind of fault that a rejected token has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidReason {
     Malformed,
@@ -138,16 +141,17 @@ pub enum InvalidReason {
     TooOld,
     KeyUnknown,
     Signature,
-    /// A time that the token must have is missing or no time.
+    /// A required time is missing, or a time is not a number.
     Claims,
 }
 
 impl AuthError {
-    fn invalid(reason: InvalidReason, unverified: Option<UnverifiedClaims>) -> Self {
-        Self::Invalid { reason, unverified }
+    fn malformed(fault: &str) -> Self {
+        let detail = format!("it is not a JWT: {fault}");
+        Self::Invalid { reason: InvalidReason::Malformed, detail, unverified: None }
     }
 
-    /// Whether other keys of the issuer might have another answer.
+    /// Whether the token might be accepted with newer keys of its issuer.
     fn is_about_keys(&self) -> bool {
         matches!(
             self,
@@ -156,7 +160,7 @@ impl AuthError {
         )
     }
 
-    /// The reason in log and metrics.
+    /// The reason that the access log and the metrics show.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Missing => Reason::TokenMissing,
@@ -181,7 +185,7 @@ impl AuthError {
         }
     }
 
-    /// What the refused token said of itself.
+    /// Claims of the rejected token, not verified.
     pub fn unverified(&self) -> Option<&UnverifiedClaims> {
         match self {
             Self::Expired { unverified } => Some(unverified),
@@ -195,10 +199,11 @@ impl AuthError {
     }
 }
 
-/// Verifies callers. `M` is what the next stage remembers beside each.
+/// Verifies callers. `M` is the data that the next stage keeps for each.
 pub struct Authenticator<M> {
     issuers: Vec<Arc<Issuer>>,
-    /// Shared with those before and after this one: an entry names its issuer.
+    /// Shared with the authenticators of earlier and later configurations. Each entry names its issuer, so no entry
+    /// is valid under settings that it was not verified with.
     remembered: Arc<TokenCache<M>>,
     metrics: Arc<Metrics>,
     waiting: Semaphore,
@@ -211,16 +216,16 @@ impl<M> std::fmt::Debug for Authenticator<M> {
 }
 
 impl<M: Memo> Authenticator<M> {
-    /// Sets up `issuers` without any network traffic.
+    /// Sets up `issuers`, without any network traffic.
     ///
     /// # Errors
-    /// When a CA file of an issuer is unreadable.
+    /// When an issuer's CA file cannot be read.
     pub fn new(
-        issuers: Vec<issuer::IssuerSettings>,
+        issuers: Vec<IssuerSettings>,
         limits: CacheLimits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, IssuerSetupError> {
-        // An error says that a provider is there already; two would be a fault of the build.
+        // An error means that a provider is installed already. The build contains only this one.
         let _already = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().is_err();
         let issuers = issuers
             .into_iter()
@@ -234,13 +239,13 @@ impl<M: Memo> Authenticator<M> {
         })
     }
 
-    /// The one after this, by new settings. Issuers whose settings are the same keep their keys and their
-    /// remembered callers; those that are fetched from the same place, their keys.
+    /// The authenticator of the next configuration. An issuer with unchanged settings keeps its signing keys and its
+    /// cached callers. An issuer whose keys come from the same place keeps its keys only.
     ///
     /// # Errors
-    /// As [`Authenticator::new`].
-    pub fn successor(&self, issuers: Vec<issuer::IssuerSettings>) -> Result<Self, IssuerSetupError> {
-        let one = |settings: issuer::IssuerSettings| {
+    /// The errors of [`Authenticator::new`].
+    pub fn successor(&self, issuers: Vec<IssuerSettings>) -> Result<Self, IssuerSetupError> {
+        let one = |settings: IssuerSettings| {
             let of = |like: &dyn Fn(&Issuer) -> bool| self.issuers.iter().find(|issuer| like(issuer));
             if let Some(same) = of(&|issuer| issuer.settings == settings) {
                 return Ok(Arc::clone(same));
@@ -259,14 +264,15 @@ impl<M: Memo> Authenticator<M> {
         })
     }
 
-    /// Begins to fetch every issuer's keys and to keep them fresh, in the background. Once is enough.
+    /// Starts the background tasks that fetch the signing keys of every issuer and keep them fresh. Further calls do
+    /// nothing.
     pub fn start(&self) {
         for issuer in &self.issuers {
             issuer.start();
         }
     }
 
-    /// Waits until the keys of each issuer were had, or could not be: 5 s at most.
+    /// Waits until the first fetch of each issuer's keys has succeeded or failed: 5 s at most.
     pub async fn first_keys(&self) {
         let mut waiting: JoinSet<()> = JoinSet::new();
         for issuer in &self.issuers {
@@ -276,27 +282,27 @@ impl<M: Memo> Authenticator<M> {
         while waiting.join_next().await.is_some() {}
     }
 
-    /// The issuers, by name and URL.
+    /// Name and URL of each issuer.
     pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         self.issuers.iter().map(|issuer| (&*issuer.settings.name, issuer.settings.url.as_str()))
     }
 
-    /// Looks at every caller whom the token cache remembers.
+    /// Calls `look` with every caller in the token cache.
     pub fn for_each_remembered(&self, mut look: impl FnMut(&Verified, &M)) {
         for caller in self.remembered.callers() {
             look(caller.verified(), caller.memo());
         }
     }
 
-    /// How each issuer's keys are.
+    /// The state of each issuer's signing keys.
     pub fn status(&self) -> Vec<IssuerStatus> {
         self.issuers.iter().map(|issuer| issuer.status()).collect()
     }
 
-    /// Verifies the caller of a request by its headers.
+    /// Verifies the token in a request's headers and returns its caller.
     ///
     /// # Errors
-    /// [`AuthError`] tells whether the token is absent, expired, or bad in another way.
+    /// [`AuthError`] says whether the token is absent, expired or invalid in another way.
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Arc<Caller<M>>, AuthError> {
         let mut issuer = None;
         let verified = self.verify_at(clock::now(), headers, &mut issuer).await;
@@ -309,7 +315,7 @@ impl<M: Memo> Authenticator<M> {
         verified.map(|(caller, _)| caller)
     }
 
-    /// The caller, and whether they were remembered; `issuer` becomes the one that was asked.
+    /// The caller, and whether they were in the cache. `issuer` is set to the issuer that the token names.
     async fn verify_at<'a>(
         &'a self,
         now: SystemTime,
@@ -329,44 +335,66 @@ impl<M: Memo> Authenticator<M> {
         }
         let parsed = UnverifiedToken::of(token)?;
         let named = self.issuers.iter().find(|issuer| parsed.issuer() == Some(&issuer.settings.url));
-        let asked = named.ok_or_else(|| parsed.invalid(InvalidReason::Issuer))?;
-        *issuer = Some(asked);
-        let settings = &asked.settings;
+        let named = named.ok_or_else(|| self.unknown_issuer(&parsed))?;
+        *issuer = Some(named);
+        let settings = &named.settings;
         let algorithm = parsed.check_header(settings)?;
-        let good = match check(asked, &parsed, algorithm, now) {
-            // Perhaps the issuer has a new key, be it under a new id, an old one or none.
+        let accepted = match check(named, &parsed, algorithm, now) {
+            // The issuer may have a new signing key: with a new id, with the id of an old key, or without any id.
             Err(error) if error.is_about_keys() => {
-                let Some(refreshed) = asked.refresh_for_unknown_key() else { return Err(error) };
-                // Only now: strangers who take every place must not keep the keys from being fetched.
-                let _waiting = self.waiting.try_acquire().map_err(|_| asked.unavailable())?;
+                let Some(refreshed) = named.refresh_for_unknown_key() else { return Err(error) };
+                // Only after the refresh has started: tokens with made-up keys that use every slot must not
+                // prevent it.
+                let _waiting = self.waiting.try_acquire().map_err(|_| named.unavailable())?;
                 refreshed.await;
-                check(asked, &parsed, algorithm, now)?
+                check(named, &parsed, algorithm, now)?
             }
             checked => checked?,
         };
         let verified =
-            Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: good.expires };
+            Verified { issuer: Arc::clone(&settings.name), claims: parsed.claims, expires: accepted.expires };
         let caller = Arc::new(Caller { verified, memo: M::default() });
-        let entry = token_cache::Entry::new(Arc::clone(&caller), asked.id, good.key, good.until);
+        let entry = token_cache::Entry::new(Arc::clone(&caller), named.id, accepted.key, accepted.until);
         self.remembered.put(digest, entry);
         Ok((caller, false))
     }
+
+    /// The error for a token whose `iss` is not the URL of any issuer. It names an issuer whose URL differs only in
+    /// letter case or a final slash, because the operator probably intended that one.
+    fn unknown_issuer(&self, parsed: &UnverifiedToken<'_>) -> AuthError {
+        let Some(iss) = parsed.issuer() else {
+            return parsed.invalid(InvalidReason::Issuer, "iss is missing or not a text".to_owned());
+        };
+        let roughly = |url: &str| url.trim_end_matches('/').to_ascii_lowercase();
+        let similar = self.issuers.iter().find(|issuer| roughly(&issuer.settings.url) == roughly(iss));
+        let iss = unverified::quoted(iss);
+        let detail = match similar {
+            Some(similar) => {
+                let IssuerSettings { name, url, .. } = &similar.settings;
+                format!(
+                    "iss {iss} is not the url of issuer {name}, {url:?}; both must be equal to the character"
+                )
+            }
+            None => format!("iss {iss} is not the url of any issuer"),
+        };
+        parsed.invalid(InvalidReason::Issuer, detail)
+    }
 }
 
-/// Checks a token with the keys that its issuer has now.
+/// Checks a token with the signing keys that the gateway has now.
 fn check(
     issuer: &Issuer,
     parsed: &UnverifiedToken<'_>,
     algorithm: jsonwebtoken::Algorithm,
     now: SystemTime,
-) -> Result<verify::Good, AuthError> {
+) -> Result<verify::Accepted, AuthError> {
     let keys = issuer.keys().ok_or_else(|| issuer.unavailable())?;
     parsed.verify(&issuer.settings, &keys, algorithm, now)
 }
 
 #[cfg(test)]
 impl Verified {
-    /// Somebody out of thin air, for the tests of the stages behind.
+    /// A caller without any token, for the tests of later stages.
     pub(crate) fn for_tests(issuer: &str, claims: Map<String, Value>) -> Self {
         Self { issuer: issuer.into(), claims, expires: SystemTime::UNIX_EPOCH }
     }
@@ -374,7 +402,7 @@ impl Verified {
 
 #[cfg(test)]
 impl<M: Memo> Caller<M> {
-    /// As [`Verified::for_tests`], with nothing remembered.
+    /// The caller of [`Verified::for_tests`], with empty data of the next stage.
     pub(crate) fn for_tests(issuer: &str, claims: Map<String, Value>) -> Self {
         Self { verified: Verified::for_tests(issuer, claims), memo: M::default() }
     }

@@ -1,22 +1,22 @@
-//! An error and what caused it, for the log and for operators.
+//! Errors with their causes, as text for logs and operators.
 
 use std::error::Error;
 
-/// An error and its causes in one line. Not an SDK's own rendering: that adds debug output, which may hold
-/// answers of the metadata services.
+/// An error and its causes in one line. The gateway does not use the SDK's own rendering, because that adds debug
+/// output, which may contain answers of metadata services.
 pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     for error in chain(error) {
         let text = error.to_string();
-        // Many errors repeat their cause.
-        if !words.last().is_some_and(|last| last.contains(&text)) {
-            words.push(text);
+        // Many errors repeat the text of their cause.
+        if !texts.last().is_some_and(|last| last.contains(&text)) {
+            texts.push(text);
         }
     }
-    words.join(": ")
+    texts.join(": ")
 }
 
-/// An error, its cause, the cause of that, and so on.
+/// An error, its cause, the cause of that cause, and so on.
 pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
 }
@@ -27,20 +27,20 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
-    struct Told {
+    struct Fault {
         text: &'static str,
-        source: Option<Box<Told>>,
+        source: Option<Box<Fault>>,
     }
 
-    fn told(text: &'static str, source: Option<Told>) -> Told {
-        Told { text, source: source.map(Box::new) }
+    fn fault(text: &'static str, source: Option<Fault>) -> Fault {
+        Fault { text, source: source.map(Box::new) }
     }
 
     #[test]
     fn causes_follow_and_are_not_repeated() {
-        let cause = told("refused", Some(told("os error 111", None)));
-        assert_eq!(in_one_line(&told("no connection", Some(cause))), "no connection: refused: os error 111");
-        let repeating = told("no connection: refused", Some(told("refused", None)));
+        let cause = fault("refused", Some(fault("os error 111", None)));
+        assert_eq!(in_one_line(&fault("no connection", Some(cause))), "no connection: refused: os error 111");
+        let repeating = fault("no connection: refused", Some(fault("refused", None)));
         assert_eq!(in_one_line(&repeating), "no connection: refused");
     }
 }

@@ -1,5 +1,5 @@
-//! The only wall clock. Everything that compares with a token's, a session's or a signature's time
-//! asks here, so that a reader finds every such place by one name.
+//! The only wall clock. All code that compares with the time of a token, a session or a signature calls this module, so
+//! a search for one name finds every such place.
 
 use std::time::SystemTime;
 
@@ -8,21 +8,21 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-/// The present moment by this machine's clock, uncorrected.
+/// The present time by this machine's clock, without any correction.
 pub fn now() -> SystemTime {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that the lint sends everyone to")]
+    #[expect(clippy::disallowed_methods, reason = "the lint tells all other code to call this function")]
     SystemTime::now()
 }
 
-/// `at` as RFC 3339 has it, in UTC and whole seconds.
+/// `at` as a text of RFC 3339, in UTC and whole seconds.
 pub fn rfc3339(at: SystemTime) -> String {
     const FORMAT: &[BorrowedFormatItem<'_>] =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    // Fails for formats that need what a time does not have; this one does not.
+    // Fails only for a format that needs a part which the time lacks. This format needs none.
     OffsetDateTime::from(at).format(FORMAT).unwrap_or_default()
 }
 
-/// The moment that a text of RFC 3339 names; `None` where it names none.
+/// The time that a text of RFC 3339 names; `None` if the text is something else.
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok().map(Into::into)
 }

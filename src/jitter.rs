@@ -1,13 +1,13 @@
-//! Chance, so that many sessions, and many replicas, do not act in the same moment.
+//! Random delays, so that many sessions and many replicas do not act at the same time.
 
 use std::time::Duration;
 
-/// Some time between half of `longest` and all of it.
+/// A random time between half of `longest` and `longest`.
 pub(crate) fn up_to(longest: Duration) -> Duration {
     longest * fastrand::u32(50..=100) / 100
 }
 
-/// `pause`, or up to a tenth less.
+/// `pause`, shortened at random by up to a tenth.
 pub(crate) fn a_little_less(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - fastrand::f64() / 10.0)
 }

@@ -1,5 +1,5 @@
-//! What TLS to AWS and to identity providers trusts: this machine's CAs, and the CA files that the operator
-//! names besides.
+//! The CAs that TLS connections to AWS and to identity providers trust: those of this machine, and those of the CA
+//! files in the configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Why a CA file cannot be trusted.
+/// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     #[error("the CA file {path} cannot be read: {cause}")]
@@ -18,17 +18,17 @@ pub enum CaError {
     Unusable { path: PathBuf, fault: String },
 }
 
-/// This machine's CAs. There may be none.
+/// The CAs of this machine. There may be none.
 pub(crate) fn machine() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
-/// This machine's CAs and those of the files in `extra`.
+/// The CAs of this machine and those of the files in `extra`.
 ///
 /// # Errors
-/// When a file is unreadable or holds no certificate.
+/// When a file cannot be read or contains no certificate.
 pub(crate) fn machine_and<'a>(extra: impl IntoIterator<Item = &'a Path>) -> Result<RootCertStore, CaError> {
     let mut roots = machine();
     for path in extra {
@@ -37,18 +37,18 @@ pub(crate) fn machine_and<'a>(extra: impl IntoIterator<Item = &'a Path>) -> Resu
     Ok(roots)
 }
 
-/// The PEM text of a CA file, checked.
+/// The PEM text of a CA file, which is checked.
 ///
 /// # Errors
-/// When the file is unreadable or holds no certificate.
+/// When the file cannot be read or contains no certificate.
 pub(crate) fn pem(path: &Path) -> Result<Vec<u8>, CaError> {
     add(&mut RootCertStore::empty(), path)
 }
 
-/// A TLS client that trusts `roots`.
+/// The configuration of a TLS client that trusts `roots`.
 ///
 /// # Errors
-/// When rustls refuses its own defaults.
+/// When rustls rejects its own defaults.
 pub(crate) fn client(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
@@ -57,7 +57,7 @@ pub(crate) fn client(roots: RootCertStore) -> Result<ClientConfig, rustls::Error
         .with_no_client_auth())
 }
 
-/// Adds a file's certificates, of which there must be one, and returns its text.
+/// Adds the certificates of a file, at least one, and returns its text.
 fn add(roots: &mut RootCertStore, path: &Path) -> Result<Vec<u8>, CaError> {
     let unusable = |fault| CaError::Unusable { path: path.to_owned(), fault };
     let pem = std::fs::read(path).map_err(|cause| CaError::Unreadable { path: path.to_owned(), cause })?;
@@ -67,7 +67,7 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<Vec<u8>, CaError> {
         roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
         is_empty = false;
     }
-    if is_empty { Err(unusable("it is empty".to_owned())) } else { Ok(pem) }
+    if is_empty { Err(unusable("it has no CERTIFICATE block in PEM".to_owned())) } else { Ok(pem) }
 }
 
 #[cfg(test)]
@@ -75,17 +75,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_ca_file_is_refused_with_its_path_and_the_reason() {
+    fn an_invalid_ca_file_is_rejected_with_its_path_and_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        let refused = || (pem(&path).unwrap_err(), machine_and([path.as_path()]).unwrap_err());
-        assert!(matches!(refused(), (CaError::Unreadable { .. }, CaError::Unreadable { .. })));
+        let rejected = || (pem(&path).unwrap_err(), machine_and([path.as_path()]).unwrap_err());
+        assert!(matches!(rejected(), (CaError::Unreadable { .. }, CaError::Unreadable { .. })));
 
         let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for text in ["", "not PEM", no_certificate] {
             std::fs::write(&path, text).unwrap();
-            assert!(matches!(refused(), (CaError::Unusable { .. }, CaError::Unusable { .. })), "{text:?}");
-            assert!(refused().0.to_string().contains("ca.pem"));
+            assert!(matches!(rejected(), (CaError::Unusable { .. }, CaError::Unusable { .. })), "{text:?}");
+            assert!(rejected().0.to_string().contains("ca.pem"));
         }
 
         let key = rcgen::KeyPair::generate().unwrap();

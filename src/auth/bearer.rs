@@ -1,21 +1,21 @@
-//! Where a request carries its token.
+//! Finds the token in a request's headers.
 
 use http::header::{self, HeaderMap, HeaderName};
 
 use crate::auth::AuthError;
 
-/// Longest token taken, bytes: Entra's with many groups have some 10 KiB.
+/// Longest token that the gateway accepts, bytes. Tokens of Entra with many groups are about 10 KiB.
 pub(super) const LONGEST: usize = 32 * 1024;
 
-/// Headers that carry a bare token. The last lets SDKs that can only sign use the gateway: their
-/// session token is the JWT, their signature is discarded.
+/// Headers that carry a bare token. The second one is for SDKs that can only sign: their session token is the JWT, and
+/// the gateway discards their signature.
 static BARE: [HeaderName; 2] =
     [HeaderName::from_static("x-api-key"), HeaderName::from_static("x-amz-security-token")];
 
-/// Finds the one token of a request: all carriers are looked at before any is believed.
+/// Finds the one token of a request. All headers that can carry a token are read before any token is used.
 ///
 /// # Errors
-/// When there is none, when two differ, when a carrier is sent twice, or when it is too long.
+/// When there is no token, when two tokens differ, when such a header appears twice, or when the token is too long.
 pub(super) fn find(headers: &HeaderMap) -> Result<&str, AuthError> {
     let authorization = once(headers, &header::AUTHORIZATION)?.and_then(of_bearer_scheme);
     let [api_key, session_token] = [once(headers, &BARE[0])?, once(headers, &BARE[1])?];
@@ -33,19 +33,19 @@ pub(super) fn find(headers: &HeaderMap) -> Result<&str, AuthError> {
 }
 
 /// # Errors
-/// When the token is longer than any that is taken.
+/// When the token is longer than [`LONGEST`].
 pub(super) fn check_length(token: &str) -> Result<(), AuthError> {
     if token.len() > LONGEST { Err(AuthError::Oversized) } else { Ok(()) }
 }
 
-/// The value of a header that may come once; `None` where it is absent or no text.
+/// The value of a header that may appear once; `None` if it is absent or not UTF-8.
 fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, AuthError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
         return Err(AuthError::HeaderRepeated);
     }
-    // Of the values that pass here and are no visible ASCII none is shaped like a token.
+    // A value outside visible ASCII may get through here. It never has the shape of a token.
     Ok(first.and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).map(str::trim))
 }
 
@@ -54,14 +54,14 @@ fn of_bearer_scheme(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Three parts of base64url, the last of which is empty where nothing was signed (RFC 7515, 7.1).
+/// Whether a text is three base64url parts. The last part is empty if the token is not signed (RFC 7515, section 7.1).
 pub(super) fn is_shaped_like_a_jwt(text: &str) -> bool {
     let Some((header, rest)) = text.split_once('.') else { return false };
     let Some((claims, signature)) = rest.split_once('.') else { return false };
     !header.is_empty() && !claims.is_empty() && [header, claims, signature].into_iter().all(is_base64url)
 }
 
-#[expect(clippy::needless_bitwise_bool, reason = "without branches many bytes are looked at at once")]
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler checks many bytes at once")]
 fn is_base64url(text: &str) -> bool {
     let mut legal = true;
     for byte in text.bytes() {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn each_carrier_and_what_is_none() {
+    fn each_header_that_carries_a_token_and_values_that_are_none() {
         assert_eq!(find(&headers(&[("authorization", "Bearer a.b.c")])).unwrap(), "a.b.c");
         assert_eq!(find(&headers(&[("authorization", "bearer  a.b.c ")])).unwrap(), "a.b.c");
         assert_eq!(find(&headers(&[("x-api-key", "a.b.c")])).unwrap(), "a.b.c");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn base64url_is_its_alphabet_and_nothing_else() {
+    fn base64url_is_exactly_its_alphabet() {
         for c in '\0'..='\u{ff}' {
             let expected = c.is_ascii_alphanumeric() || c == '-' || c == '_';
             assert_eq!(is_base64url(&format!("abcdefghijklmnopqrstuvwxyz{c}0123456789")), expected, "{c:?}");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn doubt_is_refused() {
+    fn ambiguous_and_oversized_tokens_are_refused() {
         let two = headers(&[("authorization", "Bearer a.b.c"), ("x-api-key", "a.b.d")]);
         assert!(matches!(find(&two), Err(AuthError::TokensDiffer)));
         let twice = headers(&[("x-api-key", "a.b.c"), ("x-api-key", "a.b.c")]);

@@ -1,9 +1,10 @@
-//! Fetching an issuer's documents: https, no redirects, a size and a time, and never from an address
-//! where a cloud keeps its machines' credentials.
+//! Fetches an issuer's documents over HTTPS, without redirects, and with limits on size and time. It never connects to
+//! an address at which a cloud provider offers the credentials of its machines.
 //!
-//! Written here, because the published JWKS clients bring another HTTP stack, follow redirects, and connect to whatever
-//! address a name resolves to.
+//! The gateway has its own client, because the published JWKS clients need another HTTP library, follow redirects, and
+//! connect to every address that a name resolves to.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,20 +20,23 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
+use jsonwebtoken::Algorithm;
+use rustls::CertificateError;
 use serde::Deserialize;
 use tower_service::Service;
 use url::Url;
 
 use crate::auth::issuer::{self, IssuerSettings, KeySource, UrlFault};
+use crate::auth::unverified;
 use crate::causes;
 use crate::trust::{self, CaError};
 
-/// Largest document taken, bytes.
+/// Largest document that is accepted, bytes.
 const LARGEST: usize = 1024 * 1024;
-/// Longest time for the keys, discovery included.
+/// Longest time for a fetch of keys, discovery included.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// An HTTPS client of one issuer.
+/// The HTTPS client for one issuer.
 #[derive(Debug)]
 pub(super) struct Fetcher {
     client: Client<HttpsConnector<HttpConnector<PublicResolver>>, Empty<Bytes>>,
@@ -47,30 +51,32 @@ pub enum IssuerSetupError {
     Tls(#[from] rustls::Error),
 }
 
-/// Why keys could not be fetched. Its text names addresses, never contents.
+/// Why keys could not be fetched. The texts name addresses, and nothing else of a document.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("{url}: {fault}")]
+    #[error("{url} is not allowed: {fault}")]
     Refused { url: String, fault: UrlFault },
-    #[error("no keys within 5 s")]
+    #[error("the keys did not arrive within 5 s")]
     TooSlow,
-    #[error("{url} answered {status}")]
+    #[error("{url} answered with status {status} instead of 200")]
     Status { url: String, status: u16 },
     #[error("{url} cannot be fetched: {detail}")]
     Failed { url: String, detail: String },
     #[error("{path} cannot be read: {detail}")]
     File { path: String, detail: String },
-    #[error("{url} is no discovery document")]
+    #[error("{url} is not a discovery document: it must be JSON with issuer and jwks_uri")]
     NotDiscovery { url: String },
-    #[error("{url} is the discovery document of another issuer")]
-    OtherIssuer { url: String },
-    #[error("{url}: the key set is not JSON with a list of keys")]
+    #[error(
+        "{url} names the issuer {named:?}, and issuer.url is {expected:?}; both must be equal to the character"
+    )]
+    OtherIssuer { url: String, named: String, expected: String },
+    #[error("{url} is not a key set: it must be JSON with a list of keys")]
     NotKeys { url: String },
-    #[error("{url}: no key of the set can be used")]
-    NoKeys { url: String },
+    #[error("{url} has no usable key for algorithms {algorithms:?}")]
+    NoKeys { url: String, algorithms: Vec<Algorithm> },
 }
 
-/// A key set's document, and how long its server says it is good for.
+/// The document of a key set, and how long its server says it stays fresh.
 pub(super) struct Fetched {
     pub(super) from: String,
     pub(super) document: Bytes,
@@ -85,7 +91,7 @@ struct Discovery {
 
 impl Fetcher {
     /// # Errors
-    /// When the issuer's CA file is unusable.
+    /// When the issuer's CA file cannot be used.
     pub(super) fn new(settings: &IssuerSettings) -> Result<Self, IssuerSetupError> {
         let roots = trust::machine_and(settings.ca.as_deref())
             .map_err(|cause| IssuerSetupError::Ca { issuer: settings.name.to_string(), cause })?;
@@ -101,15 +107,15 @@ impl Fetcher {
         Ok(Self { client })
     }
 
-    /// The document of the issuer's keys, within 5 s.
+    /// Fetches the document with the issuer's keys, within 5 s.
     pub(super) async fn keys(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
-        match tokio::time::timeout(DEADLINE, self.keys_at_leisure(settings)).await {
+        match tokio::time::timeout(DEADLINE, self.keys_without_timeout(settings)).await {
             Ok(fetched) => fetched,
             Err(_elapsed) => Err(FetchError::TooSlow),
         }
     }
 
-    async fn keys_at_leisure(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
+    async fn keys_without_timeout(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
         match &settings.keys {
             KeySource::JwksUrl(url) => self.get(url).await,
             KeySource::JwksFile(path) => file(path).await,
@@ -128,10 +134,11 @@ impl Fetcher {
         let discovery: Discovery =
             serde_json::from_slice(&document).map_err(|_| not_discovery(address.clone()))?;
         if discovery.issuer != settings.url {
-            return Err(FetchError::OtherIssuer { url: address });
+            let named = unverified::truncated(&discovery.issuer);
+            return Err(FetchError::OtherIssuer { url: address, named, expected: settings.url.clone() });
         }
         let keys: Url = discovery.jwks_uri.parse().map_err(|_| not_discovery(address.clone()))?;
-        // A remote document must not send us to services of this machine.
+        // Otherwise the provider could make the gateway call services of this machine.
         if issuer::is_loopback(&keys) && !issuer::is_loopback(&url) {
             return Err(FetchError::Refused { url: keys.to_string(), fault: UrlFault::Loopback });
         }
@@ -146,12 +153,13 @@ impl Fetcher {
             .header(header::USER_AGENT, concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| failed(error.to_string()))?;
-        let response =
-            self.client.request(request).await.map_err(|error| failed(causes::in_one_line(&error)))?;
+        let response = self.client.request(request).await.map_err(|error| {
+            failed(certificate_fault(&error).unwrap_or_else(|| causes::in_one_line(&error)))
+        })?;
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
         }
-        let good_for = response
+        let max_age = response
             .headers()
             .get(header::CACHE_CONTROL)
             .and_then(|value| value.to_str().ok())
@@ -159,11 +167,39 @@ impl Fetcher {
         #[expect(clippy::disallowed_methods, reason = "limited in the same expression")]
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         let document = body.map_err(|error| failed(error.to_string()))?.to_bytes();
-        Ok(Fetched { from: url.to_string(), document, max_age: good_for })
+        Ok(Fetched { from: url.to_string(), document, max_age })
     }
 }
 
-/// `max-age` of a `Cache-Control` (RFC 9111, section 5.2.2.1).
+/// The fault of the server's certificate, and what the operator can do; `None` if the error has another cause.
+fn certificate_fault(error: &(dyn Error + 'static)) -> Option<String> {
+    let Some(rustls::Error::InvalidCertificate(fault)) = causes::chain(error).find_map(tls_error) else {
+        return None;
+    };
+    Some(match fault {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => format!("its certificate is not valid now: {fault}"),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("its certificate is for another host: {fault}")
+        }
+        _ => format!(
+            "its certificate is not trusted ({fault}); if its CA is a private one, name it in issuer.ca"
+        ),
+    })
+}
+
+/// The TLS error that an error is or contains. The `source` of an I/O error skips the error within it, which may be
+/// another I/O error.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref().and_then(|within| tls_error(within)),
+        None => error.downcast_ref(),
+    }
+}
+
+/// The `max-age` of a `Cache-Control` header (RFC 9111, section 5.2.2.1).
 fn max_age(cache_control: &str) -> Option<Duration> {
     let directives = cache_control.split(',').filter_map(|directive| directive.trim().split_once('='));
     let (_, seconds) = directives.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("max-age"))?;
@@ -180,8 +216,8 @@ async fn file(path: &Path) -> Result<Fetched, FetchError> {
     Ok(Fetched { from: path.display().to_string(), document: document.into(), max_age: None })
 }
 
-/// The system's resolver less addresses that nobody's keys are at: a name is checked where it leads,
-/// not by how it reads.
+/// The system's resolver, without the addresses that must not be used. So the gateway checks the addresses that a name
+/// resolves to, and not only the name.
 #[derive(Debug, Clone)]
 struct PublicResolver(GaiResolver);
 
@@ -200,7 +236,7 @@ impl Service<Name> for PublicResolver {
             let found: Vec<SocketAddr> =
                 resolving.await?.filter(|address| issuer::check_address(address.ip()).is_ok()).collect();
             if found.is_empty() {
-                return Err(io::Error::other("the name leads to link-local addresses only"));
+                return Err(io::Error::other("the name resolves only to link-local addresses"));
             }
             Ok(found.into_iter())
         })
@@ -212,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_long_a_document_is_good_for() {
+    fn the_time_that_a_document_stays_fresh() {
         let seconds = |text| max_age(text).map(|age| age.as_secs());
         assert_eq!(seconds("public, max-age=600, must-revalidate"), Some(600));
         assert_eq!(seconds("Max-Age=\"7\""), Some(7));
@@ -222,9 +258,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_lead_nowhere_near_the_metadata_service() {
+    async fn no_name_resolves_to_the_metadata_service() {
         let resolve = |name: &str| PublicResolver(GaiResolver::new()).call(name.parse().unwrap());
         assert!(resolve("169.254.169.254").await.is_err());
         assert!(resolve("127.0.0.1").await.is_ok());
+    }
+
+    /// What the operator reads when the server of a key set has this certificate.
+    async fn fault_of(certificate: rcgen::CertificateParams) -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let chain = vec![certificate.self_signed(&key).unwrap().der().clone()];
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server));
+        tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await });
+        let settings = IssuerSettings {
+            name: "acme".into(),
+            url: url.to_string(),
+            keys: KeySource::JwksUrl(url),
+            audiences: Vec::new(),
+            audience_claim: None,
+            algorithms: Vec::new(),
+            types: Vec::new(),
+            max_token_age: None,
+            leeway: issuer::LEEWAY,
+            ca: None,
+        };
+        Fetcher::new(&settings).unwrap().keys(&settings).await.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted_is_named_with_the_remedy() {
+        let params = || rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let mut authority = params();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        for certificate in [params(), authority] {
+            let fault = fault_of(certificate).await;
+            assert!(fault.contains(" cannot be fetched: its certificate is not trusted ("), "{fault}");
+            assert!(fault.ends_with("; if its CA is a private one, name it in issuer.ca"), "{fault}");
+        }
     }
 }

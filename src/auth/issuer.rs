@@ -1,4 +1,4 @@
-//! What the operator says of an issuer, and which addresses keys may come from.
+//! The settings of an issuer, and the rules for addresses that its keys may come from.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,50 +9,50 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-/// Seconds that clocks may differ by, where the operator says nothing.
+/// The default of `leeway`: how far the clocks of the issuer and of the gateway may differ.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
-/// Every algorithm that can be checked with a public key: `JsonWebSignature` names (RFC 7518, RFC 8037).
+/// All algorithms that verify with a public key, by their names in JWS (RFC 7518, RFC 8037).
 pub const KNOWN_ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
-/// One identity provider whose tokens are taken.
+/// The settings of one identity provider whose tokens the gateway accepts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IssuerSettings {
-    /// The operator's name for it, in expressions, logs and metrics.
+    /// The operator's name for the issuer, in expressions, logs and metrics.
     pub name: Arc<str>,
     /// The exact `iss` of its tokens.
     pub url: String,
     pub keys: KeySource,
     /// One of these must be in the token's `aud`.
     pub audiences: Vec<String>,
-    /// The claim to look for the audience in, for access tokens without `aud`.
+    /// The claim that holds the audience instead of `aud`, for access tokens without `aud`.
     pub audience_claim: Option<String>,
-    /// Asymmetric ones only.
+    /// The algorithms that a token may be signed with; asymmetric ones only.
     pub algorithms: Vec<Algorithm>,
-    /// Lower case; a token without `typ` passes.
+    /// The values that `typ` may have, in lower case. A token without `typ` is accepted.
     pub types: Vec<String>,
     /// Longest time since `iat`.
     pub max_token_age: Option<Duration>,
     pub leeway: Duration,
-    /// A PEM file with CAs to trust for this issuer's addresses, beside the machine's.
+    /// A PEM file with CAs to trust for this issuer's addresses, in addition to the machine's.
     pub ca: Option<PathBuf>,
 }
 
 impl IssuerSettings {
-    /// Whether claims name one of the audiences.
+    /// Whether the claims name one of the audiences.
     pub fn is_for(&self, claims: &Map<String, Value>) -> bool {
-        let taken = |audience: &Value| {
+        let is_listed = |audience: &Value| {
             audience.as_str().is_some_and(|text| self.audiences.iter().any(|own| own == text))
         };
         match claims.get(self.audience_claim()) {
-            Some(Value::Array(audiences)) => audiences.iter().any(taken),
-            Some(audience) => taken(audience),
+            Some(Value::Array(audiences)) => audiences.iter().any(is_listed),
+            Some(audience) => is_listed(audience),
             None => false,
         }
     }
 
-    /// Whether the same keys are fetched in the same way.
+    /// Whether both settings fetch the same keys in the same way.
     pub(super) fn has_keys_of(&self, other: &Self) -> bool {
         self.url == other.url && self.keys == other.keys && self.ca == other.ca
     }
@@ -63,36 +63,36 @@ impl IssuerSettings {
     }
 }
 
-/// Where an issuer's keys come from.
+/// The place that an issuer's keys come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// `{url}/.well-known/openid-configuration` names them (`OpenID` Connect Discovery 1.0).
+    /// The document at `{url}/.well-known/openid-configuration` names it (`OpenID` Connect Discovery 1.0).
     Discovery,
     JwksUrl(Url),
     JwksFile(PathBuf),
 }
 
-/// Why no keys are fetched from an address.
+/// Why keys must not be fetched from an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
-    #[error("it must be https (http only to a loopback address)")]
+    #[error("it must be https (http is allowed only for a loopback address)")]
     NotHttps,
     #[error("it has no host")]
     NoHost,
-    #[error("it holds a user name or password")]
+    #[error("it contains a user name or password")]
     Credentials,
     #[error("it has a fragment")]
     Fragment,
-    #[error("it is a link-local address, where clouds keep machine credentials")]
+    #[error("it is a link-local address, at which clouds offer the credentials of machines")]
     LinkLocal,
-    #[error("it is this machine, and who names it is not")]
+    #[error("a remote discovery document must not point to a loopback address")]
     Loopback,
 }
 
 /// Whether keys may be fetched from `url`.
 ///
 /// # Errors
-/// [`UrlFault`] says what is wrong.
+/// [`UrlFault`], when they must not.
 pub fn check_url(url: &Url) -> Result<(), UrlFault> {
     match url.host() {
         None => return Err(UrlFault::NoHost),
@@ -109,11 +109,11 @@ pub fn check_url(url: &Url) -> Result<(), UrlFault> {
     if url.fragment().is_some() { Err(UrlFault::Fragment) } else { Ok(()) }
 }
 
-/// Refuses addresses that name the machine's own metadata service: 169.254.0.0/16, `fe80::/10` and
-/// AWS's `fd00:ec2::/32` (`::254` is the instance's, `::23` the pod's).
+/// Refuses the addresses of metadata services: 169.254.0.0/16, `fe80::/10` and AWS's `fd00:ec2::/32` (`::254` serves
+/// the instance, `::23` the pod).
 ///
 /// # Errors
-/// [`UrlFault::LinkLocal`].
+/// [`UrlFault::LinkLocal`], for such an address.
 pub fn check_address(address: IpAddr) -> Result<(), UrlFault> {
     let link_local = match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -122,7 +122,7 @@ pub fn check_address(address: IpAddr) -> Result<(), UrlFault> {
     if link_local { Err(UrlFault::LinkLocal) } else { Ok(()) }
 }
 
-/// Whether the address is this machine's own.
+/// Whether the host is this machine, by its name or its loopback address.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

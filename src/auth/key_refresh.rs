@@ -1,5 +1,5 @@
-//! One issuer's keys over time: a snapshot that readers never wait for, refreshed in the background,
-//! kept through the issuer's outages.
+//! One issuer's keys over time: a snapshot that is read without waiting, refreshed in the background, and kept while
+//! the issuer is down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,34 +20,37 @@ use crate::clock;
 use crate::jitter;
 use crate::telemetry::metrics::{Count, Metrics};
 
-/// Between refreshes, where the issuer says nothing.
+/// Time between refreshes if the issuer's answer has no `max-age`.
 const EVERY: Duration = Duration::from_secs(15 * 60);
-/// Bounds of what the issuer may say.
+/// Shortest time between refreshes, also if `max-age` is less.
 const SOONEST: Duration = Duration::from_secs(5 * 60);
+/// Longest time between refreshes, also if `max-age` is more.
 const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Between the beginnings of refreshes for unknown keys, whether they succeed or not: anybody can make up a
-/// `kid`. With the five seconds of a fetch, the gateway knows a rotated key within fifteen.
+/// Time between the starts of two refreshes for unknown keys, whether they succeed or not. It is limited because a
+/// client without a valid token can send a made-up `kid`. A fetch takes at most 5 s, so the gateway knows a rotated key
+/// within 15 s.
 const COOL_DOWN: Duration = Duration::from_secs(10);
-/// First and longest pause after failures.
+/// First pause after a failed refresh. Each further failure doubles it.
 const RETRY: Duration = Duration::from_secs(1);
+/// Longest pause after a failed refresh.
 const RETRY_MOST: Duration = Duration::from_secs(60);
 
-/// An issuer with its keys. It never changes its settings: others make another issuer of it, so that
-/// nothing is believed by settings that are not the issuer's any more.
+/// An issuer with its keys. Its settings never change: changed settings create a new `Issuer`, so no token is accepted
+/// under old settings.
 pub(super) struct Issuer {
     pub(super) id: IssuerId,
     pub(super) settings: IssuerSettings,
     fetcher: Fetcher,
     keys: ArcSwapOption<KeySet>,
     state: Mutex<State>,
-    /// Tokens that were remembered.
+    /// Counts requests whose token was in the cache.
     pub(super) remembered: Count,
     metrics: Arc<Metrics>,
-    /// Keeps the keys fresh; ends with the issuer.
+    /// The task that keeps the keys fresh. It ends when the issuer is dropped.
     refreshing: Mutex<JoinSet<()>>,
 }
 
-/// Of one issuer with its settings; never used again in this process.
+/// The id of one issuer with its settings. This process never uses an id again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IssuerId(u64);
 
@@ -62,9 +65,9 @@ type Flight = watch::Receiver<()>;
 
 #[derive(Default)]
 struct State {
-    /// The latest refresh; it is over when the other end is gone, also by a panic.
+    /// The latest refresh. It has ended when the sender is dropped, which a panic does too.
     flight: Option<Flight>,
-    /// When the last refresh for an unknown key id began.
+    /// When the last refresh for an unknown key began.
     asked: Option<Instant>,
     fetched: Option<SystemTime>,
     max_age: Option<Duration>,
@@ -72,20 +75,20 @@ struct State {
 }
 
 impl State {
-    fn under_way(&self) -> Option<Flight> {
+    fn in_flight(&self) -> Option<Flight> {
         self.flight.clone().filter(|flight| flight.has_changed().is_ok())
     }
 }
 
-/// How an issuer's keys are, for `/readyz`.
+/// The state of an issuer's keys, for `/readyz`.
 #[derive(Debug, Clone)]
 pub struct IssuerStatus {
     pub name: Arc<str>,
-    /// Keys were had at some time, and are still used.
+    /// Whether the gateway has keys, from the last refresh or an earlier one.
     pub keys_loaded: bool,
     pub usable_keys: usize,
     pub last_success: Option<SystemTime>,
-    /// Of the last refresh, if it failed.
+    /// The error of the last refresh, if it failed.
     pub last_error: Option<String>,
 }
 
@@ -105,7 +108,7 @@ impl Issuer {
         })
     }
 
-    /// An issuer of which `other` has the keys already, as far as these settings allow them.
+    /// An issuer that starts with the keys of `other`, without those that its settings do not allow.
     pub(super) fn with_keys_of(other: &Self, settings: IssuerSettings) -> Result<Self, IssuerSetupError> {
         let issuer = Self::new(settings, Arc::clone(&other.metrics))?;
         if let Some(keys) = other.keys().and_then(|keys| keys.allowing(&issuer.settings.algorithms)) {
@@ -115,7 +118,7 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Begins to fetch the keys and to keep them fresh, in the background. Once is enough.
+    /// Starts the background task that fetches the keys and keeps them fresh. Further calls do nothing.
     pub(super) fn start(self: &Arc<Self>) {
         let mut refreshing = self.refreshing.lock();
         if refreshing.is_empty() {
@@ -123,14 +126,14 @@ impl Issuer {
         }
     }
 
-    /// Waits until keys were had, or could not be.
+    /// Waits until a fetch of the keys has succeeded or failed, if there are no keys yet.
     pub(super) async fn first_keys(self: &Arc<Self>) {
         if self.keys().is_none() {
             done(self.refresh()).await;
         }
     }
 
-    /// That its keys are not to be had.
+    /// The error for a token that cannot be verified because keys are not available.
     pub(super) fn unavailable(&self) -> AuthError {
         AuthError::KeysUnavailable { issuer: Arc::clone(&self.settings.name) }
     }
@@ -152,7 +155,7 @@ impl Issuer {
         }
     }
 
-    /// Keeps the keys fresh for as long as the issuer is there and this is polled.
+    /// Keeps the keys fresh until the issuer is dropped.
     async fn keep_fresh(issuer: Weak<Self>) {
         let mut retry = RETRY;
         while let Some(issuer) = issuer.upgrade() {
@@ -168,12 +171,13 @@ impl Issuer {
         }
     }
 
-    /// The refresh for a token that no key of the set verifies: the one under way, or a new one unless the
-    /// last such one began within ten seconds. It goes on without anyone to wait for it, and takes 5 s at most.
+    /// The refresh for a token that no key of the set verifies: the one in flight, or a new one. `None` if the last
+    /// refresh for an unknown key began less than 10 s ago. The refresh takes 5 s at most, and continues if the caller
+    /// does not wait for it.
     pub(super) fn refresh_for_unknown_key(self: &Arc<Self>) -> Option<impl Future<Output = ()> + use<>> {
         let mut state = self.state();
         let cooling = state.asked.is_some_and(|asked| asked.elapsed() < COOL_DOWN);
-        let flight = match state.under_way() {
+        let flight = match state.in_flight() {
             Some(flight) => flight,
             None if cooling => return None,
             None => {
@@ -184,21 +188,21 @@ impl Issuer {
         Some(done(flight))
     }
 
-    /// The refresh under way, or a new one.
+    /// The refresh in flight, or a new one.
     fn refresh(self: &Arc<Self>) -> Flight {
         let mut state = self.state();
-        state.under_way().unwrap_or_else(|| self.begin(&mut state))
+        state.in_flight().unwrap_or_else(|| self.begin(&mut state))
     }
 
-    /// Begins a refresh in a task of its own, which outlives whoever asked.
+    /// Begins a refresh in a task of its own, which continues if the request that needed it is dropped.
     fn begin(self: &Arc<Self>, state: &mut State) -> Flight {
-        let (over, flight) = watch::channel(());
+        let (ended, flight) = watch::channel(());
         state.flight = Some(flight.clone());
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
             let fetched = issuer.fetch().await;
-            issuer.take(fetched);
-            drop(over);
+            issuer.store(fetched);
+            drop(ended);
         });
         flight
     }
@@ -208,19 +212,20 @@ impl Issuer {
         let keys = KeySet::parse(&fetched.document, &self.settings.algorithms)
             .map_err(|_| FetchError::NotKeys { url: fetched.from.clone() })?;
         if keys.len() == 0 {
-            return Err(FetchError::NoKeys { url: fetched.from });
+            let algorithms = self.settings.algorithms.clone();
+            return Err(FetchError::NoKeys { url: fetched.from, algorithms });
         }
         Ok((keys, fetched.max_age))
     }
 
-    fn take(&self, fetched: Result<(KeySet, Option<Duration>), FetchError>) {
+    fn store(&self, fetched: Result<(KeySet, Option<Duration>), FetchError>) {
         let name = &self.settings.name;
         let mut state = self.state();
         match fetched {
             Ok((keys, max_age)) => {
                 let now = clock::now();
                 if state.last_error.take().is_some() || state.fetched.is_none() {
-                    info!(issuer = %name, keys = keys.len(), "has the issuer's keys");
+                    info!(issuer = %name, keys = keys.len(), "fetched the issuer's signing keys");
                 }
                 self.keys.store(Some(Arc::new(keys)));
                 state.fetched = Some(now);
@@ -230,7 +235,7 @@ impl Issuer {
             }
             Err(error) => {
                 let kept = self.keys.load().is_some();
-                warn!(issuer = %name, %error, last_good_kept = kept, "cannot fetch the issuer's keys");
+                warn!(issuer = %name, %error, earlier_keys_kept = kept, "cannot fetch the issuer's signing keys");
                 state.last_error = Some(error.to_string());
                 self.metrics.keys_refreshed(name, "failed");
             }

@@ -1,4 +1,4 @@
-//! An issuer's key set: parsed into what each key may verify.
+//! An issuer's key set, parsed into keys and the algorithms that each may verify.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,32 +9,32 @@ use sha2::{Digest as _, Sha256};
 
 /// Shortest RSA modulus, bits (NIST SP 800-131A).
 const SHORTEST_MODULUS: usize = 2048;
-/// Most keys of a set; real ones have a handful.
+/// Most keys of a set that are used. Real sets have fewer than ten.
 const MOST_KEYS: usize = 100;
-/// Most keys tried on one token: without a `kid` all that fit are, and anybody may send one.
+/// Most keys that are tried on one token. A token without `kid` is tried on every key that fits, and a client without
+/// a valid token can send one.
 const MOST_TRIED: usize = 8;
 
 /// The usable keys of a set.
 pub(super) struct KeySet {
     keys: Vec<Key>,
-    /// As it was published, for other settings to be applied to it.
+    /// The set as it was published, to parse it again under other settings.
     document: Box<[u8]>,
 }
 
-/// A key with the algorithms that it may verify: those that its type, its own `alg` and the operator
-/// all allow.
+/// A key, with the algorithms that its type, its own `alg` and the operator all allow.
 pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) decoding: DecodingKey,
-    /// Of the key itself, so that it is recognised in the next set.
+    /// Identifies the key itself, because another key may have the same id in the next set.
     pub(super) fingerprint: Fingerprint,
 }
 
-/// SHA-256 of a key as published.
+/// The SHA-256 of a key as published.
 pub(super) type Fingerprint = [u8; 32];
 
-/// A document that is no key set.
+/// The error for a document that is not a key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key set is not JSON with a list of keys")]
 pub(super) struct NotAKeySet;
@@ -45,15 +45,15 @@ struct Document {
 }
 
 impl KeySet {
-    /// Parses a JWKS document (RFC 7517). Keys that are of unknown kind, too weak, for encryption,
-    /// symmetric, or for algorithms that are not `allowed` are left out; the others are kept.
+    /// Parses a JWKS document (RFC 7517). It skips keys that are of unknown kind, too weak, symmetric, for encryption, or
+    /// for algorithms that are not `allowed`.
     pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NotAKeySet> {
         let published: Document = serde_json::from_slice(document).map_err(|_| NotAKeySet)?;
         let keys = published.keys.iter().take(MOST_KEYS).filter_map(|key| Key::parse(key, allowed)).collect();
         Ok(Self { keys, document: document.into() })
     }
 
-    /// The same set where other algorithms are `allowed`; `None` where none of its keys is left.
+    /// The same set with other algorithms `allowed`; `None` if that leaves no key.
     pub(super) fn allowing(&self, allowed: &[Algorithm]) -> Option<Self> {
         Self::parse(&self.document, allowed).ok().filter(|set| set.len() > 0)
     }
@@ -66,13 +66,13 @@ impl KeySet {
         self.keys.iter().any(|key| key.fingerprint == *fingerprint)
     }
 
-    /// The keys that a token with this `kid` and algorithm may be verified with: those of the same id,
-    /// or, for a token without one, the first few that fit.
+    /// The keys to try on a token with this `kid` and algorithm. For a token without `kid` these are the first
+    /// [`MOST_TRIED`] keys for the algorithm.
     pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
         self.named(id).filter(move |key| key.algorithms.contains(&algorithm)).take(MOST_TRIED)
     }
 
-    /// Whether there is a key of this id at all.
+    /// Whether the set has a key with this id, for any algorithm.
     pub(super) fn knows(&self, id: Option<&str>) -> bool {
         self.named(id).next().is_some()
     }

@@ -1,4 +1,4 @@
-//! Verified callers under the digests of their tokens, bounded in number and in memory.
+//! The cache of verified callers by the digest of their token, limited in number and in memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,7 @@ use crate::auth::keys::Fingerprint;
 use crate::auth::{Caller, Memo};
 use crate::clock;
 
-/// How many callers are remembered.
+/// The limits of the cache: callers, and memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
     pub callers: u64,
@@ -27,20 +27,21 @@ impl Default for CacheLimits {
     }
 }
 
-/// About what an entry takes beside its claims, bytes: key, counters, and the cache's own nodes.
+/// Approximate memory of an entry without claims and memo, bytes: its key, counters, and the nodes of the cache.
 const ENTRY: usize = 256;
-/// What an entry's memo is taken to weigh, bytes, until it weighs more.
+/// Memory that is counted for an entry's memo, bytes, until the memo is larger.
 const MEMO: usize = 1024;
 
-/// A caller under their token.
+/// A caller in the cache.
 pub(super) struct Entry<M> {
     pub(super) caller: Arc<Caller<M>>,
     pub(super) issuer: IssuerId,
     pub(super) key: Fingerprint,
-    /// From here on the token is not good any more; whoever finds the entry compares.
+    /// The time from which the token is rejected. The reader of the entry must check it.
     pub(super) until: SystemTime,
-    /// What it weighs in the cache, bytes, and how much of that is for the memo.
+    /// The memory that is counted for the entry, bytes.
     weight: usize,
+    /// The part of `weight` that is counted for the memo.
     memo: usize,
 }
 
@@ -50,7 +51,7 @@ impl<M: Memo> Entry<M> {
         Self { caller, issuer, key, until, weight, memo: MEMO }
     }
 
-    /// The same with a heavier memo, if it is.
+    /// The same entry with the present weight of its memo, if that has grown.
     fn grown(&self) -> Option<Self> {
         let memo = self.caller.memo.bytes();
         let grown = || Self { weight: self.weight - self.memo + memo, memo, ..self.clone() };
@@ -64,11 +65,12 @@ impl<M> Clone for Entry<M> {
     }
 }
 
-/// Callers by the SHA-256 of their whole token.
+/// The cache: callers by the SHA-256 of their whole token.
 pub(super) struct TokenCache<M>(Cache<[u8; 32], Entry<M>, RandomState>);
 
 impl<M: Memo> TokenCache<M> {
-    /// One bound over both limits: an entry weighs its memory, and no less than its share of it.
+    /// Creates a cache that keeps both limits by weight alone: an entry weighs its memory, and at least `bytes` divided
+    /// by `callers`.
     pub(super) fn new(limits: CacheLimits) -> Self {
         let share = u32::try_from(limits.bytes / limits.callers.max(1)).unwrap_or(u32::MAX);
         let cache = Cache::builder()
@@ -101,8 +103,8 @@ impl<M: Memo> TokenCache<M> {
     }
 }
 
-/// Clears away tokens that have ended: nobody comes with them any more, and they would stay until others need
-/// their room. A heavier entry in the place of another one ends when that would have.
+/// Removes the entries of expired tokens. No caller uses them again, and otherwise they would stay until other entries
+/// need their memory. An entry that replaces a lighter one expires at the same time as that one.
 struct UntilEnded;
 
 impl<M: Memo> Expiry<[u8; 32], Entry<M>> for UntilEnded {
@@ -111,20 +113,20 @@ impl<M: Memo> Expiry<[u8; 32], Entry<M>> for UntilEnded {
     }
 }
 
-/// What the allocator takes beside what it was asked for, bytes.
+/// Overhead of the allocator for each allocation, bytes.
 const ALLOCATED: usize = 16;
 
-/// About how much memory claims take, bytes. Parsed they are several times their text: a list of
-/// one-letter groups ten times, one of small objects a hundred times.
+/// Approximate memory of parsed claims, bytes. It is a multiple of their text: ten times for a list of one-letter
+/// groups, a hundred times for a list of small objects.
 fn weight(claims: &Map<String, Value>) -> usize {
-    // A node of the tree that members stand in has room for eleven, and at least half of it is used but
-    // in the root.
+    // The members are in a B-tree. A node has room for eleven of them, and at least half of it is used, except in the
+    // root.
     const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
     let nodes = claims.len().div_ceil(6) * NODE;
     nodes + claims.iter().map(|(name, value)| name.capacity() + ALLOCATED + held(value)).sum::<usize>()
 }
 
-/// Beside the value itself.
+/// Approximate memory that a value holds, without the value itself, bytes.
 fn held(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
     use crate::auth::Verified;
 
-    /// The bytes of one.
+    /// A memo that reports this number of bytes.
     #[derive(Default)]
     struct Notes(std::sync::atomic::AtomicUsize);
 
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_in_number_and_in_memory() {
+    fn number_and_memory_are_limited() {
         let small = json!({ "sub": "alice" });
         assert_eq!(kept(CacheLimits { callers: 10, bytes: 1 << 20 }, &small), 10);
         assert_eq!(kept(CacheLimits { callers: 1000, bytes: 1 << 20 }, &small), 100);
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_later_is_weighed_too() {
+    fn a_memo_that_grows_later_is_counted_too() {
         let remembered = TokenCache::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
         for n in 0..100_u8 {
             let entry = entry(&json!({}));
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_does_not_stay() {
+    fn expired_entries_are_removed() {
         let remembered = TokenCache::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
         let ended = clock::now() - Duration::from_secs(1);
         for n in 0..100_u8 {
@@ -207,15 +209,18 @@ mod tests {
             remembered.put([n; 32], entry(&json!({})));
         }
         while remembered.0.entry_count() != 10 {
-            // The cache looks for them every second or so.
+            // The cache removes them about once a second.
             std::thread::yield_now();
             remembered.0.run_pending_tasks();
         }
-        assert!((100..110).all(|n| remembered.get(&[n; 32]).is_some()), "those that have not ended are kept");
+        assert!(
+            (100..110).all(|n| remembered.get(&[n; 32]).is_some()),
+            "entries that have not expired are kept"
+        );
     }
 
     #[test]
-    fn the_least_recently_used_goes_first() {
+    fn the_least_recently_used_entry_is_evicted_first() {
         let remembered = TokenCache::new(CacheLimits { callers: 2, bytes: 1 << 20 });
         for n in [1, 2] {
             remembered.put([n; 32], entry(&json!({})));

@@ -1,4 +1,4 @@
-//! A token taken apart and not verified: for its holder to read, and for [`verify`](super::verify) to check.
+//! A parsed token that is not verified: its holder may read it, and [`verify`](super::verify) checks it.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, InvalidReason, UnverifiedClaims, bearer};
 
-/// A token taken apart; nothing of it is verified.
+/// Most characters of a token's value in the access log.
+const LONGEST_IN_LOG: usize = 256;
+
+/// A parsed token. Nothing of it is verified.
 pub struct UnverifiedToken<'a> {
     pub(super) header: Header,
     pub(super) claims: Map<String, Value>,
@@ -24,8 +27,8 @@ impl std::fmt::Debug for UnverifiedToken<'_> {
     }
 }
 
-/// The members of a JOSE header that are looked at. `jku`, `x5u` and `jwk` are not: keys come from
-/// the configured issuer and nowhere else.
+/// The members of a JOSE header that the gateway reads. It ignores `jku`, `x5u` and `jwk`: keys come only from the
+/// configured issuer.
 #[derive(Deserialize)]
 pub(super) struct Header {
     pub(super) alg: String,
@@ -34,8 +37,8 @@ pub(super) struct Header {
     pub(super) crit: Option<Value>,
 }
 
-/// Claims, none of them twice: another reader of the token might take the other one (RFC 7519,
-/// section 4). The header's members are looked at by name, which refuses them twice as well.
+/// Claims without duplicate members. Another reader of the token might use the other value (RFC 7519, section 4). A
+/// duplicate in [`Header`] is an error as well, because serde reads that one field by field.
 struct Claims(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Claims {
@@ -52,7 +55,7 @@ impl<'de> Deserialize<'de> for Claims {
                 let mut claims = Map::new();
                 while let Some((name, value)) = members.next_entry::<String, Value>()? {
                     if claims.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a claim stands twice"));
+                        return Err(A::Error::custom("duplicate claim"));
                     }
                 }
                 Ok(Claims(claims))
@@ -63,43 +66,46 @@ impl<'de> Deserialize<'de> for Claims {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
-    /// When `token` is no JWT, or is longer than any that the gateway accepts.
+    /// When `token` is not a JWT, or is longer than the gateway accepts.
     pub fn read(token: &'a str) -> Result<Self, AuthError> {
         if !bearer::is_shaped_like_a_jwt(token) {
-            return Err(AuthError::invalid(InvalidReason::Malformed, None));
+            return Err(not_three_parts());
         }
         bearer::check_length(token)?;
         Self::of(token)
     }
 
     pub(super) fn of(token: &'a str) -> Result<Self, AuthError> {
-        let malformed = || AuthError::invalid(InvalidReason::Malformed, None);
-        let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
-        let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
-        let json = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        let header = serde_json::from_slice(&json(header)?).map_err(|_| malformed())?;
-        let Claims(claims) = serde_json::from_slice(&json(claims)?).map_err(|_| malformed())?;
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(not_three_parts)?;
+        let (header, claims) = signed.split_once('.').ok_or_else(not_three_parts)?;
+        let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        let header = decoded(header).and_then(|json| serde_json::from_slice(&json).ok());
+        let header = header.ok_or_else(|| {
+            AuthError::malformed("the first part is not the base64url of a JSON object with a text alg")
+        })?;
+        let claims = decoded(claims).and_then(|json| serde_json::from_slice(&json).ok());
+        let Claims(claims) = claims.ok_or_else(|| {
+            AuthError::malformed("the second part is not the base64url of a JSON object without duplicates")
+        })?;
         Ok(Self { header, claims, signed, signature })
     }
 
-    /// The issuer that the token says it is of.
+    /// The issuer that the token names.
     pub(super) fn issuer(&self) -> Option<&str> {
         self.claims.get("iss")?.as_str()
     }
 
-    /// What the token says of itself, for the log.
+    /// Issuer and subject that the token names, for the log.
     pub(super) fn unverified(&self) -> UnverifiedClaims {
-        let text = |name: &str| {
-            self.claims.get(name).and_then(Value::as_str).map(|text| text.chars().take(256).collect())
-        };
+        let text = |name: &str| self.claims.get(name).and_then(Value::as_str).map(truncated);
         UnverifiedClaims { issuer: text("iss"), subject: text("sub") }
     }
 
-    pub(super) fn invalid(&self, reason: InvalidReason) -> AuthError {
-        AuthError::invalid(reason, Some(self.unverified()))
+    pub(super) fn invalid(&self, reason: InvalidReason, detail: String) -> AuthError {
+        AuthError::Invalid { reason, detail, unverified: Some(self.unverified()) }
     }
 
     pub fn algorithm(&self) -> &str {
@@ -119,17 +125,17 @@ impl<'a> UnverifiedToken<'a> {
         self.claims.get(name)
     }
 
-    /// The end of the token's life.
+    /// The time at which the token expires.
     ///
     /// # Errors
-    /// When `exp` is no time.
+    /// When `exp` is not a time.
     pub fn expires(&self) -> Result<Option<SystemTime>, AuthError> {
         self.time("exp")
     }
 
-    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
+    /// A claim that is a `NumericDate` (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
     pub(super) fn time(&self, claim: &str) -> Result<Option<SystemTime>, AuthError> {
-        /// Beyond any date that a token means; keeps the arithmetic from overflowing.
+        /// In the year 5138. No token is valid for so long, and the arithmetic cannot overflow.
         const LATEST: f64 = 1e11;
         match self.claims.get(claim) {
             None | Some(Value::Null) => Ok(None),
@@ -137,8 +143,25 @@ impl<'a> UnverifiedToken<'a> {
                 Some(seconds) if (0.0..LATEST).contains(&seconds) => {
                     Ok(Some(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)))
                 }
-                _ => Err(self.invalid(InvalidReason::Claims)),
+                _ => {
+                    let value = truncated(&value.to_string());
+                    let detail = format!("{claim} {value} is not a number of seconds since 1970");
+                    Err(self.invalid(InvalidReason::Claims, detail))
+                }
             },
         }
     }
+}
+
+fn not_three_parts() -> AuthError {
+    AuthError::malformed("it does not have three base64url parts with dots between them")
+}
+
+/// A text of a token for the log: truncated and in quotes.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", truncated(text))
+}
+
+pub(super) fn truncated(text: &str) -> String {
+    text.chars().take(LONGEST_IN_LOG).collect()
 }

@@ -1,8 +1,8 @@
-//! A token against its issuer's policy. Nothing is believed before the signature is checked, but for
-//! the claim that says whose signature to check.
+//! Checks a token against the policy of its issuer. Before the signature is verified, the gateway uses only the claim
+//! that names the issuer, to find the keys.
 //!
-//! `jsonwebtoken` verifies the signature. The claims are checked here, because that library accepts a claim that stands
-//! twice, and knows neither `typ` lists nor an audience in another claim.
+//! `jsonwebtoken` verifies the signature. The claims are checked here, for two reasons: that library accepts a
+//! duplicate claim, and it supports neither lists of `typ` nor an audience in another claim.
 
 use std::time::SystemTime;
 
@@ -10,34 +10,41 @@ use jsonwebtoken::Algorithm;
 
 use crate::auth::issuer::IssuerSettings;
 use crate::auth::keys::{Fingerprint, KeySet};
-use crate::auth::unverified::UnverifiedToken;
+use crate::auth::unverified::{UnverifiedToken, quoted, truncated};
 use crate::auth::{AuthError, InvalidReason};
+use crate::clock::rfc3339;
 
-/// What a good token is good for.
-pub(super) struct Good {
+/// The result of a successful check.
+pub(super) struct Accepted {
+    /// The key that verified the signature.
     pub(super) key: Fingerprint,
     /// `exp`.
     pub(super) expires: SystemTime,
-    /// When the token will be refused: leeway after `exp`, or after it has grown too old.
+    /// When the gateway will reject the token: leeway after `exp`, or leeway after it has reached its greatest age.
     pub(super) until: SystemTime,
 }
 
 impl UnverifiedToken<'_> {
-    /// The algorithm, if the issuer's tokens may have it, and nothing in the header forbids the token.
+    /// Checks the header and returns the algorithm, which is one that the issuer's table allows.
     pub(super) fn check_header(&self, settings: &IssuerSettings) -> Result<Algorithm, AuthError> {
-        // Extensions that must be understood, of which there are none here (RFC 7515, 4.1.11).
+        // `crit` lists extensions that a reader must support (RFC 7515, section 4.1.11). The gateway supports none.
         if self.header.crit.is_some() {
-            return Err(self.invalid(InvalidReason::CriticalHeader));
+            let detail = "its header has crit, and the gateway supports no extension that crit may list";
+            return Err(self.invalid(InvalidReason::CriticalHeader, detail.to_owned()));
         }
         let algorithm: Option<Algorithm> = self.header.alg.parse().ok();
         let algorithm = algorithm.filter(|algorithm| settings.algorithms.contains(algorithm));
-        let algorithm = algorithm.ok_or_else(|| self.invalid(InvalidReason::Algorithm))?;
+        let algorithm = algorithm.ok_or_else(|| {
+            let (alg, allowed) = (quoted(&self.header.alg), &settings.algorithms);
+            self.invalid(InvalidReason::Algorithm, format!("alg {alg} is not in algorithms {allowed:?}"))
+        })?;
         if let Some(typ) = &self.header.typ {
             let typ = typ.to_ascii_lowercase();
-            // RFC 7515, 4.1.9: `application/` may be left out.
+            // `application/` may be left out (RFC 7515, section 4.1.9).
             let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-            if !settings.types.iter().any(|taken| taken == typ) {
-                return Err(self.invalid(InvalidReason::Type));
+            if !settings.types.iter().any(|allowed| allowed == typ) {
+                let detail = format!("typ {} is not in types {:?}", quoted(typ), settings.types);
+                return Err(self.invalid(InvalidReason::Type, detail));
             }
         }
         Ok(algorithm)
@@ -50,54 +57,96 @@ impl UnverifiedToken<'_> {
         keys: &KeySet,
         algorithm: Algorithm,
         now: SystemTime,
-    ) -> Result<Good, AuthError> {
+    ) -> Result<Accepted, AuthError> {
         let kid = self.header.kid.as_deref();
         let mut candidates = keys.candidates(kid, algorithm).peekable();
         if candidates.peek().is_none() {
-            let reason = if keys.knows(kid) { InvalidReason::Algorithm } else { InvalidReason::KeyUnknown };
-            return Err(self.invalid(reason));
+            return Err(self.no_key(keys, algorithm));
         }
         let verifies = |key: &&crate::auth::keys::Key| {
             jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.decoding, algorithm)
-                .is_ok_and(|good| good)
+                .is_ok_and(|valid| valid)
         };
-        let key =
-            candidates.find(verifies).ok_or_else(|| self.invalid(InvalidReason::Signature))?.fingerprint;
+        let key = candidates.find(verifies).ok_or_else(|| {
+            let key = kid
+                .map_or_else(|| format!("any key for {algorithm:?}"), |kid| format!("key {}", quoted(kid)));
+            let detail = format!("its signature does not match {key} of the issuer");
+            self.invalid(InvalidReason::Signature, detail)
+        })?;
         let (expires, until) = self.check_claims(settings, now)?;
-        Ok(Good { key, expires, until })
+        Ok(Accepted { key: key.fingerprint, expires, until })
     }
 
-    /// `exp`, and when the token will be refused.
+    /// The error for a token that no key of the set is for.
+    fn no_key(&self, keys: &KeySet, algorithm: Algorithm) -> AuthError {
+        let kid = self.header.kid.as_deref();
+        let reason = if keys.knows(kid) { InvalidReason::Algorithm } else { InvalidReason::KeyUnknown };
+        let detail = match kid.map(quoted) {
+            Some(kid) if keys.knows(self.header.kid.as_deref()) => {
+                format!("key {kid} of the issuer is not for alg {algorithm:?}")
+            }
+            Some(kid) => format!("no key of the issuer has kid {kid}"),
+            None => format!("it has no kid, and no key of the issuer is for alg {algorithm:?}"),
+        };
+        self.invalid(reason, detail)
+    }
+
+    /// `exp`, and the time from which the gateway rejects the token.
     fn check_claims(
         &self,
         settings: &IssuerSettings,
         now: SystemTime,
     ) -> Result<(SystemTime, SystemTime), AuthError> {
         if self.issuer() != Some(&settings.url) {
-            return Err(self.invalid(InvalidReason::Issuer));
+            let iss = self.issuer().map_or_else(|| "missing".to_owned(), quoted);
+            let detail = format!("iss is {iss}, not {:?}", settings.url);
+            return Err(self.invalid(InvalidReason::Issuer, detail));
         }
         if !settings.is_for(&self.claims) {
-            return Err(self.invalid(InvalidReason::Audience));
+            return Err(self.wrong_audience(settings));
         }
-        let expires = self.time("exp")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
-        let mut until = expires + settings.leeway;
+        let leeway = settings.leeway;
+        let expires = self.required_time("exp")?;
+        let mut until = expires + leeway;
         if now >= until {
             return Err(AuthError::Expired { unverified: self.unverified() });
         }
-        if self.time("nbf")?.is_some_and(|from| now + settings.leeway < from) {
-            return Err(self.invalid(InvalidReason::NotYetValid));
+        let not_yet = |claim: &str, from: SystemTime| {
+            let (from, now) = (rfc3339(from), rfc3339(now));
+            let detail = format!("{claim} {from} is in the future: it is {now}, and leeway is {leeway:?}");
+            self.invalid(InvalidReason::NotYetValid, detail)
+        };
+        if let Some(from) = self.time("nbf")?.filter(|from| now + leeway < *from) {
+            return Err(not_yet("nbf", from));
         }
         if let Some(most) = settings.max_token_age {
-            let issued = self.time("iat")?.ok_or_else(|| self.invalid(InvalidReason::Claims))?;
-            if now + settings.leeway < issued {
-                return Err(self.invalid(InvalidReason::NotYetValid));
+            let issued = self.required_time("iat")?;
+            if now + leeway < issued {
+                return Err(not_yet("iat", issued));
             }
-            let old = issued + most + settings.leeway;
+            let old = issued + most + leeway;
             if now >= old {
-                return Err(self.invalid(InvalidReason::TooOld));
+                let issued = rfc3339(issued);
+                let detail = format!("iat {issued} is longer ago than max_token_age {most:?}");
+                return Err(self.invalid(InvalidReason::TooOld, detail));
             }
             until = until.min(old);
         }
         Ok((expires, until))
+    }
+
+    fn wrong_audience(&self, settings: &IssuerSettings) -> AuthError {
+        let (name, audiences) = (settings.audience_claim(), &settings.audiences);
+        let detail = match self.claims.get(name) {
+            Some(value) => {
+                format!("{name} {} is not in audiences {audiences:?}", truncated(&value.to_string()))
+            }
+            None => format!("{name} is missing; it must be in audiences {audiences:?}"),
+        };
+        self.invalid(InvalidReason::Audience, detail)
+    }
+
+    fn required_time(&self, claim: &str) -> Result<SystemTime, AuthError> {
+        self.time(claim)?.ok_or_else(|| self.invalid(InvalidReason::Claims, format!("{claim} is missing")))
     }
 }

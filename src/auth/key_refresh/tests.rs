@@ -6,7 +6,7 @@ use crate::auth::issuer::KeySource;
 const EC: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"KID",
 "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x0ZrNcdDjG4VSjHiXH0A0FcKqwJgVpQVBm_bM0AN7Gc"}]}"#;
 
-/// An issuer whose keys stand in a file.
+/// An issuer whose keys are in a file.
 fn issuer(file: &std::path::Path) -> Arc<Issuer> {
     Arc::new(Issuer::new(settings(file), Metrics::new()).unwrap())
 }
@@ -50,7 +50,7 @@ fn a_ca_file_without_a_certificate_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_made_up_for_soon_and_the_last_good_keys_are_used_meanwhile() {
+async fn a_failed_refresh_is_retried_soon_and_earlier_keys_are_used_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jwks.json");
     std::fs::write(&file, EC.replace("KID", "one")).unwrap();
@@ -59,15 +59,15 @@ async fn a_failure_is_made_up_for_soon_and_the_last_good_keys_are_used_meanwhile
     soon("keys at the start", RETRY, || knows(&issuer, "one")).await;
 
     std::fs::write(&file, "broken").unwrap();
-    soon("a refresh without being asked", EVERY, || issuer.status().last_error.is_some()).await;
-    assert!(knows(&issuer, "one"), "the last good set is kept");
+    soon("a scheduled refresh", EVERY, || issuer.status().last_error.is_some()).await;
+    assert!(knows(&issuer, "one"), "the earlier keys are kept");
     std::fs::write(&file, EC.replace("KID", "two")).unwrap();
     soon("the new keys", 2 * RETRY, || knows(&issuer, "two")).await;
     assert!(!knows(&issuer, "one") && issuer.status().last_error.is_none());
     refreshing.abort();
 }
 
-/// Asks for a refresh as a token with an unknown key does. Whether there was one.
+/// Requests a refresh, like a token with an unknown key. Returns whether there was one.
 async fn ask(issuer: &Arc<Issuer>) -> bool {
     match issuer.refresh_for_unknown_key() {
         Some(refreshed) => {
@@ -79,11 +79,11 @@ async fn ask(issuer: &Arc<Issuer>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_cause_six_refreshes_a_minute() {
+async fn made_up_keys_cause_at_most_six_refreshes_a_minute() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jwks.json");
     let issuer = issuer(&file);
-    assert!(ask(&issuer).await, "it failed, but it was one");
+    assert!(ask(&issuer).await, "a refresh that fails counts too");
     std::fs::write(&file, EC.replace("KID", "one")).unwrap();
     assert!(!ask(&issuer).await && issuer.keys().is_none());
     tokio::time::advance(COOL_DOWN).await;
@@ -101,31 +101,35 @@ async fn strangers_cause_six_refreshes_a_minute() {
     assert_eq!(begun, [0, 10, 20, 30, 40, 50], "seconds of a minute");
 }
 
-/// A refresh that is slow, and in the end brings the keys that there were at its beginning.
+/// A slow refresh, which ends with the keys that the issuer had when it began.
 fn slow_refresh(issuer: &Issuer) {
-    let (over, flight) = watch::channel(());
+    let (ended, flight) = watch::channel(());
     issuer.state().flight = Some(flight);
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        drop(over);
+        drop(ended);
     });
 }
 
-/// What the gateway may have done a moment before the rotation.
+/// The last refresh of the gateway before the rotation.
 #[derive(Debug, Clone, Copy)]
 enum Before {
     Nothing,
     Refreshed,
     Failed,
-    SlowForStranger,
-    SlowByItself,
+    SlowForUnknownKey,
+    SlowBySchedule,
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotated_key_is_known_within_fifteen_seconds_whatever_strangers_send() {
-    for before in
-        [Before::Nothing, Before::Refreshed, Before::Failed, Before::SlowForStranger, Before::SlowByItself]
-    {
+async fn a_rotated_key_is_known_within_fifteen_seconds_despite_made_up_keys() {
+    for before in [
+        Before::Nothing,
+        Before::Refreshed,
+        Before::Failed,
+        Before::SlowForUnknownKey,
+        Before::SlowBySchedule,
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("jwks.json");
         let issuer = issuer(&file);
@@ -139,11 +143,11 @@ async fn a_rotated_key_is_known_within_fifteen_seconds_whatever_strangers_send()
                 std::fs::write(&file, "broken").unwrap();
                 assert!(ask(&issuer).await);
             }
-            Before::SlowForStranger => {
+            Before::SlowForUnknownKey => {
                 issuer.state().asked = Some(Instant::now());
                 slow_refresh(&issuer);
             }
-            Before::SlowByItself => slow_refresh(&issuer),
+            Before::SlowBySchedule => slow_refresh(&issuer),
         }
 
         std::fs::write(&file, EC.replace("KID", "new")).unwrap();
@@ -151,7 +155,7 @@ async fn a_rotated_key_is_known_within_fifteen_seconds_whatever_strangers_send()
         while !knows(&issuer, "new") {
             let waited = rotated.elapsed();
             assert!(waited < Duration::from_secs(15), "{before:?}: {waited:?}");
-            // A stranger and a caller with the new key send the same request.
+            // A token with a made-up key and a token with the new key request the same refresh.
             ask(&issuer).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -159,12 +163,12 @@ async fn a_rotated_key_is_known_within_fifteen_seconds_whatever_strangers_send()
 }
 
 #[tokio::test]
-async fn a_refresh_that_broke_down_is_not_waited_for() {
+async fn no_request_waits_for_a_refresh_that_panicked() {
     let folder = tempfile::tempdir().unwrap();
     let issuer = issuer(&folder.path().join("jwks.json"));
-    let (over, flight) = watch::channel(());
+    let (ended, flight) = watch::channel(());
     issuer.state().flight = Some(flight);
-    assert!(issuer.state().under_way().is_some());
-    drop(over);
-    assert!(issuer.state().under_way().is_none());
+    assert!(issuer.state().in_flight().is_some());
+    drop(ended);
+    assert!(issuer.state().in_flight().is_none());
 }

@@ -57,7 +57,7 @@ fn a_key_verifies_only_what_it_is_for() {
 }
 
 #[test]
-fn a_token_without_a_key_id_is_tried_on_so_many_and_no_more() {
+fn a_token_without_a_key_id_is_tried_on_few_keys() {
     let keys: Vec<Value> = (0..50).map(|n| rsa(&n.to_string(), &json!({}))).collect();
     let set = parsed(&keys);
     assert_eq!(ids(&set, None, Algorithm::RS256).len(), MOST_TRIED);
@@ -65,7 +65,7 @@ fn a_token_without_a_key_id_is_tried_on_so_many_and_no_more() {
 }
 
 #[test]
-fn a_key_is_known_again_and_not_by_its_id_alone() {
+fn a_key_is_recognised_by_more_than_its_id() {
     let old = parsed(&[rsa("id", &json!({}))]);
     let print = old.candidates(None, Algorithm::RS256).next().unwrap().fingerprint;
     assert!(parsed(&[rsa("id", &json!({}))]).contains(&print));
@@ -73,7 +73,7 @@ fn a_key_is_known_again_and_not_by_its_id_alone() {
 }
 
 #[test]
-fn what_is_no_key_set_is_said_to_be_none() {
+fn documents_that_are_not_key_sets_are_rejected() {
     for document in ["", "[]", "{}", "{\"keys\":{}}", "<html>"] {
         assert!(KeySet::parse(document.as_bytes(), ALL).is_err(), "{document}");
     }
