@@ -1,8 +1,8 @@
-//! Who is cut off, whatever their token and the mapping say: entries of the operator's deny file, and those
-//! told at the admin port. Checked for every request, after its identity is known.
+//! Revocation: entries of the deny file and of the admin port that end a caller's access, whatever their token and the
+//! mapping allow. Every request is checked after its identity is known.
 //!
-//! A verdict is remembered beside the identity it is of, under the generation of all entries: as long as
-//! none comes or goes, a request costs the comparison of two numbers.
+//! The result of a check is cached in the identity, with the generation of the entries. While the entries do not
+//! change, a check compares two numbers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,35 +22,35 @@ pub use crate::revoke::selector::{Selector, SelectorError, SelectorInput};
 
 mod selector;
 
-/// Entries that may be told at the admin port: they stay until they end or the process does.
-const MOST_TOLD: usize = 10_000;
-/// Those among them that are expressions: each is evaluated for each caller.
+/// Most entries of the admin port. They stay until they expire or the process ends.
+const MOST_OF_ADMIN_PORT: usize = 10_000;
+/// Most of them that are expressions, because each expression is evaluated for each caller.
 const MOST_EXPRESSIONS: usize = 100;
-/// How long they stay after their end: a clock that jumped ahead and comes back ends nothing for good.
+/// The time that an expired entry of the admin port is kept. If a clock jumps ahead and is set back, the entry applies
+/// again.
 const KEPT_AFTER_END: Duration = Duration::from_hours(24);
 
-/// Somebody who is cut off.
+/// One revocation: the callers it matches, and how long it applies.
 #[derive(Debug)]
 pub struct Entry {
     pub selector: Selector,
-    /// From here on it does not count; `None`: for good.
+    /// The time from which the entry no longer applies; `None` if it never expires.
     pub until: Option<SystemTime>,
-    /// Whether answers that are on their way are broken off.
+    /// Whether open answers to these callers are aborted.
     pub cut_streams: bool,
-    /// Where it stands, for the log.
+    /// The source of the entry, for the log.
     pub origin: Arc<str>,
 }
 
-/// The caller is cut off.
+/// The error for a caller whose access is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("revoked by {by}")]
 pub struct Revoked {
     by: Arc<str>,
 }
 
-/// Proof that no entry of these revocations matches a caller, as of now. It is good for one step: authorizing, asking
-/// for a session, or one signature. A body takes minutes to arrive and STS its time, so each step consumes one of its
-/// own.
+/// Proof that no entry matches a caller at this time. Each step consumes a clearance of its own: authorizing, getting a
+/// session, and each signature. The reason is time: a body may take minutes to arrive, and STS may be slow.
 ///
 /// ```
 /// # use bedrock_gateway::identity::Identified;
@@ -88,44 +88,46 @@ impl Clearance {
         &self.caller
     }
 
-    /// The caller, moved into what the step returns.
+    /// The caller, for the result of the step.
     pub fn into_caller(self) -> Identified {
         self.caller
     }
 
-    /// Whether it clears the caller with this identity.
+    /// Whether the cleared caller has this identity.
     pub fn is_of(&self, identity: &Arc<Identity>) -> bool {
         Arc::ptr_eq(self.caller.identity(), identity)
     }
 }
 
-/// What telling somebody has done.
+/// The effect of an entry that the admin port received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevokeOutcome {
-    CutOff,
-    /// The entry's end is over, and so is one that meant the same.
-    TakenBack,
-    /// The entry's end is over, and there was none to take back.
-    Nothing,
+    /// The entry applies from now on.
+    Revoked,
+    /// The entry has a past `until`. It has removed an entry with the same selector.
+    Removed,
+    /// The entry has a past `until`, and there was no entry with the same selector.
+    NothingToRemove,
 }
 
-/// No entry more can be told.
+/// The error for an entry over the limits of the admin port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{MOST_TOLD} entries, or {MOST_EXPRESSIONS} expressions, were told already; write them into the deny file"
+    "the admin port accepts at most {MOST_OF_ADMIN_PORT} entries, {MOST_EXPRESSIONS} of them expressions; \
+     write this one into the deny file"
 )]
 pub struct TooMany;
 
-/// All who are cut off.
+/// All entries, of the deny file and of the admin port.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    /// Of `list`; 0 while there never was an entry.
+    /// The generation of `list`; 0 until there is a first entry.
     generation: AtomicU64,
     list: ArcSwap<List>,
     sources: Mutex<Sources>,
 }
 
-/// Never changed once it is seen.
+/// All entries of one generation. A published list never changes.
 #[derive(Debug, Default)]
 struct List {
     generation: u64,
@@ -135,7 +137,7 @@ struct List {
 #[derive(Debug, Default)]
 struct Sources {
     file: Vec<Arc<Entry>>,
-    told: Vec<Arc<Entry>>,
+    admin_port: Vec<Arc<Entry>>,
 }
 
 impl Entry {
@@ -145,10 +147,10 @@ impl Entry {
 }
 
 impl Revocations {
-    /// Clears the caller for one step, if no entry means them.
+    /// Clears the caller for one step, if no entry matches.
     ///
     /// # Errors
-    /// [`Revoked`] when an entry means them.
+    /// [`Revoked`], when an entry matches.
     pub fn clear(&self, caller: &Identified) -> Result<Clearance, Revoked> {
         match self.denied(caller.caller().verified(), caller.identity()) {
             None => Ok(Clearance { caller: caller.clone() }),
@@ -156,17 +158,17 @@ impl Revocations {
         }
     }
 
-    /// Whether an entry means a caller.
+    /// Whether an entry matches a caller.
     pub fn is_revoked(&self, caller: &Verified, identity: &Identity) -> bool {
         self.denied(caller, identity).is_some()
     }
 
-    /// Whether an answer to this caller that is on its way is to be broken off.
+    /// Whether an open answer to this caller must be aborted.
     pub fn cuts(&self, caller: &Verified, identity: &Identity) -> bool {
         self.denied(caller, identity).is_some_and(|denied| denied.cut_streams)
     }
 
-    /// The principals that are cut off by name.
+    /// The principals that entries name.
     pub fn principals(&self) -> Vec<Arc<str>> {
         let (list, now) = (self.list.load(), clock::now());
         let named = list.entries.iter().filter(|entry| entry.is_in_force(now));
@@ -178,11 +180,10 @@ impl Revocations {
             .collect()
     }
 
-    /// The subjects that are cut off, after their issuers' names, if the deny file has these entries; `None`: those
-    /// that it has.
+    /// The issuers and subjects that entries name. `file` replaces the present entries of the deny file.
     pub fn subjects(&self, file: Option<&[Arc<Entry>]>) -> BTreeSet<(String, String)> {
         let (sources, now) = (self.sources(), clock::now());
-        let entries = file.unwrap_or(&sources.file).iter().chain(&sources.told);
+        let entries = file.unwrap_or(&sources.file).iter().chain(&sources.admin_port);
         entries
             .filter(|entry| entry.is_in_force(now))
             .filter_map(|entry| match &entry.selector {
@@ -192,7 +193,7 @@ impl Revocations {
             .collect()
     }
 
-    /// How many entries are in force.
+    /// The number of entries that have not expired.
     pub fn len(&self) -> usize {
         let now = clock::now();
         self.list.load().entries.iter().filter(|entry| entry.is_in_force(now)).count()
@@ -202,7 +203,7 @@ impl Revocations {
         self.len() == 0
     }
 
-    /// These are the entries of the deny file from now on.
+    /// Replaces the entries of the deny file.
     pub fn of_file(&self, entries: Vec<Arc<Entry>>) {
         let mut sources = self.sources();
         if entries.is_empty() && sources.file.is_empty() {
@@ -212,49 +213,51 @@ impl Revocations {
         self.publish(&sources);
     }
 
-    /// These are entries of the deny file, too: nobody is let back in.
+    /// Adds entries of the deny file. Earlier ones stay, so no caller's access is restored.
     pub fn also_of_file(&self, entries: &[Arc<Entry>]) {
         let mut sources = self.sources();
         sources.file.extend(entries.iter().cloned());
         self.publish(&sources);
     }
 
-    /// One more entry, in place of one that means the same; so one that has ended already takes that back.
+    /// Adds an entry of the admin port. It replaces an entry with the same selector, so an entry with a past `until`
+    /// removes that one.
     ///
     /// # Errors
-    /// When there are too many.
+    /// [`TooMany`], when the admin port has reached its limit of entries.
     pub fn tell(&self, entry: Entry) -> Result<RevokeOutcome, TooMany> {
         let (mut sources, now) = (self.sources(), clock::now());
-        let is_over = |known: &Entry| {
+        let is_outdated = |known: &Entry| {
             known.until.and_then(|until| until.checked_add(KEPT_AFTER_END)).is_some_and(|gone| gone <= now)
         };
         let in_force = entry.is_in_force(now);
         let is_same = |known: &Arc<Entry>| known.selector == entry.selector;
-        let known = sources.told.iter().any(|known| is_same(known) && known.is_in_force(now));
-        let others = || sources.told.iter().filter(|known| !is_same(known) && !is_over(known));
+        let known = sources.admin_port.iter().any(|known| is_same(known) && known.is_in_force(now));
+        let others = || sources.admin_port.iter().filter(|known| !is_same(known) && !is_outdated(known));
         let is_expression = |entry: &Entry| matches!(entry.selector, Selector::Claims(_));
         let expressions = others().filter(|known| is_expression(known)).count();
-        let full = others().count() >= MOST_TOLD || is_expression(&entry) && expressions >= MOST_EXPRESSIONS;
+        let full = others().count() >= MOST_OF_ADMIN_PORT
+            || is_expression(&entry) && expressions >= MOST_EXPRESSIONS;
         if in_force && full {
             return Err(TooMany);
         }
-        sources.told.retain(|known| known.selector != entry.selector && !is_over(known));
+        sources.admin_port.retain(|known| known.selector != entry.selector && !is_outdated(known));
         if in_force {
-            sources.told.push(Arc::new(entry));
+            sources.admin_port.push(Arc::new(entry));
         }
         self.publish(&sources);
         Ok(match (in_force, known) {
-            (true, _) => RevokeOutcome::CutOff,
-            (false, true) => RevokeOutcome::TakenBack,
-            (false, false) => RevokeOutcome::Nothing,
+            (true, _) => RevokeOutcome::Revoked,
+            (false, true) => RevokeOutcome::Removed,
+            (false, false) => RevokeOutcome::NothingToRemove,
         })
     }
 
     fn publish(&self, sources: &Sources) {
         let generation = self.generation.load(Ordering::Relaxed) + 1;
-        let entries = sources.file.iter().chain(&sources.told).cloned().collect();
+        let entries = sources.file.iter().chain(&sources.admin_port).cloned().collect();
         self.list.store(Arc::new(List { generation, entries }));
-        // Whoever sees the number sees the list.
+        // The list comes first: a thread that reads the new generation also reads the new list.
         self.generation.store(generation, Ordering::Release);
     }
 
@@ -267,8 +270,8 @@ impl Revocations {
         if let Some(denied) = cached.denied(list.generation, now) {
             return Some(denied);
         }
-        let Judgement { verdict, for_good } = list.judge(caller, identity, now);
-        if verdict.is_some() || for_good {
+        let Judgement { verdict, is_final } = list.judge(caller, identity, now);
+        if verdict.is_some() || is_final {
             cached.note(list.generation, verdict.clone());
         }
         verdict
@@ -279,21 +282,21 @@ impl Revocations {
     }
 }
 
-/// What all entries say of somebody together.
+/// The result of all entries for one caller.
 struct Judgement {
     verdict: Option<Revocation>,
-    /// No entry means them, not even one whose end is over: it would count again if the clock went back.
-    for_good: bool,
+    /// No entry matches, and no expired one either. An expired entry would apply again if the clock were set back.
+    is_final: bool,
 }
 
 impl List {
     fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Judgement {
         let mut input = ClaimsInput::default();
-        let (mut verdict, mut for_good): (Option<Revocation>, bool) = (None, true);
+        let (mut verdict, mut is_final): (Option<Revocation>, bool) = (None, true);
         for entry in &self.entries {
-            let means = entry.selector.means(caller, identity, &mut input);
-            for_good &= !means;
-            if !means || !entry.is_in_force(now) {
+            let matches = entry.selector.matches(caller, identity, &mut input);
+            is_final &= !matches;
+            if !matches || !entry.is_in_force(now) {
                 continue;
             }
             let denied = Revocation {
@@ -306,13 +309,13 @@ impl List {
                 Some(known) => known.and(&denied),
             });
         }
-        Judgement { verdict, for_good }
+        Judgement { verdict, is_final }
     }
 }
 
 #[cfg(test)]
 impl Clearance {
-    /// For an identity out of thin air, for the tests of the stages behind.
+    /// The clearance of an identity without any caller, for the tests of later stages.
     pub(crate) fn for_tests(identity: Arc<Identity>) -> Self {
         Self { caller: Identified::for_tests(identity) }
     }

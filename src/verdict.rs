@@ -1,5 +1,5 @@
-//! Whether somebody is cut off, as it was last found out: beside their identity, so that it is found out
-//! once.
+//! Caches the last revocation check of an identity. The cache is part of the identity, so the entries are evaluated
+//! once for each caller and not once for each request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,28 +7,29 @@ use std::time::SystemTime;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// What the entries of one generation say of one identity.
+/// The last revocation check of one identity. A generation is the number of one state of all entries.
 #[derive(Debug, Default)]
 pub struct CachedVerdict {
-    /// The generation by which nothing is said; at 0 there are no entries. For those who are cut off the lock
-    /// is taken, and for all others after a change.
+    /// The latest generation at which no entry matched. Generation 0 has no entries. A request of this generation does
+    /// not lock `denied`; a revoked caller's request does, and each caller's first request after a change.
     cleared: AtomicU64,
+    /// The latest generation at which an entry matched, with the result.
     denied: Mutex<Option<(u64, Revocation)>>,
 }
 
-/// Somebody is cut off.
+/// The result of a check that found the caller's access revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// From here on it has to be found out anew; `None`: for good.
+    /// The time from which the entries must be checked again; `None` if the result never expires.
     pub until: Option<SystemTime>,
-    /// Whether answers that are on their way are broken off.
+    /// Whether the caller's open answers are aborted.
     pub cut_streams: bool,
-    /// What says so, for the log.
+    /// The source of the entry, for the log.
     pub by: Arc<str>,
 }
 
 impl Revocation {
-    /// What two entries say together. It ends with the first, and then it is found out what is left.
+    /// The result of two entries that both match. It expires with the first of them; then the other is checked again.
     pub fn and(self, other: &Self) -> Self {
         Self {
             until: [self.until, other.until].into_iter().flatten().min(),
@@ -39,19 +40,19 @@ impl Revocation {
 }
 
 impl CachedVerdict {
-    /// Whether it was found that no entry of this generation means them.
+    /// Whether the last check was at this generation and no entry matched.
     pub fn is_cleared(&self, generation: u64) -> bool {
         self.cleared.load(Ordering::Relaxed) == generation
     }
 
-    /// What was found by this generation's entries, if that still holds.
+    /// The revocation that a check at this generation found, if it has not expired.
     pub fn denied(&self, generation: u64, now: SystemTime) -> Option<Revocation> {
         let denied = self.lock();
         let (known, denied) = denied.as_ref()?;
         (*known == generation && denied.until.is_none_or(|until| now < until)).then(|| denied.clone())
     }
 
-    /// Remembers what was found.
+    /// Stores the result of a check.
     pub(crate) fn note(&self, generation: u64, denied: Option<Revocation>) {
         match denied {
             Some(denied) => *self.lock() = Some((generation, denied)),

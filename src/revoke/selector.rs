@@ -1,4 +1,4 @@
-//! Who is meant by an entry.
+//! Selectors: the callers that an entry matches.
 
 use std::fmt;
 
@@ -7,19 +7,18 @@ use crate::auth::Verified;
 use crate::expression::{ClaimsTooLarge, Expression, ExpressionError, Input, Truth};
 use crate::identity::Identity;
 
-/// Who is meant.
+/// The callers that an entry matches.
 #[derive(Debug, PartialEq)]
 pub enum Selector {
-    /// By the issuer's configured name and the token's exact `sub`.
+    /// The caller with this `sub`, compared exactly, of the issuer with this name in the configuration.
     Subject { issuer: String, subject: String },
-    /// By the ARN that stands in the bill.
+    /// The caller with this principal: the ARN that the bill shows.
     Principal(String),
-    /// Callers whose claims make it true, and callers on whose claims it cannot be evaluated: an error lets nobody
-    /// in.
+    /// Callers for whose claims the expression is true or fails. A missing claim is neither.
     Claims(Expression),
 }
 
-/// The ways to say who is meant, of which one is used.
+/// The fields of an entry that select callers. Exactly one of three ways must be used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SelectorInput<'a> {
     pub issuer: Option<&'a str>,
@@ -28,24 +27,24 @@ pub struct SelectorInput<'a> {
     pub expression: Option<&'a str>,
 }
 
-/// Why it cannot be said who is meant.
+/// Why the fields of an entry are not a selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
-    #[error("it names nobody, or in more than one way")]
+    #[error("it must select callers in exactly one way")]
     Unclear,
-    #[error("this is no session's ARN")]
+    #[error("this is not the ARN of a session")]
     NotAPrincipal,
-    #[error("the expression is wrong: {0}")]
+    #[error("the expression is invalid: {0}")]
     Expression(#[from] ExpressionError),
 }
 
 impl SelectorError {
-    /// What would be right.
+    /// The next step for the operator.
     pub fn help(&self) -> &'static str {
         match self {
             Self::Unclear => "give issuer and subject, or principal, or expression",
             Self::NotAPrincipal => {
-                "give it as the bill shows it, as in arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
+                "copy it from the bill, for example arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
             }
             Self::Expression(_) => "write a CEL expression over claims and issuer.name",
         }
@@ -53,10 +52,12 @@ impl SelectorError {
 }
 
 impl Selector {
+    /// Creates a selector from the fields of an entry.
+    ///
     /// # Errors
-    /// When the words say nobody, or more than one, or are wrong.
-    pub fn of(words: SelectorInput<'_>) -> Result<Self, SelectorError> {
-        match words {
+    /// When the fields do not use exactly one way, or when the principal or the expression is invalid.
+    pub fn of(input: SelectorInput<'_>) -> Result<Self, SelectorError> {
+        match input {
             SelectorInput {
                 issuer: Some(issuer),
                 subject: Some(subject),
@@ -79,14 +80,14 @@ impl Selector {
     }
 }
 
-/// What the expressions of all selectors are evaluated over, made for the first of them.
+/// The input for the expressions of all selectors. The first expression creates it.
 #[derive(Debug, Default)]
 pub(super) struct ClaimsInput(Option<Result<Input<'static>, ClaimsTooLarge>>);
 
 impl Selector {
-    /// Whether it means the caller. A caller on whose claims an expression cannot be evaluated is meant: an error
-    /// lets nobody in.
-    pub(super) fn means(&self, caller: &Verified, identity: &Identity, claims: &mut ClaimsInput) -> bool {
+    /// Whether the selector matches the caller. An expression that fails matches, because an error must not keep access
+    /// open.
+    pub(super) fn matches(&self, caller: &Verified, identity: &Identity, claims: &mut ClaimsInput) -> bool {
         match self {
             Self::Subject { issuer, subject } => {
                 issuer == caller.issuer() && caller.subject() == Some(subject)

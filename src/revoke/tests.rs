@@ -26,9 +26,9 @@ fn subject(text: &str) -> SelectorInput<'_> {
 }
 
 #[test]
-fn each_way_to_be_meant_and_not_to_be() {
+fn every_kind_of_selector_that_matches_and_that_does_not() {
     let principal = SelectorInput { principal: Some(PRINCIPAL), ..SelectorInput::default() };
-    for (words, meant) in [
+    for (words, matches) in [
         (subject("alice"), true),
         (subject("alic"), false),
         (SelectorInput { issuer: Some("entra"), ..subject("alice") }, false),
@@ -36,18 +36,18 @@ fn each_way_to_be_meant_and_not_to_be() {
         (expression("claims.team == 'search'"), true),
         (expression("issuer.name == 'okta'"), true),
         (expression("claims.team == 'ads'"), false),
-        // What is missing is not true; what cannot be evaluated lets nobody in.
+        // A missing claim does not match. An expression that fails matches.
         (expression("claims.cost_center == 'x'"), false),
         (expression("claims.level.startsWith('3')"), true),
     ] {
         let revocations = Revocations::default();
         revocations.of_file(vec![entry(words).into()]);
-        assert_eq!(revocations.is_revoked(&caller("alice"), &alice()), meant, "{words:?}");
+        assert_eq!(revocations.is_revoked(&caller("alice"), &alice()), matches, "{words:?}");
     }
 }
 
 #[test]
-fn what_is_no_entry() {
+fn invalid_selectors_are_rejected() {
     for words in [
         SelectorInput::default(),
         SelectorInput { issuer: Some("okta"), ..SelectorInput::default() },
@@ -65,33 +65,36 @@ fn what_is_no_entry() {
 }
 
 #[test]
-fn a_verdict_is_remembered_until_an_entry_comes_or_goes() {
+fn a_verdict_is_cached_until_the_entries_change() {
     let revocations = Revocations::default();
     let (caller, identity) = (caller("alice"), alice());
-    assert!(identity.verdict().is_cleared(0), "there never was an entry");
+    assert!(identity.verdict().is_cleared(0), "there has never been an entry");
     revocations.of_file(vec![entry(subject("bob")).into()]);
     assert!(!identity.verdict().is_cleared(1));
     assert!(!revocations.is_revoked(&caller, &identity));
-    assert!(identity.verdict().is_cleared(1), "nothing is evaluated the next time");
+    assert!(identity.verdict().is_cleared(1), "the next check evaluates nothing");
 
     revocations.tell(entry(subject("alice"))).unwrap();
     assert!(revocations.is_revoked(&caller, &identity));
-    assert!(identity.verdict().denied(2, clock::now()).is_some(), "nor for those who are cut off");
+    assert!(
+        identity.verdict().denied(2, clock::now()).is_some(),
+        "the verdict of a revoked caller is cached too"
+    );
     assert!(revocations.is_revoked(&caller, &identity));
 
-    // A file that is loaded again keeps what was told.
+    // A reload of the deny file keeps the entries of the admin port.
     revocations.of_file(Vec::new());
     assert!(revocations.is_revoked(&caller, &identity));
-    let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
-    assert_eq!(revocations.tell(over), Ok(RevokeOutcome::TakenBack));
-    assert!(!revocations.is_revoked(&caller, &identity), "taken back");
+    let expired = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
+    assert_eq!(revocations.tell(expired), Ok(RevokeOutcome::Removed));
+    assert!(!revocations.is_revoked(&caller, &identity), "removed");
     assert!(revocations.is_empty());
-    let over = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
-    assert_eq!(revocations.tell(over), Ok(RevokeOutcome::Nothing));
+    let expired = Entry { until: Some(SystemTime::UNIX_EPOCH), ..entry(subject("alice")) };
+    assert_eq!(revocations.tell(expired), Ok(RevokeOutcome::NothingToRemove));
 }
 
 #[test]
-fn an_entry_ends_by_itself_and_others_stay() {
+fn an_entry_expires_and_others_stay() {
     let revocations = Revocations::default();
     let (caller, identity) = (caller("alice"), alice());
     let soon = clock::now() + Duration::from_millis(50);
@@ -103,48 +106,52 @@ fn an_entry_ends_by_itself_and_others_stay() {
     while clock::now() < soon {
         std::thread::yield_now();
     }
-    assert!(!revocations.cuts(&caller, &identity), "the first is over");
-    assert!(revocations.is_revoked(&caller, &identity), "the second is not");
+    assert!(!revocations.cuts(&caller, &identity), "the first entry has expired");
+    assert!(revocations.is_revoked(&caller, &identity), "the second has not");
     assert_eq!(revocations.len(), 1);
 }
 
 #[test]
-fn only_so_many_are_told_and_none_is_lost_for_it() {
+fn the_limit_of_the_admin_port_removes_no_entry() {
     let revocations = Revocations::default();
-    for n in 0..MOST_TOLD {
-        revocations.sources().told.push(Arc::new(entry(subject(&n.to_string()))));
+    for n in 0..MOST_OF_ADMIN_PORT {
+        revocations.sources().admin_port.push(Arc::new(entry(subject(&n.to_string()))));
     }
     assert_eq!(revocations.tell(entry(subject("alice"))), Err(TooMany));
-    assert_eq!(revocations.sources().told.len(), MOST_TOLD);
-    assert!(revocations.tell(entry(subject("7"))).is_ok(), "in place of the same");
+    assert_eq!(revocations.sources().admin_port.len(), MOST_OF_ADMIN_PORT);
+    assert!(revocations.tell(entry(subject("7"))).is_ok(), "it replaces the entry with the same selector");
 }
 
 #[test]
-fn a_clock_that_jumped_ahead_ends_nothing_for_good() {
+fn a_clock_that_jumps_ahead_removes_no_entry() {
     let revocations = Revocations::default();
     let (caller, identity) = (caller("alice"), alice());
     let hour = Duration::from_hours(1);
     let ends = clock::now() + hour;
     assert_eq!(
         revocations.tell(Entry { until: Some(ends), ..entry(subject("alice")) }),
-        Ok(RevokeOutcome::CutOff)
+        Ok(RevokeOutcome::Revoked)
     );
     let list = revocations.list.load_full();
     let ahead = list.judge(&caller, &identity, ends + hour);
-    assert!(ahead.verdict.is_none() && !ahead.for_good, "it is over, and not noted for ever");
+    assert!(ahead.verdict.is_none() && !ahead.is_final, "it has expired, and that is not cached");
     assert!(list.judge(&caller, &Identity::for_tests("bob@acme.org", |_| {}), ends).verdict.is_none());
-    revocations.sources().told[0] =
+    revocations.sources().admin_port[0] =
         Arc::new(Entry { until: Some(clock::now() - hour), ..entry(subject("alice")) });
     revocations.tell(entry(subject("bob"))).unwrap();
-    assert_eq!(revocations.sources().told.len(), 2, "what is over may have been so by a wrong clock");
+    assert_eq!(
+        revocations.sources().admin_port.len(),
+        2,
+        "the clock may be wrong, so an expired entry is kept"
+    );
 }
 
 #[test]
-fn expressions_are_few() {
+fn expressions_have_a_lower_limit() {
     let revocations = Revocations::default();
     for n in 0..MOST_EXPRESSIONS {
         revocations.tell(entry(expression(&format!("claims.level == {n}")))).unwrap();
     }
     assert_eq!(revocations.tell(entry(expression("claims.level == 1000"))), Err(TooMany));
-    assert_eq!(revocations.tell(entry(subject("alice"))), Ok(RevokeOutcome::CutOff));
+    assert_eq!(revocations.tell(entry(subject("alice"))), Ok(RevokeOutcome::Revoked));
 }

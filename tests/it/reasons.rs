@@ -78,7 +78,7 @@ fn test_of(reason: Reason) -> Test {
             Socket("refusals", "claims_and_headers_that_the_mapping_rejects")
         }
         Reason::Revoked => {
-            Socket("revoke", "a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request_on")
+            Socket("revoke", "a_cached_token_and_a_cached_session_are_useless_from_the_next_request_on")
         }
         Reason::StsDenied | Reason::StsRefusesGateway | Reason::TooManySessions | Reason::UpstreamConnect => {
             Socket("dialects", "refusals_of_sts_and_of_a_bedrock_that_is_not_there")

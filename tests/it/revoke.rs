@@ -1,5 +1,5 @@
-//! An operator cuts somebody off: the next request is refused, whatever is cached, and open answers end where
-//! that is asked for.
+//! An operator revokes a caller's access: the gateway refuses the next request, whatever is cached, and aborts open
+//! answers if the entry says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,23 +21,23 @@ const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@ac
 const SUBJECT: &str = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
 
 impl World {
-    /// Writes the deny file anew.
+    /// Replaces the deny file.
     fn deny(&self, entries: &str) {
         replace(&self.folder().join("deny.toml"), entries);
     }
 
-    /// Waits until so many entries are in force.
+    /// Waits until this number of entries is in force.
     async fn in_force(&self, entries: usize) {
         let line = format!("bedrock_gateway_revocations {entries}");
         until(&line, async || self.has_metric(&line).await).await;
     }
 
-    /// Tells the admin port.
-    async fn tell(&self, entry: &Value) -> Answer {
-        self.tell_as("application/json", entry).await
+    /// Sends an entry to the admin port.
+    async fn revoke(&self, entry: &Value) -> Answer {
+        self.revoke_as("application/json", entry).await
     }
 
-    async fn tell_as(&self, kind: &str, entry: &Value) -> Answer {
+    async fn revoke_as(&self, kind: &str, entry: &Value) -> Answer {
         let address = self.gateway.addresses().admin.unwrap();
         let request = Request::post("/sessions/revoke")
             .header("content-type", kind)
@@ -53,7 +53,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request_on() {
+async fn a_cached_token_and_a_cached_session_are_useless_from_the_next_request_on() {
     for entries in [
         SUBJECT.to_owned(),
         format!("[[revoke]]\nprincipal = \"{ALICE}\"\n"),
@@ -76,7 +76,7 @@ async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request
         let line = world.logged(5).await;
         assert_eq!((&line["reason"], &line["principal"]), (&json!("revoked"), &json!(ALICE)));
         assert_eq!(line["detail"], "revoked by entry 0 of the deny file");
-        assert_eq!(world.status(&world.token("alice")).await, 403, "nor does a new token help");
+        assert_eq!(world.status(&world.token("alice")).await, 403, "a new token does not help");
         assert_eq!(world.status(&bob).await, 200);
         until("alice's session to go", async || world.cached().await.len() == 1).await;
         let cached = world.cached().await;
@@ -85,13 +85,13 @@ async fn a_cached_token_and_a_cached_session_are_of_no_use_from_the_next_request
 
         world.deny("");
         world.in_force(0).await;
-        assert_eq!(world.status(&alice).await, 200, "taken back");
-        assert_eq!(world.standin.sts.calls().len(), 3, "as a new session");
+        assert_eq!(world.status(&alice).await, 200, "access is restored");
+        assert_eq!(world.standin.sts.calls().len(), 3, "with a new session");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_who_is_in_the_file_at_the_start_gets_a_session() {
+async fn a_caller_in_the_deny_file_at_the_start_gets_no_session() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     assert_eq!(world.status(&world.token("alice")).await, 403);
     world.assert_untouched();
@@ -99,35 +99,35 @@ async fn nobody_who_is_in_the_file_at_the_start_gets_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_file_lets_nobody_back_in() {
+async fn an_invalid_deny_file_restores_no_access() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     assert_eq!(world.status(&alice).await, 403);
-    for bad in ["[[revoke]]\nissuer = \"acme\"\n", "[[revoke]]\nsub = \"x\"\n", "[[revo"] {
-        world.deny(bad);
-        world.readyz("the refusal", |body| is_amiss(body, "the deny file: refused for 1 problems")).await;
+    for invalid in ["[[revoke]]\nissuer = \"acme\"\n", "[[revoke]]\nsub = \"x\"\n", "[[revo"] {
+        world.deny(invalid);
+        world.readyz("the problem", |body| is_amiss(body, "the deny file: refused for 1 problems")).await;
         assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
-        assert_eq!(world.status(&alice).await, 403, "{bad}");
-        world.deny(&format!("{SUBJECT}# {}\n", bad.len()));
-        world.readyz("the mending", |body| !is_amiss(body, "the deny file")).await;
+        assert_eq!(world.status(&alice).await, 403, "{invalid}");
+        world.deny(&format!("{SUBJECT}# {}\n", invalid.len()));
+        world.readyz("the repair", |body| !is_amiss(body, "the deny file")).await;
     }
     std::fs::remove_file(world.folder().join("deny.toml")).unwrap();
-    world.readyz("the file to be missed", |body| is_amiss(body, "the deny file: refused;")).await;
+    world.readyz("the missing file", |body| is_amiss(body, "the deny file: refused;")).await;
     assert_eq!(world.status(&alice).await, 403);
 
-    // A configuration that is loaded again keeps them, too, until it names no deny file.
+    // A reload of the configuration keeps the entries too, until the configuration names no deny file.
     world.configure(|text| format!("{text}\n# again\n"));
     world.generation(2).await;
     assert_eq!(world.status(&alice).await, 403);
     world.configure(|text| text.split("[revoke]").next().unwrap().to_owned());
     world.generation(3).await;
     assert_eq!(world.status(&alice).await, 200);
-    let body = world.readyz("peace", |body| !is_amiss(body, "the deny file")).await;
+    let body = world.readyz("no problem", |body| !is_amiss(body, "the deny file")).await;
     assert_eq!(body["amiss"], json!([]), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configuration_whose_deny_file_is_bad_is_refused() {
+async fn a_configuration_whose_deny_file_cannot_be_read_is_rejected() {
     let world = World::start().await;
     let alice = world.token("alice");
     let other = world.folder().join("other.toml");
@@ -136,56 +136,56 @@ async fn a_configuration_whose_deny_file_is_bad_is_refused() {
     world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
     assert_eq!(world.status(&alice).await, 200);
     std::fs::write(&other, SUBJECT).unwrap();
-    // Nothing has changed in the configuration itself.
+    // The configuration itself has not changed.
     world.generation(2).await;
     assert_eq!(world.status(&alice).await, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_port_cuts_off_at_once_for_a_while() {
+async fn the_admin_port_revokes_at_once_until_the_given_time() {
     let world = World::start().await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     assert_eq!((world.status(&alice).await, world.status(&bob).await), (200, 200));
-    let answer = world.tell(&json!({ "principal": ALICE })).await;
+    let answer = world.revoke(&json!({ "principal": ALICE })).await;
     assert_eq!(answer.json(), json!({ "revoked": true, "sessions_dropped": 1 }));
     assert_eq!((world.status(&alice).await, world.status(&bob).await), (403, 200));
     assert_eq!(world.logged(3).await["detail"], "revoked by the admin port");
 
-    // The same with an end, instead of it; what has ended is over without anybody's doing.
+    // An entry with an end replaces that one. It expires without any further request.
     let until = time::OffsetDateTime::now_utc() + Duration::from_secs(2);
     let until = until.format(&time::format_description::well_known::Rfc3339).unwrap();
-    let answer = world.tell(&json!({ "principal": ALICE, "until": until })).await;
+    let answer = world.revoke(&json!({ "principal": ALICE, "until": until })).await;
     assert_eq!(answer.status, 200);
     assert_eq!(world.status(&alice).await, 403);
     world.in_force(0).await;
     assert_eq!(world.status(&alice).await, 200);
 
     for (entry, fault) in [
-        (json!({}), "it names nobody"),
-        (json!({ "principal": ALICE, "expression": "true" }), "in more than one way"),
-        (json!({ "principal": "alice" }), "no session's ARN"),
+        (json!({}), "in exactly one way"),
+        (json!({ "principal": ALICE, "expression": "true" }), "in exactly one way"),
+        (json!({ "principal": "alice" }), "not the ARN of a session"),
         (json!({ "expression": "clams.x" }), "there is no `clams`"),
         (json!({ "issuer": "okta", "subject": "alice" }), "no issuer is named"),
         (json!({ "principal": ALICE, "until": "tomorrow" }), "no moment"),
         (json!({ "user": "alice" }), "unknown field"),
     ] {
-        let answer = world.tell(&entry).await;
+        let answer = world.revoke(&entry).await;
         assert_eq!(answer.status, 400, "{entry}");
         assert!(answer.json()["message"].as_str().unwrap().contains(fault), "{answer:?}");
     }
-    // A year that was meant to be another.
+    // A mistyped year: the time is in the past.
     let past = "2020-12-01T18:00:00Z";
-    let nothing = world.tell(&json!({ "principal": ALICE, "until": past })).await;
+    let nothing = world.revoke(&json!({ "principal": ALICE, "until": past })).await;
     assert_eq!(nothing.status, 409, "{nothing:?}");
     assert_eq!(
-        world.tell_as("Application/JSON ; charset=utf-8", &json!({ "principal": ALICE })).await.status,
+        world.revoke_as("Application/JSON ; charset=utf-8", &json!({ "principal": ALICE })).await.status,
         200
     );
     assert_eq!(world.status(&alice).await, 403);
-    let back = world.tell(&json!({ "principal": ALICE, "until": past })).await;
+    let back = world.revoke(&json!({ "principal": ALICE, "until": past })).await;
     assert_eq!(back.json(), json!({ "revoked": false, "taken_back": true }));
-    let forged = world.tell_as("text/plain", &json!({ "principal": ALICE })).await;
-    assert_eq!(forged.status, 415, "what a web page can post counts for nothing");
+    let forged = world.revoke_as("text/plain", &json!({ "principal": ALICE })).await;
+    assert_eq!(forged.status, 415, "a web page can send no type but this one, and it has no effect");
     let admin = world.gateway.addresses().admin.unwrap();
     for (host, status) in
         [("rebound.example:9091", 403), ("localhost:9091", 200), ("[::1]:9091", 200), ("127.0.0.1", 200)]
@@ -196,26 +196,26 @@ async fn the_admin_port_cuts_off_at_once_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_streams_end_where_it_is_asked_for() {
+async fn open_streams_end_if_the_entry_says_so() {
     let world = World::start().await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     world.standin.bedrock.hold();
     let mut open = world.open(post(CONVERSE_STREAM, &alice, HELLO)).await;
     let mut entry = json!({ "issuer": "acme", "subject": "alice" });
-    assert_eq!(world.tell(&entry).await.status, 200);
+    assert_eq!(world.revoke(&entry).await.status, 200);
     assert_eq!(world.status(&alice).await, 403);
     world.standin.bedrock.release(1);
     assert!(open.body_mut().frame().await.unwrap().is_ok(), "open streams go on");
     entry["until"] = "2020-01-01T00:00:00Z".into();
-    assert_eq!(world.tell(&entry).await.status, 200, "taken back");
+    assert_eq!(world.revoke(&entry).await.status, 200, "removed");
     let open_h2 = world.open_h2c(post(CONVERSE_STREAM, &alice, HELLO)).await;
     let of_bob = world.open(post(CONVERSE_STREAM, &bob, HELLO)).await;
     assert_eq!(world.log.lines().len(), 1);
 
-    // Silent ones as well: nothing comes from Bedrock.
-    let told = Instant::now();
+    // Silent streams end as well: Bedrock sends nothing at this time.
+    let revoked = Instant::now();
     let entry = json!({ "issuer": "acme", "subject": "alice", "cut_streams": true });
-    assert_eq!(world.tell(&entry).await.status, 200);
+    assert_eq!(world.revoke(&entry).await.status, 200);
     for mut answer in [open, open_h2] {
         let mut end = Vec::new();
         while let Some(Ok(frame)) = answer.body_mut().frame().await {
@@ -230,13 +230,13 @@ async fn open_streams_end_where_it_is_asked_for() {
         assert!(end.contains(&format!("Request id: {id}\"")), "{end}");
         assert!(!end.contains("alice"), "{end}");
     }
-    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert!(revoked.elapsed() < Duration::from_secs(5), "{:?}", revoked.elapsed());
     for line in [2, 3] {
         let line = world.logged(line).await;
         assert_eq!((&line["ended"], &line["reason"]), (&json!("revoked"), &json!("revoked")));
         assert_eq!((&line["principal"], &line["status"]), (&json!(ALICE), &json!(200)));
     }
-    // What Bedrock would have gone on to say is not waited for.
+    // The gateway does not wait for the rest of Bedrock's answers.
     world.standin.bedrock.wait_until(|bedrock| bedrock.hangups() == 2).await;
     world.standin.bedrock.release(1_000);
     assert!(!read(of_bob).await.body.is_empty());
@@ -244,17 +244,17 @@ async fn open_streams_end_where_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_cut_off_while_their_body_comes_is_not_served() {
+async fn a_caller_revoked_while_their_body_arrives_is_not_served() {
     let world = World::start().await;
     let token = world.token("alice");
-    let change = async || assert_eq!(world.tell(&json!({ "principal": ALICE })).await.status, 200);
+    let change = async || assert_eq!(world.revoke(&json!({ "principal": ALICE })).await.status, 200);
     let answer = world.call_before_and_after(&token, change).await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     world.assert_untouched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_with_no_room_for_words_breaks_off() {
+async fn a_stream_that_cannot_carry_an_error_is_aborted() {
     let world = World::start().await;
     let alice = world.token("alice");
     world.standin.bedrock.hold();
@@ -266,12 +266,12 @@ async fn a_stream_with_no_room_for_words_breaks_off() {
     world.standin.bedrock.release(1);
     assert!(open.body_mut().frame().await.unwrap().is_ok());
     let entry = json!({ "expression": "claims.team == 'search'", "cut_streams": true });
-    assert_eq!(world.tell(&entry).await.status, 200);
-    assert!(open.body_mut().frame().await.unwrap().is_err(), "a whole answer was feigned");
+    assert_eq!(world.revoke(&entry).await.status, 200);
+    assert!(open.body_mut().frame().await.unwrap().is_err(), "the answer looks complete");
     assert_eq!(world.logged(1).await["ended"], "revoked");
 }
 
-/// Runs the binary while the worlds of this process go on.
+/// Runs the binary in its own process, while the worlds of this process continue.
 async fn revoke(arguments: Vec<String>) -> process::Ended {
     let run = move || {
         let arguments: Vec<String> = std::iter::once("revoke".to_owned()).chain(arguments).collect();
@@ -281,7 +281,7 @@ async fn revoke(arguments: Vec<String>) -> process::Ended {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_tells_every_replica_and_says_which_did_not_take_it() {
+async fn the_command_reaches_every_replica_and_names_those_that_failed() {
     let (one, other) = (World::start().await, World::start().await);
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "the-admin-token").unwrap();
@@ -328,7 +328,7 @@ async fn the_command_tells_every_replica_and_says_which_did_not_take_it() {
 }
 
 #[test]
-fn check_looks_into_the_deny_file() {
+fn check_reads_the_deny_file() {
     let folder = tempfile::tempdir().unwrap();
     let (config, deny) = (folder.path().join("gateway.toml"), folder.path().join("deny.toml"));
     let text = include_str!("../../config/gateway.toml");
@@ -341,7 +341,7 @@ fn check_looks_into_the_deny_file() {
     let ended = check();
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended.err.contains("deny.toml:2:13: revoke[0].principal: this is no session's ARN"),
+        ended.err.contains("deny.toml:2:13: revoke[0].principal: this is not the ARN of a session"),
         "{}",
         ended.err
     );
@@ -352,13 +352,13 @@ fn check_looks_into_the_deny_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_with_another_name_lets_nobody_back_in() {
+async fn renaming_an_issuer_restores_no_access() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     world.configure(|text| text.replace("name = \"acme\"", "name = \"acme-main\""));
-    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
+    world.readyz("the problem", |body| is_amiss(body, "the configuration file: refused;")).await;
     assert_eq!(world.status(&alice).await, 403);
-    // By both names the reload goes on, by itself.
+    // With entries for both names the gateway completes the reload by itself.
     let renamed = SUBJECT.replace("acme", "acme-main");
     world.deny(&format!("{SUBJECT}{renamed}"));
     world.generation(2).await;
@@ -370,12 +370,12 @@ async fn an_issuer_with_another_name_lets_nobody_back_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_let_back_in_while_a_configuration_is_refused() {
+async fn a_rejected_configuration_restores_no_access() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     world.configure(|text| text.replace("[[role]]", "[[rolle]]"));
     world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
-    // Alice goes, since the configuration that is meant gives her no role; Bob comes, which counts at once.
+    // Alice's entry is removed because the intended configuration gives her no role. Bob's is added, and applies at once.
     world.deny(&SUBJECT.replace("alice", "bob"));
     world.in_force(2).await;
     assert_eq!((world.status(&alice).await, world.status(&world.token("bob")).await), (403, 403));
@@ -385,7 +385,7 @@ async fn nobody_is_let_back_in_while_a_configuration_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_deny_file_does_not_wait_for_keys_of_an_issuer_that_does_not_answer() {
+async fn the_deny_file_does_not_wait_for_an_issuer_that_does_not_answer() {
     let world = World::with(&Setup {
         deny: Some(""),
         roles: "[[role]]\nissuers = [\"acme\"]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n",
@@ -407,13 +407,16 @@ async fn the_deny_file_does_not_wait_for_keys_of_an_issuer_that_does_not_answer(
     world.deny(SUBJECT);
     world.in_force(1).await;
     assert_eq!(world.status(&alice).await, 403);
-    assert!(world.has_metric("bedrock_gateway_config_generation 1").await, "the configuration waits still");
+    assert!(
+        world.has_metric("bedrock_gateway_config_generation 1").await,
+        "the configuration is still waiting"
+    );
     world.generation(2).await;
     assert_eq!(world.status(&alice).await, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_cut_off_while_sts_is_asked_is_not_served() {
+async fn a_caller_revoked_during_the_call_to_sts_is_not_served() {
     let world = Arc::new(World::start().await);
     let alice = world.token("alice");
     world.standin.sts.faults().always(StsFault::Late(Duration::from_secs(1)));
@@ -421,9 +424,9 @@ async fn whoever_is_cut_off_while_sts_is_asked_is_not_served() {
         let (world, alice) = (Arc::clone(&world), alice.clone());
         tokio::spawn(async move { world.status(&alice).await })
     };
-    until("STS to be asked", async || !world.standin.sts.calls().is_empty()).await;
-    world.tell(&json!({ "principal": ALICE })).await;
+    until("the call to STS", async || !world.standin.sts.calls().is_empty()).await;
+    world.revoke(&json!({ "principal": ALICE })).await;
     assert_eq!(asking.await.unwrap(), 403);
     assert_eq!(world.standin.bill.call_count(), 0);
-    assert!(world.cached().await.is_empty(), "nor is a session left behind");
+    assert!(world.cached().await.is_empty(), "no session stays in the cache");
 }

@@ -54,11 +54,11 @@ pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) ->
     };
     info!(whom = ?selector, until, cut_streams, ?told, "told at the admin port whom to cut off");
     match told {
-        RevokeOutcome::CutOff => {}
-        RevokeOutcome::TakenBack => {
+        RevokeOutcome::Revoked => {}
+        RevokeOutcome::Removed => {
             return json_answer(StatusCode::OK, &json!({ "revoked": false, "taken_back": true }));
         }
-        RevokeOutcome::Nothing => {
+        RevokeOutcome::NothingToRemove => {
             let message = "until is over, and there was nothing to take back: nobody was cut off";
             return refused(StatusCode::CONFLICT, message);
         }
