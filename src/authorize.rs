@@ -1,7 +1,7 @@
-//! Whether they may: the role's operations, models, regions and projects against the call, first from the
-//! request's head ([`Permit`]), then with its body read ([`Authorized`]).
+//! Authorization: checks a call against the operations, models, regions and projects of the caller's role. The first
+//! check uses the request's head ([`Permit`]), the second one its body ([`Authorized`]).
 //!
-//! `when` alone selects the role: a role that refuses here does not fall through to the next.
+//! Only `when` selects the role. If that role refuses the call, the gateway does not try the next one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub mod body;
 pub mod inspect;
 pub mod unread;
 
-/// What the caller's role refuses.
+/// The part of a call that the caller's role refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
     #[error("your role does not allow this operation")]
@@ -42,24 +42,24 @@ pub enum Forbidden {
     Stored,
 }
 
-/// Why a call that its head permitted is not made.
+/// Why a call is refused although its head was permitted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error(transparent)]
     Endpoint(#[from] NoEndpoint),
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error("the body does not say what is called: {0}")]
+    #[error("the request body is rejected: {0}")]
     Inspect(#[from] InspectError),
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
 }
 
-/// Headers that name who pays within the account (user guide, projects and workspaces).
+/// Headers that name the project or workspace which is billed within the account (user guide, projects and workspaces).
 static PROJECTS: [HeaderName; 2] =
     [HeaderName::from_static("openai-project"), HeaderName::from_static("anthropic-workspace-id")];
 
-/// A call that its caller may make, as far as the head tells.
+/// A call that the role allows, as far as the request's head shows.
 #[derive(Debug)]
 pub struct Permit {
     caller: Identified,
@@ -67,8 +67,8 @@ pub struct Permit {
     region: Arc<str>,
 }
 
-/// A call that its caller may make, with everything that the decision and the signature need.
-/// Only this can be signed, and only by a session of its own identity.
+/// A call that the role allows, with all data for the decision and the signature. Only this type can be signed, and only
+/// with a session of the same identity.
 pub struct Authorized {
     caller: Identified,
     call: Call,
@@ -91,11 +91,11 @@ impl fmt::Debug for Authorized {
     }
 }
 
-/// Checks `call` against the role of the caller who was cleared. `home` is the region of a call that names none;
-/// `headers` are those of the request.
+/// Checks `call` against the role of the cleared caller. `home` is the region of a call that names none. `headers` are
+/// the headers of the request.
 ///
 /// # Errors
-/// [`Forbidden`] names what the role refuses; nothing of the role is in it.
+/// [`Forbidden`] names the part that the role refuses. It contains nothing of the role.
 pub fn authorize(
     cleared: Clearance,
     call: Call,
@@ -124,7 +124,7 @@ pub fn authorize(
     Ok(Permit { caller: cleared.into_caller(), call, region })
 }
 
-/// What an account's users share is allowed only where it is named.
+/// Whether the role allows an operation. It must name an operation that reaches what the account's users share.
 fn allows(role: &Role, operation: Operation) -> bool {
     match &role.operations {
         Some(allowed) => allowed.contains(&operation),
@@ -139,15 +139,15 @@ fn check_model(role: &Role, model: &ModelId) -> Result<(), Forbidden> {
 }
 
 impl Permit {
-    /// The region whose Bedrock is called.
+    /// The region of the call.
     pub fn region(&self) -> &Arc<str> {
         &self.region
     }
 
-    /// Finds the endpoint that the call goes to. Then reads the whole body within `bodies`' bounds, since `SigV4`
-    /// signs its hash, and completes the decision where it stands in the body. `headers` are those that will be sent.
+    /// Finds the endpoint of the call and reads the whole body within the limits of `bodies`, because `SigV4` signs the
+    /// hash of the body. If the body names the model, this also completes the decision. `headers` are sent to Bedrock.
     ///
-    /// A caller's own headers, with the token among them, are not what is sent:
+    /// The headers as received, which include the token, cannot be sent:
     ///
     /// ```
     /// # use bedrock_gateway::authorize::{Permit, body::Bodies, unread::Unread};
@@ -171,9 +171,10 @@ impl Permit {
     /// ```
     ///
     /// # Errors
-    /// Before the body is read, when the region lacks the service. When the body is larger, slower or later than the
-    /// bounds or memory for it is used up; when it does not say plainly what is called; when the role refuses what it
-    /// says.
+    /// * The region lacks the service. This is found before the body is read.
+    /// * The body is larger or slower than the limits, or there is no memory for it.
+    /// * The body does not name the model unambiguously.
+    /// * The role refuses the model, or a reference to a stored object, in the body.
     pub async fn read_body<B>(
         self,
         endpoints: &Endpoints,
@@ -196,7 +197,7 @@ impl Permit {
         Ok(Authorized { caller, call, region, endpoint, model, headers, body: bytes, _memory: memory })
     }
 
-    /// What the body decides.
+    /// Checks the members of the body that the decision needs, and returns the model.
     fn decide(&self, model: &'static str, headers: &Forwarded, body: &[u8]) -> Result<ModelId, Refused> {
         inspect::check_headers(headers.as_map())?;
         let role = self.caller.identity().role();
@@ -210,7 +211,7 @@ impl Permit {
 }
 
 impl Authorized {
-    /// Who makes the call.
+    /// The caller of the call.
     pub fn caller(&self) -> &Identified {
         &self.caller
     }
@@ -223,22 +224,22 @@ impl Authorized {
         &self.call
     }
 
-    /// The model that is called, if one is.
+    /// The model of the call, if it has one.
     pub fn model(&self) -> Option<&ModelId> {
         self.model.as_ref()
     }
 
-    /// The region whose Bedrock is called.
+    /// The region of the call.
     pub fn region(&self) -> &Arc<str> {
         &self.region
     }
 
-    /// Where the call goes: the endpoint of its region and service.
+    /// The endpoint for the region and service of the call.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
-    /// The headers to send, less those of the signature.
+    /// The headers to send, without those of the signature.
     pub fn headers(&self) -> &HeaderMap {
         self.headers.as_map()
     }

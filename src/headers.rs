@@ -1,8 +1,9 @@
-//! Which headers pass, both ways. Both lists name what passes: a header nobody thought of stays behind.
+//! The headers that pass between caller and Bedrock, in both directions. Both lists name what passes, so an unknown
+//! header is dropped.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// Caller's headers that Bedrock or its models read, or that AWS support asks for.
+/// The caller's headers that Bedrock or its models read, or that AWS Support asks for.
 const TO_BEDROCK: &[&str] = &[
     "accept",
     "accept-encoding",
@@ -17,14 +18,14 @@ const TO_BEDROCK: &[&str] = &[
     "user-agent",
 ];
 
-/// Every header with this prefix steers a model call (guardrail, trace, service tier, …); new ones
-/// appear without notice, so unknown ones pass.
+/// The prefix of headers that control a model call (guardrail, trace, service tier, …). All of them pass, because AWS
+/// adds such headers without notice.
 const BEDROCK_PREFIX: &str = "x-amzn-bedrock-";
 
-/// How many of them most requests have.
+/// The number of passing headers that most requests have.
 const USUAL: usize = 6;
 
-/// Bedrock's headers that a caller may see, beside those that begin with `x-amzn-`.
+/// Bedrock's headers that the caller receives, in addition to those that begin with `x-amzn-`.
 const TO_CALLER: &[&str] = &[
     "cache-control",
     "content-encoding",
@@ -40,23 +41,23 @@ const TO_CALLER: &[&str] = &[
 /// Bedrock's id of a request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// A header whose value has a tab within or a byte outside ASCII: AWS does not document how it reads such a value
-/// in a signature.
+/// The error for a header whose value contains a tab or a byte outside ASCII. AWS does not document how it reads such a
+/// value in a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the header {0} has a value that is not plain ASCII text")]
+#[error("the value of the header {0} has characters other than printable ASCII")]
 pub struct NotAscii(HeaderName);
 
-/// The headers of a caller's request that are sent to Bedrock. The caller's token, signature, cookies, forwarding
-/// and hop-by-hop headers and `Host` are not among them.
+/// The headers of a caller's request that are sent to Bedrock. They never include the caller's token, signature,
+/// cookies, `Host`, forwarding headers or hop-by-hop headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded(HeaderMap);
 
 impl Forwarded {
-    /// Those of `received` that pass. White space around a value is no part of it (RFC 9110, section 5.5), and
-    /// HTTP/2 clients may send it.
+    /// The headers of `received` that pass. White space around a value is not part of it (RFC 9110, section 5.5), and
+    /// HTTP/2 clients may send such white space.
     ///
     /// # Errors
-    /// When one that passes has a value that is not plain ASCII text.
+    /// When a header that passes has a value that is not plain ASCII text.
     pub fn of(received: &HeaderMap) -> Result<Self, NotAscii> {
         let hop_by_hop = connection_names(received);
         let passes = |name: &HeaderName| {
@@ -74,23 +75,23 @@ impl Forwarded {
         &self.0
     }
 
-    /// Any headers, for the tests of the stages behind.
+    /// Any headers, for the tests of later stages.
     #[cfg(test)]
     pub(crate) fn for_tests(headers: &HeaderMap) -> Self {
         Self(headers.clone())
     }
 }
 
-/// The value if it is plain text, without the white space around it if that has tabs. Spaces alone may stay: a
-/// signature is made without them.
+/// The value if it is plain text. White space around it is removed if it contains tabs. Spaces alone may stay, because
+/// the signature ignores them.
 fn plain(value: &HeaderValue) -> Option<HeaderValue> {
     if is_plain(value.as_bytes()) { Some(value.clone()) } else { trimmed(value) }
 }
 
-/// The same of a value that is not plain text as a whole.
+/// [`plain`] for a value that is not plain text as a whole.
 #[cold]
 fn trimmed(value: &HeaderValue) -> Option<HeaderValue> {
-    // Of ASCII's white space a `HeaderValue` has only spaces and tabs.
+    // The only ASCII white space that a `HeaderValue` can contain is spaces and tabs.
     let text = value.as_bytes().trim_ascii();
     let mut trimmed = is_plain(text).then(|| HeaderValue::from_bytes(text).ok())??;
     trimmed.set_sensitive(value.is_sensitive());
@@ -98,19 +99,19 @@ fn trimmed(value: &HeaderValue) -> Option<HeaderValue> {
 }
 
 fn is_plain(text: &[u8]) -> bool {
-    // Without an early exit, so that the compiler checks many bytes at once.
+    // There is no early exit, so the compiler checks many bytes at once.
     text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
-/// The headers of Bedrock's answer that its caller sees. A length that is no single number is said anew by
-/// whoever writes the answer.
+/// The headers of Bedrock's answer that the caller receives. A `Content-Length` that is not a single number is dropped;
+/// the server writes the length itself.
 pub fn to_caller(received: HeaderMap) -> HeaderMap {
     let hop_by_hop: Vec<String> =
         connection_names(&received).into_iter().map(str::to_ascii_lowercase).collect();
     let mut sent = HeaderMap::with_capacity(received.len() + 2);
     let mut last = None;
     for (name, value) in received {
-        // A repeated header's name comes once.
+        // The iterator gives the name of a repeated header only once.
         if name.is_some() {
             last = name;
         }
@@ -125,7 +126,7 @@ pub fn to_caller(received: HeaderMap) -> HeaderMap {
     sent
 }
 
-/// Names that `Connection` declares to be for this hop only (RFC 9110, section 7.6.1).
+/// The names that `Connection` lists as for this hop only (RFC 9110, section 7.6.1).
 fn connection_names(headers: &HeaderMap) -> Vec<&str> {
     headers
         .get_all(header::CONNECTION)
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_carries_identity_or_route_stays_behind() {
+    fn headers_of_identity_and_routing_are_dropped() {
         let received = map(&[
             ("authorization", "Bearer t"),
             ("x-api-key", "t"),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_the_call_passes_known_or_not() {
+    fn headers_that_control_the_call_pass_even_if_unknown() {
         let received = map(&[
             ("content-type", "application/json"),
             ("x-amzn-bedrock-trace", "ENABLED"),
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn tabs_around_a_value_stay_behind() {
+    fn tabs_around_a_value_are_removed() {
         for value in ["a  b", "\ta  b", "a  b\t", " \t a  b\t \t"] {
             assert_eq!(
                 Forwarded::of(&map(&[("accept", value)])),
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_plain_text_is_refused_if_it_would_pass() {
+    fn a_value_that_is_not_plain_text_is_refused_if_its_header_passes() {
         for value in [b"a\tb".as_slice(), b"\ta\tb", b"\xe4", b"a\x80", b"\xff\t"] {
             let value = HeaderValue::from_bytes(value).unwrap();
             let received = HeaderMap::from_iter([(header::USER_AGENT, value.clone())]);
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_connection_names_stays_behind() {
+    fn a_header_that_connection_names_is_dropped() {
         let received =
             map(&[("connection", "keep-alive, X-Amzn-Bedrock-Trace"), ("x-amzn-bedrock-trace", "x")]);
         assert_eq!(Forwarded::of(&received), Ok(Forwarded(HeaderMap::new())));

@@ -1,4 +1,4 @@
-//! Reading a request's body: whole, bounded in size and time, within one budget of memory for all.
+//! Reads whole request bodies, with limits on size and time, and one budget of memory for all of them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::authorize::unread::Unread;
 use crate::limits::memory::{BodyMemory, MEMORY_BYTES, MemorySlot, OutOfMemory, PRINCIPAL_BYTES};
 
-/// Longest silence within a body.
+/// Longest time without data within a body.
 pub const IDLE: Duration = Duration::from_secs(30);
-/// Longest time a body may take in all.
+/// Longest time for a whole body.
 pub const TOTAL: Duration = Duration::from_secs(5 * 60);
 
-/// The bounds of bodies and the memory they share.
+/// The limits of bodies, and the memory that they share.
 #[derive(Debug)]
 pub struct Bodies {
     max: usize,
@@ -28,18 +28,22 @@ pub struct Bodies {
     memory: Arc<BodyMemory>,
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read to its end. The texts are for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    #[error("the body is larger than {max} bytes")]
+    #[error("the request body is larger than listen.max_body, {max} bytes")]
     TooLarge { max: usize },
-    #[error("too many request bodies at once")]
+    #[error("the request bodies in flight use all {} MiB of memory for bodies", MEMORY_BYTES >> 20)]
     NoMemory,
-    #[error("too many request bodies of one caller at once")]
+    #[error(
+        "the caller's request bodies in flight use all memory for bodies of one caller, which is {} MiB or \
+         listen.max_body if that is more",
+        PRINCIPAL_BYTES >> 20
+    )]
     NoMemoryForCaller,
-    #[error("the body did not arrive in time")]
+    #[error("the request body did not arrive in time: 30 s passed without data, or 5 min in all")]
     TooSlow,
-    #[error("the body broke off: {0}")]
+    #[error("the request body ended too early: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -53,9 +57,9 @@ impl From<OutOfMemory> for BodyError {
 }
 
 impl Bodies {
-    /// `max`: the largest body taken, bytes.
+    /// `max` is the size of the largest body that is accepted, bytes.
     pub fn new(max: usize) -> Self {
-        // One body of the largest size is always possible.
+        // The share of a principal is never smaller than one body of the largest size.
         Self::within(max, MEMORY_BYTES, PRINCIPAL_BYTES.max(max))
     }
 
@@ -63,15 +67,15 @@ impl Bodies {
         Self { max, each, memory: BodyMemory::new(all) }
     }
 
-    /// The same memory with another `max`.
+    /// Limits with another `max`, which share the memory of these.
     pub fn with_max(&self, max: usize) -> Self {
         Self { max, each: PRINCIPAL_BYTES.max(max), memory: Arc::clone(&self.memory) }
     }
 
-    /// Reads `body` of a caller to its end. Memory is taken as bytes arrive, whatever was announced.
+    /// Reads a caller's body to its end. Memory is reserved as bytes arrive, not by the announced length.
     ///
     /// # Errors
-    /// See [`BodyError`]; an announced length over the limit is refused before a byte is read.
+    /// See [`BodyError`]. An announced length over the limit is refused before any byte is read.
     pub(super) async fn read<B>(
         &self,
         principal: &Arc<str>,
@@ -81,7 +85,7 @@ impl Bodies {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let body = unread.get().ok_or_else(|| BodyError::Broken("it was read already".into()))?;
+        let body = unread.get().ok_or_else(|| BodyError::Broken("it has been read already".into()))?;
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > self.max {
             return Err(BodyError::TooLarge { max: self.max });
@@ -95,7 +99,7 @@ impl Bodies {
             if length > self.max {
                 return Err(BodyError::TooLarge { max: self.max });
             }
-            // A body that came in one piece is not copied.
+            // A body that arrives in one piece is not copied.
             if first.is_empty() && rest.is_empty() {
                 slot.grow_to(length)?;
                 first = data;
@@ -114,16 +118,16 @@ impl Bodies {
     }
 }
 
-/// The next piece of data; trailers are dropped, as nothing that Bedrock serves takes any. `end` is when the
-/// body has to be there, from the first wait on: most bodies are there with their head.
+/// The next piece of data. Trailers are dropped, because no operation of Bedrock uses them. `end` is the time at which
+/// the body must be complete. It is set at the first wait, because most bodies arrive with their head.
 async fn next<B>(body: &mut B, end: &mut Option<Instant>) -> Result<Option<Bytes>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     loop {
-        let there = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
-        let frame = match there {
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
+        let frame = match polled {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 let end = *end.get_or_insert_with(|| Instant::now() + TOTAL);
@@ -176,23 +180,23 @@ mod tests {
         "alice".into()
     }
 
-    fn taken(bodies: &Bodies) -> (usize, usize) {
+    fn in_use(bodies: &Bodies) -> (usize, usize) {
         bodies.memory.in_use()
     }
 
     #[tokio::test]
-    async fn a_body_arrives_whole_and_its_memory_is_given_back() {
+    async fn a_body_arrives_whole_and_its_memory_is_released() {
         let bodies = Bodies::new(16);
         let (body, held) =
             bodies.read(&alice(), &mut Unread::new(pieces(&[b"ab", b"", b"cd", b"e"]))).await.unwrap();
         assert_eq!(&body[..], b"abcde");
-        assert!((5..=16).contains(&taken(&bodies).0));
+        assert!((5..=16).contains(&in_use(&bodies).0));
         drop(held);
-        assert_eq!(taken(&bodies), (0, 0));
+        assert_eq!(in_use(&bodies), (0, 0));
     }
 
     #[tokio::test]
-    async fn a_body_over_the_limit_is_refused_announced_or_not() {
+    async fn a_body_over_the_limit_is_refused_with_and_without_announced_length() {
         let bodies = Bodies::new(4);
         assert!(matches!(
             bodies.read(&alice(), &mut Unread::new(pieces(&[b"abc", b"de"]))).await,
@@ -203,7 +207,7 @@ mod tests {
             bodies.read(&alice(), &mut Unread::new(announced)).await,
             Err(BodyError::TooLarge { max: 4 })
         ));
-        assert_eq!(taken(&bodies), (0, 0));
+        assert_eq!(in_use(&bodies), (0, 0));
     }
 
     #[test]
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_share_one_budget_and_nobody_takes_all_of_it() {
+    async fn bodies_share_one_budget_and_no_caller_uses_all_of_it() {
         let bodies = Bodies::within(10_000, 4096, 2048);
         let large = || Full::new(Bytes::from(vec![0; 2048]));
         let (_, first) = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
@@ -228,16 +232,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_announced_and_never_sent_takes_no_memory() {
+    async fn an_announced_body_that_is_never_sent_uses_no_memory() {
         let bodies = Bodies::new(1000);
         let mut announced = Unread::new(Announced { bytes: 1000, sent: 10 });
         let (alice, reading) = (alice(), &bodies);
         let mut read = std::pin::pin!(reading.read(&alice, &mut announced));
         assert!(timeout(Duration::from_secs(1), &mut read).await.is_err(), "it waits");
-        assert_eq!(taken(&bodies).0, 10);
+        assert_eq!(in_use(&bodies).0, 10);
     }
 
-    /// Announces some bytes, sends a few and then nothing more.
+    /// A body that announces `bytes`, sends `sent` of them and then nothing more.
     struct Announced {
         bytes: u64,
         sent: usize,
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stalls_is_given_up() {
+    async fn a_body_that_stalls_times_out() {
         let mut silent = Unread::new(Announced { bytes: 4, sent: 0 });
         assert!(matches!(Bodies::new(4).read(&alice(), &mut silent).await, Err(BodyError::TooSlow)));
     }

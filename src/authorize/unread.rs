@@ -1,4 +1,4 @@
-//! A body that nobody has read yet.
+//! A request body before it is read.
 
 use std::time::Duration;
 
@@ -8,16 +8,17 @@ use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// How much of a refused request's body is thrown away so that the refusal reaches its sender.
+/// Most bytes of a refused request's body that are read and discarded, so that the client can receive the refusal.
 const DISCARD_BYTES: usize = 256 * 1024;
-/// … and for how long.
+/// Longest time for that.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// A request's body before it is read. Dropped unread it discards itself, in a task of its own: closing the
-/// connection under an HTTP/1.1 client that is still writing would reset it before it has read the answer.
+/// A request's body before it is read. If it is dropped unread, a task reads and discards it. Otherwise the gateway
+/// would close the connection of an HTTP/1.1 client that is still writing, and the reset would reach the client before
+/// it has read the answer.
 #[derive(Debug)]
 pub struct Unread<B> {
-    /// Gone once it has been read.
+    /// `None` once the body has been read.
     body: Option<B>,
     discard: fn(B),
 }
@@ -33,12 +34,12 @@ where
 }
 
 impl<B> Unread<B> {
-    /// The body, to be read; `None` once it was.
+    /// The body, for reading; `None` once it has been read.
     pub(super) fn get(&mut self) -> Option<&mut B> {
         self.body.as_mut()
     }
 
-    /// The body was read to its end: nothing of it is left to discard.
+    /// Records that the body was read to its end, so nothing of it must be discarded.
     pub(super) fn was_read(&mut self) {
         self.body = None;
     }
@@ -60,7 +61,7 @@ where
     if body.is_end_stream() {
         return;
     }
-    // A process that ends has no runtime any more, and nobody to answer.
+    // A process that is ending has no runtime any more, and sends no answer.
     let Ok(runtime) = Handle::try_current() else { return };
     runtime.spawn(timeout(DISCARD_TIME, async move {
         let mut seen = 0;
@@ -85,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// A body without end, which counts what is read of it.
+    /// A body without end. It counts the bytes that are read.
     struct Endless(Arc<AtomicUsize>);
 
     impl Body for Endless {
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unread_body_is_discarded_up_to_a_bound() {
+    async fn an_unread_body_is_discarded_up_to_a_limit() {
         let read = Arc::new(AtomicUsize::new(0));
         drop(Unread::new(Endless(Arc::clone(&read))));
         while Arc::strong_count(&read) > 1 {
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_was_read_is_not_read_again() {
+    async fn a_body_that_was_read_is_not_discarded() {
         let read = Arc::new(AtomicUsize::new(0));
         let mut unread = Unread::new(Endless(Arc::clone(&read)));
         unread.was_read();
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_it_is_only_dropped() {
+    fn without_a_runtime_a_body_is_only_dropped() {
         let read = Arc::new(AtomicUsize::new(0));
         drop(Unread::new(Endless(Arc::clone(&read))));
         assert_eq!((Arc::strong_count(&read), read.load(Ordering::Relaxed)), (1, 0));
