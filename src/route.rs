@@ -1,8 +1,8 @@
-//! What is asked: which operation of which upstream service a method and a raw path name, on which model.
+//! Routing: finds the operation, the upstream service and the model that a method and a raw path name.
 //!
-//! The path is split on literal `/` before anything is percent-decoded, because a model id may be an
-//! ARN whose slashes arrive as `%2F`. The table of routes is closed: the gateway is no open AWS proxy.
-//! Pure: no I/O, no clock, no configuration but the regions it is given.
+//! The path is split on literal `/` before it is percent-decoded, because a model id may be an ARN whose slashes arrive
+//! as `%2F`. The table of routes is closed, so the gateway is not an open AWS proxy. This module uses no I/O and no clock,
+//! and of the configuration only the regions that it is given.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ mod operation;
 mod table;
 mod target;
 
-/// A request that the table knows.
+/// A request that the table contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// `GET /` or `HEAD /`: clients that probe whether something answers.
+    /// `GET /` or `HEAD /`, from a client that checks whether the server answers.
     Probe,
-    /// A call to be made as its caller.
+    /// A call to Bedrock.
     Call(Call),
 }
 
-/// A call to Bedrock, as far as method and path tell.
+/// A call to Bedrock, as far as its method and path describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     operation: Operation,
@@ -48,12 +48,12 @@ impl Call {
         self.service
     }
 
-    /// Where it stands which model is called.
+    /// The place in the request that names the model.
     pub fn model_in(&self) -> &ModelIn {
         &self.model_in
     }
 
-    /// The region that the path's first segment names; `None` is the gateway's first region.
+    /// The region that the path's first segment names; `None` means the first region of the configuration.
     pub fn region(&self) -> Option<&Arc<str>> {
         self.region.as_ref()
     }
@@ -62,14 +62,14 @@ impl Call {
         &self.method
     }
 
-    /// The request target to sign and send: the caller's path bytes less region and `/mantle`, and the
-    /// query re-encoded, because the signature is computed over parsed pairs and both must agree.
+    /// The request target to sign and send. Its path has the caller's bytes, without region and `/mantle`. Its query is
+    /// encoded again, because the signature covers the parsed pairs and must agree with the bytes that are sent.
     pub fn target(&self) -> &PathAndQuery {
         &self.target
     }
 }
 
-/// Whose clients a path is for: in their words its refusals are said.
+/// The API style of a path. Its clients expect errors in this style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Aws,
@@ -78,7 +78,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// By the path alone, be it in the table or not.
+    /// The style of a path, whether or not the path is in the table.
     pub fn of(uri: &Uri, regions: &[Arc<str>]) -> Self {
         let mut segments = uri.path().split('/').skip(1).peekable();
         segments.next_if(|first| regions.iter().any(|region| **region == **first));
@@ -104,17 +104,17 @@ pub enum RouteError {
     /// `InvokeModelWithBidirectionalStream`, which needs a signature chain over the caller's own frames.
     #[error("bidirectional streams are not supported")]
     Bidirectional,
-    /// The target is one whose signed form could differ from its sent form.
+    /// The signed form of the target could differ from its sent form.
     #[error("the request is malformed: {0}")]
     Malformed(&'static str),
 }
 
-/// Longest request target taken: a 2048-byte id with every byte escaped, and room for the rest.
+/// Longest request target that is accepted: a 2048-byte id with every byte escaped, and room for the rest.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 
-/// Names the call that a request's head asks for. `regions` are those that may stand in front of the path.
+/// Finds the route of a request's head. `regions` are the ones that the path may begin with.
 ///
-/// A call comes of a whole head, so none is made of a target whose `Host` and codings nobody looked at:
+/// The function needs the whole head, so no call can skip the check of `Host` and transfer codings:
 ///
 /// ```
 /// # use bedrock_gateway::route::{self, Route, RouteError};
@@ -130,8 +130,9 @@ const MAX_TARGET_BYTES: usize = 16 * 1024;
 /// ```
 ///
 /// # Errors
-/// [`RouteError::Malformed`] for heads that two servers could read differently, otherwise [`RouteError::Unknown`] for
-/// what is not in the table.
+/// * [`RouteError::Malformed`] for a head that two servers could read differently
+/// * [`RouteError::Bidirectional`] for a bidirectional stream
+/// * [`RouteError::Unknown`] for any other request that is not in the table
 pub fn parse(head: &Parts, regions: &[Arc<str>]) -> Result<Route, RouteError> {
     let Parts { method, uri, .. } = head;
     check_head(head)?;
@@ -156,9 +157,11 @@ pub fn parse(head: &Parts, regions: &[Arc<str>]) -> Result<Route, RouteError> {
     Ok(Route::Call(Call { operation, service, model_in, region, method: method.clone(), target }))
 }
 
-/// Refuses a head that a server in between could have read in another way: a target in absolute form (or an
-/// HTTP/2 `:authority`) that is not the request's `Host`, none or two of them (RFC 9112, section 3.2), a body in
-/// another transfer coding than plain chunks, which nobody would decode.
+/// Refuses a head that another server on the way could have read differently:
+///
+/// * a target in absolute form, or an HTTP/2 `:authority`, that differs from `Host`
+/// * no `Host`, or two of them (RFC 9112, section 3.2)
+/// * a transfer coding other than `chunked`, because neither the gateway nor Bedrock would decode it
 fn check_head(head: &Parts) -> Result<(), RouteError> {
     let Parts { version, uri, headers, .. } = head;
     let mut codings = headers.get_all(http::header::TRANSFER_ENCODING).iter();
@@ -176,7 +179,7 @@ fn check_head(head: &Parts) -> Result<(), RouteError> {
         return Err(RouteError::Malformed("the Host header is missing"));
     }
     let (Some(authority), Some(host)) = (uri.authority(), host) else { return Ok(()) };
-    // A port that is the scheme's own may be written or left out (RFC 9110, section 4.2.3).
+    // The default port of the scheme may be written or left out (RFC 9110, section 4.2.3).
     let port: &[u8] = if uri.scheme_str() == Some("https") { b":443" } else { b":80" };
     let bare = |host: &'_ [u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
     if bare(host.as_bytes()) == bare(authority.as_str().as_bytes()) {
@@ -186,7 +189,7 @@ fn check_head(head: &Parts) -> Result<(), RouteError> {
     }
 }
 
-/// The head of a request for `uri`, for the tests of this stage and those behind.
+/// The head of a request for `uri`, for the tests of this stage and of later ones.
 #[cfg(test)]
 pub(crate) fn head(method: &Method, uri: Uri) -> Parts {
     let request =

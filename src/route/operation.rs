@@ -1,8 +1,8 @@
-//! The operations that a role may allow, and what each needs of IAM.
+//! The operations that a role may allow, and the IAM actions that each needs.
 
 use std::str::FromStr;
 
-/// An operation that a role may allow; `operations` in the configuration names these.
+/// An operation that a role may allow. `operations` in the configuration lists them by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `InvokeModel` and `InvokeModelWithResponseStream`.
@@ -19,17 +19,17 @@ pub enum Operation {
     Responses,
     /// Messages as Anthropic's clients create them.
     Messages,
-    /// Foundation models and inference profiles, to be looked at.
+    /// Lists and descriptions of foundation models and inference profiles.
     ListModels,
     /// Inference by `bedrock-mantle`: chat completions, responses, messages, and the list of its models.
     Mantle,
     /// `StartAsyncInvoke`.
     AsyncStart,
-    /// `GetAsyncInvoke`; any job of the account.
+    /// `GetAsyncInvoke`, for any job of the account.
     AsyncGet,
-    /// `ListAsyncInvokes`; all jobs of the account.
+    /// `ListAsyncInvokes`, for all jobs of the account.
     AsyncList,
-    /// Responses that the account stores: to get, cancel, delete and continue them.
+    /// Getting, cancelling, deleting and continuing responses that the account stores.
     ResponsesStored,
 }
 
@@ -44,7 +44,7 @@ pub enum Service {
 impl Service {
     pub const ALL: [Self; 3] = [Self::Runtime, Self::ControlPlane, Self::Mantle];
 
-    /// The name in the signature's scope.
+    /// The service name in the scope of the signature.
     pub fn signing_name(self) -> &'static str {
         match self {
             Self::Runtime | Self::ControlPlane => "bedrock",
@@ -54,7 +54,7 @@ impl Service {
 }
 
 impl Operation {
-    /// All of them, in the order of the documentation.
+    /// All operations, in the order of the documentation.
     pub const ALL: [Self; 13] = [
         Self::Invoke,
         Self::Converse,
@@ -90,15 +90,15 @@ impl Operation {
         }
     }
 
-    /// Whether it reaches what Bedrock keeps for all of an account's users alike. Such an operation is
-    /// allowed only to a role that names it: whoever has it can read what everybody stored.
+    /// Whether the operation reaches data that Bedrock stores for all users of an account. Only a role that names such an
+    /// operation allows it, because its callers can read the stored data of all users.
     pub fn is_shared(self) -> bool {
         matches!(self, Self::AsyncGet | Self::AsyncList | Self::ResponsesStored)
     }
 
-    /// The IAM actions that the caller's role needs for it (Service Authorization Reference, Amazon Bedrock
-    /// and Bedrock Mantle; the user guide's pages on responses and chat completions). `InvokeGuardrailChecks`
-    /// has no documented action of its own.
+    /// The IAM actions that the caller's role needs for the operation. Sources: Service Authorization Reference, Amazon
+    /// Bedrock and Bedrock Mantle; user guide, pages on responses and chat completions. No action is documented for
+    /// `InvokeGuardrailChecks`.
     pub fn iam_actions(self) -> &'static [&'static str] {
         match self {
             Self::Invoke | Self::Converse | Self::OpenaiChat | Self::Responses | Self::Messages => {
@@ -134,7 +134,7 @@ impl Operation {
     }
 }
 
-/// A name that is no operation.
+/// The error for a name that is not an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no operation of this name")]
 pub struct UnknownOperation;

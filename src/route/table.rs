@@ -1,21 +1,21 @@
-//! The table of routes. It is closed: what is not here is not served.
+//! The table of routes. It is closed: the gateway serves no other route.
 
 use super::model::is_legal;
 use super::operation::{Operation, Service};
 use super::{ModelId, RouteError, target};
 
-/// Where it stands which model is called.
+/// The place in the request that names the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelIn {
-    /// In the path.
+    /// The path.
     Path(ModelId),
-    /// In this member of the body, beside others that decide whether the call may be made.
+    /// This member of the body. The decision then needs other members of the body too.
     Body(&'static str),
-    /// Nowhere: none is called.
+    /// None: the operation calls no model.
     None,
 }
 
-/// A row that was found.
+/// A row of the table.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) operation: Operation,
@@ -71,7 +71,7 @@ pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
     }
 }
 
-/// What mantle serves under `/v1` and again under `/openai/v1`, each for some models.
+/// Finds the row of a route of mantle, which serves the same routes under `/v1` and `/openai/v1`, for different models.
 fn mantle(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
     let (operation, model_in) = match (method, segments) {
         ("POST", ["v1", "chat", "completions"] | ["v1", "responses"]) => {
@@ -107,7 +107,7 @@ fn in_path(operation: Operation, id: &str) -> Result<Row, RouteError> {
     runtime(operation, ModelIn::Path(model))
 }
 
-/// Checks ids of other things than models.
+/// Checks ids of resources other than models.
 fn ids(raw: &[&str]) -> Result<(), RouteError> {
     for raw in raw {
         if !is_legal(&target::decode(raw)?) {
@@ -121,7 +121,7 @@ fn runtime(operation: Operation, model_in: ModelIn) -> Result<Row, RouteError> {
     row(operation, Service::Runtime, model_in)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the rows of a table are all alike")]
+#[expect(clippy::unnecessary_wraps, reason = "all rows of the table have the same type")]
 fn row(operation: Operation, service: Service, model_in: ModelIn) -> Result<Row, RouteError> {
     Ok(Row { operation, service, model_in })
 }

@@ -1,5 +1,5 @@
-//! The request target's bytes: what two servers could read differently is refused, the rest is sent as
-//! it came.
+//! Checks the bytes of the request target. A target that two servers could read differently is refused; the path of any
+//! other is sent unchanged.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,8 +10,8 @@ use percent_encoding::percent_decode_str;
 
 use super::RouteError;
 
-/// Refuses what a URI normaliser would rewrite (the canonical request is normalised, the sent one
-/// would not be) and what some servers cut off or choke on.
+/// Refuses a path segment that URI normalisation would change, because the canonical request is normalised and the sent
+/// one is not. Also refuses characters that some servers truncate the path at, or fail on.
 pub(super) fn check_segment(raw: &str) -> Result<(), RouteError> {
     if raw.is_empty() {
         return Err(RouteError::Malformed("the path has an empty segment"));
@@ -26,8 +26,8 @@ pub(super) fn check_segment(raw: &str) -> Result<(), RouteError> {
     if decoded.chars().any(char::is_control) {
         return Err(RouteError::Malformed("the target contains a control character"));
     }
-    // An id holds slashes only as separators within an ARN: its parts obey the same rules, in
-    // case the far side decodes before it splits.
+    // An id has slashes only as the separators of an ARN. Its parts follow the same rules, because the other side may
+    // decode before it splits.
     if decoded.contains('/') && decoded.split('/').any(|part| part.is_empty() || part == "." || part == "..")
     {
         return Err(RouteError::Malformed("the path has an escaped dot segment or an escaped `//`"));
@@ -35,7 +35,7 @@ pub(super) fn check_segment(raw: &str) -> Result<(), RouteError> {
     Ok(())
 }
 
-/// Decodes once; refuses truncated escapes and bytes that are not UTF-8.
+/// Percent-decodes a text once. Refuses incomplete escapes and bytes that are not UTF-8.
 pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
     if !raw.contains('%') {
         return Ok(Cow::Borrowed(raw));
@@ -52,7 +52,7 @@ pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, RouteError> {
     percent_decode_str(raw).decode_utf8().map_err(|_| RouteError::Malformed("the target is not UTF-8"))
 }
 
-/// The target to sign and send: the raw path, and the query re-encoded.
+/// The target to sign and send: the raw path, and the query encoded again.
 pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery, RouteError> {
     let mut target = String::with_capacity(received.path().len() + 64);
     for segment in segments {
@@ -65,7 +65,7 @@ pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery
             return Err(RouteError::Malformed("callers may not send X-Amz-* query parameters"));
         }
         target.push(if index == 0 { '?' } else { '&' });
-        // Writing to a String cannot fail.
+        // Writing to a `String` cannot fail.
         let _ok = write!(target, "{}={}", encode(&name), encode(&value));
     }
     match received.path_and_query() {
@@ -76,7 +76,7 @@ pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery
     }
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters, as `SigV4`'s canonical query does.
+/// Percent-encodes all characters except the unreserved ones of RFC 3986, like the canonical query of `SigV4`.
 fn encode(text: &str) -> impl std::fmt::Display + '_ {
     const RESERVED: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -38,7 +38,7 @@ fn the_four_actions_of_two_operations() {
 }
 
 #[test]
-fn an_arn_arrives_escaped_in_either_style_and_leaves_as_it_came() {
+fn an_escaped_arn_is_decoded_and_sent_unchanged() {
     let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
     for raw in [
         "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc",
@@ -52,7 +52,7 @@ fn an_arn_arrives_escaped_in_either_style_and_leaves_as_it_came() {
 }
 
 #[test]
-fn probes_and_strangers() {
+fn probes_and_unknown_routes() {
     assert_eq!(parsed(&Method::GET, "/"), Ok(Route::Probe));
     assert_eq!(parsed(&Method::HEAD, "/"), Ok(Route::Probe));
     for (method, target) in [
@@ -75,7 +75,7 @@ fn probes_and_strangers() {
 }
 
 #[test]
-fn targets_that_could_be_read_in_two_ways() {
+fn targets_that_can_be_read_in_two_ways_are_refused() {
     for target in [
         "//model/m/invoke",
         "/model//m/invoke",
@@ -112,7 +112,7 @@ fn the_query_is_sent_as_it_is_signed() {
 }
 
 #[test]
-fn an_absolute_target_must_be_the_host() {
+fn an_absolute_target_must_match_the_host() {
     let check = |version: Version, target: &str, hosts: &[&'static str]| {
         let mut head = head(&Method::POST, target.parse().unwrap());
         head.version = version;
@@ -138,7 +138,7 @@ fn an_absolute_target_must_be_the_host() {
 
 /// Every row of `tests/cases/routes/served.txt`, and none of `refused.txt`.
 #[test]
-fn the_table_is_what_the_cases_say() {
+fn the_table_matches_the_cases() {
     for line in
         include_str!("../../tests/cases/routes/served.txt").lines().filter(|line| !line.starts_with('#'))
     {
@@ -193,7 +193,7 @@ fn an_unknown_path_names_the_row_that_ends_like_it() {
 }
 
 #[test]
-fn paths_are_answered_in_their_clients_words() {
+fn every_path_has_the_dialect_of_its_clients() {
     let regions = ["us-west-2".into()];
     for (path, dialect) in [
         ("/model/m/converse", Dialect::Aws),
@@ -211,7 +211,7 @@ fn paths_are_answered_in_their_clients_words() {
 }
 
 proptest! {
-    /// Whatever reaches an operation has a legal id and leaves with the bytes it came with.
+    /// Every path of an operation has a legal id and is sent with the bytes that were received.
     #[test]
     fn no_path_is_rewritten(segments in prop::collection::vec("[a-zA-Z0-9.:%;/~ -]{0,12}|model|invoke|%2[eEfF]|\\.\\.", 1..5)) {
         let path = format!("/{}", segments.join("/"));
