@@ -264,7 +264,7 @@ mod tests {
         assert!(resolve("127.0.0.1").await.is_ok());
     }
 
-    /// What the operator reads when the server of a key set has this certificate.
+    /// The error of a fetch from a server with this certificate.
     async fn fault_of(certificate: rcgen::CertificateParams) -> String {
         let key = rcgen::KeyPair::generate().unwrap();
         let chain = vec![certificate.self_signed(&key).unwrap().der().clone()];

@@ -1,8 +1,8 @@
-//! The few members of a body that decide: which model is called, and whether the call goes on from what
-//! an account's users share.
+//! Reads the members of a body that the decision needs: the model, and references to objects that the account stores for
+//! all its users.
 //!
-//! The body is looked through once and goes out as it came. What two parsers could read differently is
-//! refused: a member that decides and stands twice, an encoding, anything but one JSON object in UTF-8.
+//! The body is scanned once and sent unchanged. The gateway refuses a body that two parsers could read differently: one
+//! with a duplicate of such a member, with a content encoding, or that is not one JSON object in UTF-8.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ use crate::route::{IllegalModelId, ModelId};
 
 mod stored_references;
 
-/// What the body says.
+/// The members of a body that the decision needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Members {
     pub(super) model: ModelId,
-    /// It refers to a stored response, conversation, prompt, item, container, skill, vector store or file.
+    /// Whether the body refers to a stored response, conversation, prompt, item, container, skill, vector store or file.
     pub(super) refers_to_stored: bool,
 }
 
-/// Why a body does not say what the call is.
+/// Why the members of a body cannot be read unambiguously.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
     #[error("it has a Content-Encoding, which is not supported")]
@@ -46,7 +46,7 @@ impl From<IllegalModelId> for InspectError {
     }
 }
 
-/// Checks that a body's headers say that it is what [`read`] takes it for.
+/// Checks that the headers describe a body that [`read`] can read: JSON in UTF-8, without encoding.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), InspectError> {
     if headers.get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
         return Err(InspectError::Encoded);
@@ -68,13 +68,13 @@ fn is_json(content_type: &HeaderValue) -> bool {
     parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) && parts.all(is_utf8)
 }
 
-/// Names of models in bodies; each upstream reads one of them.
+/// Members that name the model. Each upstream service reads one of them.
 const MODELS: [&str; 2] = ["model", "modelId"];
-/// Members that refer to what is stored (OpenAI API reference, create a response; Anthropic API reference,
-/// create a message), unless they are null.
+/// Members that refer to stored objects, unless they are null (OpenAI API reference, create a response; Anthropic API
+/// reference, create a message).
 const STORED: [&str; 4] = ["previous_response_id", "conversation", "prompt", "container"];
 
-/// Reads the members that decide. `model` is the one that names the model for this upstream.
+/// Reads the members that the decision needs. `model` is the member that names the model for this upstream service.
 pub(super) fn read(body: &[u8], model: &'static str) -> Result<Members, InspectError> {
     let text = std::str::from_utf8(body).map_err(|_| InspectError::NotAnObject)?;
     let mut found = Found::default();
@@ -94,7 +94,7 @@ pub(super) fn read(body: &[u8], model: &'static str) -> Result<Members, InspectE
 
 #[derive(Default)]
 struct Found {
-    /// `None` is no text.
+    /// Each member that names a model, with its id; `None` if the value is not a text.
     models: Vec<(&'static str, Option<Result<ModelId, IllegalModelId>>)>,
     seen: Vec<&'static str>,
     stored: bool,
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for &mut Found {
             };
             if self.seen.contains(&known) {
                 self.twice = true;
-                return Err(A::Error::custom("twice"));
+                return Err(A::Error::custom("duplicate member"));
             }
             self.seen.push(known);
             if MODELS.contains(&known) {
@@ -139,10 +139,10 @@ impl<'de> Visitor<'de> for &mut Found {
     }
 }
 
-/// Most bytes of a model id with every byte escaped, and its quotes.
+/// Longest JSON text of a model id, bytes: every byte is escaped, and there are two quotes.
 const LONGEST_MODEL: usize = 6 * 2048 + 2;
 
-/// The model that a value names; `None` where it is no text. What is no id is neither decoded nor kept.
+/// The model that a value names; `None` if the value is not a text. A longer text is not decoded.
 fn model_id(raw: &RawValue) -> Option<Result<ModelId, IllegalModelId>> {
     let raw = raw.get();
     if !raw.starts_with('"') {
@@ -152,10 +152,10 @@ fn model_id(raw: &RawValue) -> Option<Result<ModelId, IllegalModelId>> {
     Some(id.ok_or(IllegalModelId).and_then(|id| ModelId::parse(&id)))
 }
 
-/// The name of a member that decides; `None` is any other.
+/// The name of a member that the decision needs; `None` is any other name.
 struct Name(Option<&'static str>);
 
-/// Members that may refer to what is stored somewhere within.
+/// Members that may contain references to stored objects.
 const LOOKED_THROUGH: [&str; 4] = ["input", "messages", "tools", "tool_resources"];
 
 impl<'de> serde::Deserialize<'de> for Name {
@@ -190,16 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn the_model_wherever_it_stands_and_however_it_is_written() {
-        let good = Ok(("openai.gpt-oss-120b-1:0".to_owned(), false));
+    fn the_model_is_found_at_any_place_and_in_any_spelling() {
+        let found = Ok(("openai.gpt-oss-120b-1:0".to_owned(), false));
         for body in [
             r#"{"model":"openai.gpt-oss-120b-1:0"}"#,
             r#" {"messages":[{"model":"x","content":"model"}],"model":"openai.gpt-oss-120b-1:0","n":1.5}"#,
             r#"{"mod\u0065l":"openai.gpt-oss-120b-1\u003a0","input":"a","previous_response_id":null}"#,
-            // What JavaScript makes of a text that was cut within an emoji; it is nobody's fault here.
+            // JavaScript writes this for a text that was truncated within an emoji. The gateway must accept it.
             r#"{"model":"openai.gpt-oss-120b-1:0","input":"\ud83e","messages":[{"content":"\ud83e"}],"x":"\ud83e"}"#,
         ] {
-            assert_eq!(read_as("model", body), good, "{body}");
+            assert_eq!(read_as("model", body), found, "{body}");
         }
         assert_eq!(
             read_as("modelId", r#"{"modelId":"m","modelInput":{"model":"x"}}"#),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn a_body_that_can_be_read_in_two_ways_is_refused() {
         for (body, error) in [
             (r#"{"model":"a","model":"b"}"#, InspectError::Twice),
             (r#"{"model":"a","mod\u0065l":"b"}"#, InspectError::Twice),
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(read_as("model", body), Err(error), "{body}");
         }
         assert_eq!(read(b"{\"model\":\"a\",\"x\":\"\xff\"}", "model"), Err(InspectError::NotAnObject));
-        // No tree is built of what stands where the model should.
+        // The value of the model is not parsed into a tree.
         let deep = format!("{{\"model\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(read_as("model", &deep), Err(InspectError::NotOneModel));
         let long = format!("{{\"model\":\"{}\"}}", "\\u0061".repeat(2049));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn references_to_what_is_stored() {
+    fn references_to_stored_objects() {
         for stored in [
             json!({ "previous_response_id": "resp_1" }),
             json!({ "conversation": { "id": "conv_1" } }),
@@ -281,9 +281,9 @@ mod tests {
     }
 
     proptest! {
-        /// The model that is found is the one that any JSON parser finds.
+        /// Any JSON parser finds the same model.
         #[test]
-        fn no_body_names_another_model_than_is_found(
+        fn the_model_that_is_found_is_the_only_one(
             members in prop::collection::vec(("model|modelId|messages|n|x", "[a-z]{0,3}|\"|\\\\|[{}\\[\\]:,]{1,2}"), 0..5),
             cut in 0..200_usize,
         ) {

@@ -1,4 +1,4 @@
-//! What a role does not name is not reached, whatever method, path, headers and body say.
+//! A call reaches only what its role names, whatever its method, path, headers and body are.
 
 use http::{HeaderName, Method, Uri};
 use http_body_util::Full;
@@ -36,7 +36,7 @@ fn call(method: &str, target: &str) -> Option<Call> {
     }
 }
 
-/// A role that says nothing but where it is told to.
+/// An identity whose role is the default one with `change`.
 fn role(change: impl FnOnce(&mut Role)) -> Arc<Identity> {
     Arc::new(Identity::for_tests("alice", change))
 }
@@ -66,12 +66,12 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn what_users_share_is_off_unless_it_is_named() {
+fn shared_operations_need_a_role_that_names_them() {
     for (method, target) in rows() {
         let call = call(&method, &target).unwrap();
         let shared = call.operation().is_shared();
-        let silent = authorize(Clearance::for_tests(role(|_| {})), call.clone(), &home(), &HeaderMap::new());
-        assert_eq!(silent.err(), shared.then_some(Forbidden::Operation), "{method} {target}");
+        let default = authorize(Clearance::for_tests(role(|_| {})), call.clone(), &home(), &HeaderMap::new());
+        assert_eq!(default.err(), shared.then_some(Forbidden::Operation), "{method} {target}");
         let operation = call.operation();
         let naming = role(|role| role.operations = Some(vec![operation]));
         assert!(authorize(Clearance::for_tests(naming), call, &home(), &HeaderMap::new()).is_ok());
@@ -79,7 +79,7 @@ fn what_users_share_is_off_unless_it_is_named() {
 }
 
 #[test]
-fn a_stored_response_is_continued_only_by_a_role_that_names_that() {
+fn only_a_role_that_names_responses_stored_continues_a_stored_response() {
     let body = json!({ "model": "m", "previous_response_id": "resp_1" }).to_string();
     for target in ["/openai/v1/responses", "/mantle/v1/responses", "/mantle/openai/v1/responses"] {
         let create = call("POST", target).unwrap();
@@ -91,7 +91,7 @@ fn a_stored_response_is_continued_only_by_a_role_that_names_that() {
 }
 
 #[test]
-fn projects_and_workspaces_only_as_the_role_allows() {
+fn only_projects_and_workspaces_of_the_role_are_allowed() {
     let create = || call("POST", "/openai/v1/responses").unwrap();
     let allowing = || role(|role| role.projects = vec!["search".to_owned()]);
     let check = |identity, named: &[(&str, &str)]| {
@@ -107,7 +107,7 @@ fn projects_and_workspaces_only_as_the_role_allows() {
 }
 
 #[test]
-fn a_body_that_decides_comes_as_it_is() {
+fn a_body_that_names_the_model_must_not_be_encoded() {
     let create = call("POST", "/openai/v1/chat/completions").unwrap();
     let encoded = headers(&[("content-encoding", "gzip")]);
     let refused = now(decide(role(|_| {}), create.clone(), &encoded, r#"{"model":"m"}"#));
@@ -115,7 +115,7 @@ fn a_body_that_decides_comes_as_it_is() {
     let plain = headers(&[("content-encoding", "identity")]);
     assert!(now(decide(role(|_| {}), create, &plain, r#"{"model":"m"}"#)).is_ok());
     let in_path = call("POST", "/model/m/invoke").unwrap();
-    assert!(now(decide(role(|_| {}), in_path, &encoded, "no JSON, and nobody's business")).is_ok());
+    assert!(now(decide(role(|_| {}), in_path, &encoded, "not JSON, and not inspected")).is_ok());
     let hidden = headers(&[("content-encoding", "identity"), ("content-encoding", "gzip")]);
     let create = call("POST", "/openai/v1/chat/completions").unwrap();
     let refused = now(decide(role(|_| {}), create, &hidden, r#"{"model":"m"}"#));
@@ -123,7 +123,7 @@ fn a_body_that_decides_comes_as_it_is() {
 }
 
 #[test]
-fn a_body_that_decides_is_json_by_its_type_too() {
+fn a_body_that_names_the_model_must_have_the_type_json() {
     let decide = |target, types: &[&str]| {
         let types: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
         now(decide(role(|_| {}), call("POST", target).unwrap(), &headers(&types), r#"{"model":"m"}"#))
@@ -187,7 +187,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn nothing_reaches_what_the_role_does_not_name(
+    fn no_call_reaches_more_than_the_role_names(
         (method, target) in target(),
         body in body(),
         operations in prop::option::of(prop::sample::subsequence(Operation::ALL.to_vec(), 1..6)),
@@ -214,7 +214,7 @@ proptest! {
             prop_assert!(!only_claude || model.as_str().starts_with("anthropic."));
         }
         if let ModelIn::Body(member) = call.model_in() {
-            // Whatever reads the body further on finds the model that was allowed.
+            // Any later reader of the body finds the model that was allowed.
             let parsed: Value = serde_json::from_str(&body).unwrap();
             prop_assert_eq!(parsed[*member].as_str(), authorized.model().map(ModelId::as_str));
             let stored = ["conversation", "previous_response_id", "prompt"].iter().any(|name| !parsed[*name].is_null());

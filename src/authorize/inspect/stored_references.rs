@@ -1,45 +1,46 @@
-//! Whether messages, items or tools refer to what is stored for all users of an account.
+//! Finds references of messages, items and tools to objects that an account stores for all its users.
 //!
-//! Read in one pass over JSON that was found well-formed. Texts are not decoded: that would cost more than all
-//! the rest, and fail at what JavaScript makes of a text that was cut within an emoji.
+//! The scan is one pass over JSON that is known to be well-formed. It does not decode texts. Decoding would cost more than
+//! everything else, and would fail at a text that JavaScript has truncated within an emoji.
 //!
-//! This is a scanner and no serde visitor. `serde_json` does not tell the kind of a value before it is read,
-//! and reading any value decodes texts. So a visitor takes each value as a `RawValue` first, and each byte is
-//! scanned again on every level. Such a visitor gave the same answers, at 1.75 times the instructions: 2.90
-//! million instead of 1.66 million for 100 KiB of messages that are lists of parts, 30.0 instead of 17.4 for 1 MiB.
+//! This is a scanner instead of a serde visitor. `serde_json` does not reveal the kind of a value before it reads the
+//! value, and reading decodes texts. So a visitor has to read each value as a `RawValue` first, and scans each byte again
+//! on every level. Such a visitor gave the same results with 1.75 times the instructions: 2.90 million instead of 1.66
+//! million for 100 KiB of messages that are lists of parts, and 30.0 million instead of 17.4 million for 1 MiB.
 
 use std::borrow::Cow;
 
-/// It is nested deeper than any messages are.
+/// The error for JSON that is nested deeper than any real message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooDeep;
 
-/// A skill of a shell's environment in a namespace of an item's tools is on the ninth.
+/// Most levels of nesting. The deepest known reference is on the ninth: a skill of a shell's environment, in a namespace
+/// of an item's tools.
 const LEVELS: u8 = 10;
 
-/// What is looked through.
+/// The kind of value that is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The items of `input`, each of which may stand for a stored one.
+    /// The items of `input`. Each may refer to a stored item.
     Items,
-    /// Messages, and what they and items are made of.
+    /// Messages, and the parts of messages and items.
     Parts,
-    /// Tools' own members, and what is at their disposal.
+    /// Tools, and the objects that they work on.
     Tools,
 }
 
-/// Members that name what is stored.
+/// Members whose value is the id of a stored object.
 const IDS: [&str; 3] = ["file_id", "container_id", "skill_id"];
-/// Lists of such.
+/// Members whose value is a list of such ids.
 const ID_LISTS: [&str; 2] = ["file_ids", "vector_store_ids"];
-/// Where the parts of a message may stand. What tools are given or give is the caller's own and is passed over.
+/// Members that may contain parts of a message. Input and output of tools are the caller's own data and are skipped.
 const PARTS: [&str; 5] = ["content", "file", "image", "output", "source"];
-/// Where a tool says what it works on; its schemas are the caller's own and are passed over. A shell's call has
-/// an environment too.
+/// Members that name the objects which a tool works on. The call of a shell has an environment too. A tool's schemas are
+/// the caller's own data and are skipped.
 const TOOLS: [&str; 7] =
     ["code_interpreter", "container", "environment", "file_search", "input_image_mask", "skills", "tools"];
 
-/// Whether `json`, which is well-formed, refers to what is stored.
+/// Whether `json` refers to stored objects. It must be well-formed.
 pub(super) fn refers(json: &str, place: Place) -> Result<bool, TooDeep> {
     let mut walk = Walk { rest: json.as_bytes(), found: false };
     walk.value(place, LEVELS)?;
@@ -52,8 +53,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Looks through a list or an object, and passes over anything else. `depth` are the levels that may be
-    /// left.
+    /// Scans a list or an object, and skips any other value. `depth` is the number of levels that may follow.
     fn value(&mut self, place: Place, depth: u8) -> Result<(), TooDeep> {
         let open = self.peek();
         if !matches!(open, Some(b'[' | b'{')) {
@@ -85,7 +85,7 @@ impl<'a> Walk<'a> {
                 }
                 name if place != Place::Tools && PARTS.contains(&name) => self.value(Place::Parts, depth)?,
                 name if place != Place::Parts && TOOLS.contains(&name) => {
-                    // A container's id; an environment's name is none.
+                    // A container may be given by its id alone. The name of an environment is not an id.
                     self.found |= name == "container" && self.peek() == Some(b'"');
                     self.value(Place::Tools, depth)?;
                 }
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The name of an object's next member, and goes on to its value; `None` behind the last.
+    /// Reads the name of an object's next member and moves to its value; `None` after the last member.
     fn name(&mut self) -> Option<Cow<'a, str>> {
         if !self.has_more() {
             return None;
@@ -106,11 +106,11 @@ impl<'a> Walk<'a> {
         let name = self.skip();
         self.peek();
         self.take(1);
-        // What is no text is no name that is known.
+        // A name that cannot be decoded is not a known one.
         Some(text(name).unwrap_or_default())
     }
 
-    /// Whether another member follows in this list or object; goes past the comma before it, or past the end.
+    /// Whether another member follows in this list or object. Moves past the comma before it, or past the end.
     fn has_more(&mut self) -> bool {
         match self.peek() {
             Some(b',') => {
@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The next byte but for white space.
+    /// Skips white space and returns the next byte, without moving past it.
     fn peek(&mut self) -> Option<u8> {
         self.rest = self.rest.trim_ascii_start();
         self.rest.first().copied()
@@ -137,7 +137,7 @@ impl<'a> Walk<'a> {
         taken
     }
 
-    /// Passes over a value, whatever it is.
+    /// Skips a value of any kind and returns its bytes.
     fn skip(&mut self) -> &'a [u8] {
         self.peek();
         let length = length(self.rest);
@@ -145,8 +145,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// An item, as far as it tells whether it stands for a stored one: by an id and no type (`ItemReference` of
-/// the OpenAI API reference), or by an id and nothing that it would be made of.
+/// The members of an item that show whether it refers to a stored item. It does if it has an id and no type
+/// (`ItemReference` in the OpenAI API reference), or an id and no content of its own.
 #[derive(Default)]
 struct Item<'a> {
     has_id: bool,
@@ -154,11 +154,11 @@ struct Item<'a> {
     seen: Vec<&'static str>,
     /// Members of [`PAYLOADS`] that are not null.
     given: Vec<&'static str>,
-    /// Those that are not empty either.
+    /// Members of `given` that are not empty.
     filled: Vec<&'static str>,
 }
 
-/// What items are made of, beside names, ids and a status.
+/// Members that hold the content of items; all other members are names, ids and a status.
 const PAYLOADS: [&str; 17] = [
     "action",
     "actions",
@@ -180,8 +180,8 @@ const PAYLOADS: [&str; 17] = [
 ];
 
 impl<'a> Item<'a> {
-    /// Notes a member, whose value `json` begins with. True if it stands twice and decides: the last counts to
-    /// some, the first to others.
+    /// Records a member; `json` begins with its value. Returns true for a duplicate of a member that matters, because
+    /// some parsers use the first value and others the last.
     fn note(&mut self, name: &str, json: &'a [u8]) -> bool {
         let Some(name) = PAYLOADS.iter().chain(&["id", "type"]).find(|known| **known == name) else {
             return false;
@@ -211,13 +211,13 @@ impl<'a> Item<'a> {
         let is_whole = match self.kind.as_deref() {
             None => false,
             Some("message") => has("content"),
-            // The service takes these from its store where they come empty.
+            // If these are empty, the service reads them from its store.
             Some("reasoning") => {
                 self.filled.iter().any(|name| ["content", "encrypted_content", "summary"].contains(name))
             }
             Some("compaction") => self.filled.contains(&"encrypted_content"),
             Some("image_generation_call") => self.filled.contains(&"result"),
-            // All there is of them.
+            // Items of these types have no content.
             Some("apply_patch_call_output" | "compaction_trigger" | "configuration_update") => true,
             Some(_) => !self.given.is_empty(),
         };
@@ -225,7 +225,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Whether the value that `json` begins with is an empty text, list or object.
+/// Whether `json` begins with an empty text, list or object.
 fn is_empty(json: &[u8]) -> bool {
     match json.split_first() {
         Some((b'"', rest)) => rest.first() == Some(&b'"'),
@@ -234,14 +234,14 @@ fn is_empty(json: &[u8]) -> bool {
     }
 }
 
-/// How long the value is that `json` begins with.
+/// The length of the value that `json` begins with.
 fn length(json: &[u8]) -> usize {
     let mut open = 0_usize;
     let mut at = 0;
     while let Some(byte) = json.get(at) {
         at += 1;
         match byte {
-            b'"' => at += behind_quote(json.get(at..).unwrap_or_default()),
+            b'"' => at += after_quote(json.get(at..).unwrap_or_default()),
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
             _ if open == 0 => {
@@ -258,8 +258,8 @@ fn length(json: &[u8]) -> usize {
     at
 }
 
-/// How long a string is whose opening quote is behind.
-fn behind_quote(text: &[u8]) -> usize {
+/// The length of a string after its opening quote.
+fn after_quote(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(next) =
         text.get(at..).unwrap_or_default().iter().position(|byte| matches!(byte, b'"' | b'\\'))
@@ -273,7 +273,7 @@ fn behind_quote(text: &[u8]) -> usize {
     text.len()
 }
 
-/// The text of a string as it stands in JSON.
+/// The text of a JSON string.
 fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
     let within = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if within.contains(&b'\\') {
@@ -289,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    /// The same over a tree.
+    /// The expected result, found in a parsed tree.
     fn in_tree(value: &Value, depth: u8) -> Result<bool, TooDeep> {
         if !value.is_array() && !value.is_object() {
             return Ok(false);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_stand_for_stored_ones() {
+    fn items_that_refer_to_stored_ones() {
         for stored in [
             json!({ "id": "msg_1" }),
             json!({ "id": "msg_1", "type": null }),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_that_work_on_what_is_stored() {
+    fn tools_that_work_on_stored_objects() {
         let is_stored = |tool: &Value| refers(&json!([tool]).to_string(), Place::Tools).unwrap();
         for stored in [
             json!({ "type": "code_interpreter", "container": "cntr_1" }),
@@ -420,9 +420,9 @@ mod tests {
         assert_eq!(refers(&call.to_string(), Place::Items), Ok(true));
     }
 
-    /// What the openai package's `ResponseInputItemParam` lists, as a client sends it back.
+    /// The types of items that `ResponseInputItemParam` of the openai package lists, as a client sends them back.
     #[test]
-    fn items_that_are_whole() {
+    fn items_with_their_own_content() {
         let text = json!([{ "type": "output_text", "text": "a", "annotations": [
             { "type": "container_file_citation", "container_id": "c", "file_id": "f" }] }]);
         for whole in [
@@ -465,7 +465,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_is_what_stands_there(tree in tree(), pretty in prop::bool::ANY) {
+        fn the_scan_finds_the_references_of_the_tree(tree in tree(), pretty in prop::bool::ANY) {
             let json = if pretty { format!("{tree:#}") } else { tree.to_string() };
             prop_assert_eq!(length(json.as_bytes()), json.len());
             prop_assert_eq!(refers(&json, Place::Parts), in_tree(&tree, LEVELS));
