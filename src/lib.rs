@@ -3,25 +3,25 @@
 //!
 //! # The life of a request
 //!
-//! One function shows it: `answer` in [`request`]. Its stages, in order, each of which knows nothing of those
-//! after it:
+//! One function shows it: `answer` in [`request`]. These are its stages, in order. No stage uses anything of a later
+//! one:
 //!
 //! 1. [`server`] accepts a connection: TLS or plain, HTTP/1.1 or HTTP/2.
-//! 2. [`route`] names the operation, the model and the region from the raw head.
+//! 2. [`route`] finds the operation, the model and the region in the raw head.
 //! 3. [`auth`] verifies the caller's token against its issuer: [`auth::Verified`].
 //! 4. [`identity`] evaluates the operator's mapping over its claims: [`identity::Identified`].
-//! 5. [`revoke`] clears the caller for one step: [`revoke::Clearance`].
+//! 5. [`revoke`] checks that the caller's access is not revoked, for one step: [`revoke::Clearance`].
 //! 6. [`authorize`] checks the role's operations, models and regions, and reads the body:
 //!    [`authorize::Authorized`].
-//! 7. [`sessions`] gets the credentials of that identity from its cache, or by `AssumeRole`:
+//! 7. [`sessions`] gets the session of that identity from its cache, or with `AssumeRole`:
 //!    [`sessions::Ready`].
-//! 8. [`mod@sign`] signs that into the only thing that can be sent: [`sign::Signed`].
-//! 9. [`upstream`] sends it to an [`endpoint`]; [`relay`] passes the answer's bytes on, and [`record`] writes
-//!    down what became of the request.
+//! 8. [`mod@sign`] signs the call. Only the result can be sent: [`sign::Signed`].
+//! 9. [`upstream`] sends it to an [`endpoint`], [`relay`] passes on the bytes of the answer, and [`record`] writes the
+//!    line of the access log.
 //!
-//! Every failure becomes an answer in one table, [`error`]. [`gateway`] builds all of it from the [`config`] into
-//! the [`state`] that requests share, loads the configuration again when its file changes, and drains everything
-//! in the end. [`limits`] bounds how many requests are open. [`operator`] answers the probe and admin listeners.
+//! One table, [`error`], turns every failure into an answer. [`gateway`] builds the [`state`] that requests share from
+//! the [`config`], reloads the configuration when its file changes, and drains the gateway at the end. [`limits`] limits
+//! the requests in flight. [`operator`] answers on the probe port and the admin port.
 
 pub mod attribution;
 pub mod auth;
