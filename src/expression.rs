@@ -53,30 +53,36 @@ impl PartialEq for Expression {
     }
 }
 
-/// Why an expression is refused at load.
+/// Why an expression is rejected at load. The words are for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
-    #[error("it is not CEL: {0}")]
+    #[error("not a CEL expression: {0}")]
     Syntax(String),
-    #[error("it is longer than {LONGEST} bytes")]
-    TooLong,
-    #[error("there is no `{0}`; there are claims, issuer.name and request.headers['…']")]
+    #[error("the expression has {0} bytes; the limit is {LONGEST}")]
+    TooLong(usize),
+    #[error(
+        "there is no `{0}`; an expression can use claims, issuer.name and request.headers['…'], \
+         and a text is written in single quotes: '{0}'"
+    )]
     UnknownName(String),
-    #[error("there is no function `{0}`")]
+    #[error("there is no function `{0}`; the functions are {names}", names = functions::names())]
     UnknownFunction(String),
-    #[error("the function is called as {0}")]
-    WrongCall(&'static str),
-    #[error("of `{0}` only `{1}` is there")]
+    #[error("a function is called with the wrong arguments; write {0}")]
+    WrongCall(String),
+    #[error("`{0}` can only be used as `{1}`")]
     UnknownMember(&'static str, &'static str),
-    #[error("the header `{0}` is not among the issuer's request_headers")]
+    #[error("the header `{0}` is not in the issuer's request_headers; add it there")]
     UnlistedHeader(String),
-    #[error("a regular expression is written out as a string, not computed")]
+    #[error("a regular expression must be written out as a string; it cannot be computed")]
     ComputedRegex,
-    #[error("the regular expression is wrong: {0}")]
+    #[error("invalid regular expression: {0}")]
     Regex(String),
-    #[error("comprehensions nest at most {MOST_NESTED} deep")]
+    #[error("map, filter, exists and all are nested more than {MOST_NESTED} deep")]
     TooNested,
-    #[error("it is more than {DEEPEST} levels deep; a map, as {{'a': 'b'}}[claims.c], replaces long chains")]
+    #[error(
+        "the expression is more than {DEEPEST} levels deep; replace a long chain of conditions by a map, \
+         for example {{'a': 'b'}}[claims.c]"
+    )]
     TooDeep,
 }
 
@@ -95,7 +101,7 @@ impl Expression {
     /// When it is not CEL, uses a name or function that is not there, or could be expensive.
     pub fn compile(source: &str, request_headers: &[String]) -> Result<Self, ExpressionError> {
         if source.len() > LONGEST {
-            return Err(ExpressionError::TooLong);
+            return Err(ExpressionError::TooLong(source.len()));
         }
         let mut tree = parse(source)?;
         let reads = References::check(&mut tree, request_headers)?;
@@ -139,12 +145,27 @@ fn parse(source: &str) -> Result<IdedExpr, ExpressionError> {
         let parser = parser.spawn_scoped(scope, || ENVIRONMENT.parser().parse(source));
         parser.ok()?.join().ok()
     });
-    let fault = match parsed {
+    let message = match parsed {
         Some(Ok(tree)) => return Ok(tree),
-        Some(Err(error)) => error.to_string().lines().next().unwrap_or_default().to_owned(),
-        None => "the parser gave up".to_owned(),
+        Some(Err(error)) => syntax_message(&error.to_string()),
+        None => "the parser failed".to_owned(),
     };
-    Err(ExpressionError::Syntax(fault))
+    Err(ExpressionError::Syntax(message))
+}
+
+/// Operators of other languages: what the parser's message holds, the operator, and CEL's own.
+const FOREIGN_OPERATORS: [(&str, &str, &str); 3] =
+    [("at: '=", "=", "=="), ("input 'and' ", "and", "&&"), ("input 'or' ", "or", "||")];
+
+/// The first of the parser's errors, with its line and column in the expression.
+fn syntax_message(errors: &str) -> String {
+    let first = errors.lines().next().unwrap_or_default();
+    let first = first.strip_prefix("ERROR: <input>:").unwrap_or(first);
+    let (at, message) = first.split_once(": ").unwrap_or(("", first));
+    match FOREIGN_OPERATORS.iter().find(|(sign, ..)| message.contains(sign)) {
+        Some((_, foreign, own)) => format!("{at}: \"{foreign}\" is not an operator; write \"{own}\""),
+        None => format!("{at}: {}", message.strip_prefix("Syntax error: ").unwrap_or(message)),
+    }
 }
 
 #[cfg(test)]

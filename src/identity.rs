@@ -14,7 +14,7 @@ use crate::attribution::arn::RoleArn;
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::{SessionTags, TagKey};
 use crate::auth::{Caller, Verified};
-use crate::expression::{EvaluationError, InputError};
+use crate::expression::{ClaimsTooLarge, EvaluationError, InputError};
 use crate::identity::evaluate::{Evaluated, LONGEST_HEADER, listed};
 use crate::identity::mapped_value::{MappedValue, Requirement};
 use crate::identity::memo::{Key, Resolved};
@@ -187,23 +187,31 @@ impl Identity {
 /// Why a verified caller has no identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    #[error("requirement {index} failed: {message}")]
-    RequirementFailed { index: usize, message: String },
-    #[error("no role matches")]
+    /// `missing`: see [`ValueMissing`](Self::ValueMissing).
+    #[error("require[{index}] is not met: {message}{missing}")]
+    RequirementFailed { index: usize, message: String, missing: String },
+    #[error("no role matches: no `when` is true for these claims")]
     NoRole,
-    #[error("the value of {target} is missing")]
-    ValueMissing { target: String },
+    /// `missing` names the claims that the expressions read and the token does not have, behind a "; ". It is empty
+    /// where the token has them all.
+    #[error("the value of {target} is missing{missing}")]
+    ValueMissing { target: String, missing: String },
     #[error("the value of {target} is {detail}")]
     ValueInvalid { target: String, detail: &'static str },
     #[error("{target} cannot be evaluated: {detail}")]
     Evaluation { target: String, detail: String },
-    #[error("the token says that it leaves out claims which {target} reads")]
+    #[error(
+        "{target} reads a claim that the identity provider left out of the token, for example because the caller is \
+         in too many groups; have it send fewer"
+    )]
     GroupsOverage { target: String },
-    #[error("the claims have more nodes than are evaluated")]
+    #[error("{ClaimsTooLarge}")]
     ClaimsTooLarge,
-    #[error("the request header {0} is sent twice")]
+    #[error("the request header {0} appears twice; the client must send it once")]
     HeaderRepeated(String),
-    #[error("the request header {0} is longer than {LONGEST_HEADER} bytes or not UTF-8")]
+    #[error(
+        "the request header {0} is longer than {LONGEST_HEADER} bytes or not UTF-8; the client must shorten it"
+    )]
     HeaderIllegal(String),
 }
 

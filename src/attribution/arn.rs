@@ -10,7 +10,7 @@ pub struct RoleArn(Arc<str>);
 
 /// Text that is no role's ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the ARN of a role, as in arn:aws:iam::123456789012:role/BedrockUser")]
+#[error("not the ARN of a role; write, for example, arn:aws:iam::123456789012:role/BedrockUser")]
 pub struct IllegalArn;
 
 impl RoleArn {

@@ -11,7 +11,9 @@ pub struct SessionName(Arc<str>);
 
 /// A value that is no legal name as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not 2 to 64 of A-Z a-z 0-9 _ + = , . @ -, or ends like a replaced name")]
+#[error(
+    "a session name has 2 to 64 of the characters A-Z a-z 0-9 _ + = , . @ - and does not end like a replaced value"
+)]
 pub struct IllegalName;
 
 const LONGEST: usize = 64;

@@ -28,15 +28,15 @@ pub struct SessionTags(BTreeMap<TagKey, TagValue>);
 pub enum IllegalTag {
     #[error("a tag key has 1 to 128 letters, digits, separators and _ . : / = + - @")]
     Key,
-    #[error("tag keys that begin with aws: are AWS's own")]
+    #[error("tag keys that begin with aws: are reserved for AWS")]
     Reserved,
     #[error(
-        "a tag value has at most 256 letters, digits, separators and _ . : / = + - @, and does not end like a replaced one"
+        "a tag value has at most 256 letters, digits, separators and _ . : / = + - @, and does not end like a replaced value"
     )]
     Value,
     #[error("a session has at most 50 tags")]
     TooMany,
-    #[error("two tag keys differ at most in case; STS takes them for one")]
+    #[error("two tag keys are equal or differ only in case, which STS ignores; rename one")]
     Twice,
 }
 

@@ -11,7 +11,7 @@ use cel::common::types::{CelBytes, CelList, CelMap, CelString};
 use cel::common::value::Val;
 
 /// Bytes of texts and list members that one evaluation may make; a token's claims are 24 KiB.
-const MOST_MADE: usize = 2 << 20;
+pub(super) const MOST_MADE: usize = 2 << 20;
 /// What a member of a list is taken for beside its text, bytes.
 const MEMBER: usize = 32;
 /// The name in the error, by which it is told from others.

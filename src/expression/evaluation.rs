@@ -8,7 +8,7 @@
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
 
-use super::budget::SPENT;
+use super::budget::{MOST_MADE, SPENT};
 use super::functions::INEXACT;
 
 /// What an evaluation came to.
@@ -27,7 +27,11 @@ pub struct EvaluationError(pub String);
 impl EvaluationError {
     /// Of a number that is held as an `f64`, which stands for other numbers of tokens as well.
     pub(super) fn inexact() -> Self {
-        Self("a number that is no 64-bit integer has no text".to_owned())
+        Self(
+            "a number that is not a 64-bit integer cannot become text; \
+             have the identity provider send it as a string"
+                .to_owned(),
+        )
     }
 }
 
@@ -69,7 +73,9 @@ pub(super) fn truth(node: &IdedExpr, context: &Context<'_, '_>) -> Truth {
     match evaluate(node, context)? {
         Outcome::Value(Value::Bool(truth)) => Ok(Some(truth)),
         Outcome::Missing => Ok(None),
-        Outcome::Value(_) => Err(EvaluationError("it is not true or false".to_owned())),
+        Outcome::Value(_) => {
+            Err(EvaluationError("a condition has a value that is neither true nor false".to_owned()))
+        }
     }
 }
 
@@ -240,7 +246,7 @@ fn list(
     {
         return Ok(Outcome::Value(members));
     }
-    let unknown = || EvaluationError("this comprehension takes no conditions".to_owned());
+    let unknown = || EvaluationError("a comprehension of this kind cannot contain conditions".to_owned());
     let (guard, appended) = match &comprehension.loop_step.expr {
         Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
             (operators::CONDITIONAL, [guard, step, _]) => (Some(guard), step),
@@ -284,7 +290,10 @@ fn range(
     match evaluate(&comprehension.iter_range, context)? {
         Outcome::Missing => Ok(None),
         Outcome::Value(Value::List(items)) => Ok(Some(items.to_vec())),
-        Outcome::Value(_) => Err(EvaluationError("what is iterated over is no list".to_owned())),
+        Outcome::Value(_) => {
+            let message = "map, filter, exists or all is called on a value that is neither a list nor a map";
+            Err(EvaluationError(message.to_owned()))
+        }
     }
 }
 
@@ -303,23 +312,30 @@ fn by_library(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, Eva
 /// `Ok` where something is missing. The library's text holds the values at fault, which are the
 /// caller's claims, and is dropped.
 fn missing_or_wrong(error: &ExecutionError) -> Result<(), EvaluationError> {
-    let fault = match error {
-        ExecutionError::IndexOutOfBounds(Value::Int(..0)) => "an index is negative",
+    let message = match error {
+        ExecutionError::IndexOutOfBounds(Value::Int(..0)) => "a list index is negative; the first one is 0",
         ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => return Ok(()),
-        ExecutionError::NoSuchOverload(_) => "an operator or function does not take these types",
-        ExecutionError::UndeclaredReference(_) => "a name is not there",
+        ExecutionError::NoSuchOverload(_) => {
+            "an operator or function does not accept these types; check the types of the claims it reads"
+        }
+        ExecutionError::UndeclaredReference(_) => "unknown name",
         ExecutionError::FunctionError { function, .. } if function == SPENT => {
-            "it puts more together than is made of one token's claims"
+            return Err(EvaluationError(format!(
+                "it builds more than {} MiB of texts and lists; make it simpler",
+                MOST_MADE >> 20
+            )));
         }
         ExecutionError::FunctionError { function, .. } if function == INEXACT => {
             return Err(EvaluationError::inexact());
         }
-        ExecutionError::FunctionError { .. } => "a function failed",
-        ExecutionError::UnexpectedType { .. } | ExecutionError::UnsupportedTargetType { .. } => {
-            "a value has another type"
+        ExecutionError::FunctionError { .. } => {
+            "a function cannot convert or use its argument; check the values of the claims it reads"
         }
-        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero",
+        ExecutionError::UnexpectedType { .. } | ExecutionError::UnsupportedTargetType { .. } => {
+            "a value has the wrong type; check the types of the claims that the expression reads"
+        }
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "division by zero",
         _ => "the evaluation failed",
     };
-    Err(EvaluationError(fault.to_owned()))
+    Err(EvaluationError(message.to_owned()))
 }

@@ -108,6 +108,12 @@ pub(super) fn keep(node: &mut IdedExpr) {
     }
 }
 
+/// The names of all functions, for an error message.
+pub(super) fn names() -> String {
+    let methods = METHODS.iter().map(|(name, ..)| *name);
+    GLOBAL.iter().copied().chain(methods).collect::<Vec<_>>().join(", ")
+}
+
 /// Checks that a call can be made.
 pub(super) fn check(call: &CallExpr) -> Result<(), ExpressionError> {
     let name = call.func_name.as_str();
@@ -117,13 +123,13 @@ pub(super) fn check(call: &CallExpr) -> Result<(), ExpressionError> {
     }
     let Some((name, arguments, usage)) = METHODS.iter().find(|(known, ..)| *known == name) else {
         return Err(if GLOBAL.contains(&name) {
-            ExpressionError::WrongCall("f(value), with one argument")
+            ExpressionError::WrongCall(format!("{name}(value)"))
         } else {
             ExpressionError::UnknownFunction(name.to_owned())
         });
     };
     if call.target.is_none() || !arguments.contains(&call.args.len()) {
-        return Err(ExpressionError::WrongCall(usage));
+        return Err(ExpressionError::WrongCall((*usage).to_owned()));
     }
     if let ("matches" | "extract", [pattern]) = (*name, call.args.as_slice()) {
         compile(literal(pattern).ok_or(ExpressionError::ComputedRegex)?)?;
@@ -173,7 +179,10 @@ fn split(text: &CelString<'_>, separator: &CelString<'_>) -> Result<CelList<'sta
     let separator: &str = separator.inner();
     let parts: Vec<_> = text.inner().split(separator).take(MOST_PARTS + 1).map(part).collect();
     if separator.is_empty() || parts.len() > MOST_PARTS {
-        return Err(ExecutionError::function_error("split", "no separator, or too many parts"));
+        return Err(ExecutionError::function_error(
+            "split",
+            "the separator is empty, or there are more than 1,000 parts",
+        ));
     }
     let parts = CelList::from(parts);
     pay(size(&parts))?;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cel::common::types::{CelMap, CelString};
+use cel::common::value::Val;
 use cel::objects::Key;
 use cel::{Context, Value};
 use serde_json::{Map, Value as Json};
@@ -14,7 +16,10 @@ const MOST_NODES: usize = 1_000;
 
 /// Claims that could take long to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the claims have more than {MOST_NODES} nodes")]
+#[error(
+    "the claims have more than {MOST_NODES} nodes (objects, lists, texts, numbers, booleans); \
+     have the identity provider send fewer"
+)]
 pub struct ClaimsTooLarge;
 
 /// One caller, as expressions see them: the claims, and what the token says it left out.
@@ -106,6 +111,17 @@ impl Input<'_> {
             Some(true) => Truth::True,
             Some(false) => Truth::False,
             None => Truth::Missing,
+        })
+    }
+
+    /// The top-level claims that `expression` reads by name and that the token does not have.
+    pub fn missing_claims<'e>(&self, expression: &'e Expression) -> impl Iterator<Item = &'e str> {
+        let claims = self.values.get_variable("claims");
+        expression.claims_read().filter(move |name| {
+            let claims = claims.as_ref().and_then(|claims| claims.as_ref().downcast_ref::<CelMap<'_>>());
+            let is_it =
+                |key: &dyn Val| key.downcast_ref::<CelString<'_>>().is_some_and(|key| key.inner() == *name);
+            claims.is_some_and(|claims| !claims.inner().keys().any(|key| is_it(key.inner())))
         })
     }
 

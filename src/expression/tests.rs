@@ -285,6 +285,34 @@ fn what_would_fail_at_a_request_is_refused_at_load() {
 }
 
 #[test]
+fn load_errors_say_what_to_write() {
+    for (source, message) in [
+        ("claims.a = 'b'", "not a CEL expression: 1:10: \"=\" is not an operator; write \"==\""),
+        ("claims.a and claims.b", "not a CEL expression: 1:10: \"and\" is not an operator; write \"&&\""),
+        ("claims.a or claims.b", "not a CEL expression: 1:10: \"or\" is not an operator; write \"||\""),
+        ("platform", "a text is written in single quotes: 'platform'"),
+        ("claims.a.toLower()", "there is no function `toLower`; the functions are bool, bytes, "),
+        ("int()", "a function is called with the wrong arguments; write int(value)"),
+        ("issuer.url", "`issuer` can only be used as `issuer.name`"),
+    ] {
+        let error = refusal(source).to_string();
+        assert!(error.contains(message), "{source}: {error}");
+    }
+}
+
+#[test]
+fn missing_claims_are_named() {
+    let claims = json!({ "email": "a", "gone": null });
+    let input = input(&claims, &json!({})).unwrap();
+    let missing = |source: &str| {
+        let expression = Expression::compile(source, &[]).unwrap();
+        input.missing_claims(&expression).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(missing("has(claims.roles) && claims.gone == claims.email"), ["gone", "roles"]);
+    assert!(missing("claims[claims.email]").is_empty());
+}
+
+#[test]
 fn what_a_token_could_make_expensive_is_refused_at_load() {
     assert_eq!(refusal("claims.a.matches(claims.b)"), ExpressionError::ComputedRegex);
     assert_eq!(refusal("claims.a.extract('a' + 'b')"), ExpressionError::ComputedRegex);
@@ -292,7 +320,7 @@ fn what_a_token_could_make_expensive_is_refused_at_load() {
     assert!(matches!(refusal("claims.a.matches('(a{1000}){1000}')"), ExpressionError::Regex(_)));
     let nested = "claims.a.map(x, claims.a.map(y, claims.a.map(z, z)))";
     assert_eq!(refusal(nested), ExpressionError::TooNested);
-    assert_eq!(refusal(&format!("'{}'", "x".repeat(5000))), ExpressionError::TooLong);
+    assert_eq!(refusal(&format!("'{}'", "x".repeat(5000))), ExpressionError::TooLong(5002));
 }
 
 /// On the 2 MiB that a thread of the tests has, as one of the runtime's.
@@ -413,7 +441,7 @@ proptest! {
             let input = input(&json!({ "a": ["b"], "n": 7 }), &json!({})).unwrap();
             // Whatever it comes to: no name and no function may turn out to be unknown.
             if let Err(error) = expression.evaluate(&input) {
-                prop_assert_ne!(error.to_string(), "a name is not there");
+                prop_assert_ne!(error.to_string(), "unknown name");
             }
         }
     }

@@ -18,8 +18,15 @@ pub(super) fn text(value: &Value) -> Result<Option<String>, EvaluationError> {
         Value::Float(_) => return Err(EvaluationError::inexact()),
         Value::Bool(truth) => write!(text, "{truth}"),
         Value::Null => return Ok(None),
-        Value::List(_) => return Err(EvaluationError("a list; take [0] of it, or join it".to_owned())),
-        _ => return Err(EvaluationError("a value that has no text".to_owned())),
+        Value::List(_) => {
+            return Err(EvaluationError(
+                "the value is a list; use one member, for example [0], or join it".to_owned(),
+            ));
+        }
+        Value::Map(_) => {
+            return Err(EvaluationError("the value is an object; use one member of it".to_owned()));
+        }
+        _ => return Err(EvaluationError("a value of this type cannot become text".to_owned())),
     };
     Ok(Some(text))
 }
@@ -31,14 +38,14 @@ pub(super) fn string(value: &Value) -> Result<Option<String>, &'static str> {
         Value::String(value) => Ok((!value.is_empty()).then(|| value.to_string())),
         Value::Null => Ok(None),
         Value::Int(_) | Value::UInt(_) => {
-            Err("a number and no string; write, for example, string(claims.uid)")
+            Err("a number, not a string; convert it, for example string(claims.uid)")
         }
         Value::Float(_) => {
-            Err("a number that is no 64-bit integer; have the identity provider write it as a string")
+            Err("a number that is not a 64-bit integer; have the identity provider send it as a string")
         }
-        Value::Bool(_) => Err("a boolean and no string; write, for example, string(claims.uid)"),
-        Value::List(_) => Err("a list and no string; take [0] of it, or join it"),
-        Value::Map(_) => Err("an object and no string; take a member of it"),
-        _ => Err("no string"),
+        Value::Bool(_) => Err("a boolean, not a string; convert it, for example string(claims.uid)"),
+        Value::List(_) => Err("a list, not a string; use one member, for example [0], or join it"),
+        Value::Map(_) => Err("an object, not a string; use one member of it"),
+        _ => Err("not a string"),
     }
 }

@@ -1,6 +1,7 @@
 //! The evaluation of the operator's mapping, step by step: what [`Mapping::resolve`] does with verified
 //! claims, and [`explain`](super::explain) with any.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -11,7 +12,7 @@ use super::role::Role;
 use super::{IdentityError, IssuerMapping, Mapping, SessionIdentity};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::{SessionTags, TagKey, TagValue};
-use crate::expression::{ClaimsTooLarge, Input, InputError, Truth};
+use crate::expression::{ClaimsTooLarge, Expression, Input, InputError, Truth};
 
 /// Longest value of a listed request header, bytes.
 pub(super) const LONGEST_HEADER: usize = 256;
@@ -43,8 +44,9 @@ impl Mapping {
         let input = input(mapping, claims, headers)?;
         for (index, requirement) in mapping.require.iter().enumerate() {
             if requirement_met(index, requirement, &input)? != Truth::True {
+                let missing = missing_claims(std::slice::from_ref(&requirement.expression), &input);
                 let message = requirement.message.clone();
-                return Err(IdentityError::RequirementFailed { index, message });
+                return Err(IdentityError::RequirementFailed { index, message, missing });
             }
         }
         let (rule, role) = self.role(&mapping.issuer, &input)?;
@@ -117,7 +119,7 @@ pub(super) fn requirement_met(
 ) -> Result<Truth, IdentityError> {
     input
         .truth(&requirement.expression)
-        .map_err(|error| IdentityError::of(error, format!("requirement {index}")))
+        .map_err(|error| IdentityError::of(error, format!("require[{index}]")))
 }
 
 /// Whether a rule of the role table is a caller's.
@@ -139,7 +141,7 @@ pub(super) fn role_matches(
         return Ok(Match::OtherIssuers);
     }
     let Some(when) = &role.when else { return Ok(Match::Yes) };
-    match input.truth(when).map_err(|error| IdentityError::of(error, format!("role {index}")))? {
+    match input.truth(when).map_err(|error| IdentityError::of(error, format!("role[{index}]")))? {
         Truth::True => Ok(Match::Yes),
         Truth::False | Truth::Missing => Ok(Match::No),
     }
@@ -149,8 +151,11 @@ pub(super) fn session_name(
     mapping: &IssuerMapping,
     input: &Input<'_>,
 ) -> Result<Legalised<SessionName>, IdentityError> {
-    let name = legal("name", &mapping.name, mapping.name.string(input), SessionName::from_value)?;
-    name.ok_or_else(|| IdentityError::ValueMissing { target: "name".to_owned() })
+    let name = legal("name", &mapping.name, mapping.name.string(input), input, SessionName::from_value)?;
+    name.ok_or_else(|| IdentityError::ValueMissing {
+        target: "name".to_owned(),
+        missing: missing_claims(&mapping.name.from, input),
+    })
 }
 
 pub(super) fn source_identity(
@@ -158,7 +163,7 @@ pub(super) fn source_identity(
     input: &Input<'_>,
 ) -> Result<Option<Legalised<SessionName>>, IdentityError> {
     let Some(source) = &mapping.source_identity else { return Ok(None) };
-    legal("source_identity", source, source.string(input), SessionName::from_value)
+    legal("source_identity", source, source.string(input), input, SessionName::from_value)
 }
 
 pub(super) fn tag(
@@ -166,7 +171,7 @@ pub(super) fn tag(
     mapped: &MappedValue,
     input: &Input<'_>,
 ) -> Result<Option<Legalised<TagValue>>, IdentityError> {
-    legal(key.as_str(), mapped, mapped.text(input), TagValue::from_value)
+    legal(key.as_str(), mapped, mapped.text(input), input, TagValue::from_value)
 }
 
 /// `text` is what `mapped` yields for `target`.
@@ -174,22 +179,36 @@ fn legal<T>(
     target: &str,
     mapped: &MappedValue,
     text: Result<Option<String>, InputError>,
+    input: &Input<'_>,
     from_value: impl Fn(&str) -> (T, bool),
 ) -> Result<Option<Legalised<T>>, IdentityError> {
     let target = || target.to_owned();
     let Some(text) = text.map_err(|error| IdentityError::of(error, target()))? else {
         return if mapped.required {
-            Err(IdentityError::ValueMissing { target: target() })
+            let missing = missing_claims(&mapped.from, input);
+            Err(IdentityError::ValueMissing { target: target(), missing })
         } else {
             Ok(None)
         };
     };
     let (value, replaced) = from_value(&text);
     if replaced && mapped.on_invalid == OnInvalid::Reject {
-        let detail = "not legal and on_invalid is reject";
+        let detail = "not legal in AWS, and on_invalid is \"reject\"";
         return Err(IdentityError::ValueInvalid { target: target(), detail });
     }
     Ok(Some(Legalised { value, original: replaced.then_some(text) }))
+}
+
+/// The claims that `expressions` read and the token does not have, as the end of an error message.
+fn missing_claims(expressions: &[Expression], input: &Input<'_>) -> String {
+    let missing: BTreeSet<_> =
+        expressions.iter().flat_map(|expression| input.missing_claims(expression)).collect();
+    let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [name] => format!("; claim {name} is missing"),
+        names => format!("; claims {} are missing", names.join(", ")),
+    }
 }
 
 /// The listed headers' values, in the list's order.

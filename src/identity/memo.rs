@@ -66,7 +66,10 @@ fn weight(key: &Key, resolved: &Resolved) -> usize {
     /// The parts that every identity has, with what their allocations cost.
     const PARTS: usize = 512;
     let headers: usize = key.headers.iter().flatten().map(String::len).sum();
-    let Ok(identity) = resolved else { return PARTS + headers };
+    let identity = match resolved {
+        Ok(identity) => identity,
+        Err(error) => return PARTS + headers + error.to_string().len(),
+    };
     let tags = identity.session().tags().iter();
     let tags: usize = tags.map(|(key, value)| 64 + key.as_str().len() + value.as_str().len()).sum();
     PARTS + headers + identity.principal().len() + tags

@@ -125,6 +125,9 @@ fn requirements_must_hold() {
     for claims in [json!({ "email": "a@b.c" }), json!({ "email": "a@b.c", "email_verified": false })] {
         let refused = evaluate(&mapping, &claims, None).unwrap_err();
         assert_eq!(refused.reason(), Reason::RequirementFailed);
+        let missing =
+            if claims.get("email_verified").is_none() { "; claim `email_verified` is missing" } else { "" };
+        assert_eq!(refused.to_string(), format!("require[0] is not met: not verified{missing}"));
     }
     let odd = json!({ "email": "a@b.c", "email_verified": "yes" });
     assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), Reason::EvaluationFailed);
@@ -137,6 +140,8 @@ fn values_that_are_missing_illegal_or_no_text() {
     for claims in [json!({}), json!({ "email": "" }), json!({ "email": null })] {
         assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), Reason::ValueMissing);
     }
+    let missing = evaluate(&mapping, &json!({}), None).unwrap_err().to_string();
+    assert_eq!(missing, "the value of name is missing; claim `email` is missing");
     for claims in [json!({ "email": ["a@b.c"] }), json!({ "email": { "a": 1 } })] {
         assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), Reason::ValueInvalid);
     }
@@ -157,12 +162,12 @@ fn a_name_and_a_source_identity_come_from_a_string() {
     let good = json!({ "uid": null, "email": "a@b.c", "sub": "", "level": 7 });
     assert_eq!(evaluate(&mapping, &good, None).unwrap().session().name().as_str(), "a@b.c");
     for (value, words) in [
-        (json!(123), "a number and no string; write, for example, string(claims.uid)"),
-        (json!(u64::MAX), "a number and no string; write, for example, string(claims.uid)"),
-        (json!(1.5), "a number that is no 64-bit integer"),
-        (json!(true), "a boolean and no string"),
-        (json!(["a"]), "a list and no string; take [0] of it, or join it"),
-        (json!({ "a": "b" }), "an object and no string"),
+        (json!(123), "a number, not a string; convert it, for example string(claims.uid)"),
+        (json!(u64::MAX), "a number, not a string; convert it, for example string(claims.uid)"),
+        (json!(1.5), "a number that is not a 64-bit integer"),
+        (json!(true), "a boolean, not a string"),
+        (json!(["a"]), "a list, not a string; use one member, for example [0], or join it"),
+        (json!({ "a": "b" }), "an object, not a string"),
     ] {
         // An expression that comes later does not step in.
         let name = json!({ "uid": value, "email": "a@b.c", "level": 7 });
@@ -170,8 +175,8 @@ fn a_name_and_a_source_identity_come_from_a_string() {
         for (claims, target) in [(name, "name"), (source, "source_identity")] {
             let refused = evaluate(&mapping, &claims, None).unwrap_err();
             assert_eq!(refused.reason(), Reason::ValueInvalid, "{claims}");
-            let told = format!("the value of {target} is {words}");
-            assert!(refused.to_string().starts_with(&told), "{refused}");
+            let message = format!("the value of {target} is {words}");
+            assert!(refused.to_string().starts_with(&message), "{refused}");
         }
     }
     mapping.issuers[0].name = mapped(&["string(claims.uid)"]);

@@ -56,7 +56,10 @@ async fn a_name_that_is_no_text_is_refused_and_sent_nowhere() {
     let number = world.mint(World::claims("alice").claim("email", 123));
     assert_eq!(world.send(post(CONVERSE, &number, HELLO)).await.status, 403);
     let detail = world.logged(10).await["detail"].clone();
-    assert_eq!(detail, "the value of name is a number and no string; write, for example, string(claims.uid)");
+    assert_eq!(
+        detail,
+        "the value of name is a number, not a string; convert it, for example string(claims.uid)"
+    );
     let string = with_email(&world, Some(json!("123"))).await;
     assert_eq!((string.status.as_u16(), billed(&world).0), (200, "123".to_owned()));
 }

@@ -205,7 +205,7 @@ async fn a_name_that_is_no_string_is_explained_with_its_remedy() {
     let claims = desk.write("claims", r#"{ "email": 123, "email_verified": true, "sub": "7", "team": 7 }"#);
     let text = desk.explain(&["--claims", &claims, "--issuer", "acme"]).await;
     assert_eq!(text.code, Some(1));
-    let remedy = "the value of name is a number and no string; write, for example, string(claims.uid)";
+    let remedy = "the value of name is a number, not a string; convert it, for example string(claims.uid)";
     let refused = format!("Refused: value_invalid ({remedy})");
     for part in [remedy, &refused, "tag team                  7"] {
         assert!(text.out.contains(part), "{part} is not in\n{}", text.out);

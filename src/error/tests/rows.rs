@@ -77,10 +77,10 @@ rows! {
     "auth/keys-unavailable": Failure::Auth(AuthError::KeysUnavailable { .. }) =>
         [AuthError::KeysUnavailable { issuer: MARKER.into() }],
     "identity/requirement-failed": Failure::Identity(IdentityError::RequirementFailed { .. }) =>
-        [IdentityError::RequirementFailed { index: 0, message: marker() }],
+        [IdentityError::RequirementFailed { index: 0, message: marker(), missing: marker() }],
     "identity/no-role": Failure::Identity(IdentityError::NoRole) => [IdentityError::NoRole],
     "identity/value-missing": Failure::Identity(IdentityError::ValueMissing { .. }) =>
-        [IdentityError::ValueMissing { target: marker() }],
+        [IdentityError::ValueMissing { target: marker(), missing: marker() }],
     "identity/value-invalid": Failure::Identity(IdentityError::ValueInvalid { .. }) =>
         [IdentityError::ValueInvalid { target: marker(), detail: MARKER }],
     "identity/evaluation-failed": Failure::Identity(IdentityError::Evaluation { .. }) =>
