@@ -1,6 +1,6 @@
-//! What stands in the bill: the role's ARN, the session name, the session tags, and the principal they make.
+//! The values that the bill shows: the role's ARN, the session name, the session tags and the principal.
 //!
-//! Every value is built legal for STS or not at all. The formats are for ever: names stand in years of bills.
+//! A value of these types is always legal for STS. The formats never change: years of bills contain these names.
 
 pub mod arn;
 mod replacement;

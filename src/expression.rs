@@ -1,13 +1,13 @@
-//! CEL expressions over a token's claims: compiled and checked at load, evaluated with bounds.
+//! CEL expressions over a token's claims: compiled and checked at load, evaluated within limits.
 //!
-//! Unknown names would fail only when a caller's request reaches them, so the syntax tree is walked at
-//! load and they are refused. Expressions are the operator's; what they are evaluated over is not, so
-//! what could make one expensive is refused too, deep comprehensions and computed regular expressions, and
-//! what one evaluation puts together is bounded.
+//! An unknown name would fail only when a request reaches it. So the syntax tree is checked at load, and an unknown
+//! name is an error there. The operator writes the expressions, but callers choose the claims. So an expression that
+//! claims could make expensive is rejected at load as well: deep comprehensions and computed regular expressions.
+//! The amount of data that one evaluation builds has a limit.
 //!
-//! `Cargo.toml` pins one version of `cel`. The evaluation reads how the parser writes out `exists`, `all` and
-//! `exists_one`, and the budget is a thread-local that the library's functions pay from. Neither is a promise
-//! of the library, so a new version gets a review of both.
+//! `Cargo.toml` pins one version of `cel`. The evaluation depends on how the parser expands `exists`, `all` and
+//! `exists_one`, and the library's functions pay from a budget in a thread-local. The library promises neither, so
+//! both must be reviewed before an upgrade.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -29,21 +29,22 @@ mod issuer_at;
 mod references;
 mod text;
 
-/// Longest expression, bytes.
+/// The longest expression, in bytes.
 const LONGEST: usize = 4096;
-/// A comprehension within a comprehension and nothing further: over 1,000 nodes, a million steps.
+/// The deepest nesting of comprehensions. Two levels over 1,000 nodes are a million steps.
 const MOST_NESTED: usize = 2;
-/// Most levels of the syntax tree. Evaluation descends it on the stack of whoever serves the request.
+/// Most levels of the syntax tree. Evaluation recurses on the stack of the thread that serves the request.
 const DEEPEST: usize = 32;
-/// The parser may descend 96 levels, in debug builds of more than 100 KiB each: it gets a stack of its own.
+/// The stack of the parser's own thread. The parser recurses up to 96 levels deep; in debug builds each level takes
+/// more than 100 KiB.
 const PARSER_STACK: usize = 64 << 20;
 
-/// An expression that uses only what is there.
+/// An expression that uses only names and functions that exist.
 #[derive(Debug)]
 pub struct Expression {
     source: String,
     tree: IdedExpr,
-    /// The top-level claims it reads; `None` where it reads them by a computed name.
+    /// The top-level claims that it reads; `None` if it reads any by a computed name.
     reads: Option<BTreeSet<String>>,
 }
 
@@ -88,17 +89,17 @@ pub enum ExpressionError {
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib().with_optional_support(false);
-    // An error would say that a function is declared twice; a test calls every function there is.
+    // The only possible error is a duplicate declaration. A test calls every function.
     let _declared =
         env.add_extension(extensions::strings).and_then(|()| functions::declare(&mut env)).is_ok();
     Arc::new(env)
 });
 
 impl Expression {
-    /// Compiles `source`. `request_headers` are the names, in lower case, that it may read.
+    /// Compiles `source`. `request_headers` are the names, in lower case, of the headers that it may read.
     ///
     /// # Errors
-    /// When it is not CEL, uses a name or function that is not there, or could be expensive.
+    /// When it is not CEL, uses an unknown name or function, or could be expensive.
     pub fn compile(source: &str, request_headers: &[String]) -> Result<Self, ExpressionError> {
         if source.len() > LONGEST {
             return Err(ExpressionError::TooLong(source.len()));
@@ -117,23 +118,28 @@ impl Expression {
         self.reads.as_ref().is_none_or(|reads| reads.contains(name))
     }
 
-    /// The top-level claims it reads, where they are written out.
+    /// The top-level claims that it reads; none if it reads any by a computed name.
     pub fn claims_read(&self) -> impl Iterator<Item = &str> {
         self.reads.iter().flatten().map(String::as_str)
     }
 
-    /// Where its values name the caller's issuer.
+    /// The ends of its values at which the name of the caller's issuer appears.
     pub fn issuer_at(&self) -> IssuerAt {
         IssuerAt::of(&self.tree)
     }
 
-    /// Whether it is true; `None` where it is missing. An error, where the evaluation fails or comes to
-    /// anything but true or false.
+    /// Whether it is true; `None` if the value is missing.
+    ///
+    /// # Errors
+    /// When the evaluation fails, or its value is neither true nor false.
     fn truth(&self, input: &Input<'_>) -> Result<Option<bool>, EvaluationError> {
         budget::whole(|| evaluation::truth(&self.tree, &input.values))
     }
 
-    /// An error, where the evaluation fails in any way but by something missing.
+    /// The value of the expression.
+    ///
+    /// # Errors
+    /// When the evaluation fails. A missing value is not an error.
     fn evaluate(&self, input: &Input<'_>) -> Result<Outcome, EvaluationError> {
         budget::whole(|| evaluation::evaluate(&self.tree, &input.values))
     }

@@ -1,9 +1,8 @@
-//! As whom AWS will see a caller: the operator's mapping over verified claims yields role, session
-//! name and tags.
+//! The identity of a caller in AWS: the operator's mapping turns verified claims into role, session name and tags.
 //!
-//! Knows no HTTP but header values, and no AWS client. An [`Identity`] is made only here, only from a
-//! [`Verified`] caller; an error never means "no" to a condition, so it never moves a caller to a wider
-//! rule.
+//! This module uses header values but no other HTTP, and no AWS client. Only this module makes an [`Identity`], and
+//! only from a [`Verified`] caller. An error in a condition never counts as "no", so it never moves a caller to a
+//! wider role rule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +32,11 @@ mod memo;
 pub mod models;
 pub mod role;
 
-/// What one issuer's callers become.
+/// The mapping of one issuer's table.
 #[derive(Debug, PartialEq)]
 pub struct IssuerMapping {
     pub issuer: Arc<str>,
-    /// Lower case; all that expressions see of a request.
+    /// The headers that expressions can read, in lower case. Expressions see nothing else of a request.
     pub request_headers: Vec<String>,
     pub require: Vec<Requirement>,
     pub name: MappedValue,
@@ -45,18 +44,18 @@ pub struct IssuerMapping {
     pub tags: Vec<(TagKey, MappedValue)>,
 }
 
-/// The operator's mapping, whole.
+/// The operator's whole mapping: all issuers and the role table.
 #[derive(Debug)]
 pub struct Mapping {
     pub issuers: Vec<IssuerMapping>,
     pub roles: Vec<Arc<Role>>,
-    /// Of sessions whose role says nothing else.
+    /// The duration of sessions whose role rule sets none.
     pub default_duration: Duration,
-    /// Counts configurations; an outcome is good for the one it was made by.
+    /// The number of this configuration. A remembered outcome is valid for one configuration only.
     pub generation: u64,
 }
 
-/// Everything that changes the `AssumeRole` call, and nothing else: equal ones share a session.
+/// The parameters of the `AssumeRole` call, and nothing else. Equal ones share a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionIdentity {
     role_arn: RoleArn,
@@ -107,13 +106,13 @@ impl SessionIdentity {
         &self.policy_arns
     }
 
-    /// The ARN that the session will have.
+    /// The ARN of the session.
     pub fn principal(&self) -> String {
         self.role_arn.principal(&self.name)
     }
 }
 
-/// A caller as AWS will see them, and what their role may be used for.
+/// A caller's identity in AWS, and the role rule that limits its use.
 #[derive(Debug)]
 pub struct Identity {
     session: Arc<SessionIdentity>,
@@ -124,8 +123,8 @@ pub struct Identity {
     verdict: CachedVerdict,
 }
 
-/// A verified caller and the identity that was resolved for them. Made only by [`Mapping::resolve`], so that
-/// neither is ever beside another's.
+/// A verified caller and their identity. Only [`Mapping::resolve`] makes one, so a caller is never paired with the
+/// identity of another caller.
 #[derive(Debug, Clone)]
 pub struct Identified {
     caller: Arc<Caller<IdentityMemo>>,
@@ -143,7 +142,7 @@ impl Identified {
 }
 
 impl Identity {
-    /// The only way to an identity: that of a `caller` whose claims `evaluated` comes of.
+    /// The only constructor of an identity. `evaluated` must come from the claims of `caller`.
     fn of(_caller: &Verified, evaluated: Evaluated) -> Self {
         let Evaluated { session, role, rule, replaced } = evaluated;
         Self {
@@ -164,7 +163,7 @@ impl Identity {
         &self.role
     }
 
-    /// The index of the rule that matched.
+    /// The index of the role rule that matched.
     pub fn rule(&self) -> usize {
         self.rule
     }
@@ -173,12 +172,12 @@ impl Identity {
         &self.principal
     }
 
-    /// `name`, `source_identity` or tag keys whose value STS would not have taken.
+    /// The replaced values: `name`, `source_identity` or tag keys.
     pub fn replaced(&self) -> &[String] {
         &self.replaced
     }
 
-    /// What the last check for revocation found.
+    /// The cached result of the last revocation check.
     pub fn verdict(&self) -> &CachedVerdict {
         &self.verdict
     }
@@ -216,7 +215,7 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// `target` is what the expression is for.
+    /// The error of the expression for `target`.
     fn of(error: InputError, target: String) -> Self {
         match error {
             InputError::LeftOut => Self::GroupsOverage { target },
@@ -225,7 +224,7 @@ impl IdentityError {
         }
     }
 
-    /// One word of a closed list, for log and metrics.
+    /// The reason, for log and metrics.
     pub fn reason(&self) -> Reason {
         match self {
             Self::RequirementFailed { .. } => Reason::RequirementFailed,
@@ -244,7 +243,7 @@ impl IdentityError {
 impl Mapping {
     /// Resolves the identity of `caller`, or finds it in the caller's own memo.
     ///
-    /// A memo cannot be passed beside a caller, so nobody is given the identity that another's memo holds:
+    /// A memo cannot be passed separately, so a caller never gets an identity from the memo of another caller:
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -266,7 +265,7 @@ impl Mapping {
     /// ```
     ///
     /// # Errors
-    /// [`IdentityError`]; remembered as well, since the same token will fail again.
+    /// [`IdentityError`]. The memo keeps errors too, since the same token will fail again.
     pub fn resolve(
         &self,
         caller: &Arc<Caller<IdentityMemo>>,
@@ -284,8 +283,8 @@ impl Mapping {
         if let Some(resolved) = memo.get(&key) {
             return resolved;
         }
-        let decided = self.evaluate(mapping, caller.claims(), &key.headers);
-        let resolved = decided.map(|evaluated| Arc::new(Identity::of(caller, evaluated)));
+        let evaluated = self.evaluate(mapping, caller.claims(), &key.headers);
+        let resolved = evaluated.map(|evaluated| Arc::new(Identity::of(caller, evaluated)));
         memo.remember(key, resolved.clone());
         resolved
     }

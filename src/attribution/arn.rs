@@ -1,14 +1,14 @@
-//! The ARN of a role, and of the principal that a session of it is.
+//! The ARN of a role, and the ARN of the principal of its sessions.
 
 use std::sync::Arc;
 
 use crate::attribution::session_name::SessionName;
 
-/// `arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME`, at most 2048 characters.
+/// The ARN of a role: `arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME`, at most 2048 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoleArn(Arc<str>);
 
-/// Text that is no role's ARN.
+/// The error for a text that is not a role's ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the ARN of a role; write, for example, arn:aws:iam::123456789012:role/BedrockUser")]
 pub struct IllegalArn;
@@ -40,7 +40,7 @@ impl RoleArn {
         &self.0
     }
 
-    /// `aws`, `aws-cn`, `aws-us-gov`, …
+    /// The partition: `aws`, `aws-cn`, `aws-us-gov`, …
     pub fn partition(&self) -> &str {
         self.0.split(':').nth(1).unwrap_or_default()
     }
@@ -54,7 +54,7 @@ impl RoleArn {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The principal that a session of this name is, as `line_item_iam_principal` shows it.
+    /// The principal of a session with this name, as `line_item_iam_principal` shows it.
     pub fn principal(&self, name: &SessionName) -> String {
         let (partition, account, role) = (self.partition(), self.account(), self.role_name());
         format!("arn:{partition}:sts::{account}:assumed-role/{role}/{}", name.as_str())
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_principal() {
+    fn principals_are_recognized() {
         let role = RoleArn::parse("arn:aws:iam::123456789012:role/team/a/BedrockUser").unwrap();
         for value in ["alice@acme.org", "Zoë"] {
             assert!(is_principal(&role.principal(&SessionName::from_value(value).0)));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_role() {
+    fn texts_that_are_not_role_arns_are_rejected() {
         for text in [
             "",
             "BedrockUser",

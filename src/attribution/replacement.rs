@@ -1,7 +1,8 @@
-//! The mark that replaced values end in: `==` and 16 characters of a hash over the exact original.
+//! The suffix of replaced values: `==` and 16 characters of a hash of the exact original.
 //!
-//! 16 base32 characters are 80 bits: two users of one company will not meet there by chance, and
-//! nobody can aim at another's. This format stands in years of bills and never changes.
+//! 16 base32 characters are 80 bits. That is enough to rule out that two users of one company get the same suffix
+//! by chance, or that a user finds a value with the suffix of another user. The format never changes, since years of
+//! bills contain it.
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,7 +14,7 @@ pub(super) const LENGTH: usize = MARK.len() + HASH;
 /// RFC 4648's base32, in lower case.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// The suffix of whatever replaces `value`.
+/// The suffix of the value that replaces `value`.
 pub(super) fn of(value: &str) -> String {
     let digest = Sha256::digest(value.as_bytes());
     let bits = digest.iter().take(10).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
@@ -26,8 +27,8 @@ pub(super) fn of(value: &str) -> String {
     suffix
 }
 
-/// Whether `value` ends in the shape of a suffix. Such a value is never used as it is, or somebody
-/// could write themselves the name that replaces another's.
+/// Whether `value` ends in the shape of a suffix. The gateway replaces such a value too. Otherwise a user could
+/// choose a value that equals the replaced value of another user.
 pub(super) fn ends(value: &str) -> bool {
     let bytes = value.as_bytes();
     let Some(tail) = bytes.len().checked_sub(LENGTH).and_then(|start| bytes.get(start..)) else {

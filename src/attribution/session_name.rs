@@ -1,15 +1,15 @@
-//! `RoleSessionName`: the user, as AWS's bill and `CloudTrail` will know them.
+//! The session name (`RoleSessionName`): the caller's name in AWS's bill and in `CloudTrail`.
 
 use std::sync::Arc;
 
 use crate::attribution::replacement;
 
-/// A name that STS takes: `[A-Za-z0-9_+=,.@-]{2,64}` (ASCII; STS API reference, `AssumeRole`). Two
-/// different values never yield the same one.
+/// A session name that STS accepts: `[A-Za-z0-9_+=,.@-]{2,64}` (ASCII; STS API reference, `AssumeRole`).
+/// Two different values never become the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionName(Arc<str>);
 
-/// A value that is no legal name as it stands.
+/// The error for a value that is not a legal name without replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a session name has 2 to 64 of the characters A-Z a-z 0-9 _ + = , . @ - and does not end like a replaced value"
@@ -19,17 +19,17 @@ pub struct IllegalName;
 const LONGEST: usize = 64;
 
 impl SessionName {
-    /// `value` as it is.
+    /// The name that is exactly `value`.
     ///
     /// # Errors
-    /// When STS would not take it, or it has the shape of a replaced name.
+    /// When STS would reject it, or it has the shape of a replaced value.
     pub fn exact(value: &str) -> Result<Self, IllegalName> {
         let fits =
             (2..=LONGEST).contains(&value.len()) && value.chars().all(is_legal) && !replacement::ends(value);
         if fits { Ok(Self(value.into())) } else { Err(IllegalName) }
     }
 
-    /// `value` as it is, or else up to 46 legal characters of it and a suffix that is its own; and
+    /// `value` as it is if it is legal; otherwise up to 46 of its legal characters and its suffix. The `bool` says
     /// whether it was replaced.
     pub fn from_value(value: &str) -> (Self, bool) {
         if let Ok(name) = Self::exact(value) {
@@ -58,11 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn legal_names_stay_and_others_are_replaced_for_ever_alike() {
+    fn legal_names_are_kept_and_replaced_names_never_change() {
         for legal in ["alice@acme.org", "ab", "A_+=,.@-9", &"x".repeat(64)] {
             assert_eq!(SessionName::from_value(legal), (SessionName(legal.into()), false));
         }
-        // These are in bills: they may never change.
+        // Bills contain these names, so they must never change.
         for (value, name) in [
             ("Alice Müller", "AliceMller==vmi2slj2ykjznbm4"),
             ("a", "a==zklycewkdo64v6wc"),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_write_themselves_anothers_name() {
+    fn a_value_cannot_forge_the_replaced_name_of_another_user() {
         let (victim, _) = SessionName::from_value("Zoë");
         let (forged, replaced) = SessionName::from_value(victim.as_str());
         assert!(replaced);

@@ -7,23 +7,23 @@ use regex::Regex;
 
 use crate::attribution::replacement;
 
-/// Tags of one session (STS API reference, `AssumeRole`).
+/// The most tags that a session can have (STS API reference, `AssumeRole`).
 pub const MOST: usize = 50;
 
-/// A tag key: 1..128 of letters, digits, separators and `_.:/=+-@`, not `aws:…`.
+/// A tag key: 1 to 128 letters, digits, separators and `_.:/=+-@`; it does not begin with `aws:`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TagKey(Arc<str>);
 
-/// A tag value: 0..256 of letters, digits, separators and `_.:/=+-@`. Two different values never
-/// yield the same one.
+/// A tag value: up to 256 letters, digits, separators and `_.:/=+-@`. Two different values never become the
+/// same tag value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TagValue(Arc<str>);
 
-/// Tags sorted by key, at most [`MOST`], no two keys alike but for case.
+/// Tags sorted by key: at most [`MOST`], and no two keys that differ only in case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct SessionTags(BTreeMap<TagKey, TagValue>);
 
-/// What STS would not take as a tag.
+/// The error for a tag that STS would reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalTag {
     #[error("a tag key has 1 to 128 letters, digits, separators and _ . : / = + - @")]
@@ -37,13 +37,13 @@ pub enum IllegalTag {
     #[error("a session has at most 50 tags")]
     TooMany,
     #[error("two tag keys are equal or differ only in case, which STS ignores; rename one")]
-    Twice,
+    Duplicate,
 }
 
 const LONGEST_VALUE: usize = 256;
 const LONGEST_KEY: usize = 128;
 
-/// What STS's pattern for keys and values, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, has no room for.
+/// A character outside STS's pattern for keys and values, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`.
 #[expect(clippy::expect_used, reason = "the pattern is written out here")]
 static ILLEGAL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[^\p{L}\p{Z}\p{N}_.:/=+\-@]").expect("a regular expression"));
@@ -54,7 +54,7 @@ fn is_legal(text: &str) -> bool {
 
 impl TagKey {
     /// # Errors
-    /// When STS would not take it.
+    /// When STS would reject it.
     pub fn parse(text: &str) -> Result<Self, IllegalTag> {
         if !(1..=LONGEST_KEY).contains(&text.chars().count()) || !is_legal(text) {
             return Err(IllegalTag::Key);
@@ -71,16 +71,16 @@ impl TagKey {
 }
 
 impl TagValue {
-    /// `value` as it is.
+    /// The tag value that is exactly `value`.
     ///
     /// # Errors
-    /// When STS would not take it, or it has the shape of a replaced value.
+    /// When STS would reject it, or it has the shape of a replaced value.
     pub fn exact(value: &str) -> Result<Self, IllegalTag> {
         let fits = value.chars().count() <= LONGEST_VALUE && is_legal(value) && !replacement::ends(value);
         if fits { Ok(Self(value.into())) } else { Err(IllegalTag::Value) }
     }
 
-    /// `value` as it is, or else up to 238 legal characters of it and a suffix that is its own; and
+    /// `value` as it is if it is legal; otherwise up to 238 of its legal characters and its suffix. The `bool` says
     /// whether it was replaced.
     pub fn from_value(value: &str) -> (Self, bool) {
         if let Ok(exact) = Self::exact(value) {
@@ -99,13 +99,13 @@ impl TagValue {
 
 impl SessionTags {
     /// # Errors
-    /// When there are too many, or two keys are one to STS.
+    /// When there are more than [`MOST`], or STS treats two keys as one.
     pub fn new(tags: impl IntoIterator<Item = (TagKey, TagValue)>) -> Result<Self, IllegalTag> {
         let mut kept = BTreeMap::new();
         let mut folded = std::collections::HashSet::new();
         for (key, value) in tags {
             if !folded.insert(key.as_str().to_lowercase()) {
-                return Err(IllegalTag::Twice);
+                return Err(IllegalTag::Duplicate);
             }
             kept.insert(key, value);
         }
@@ -129,9 +129,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_as_sts_takes_them() {
-        for good in ["team", "cost-center", "Kostenstelle Süd", "a:b/c=d+e@f.g_h"] {
-            assert!(TagKey::parse(good).is_ok(), "{good}");
+    fn tag_keys_follow_the_rules_of_sts() {
+        for legal in ["team", "cost-center", "Kostenstelle Süd", "a:b/c=d+e@f.g_h"] {
+            assert!(TagKey::parse(legal).is_ok(), "{legal}");
         }
         assert_eq!(TagKey::parse(""), Err(IllegalTag::Key));
         assert_eq!(TagKey::parse(&"k".repeat(129)), Err(IllegalTag::Key));
@@ -140,16 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_differ_in_case_are_one() {
+    fn keys_that_differ_only_in_case_are_duplicates() {
         let tag = |key: &str| (TagKey::parse(key).unwrap(), TagValue::exact("v").unwrap());
-        assert_eq!(SessionTags::new([tag("Team"), tag("team")]), Err(IllegalTag::Twice));
+        assert_eq!(SessionTags::new([tag("Team"), tag("team")]), Err(IllegalTag::Duplicate));
         assert_eq!(SessionTags::new((0..51).map(|n| tag(&format!("k{n}")))), Err(IllegalTag::TooMany));
         assert!(SessionTags::new((0..50).map(|n| tag(&format!("k{n}")))).is_ok());
     }
 
     proptest! {
         #[test]
-        fn values_are_legal_and_never_merge(first in any::<String>(), second in any::<String>()) {
+        fn values_are_legal_and_different_values_stay_different(first in any::<String>(), second in any::<String>()) {
             let (value, replaced) = TagValue::from_value(&first);
             prop_assert!(value.as_str().chars().count() <= 256 && is_legal(value.as_str()));
             prop_assert!(replaced || value.as_str() == first);

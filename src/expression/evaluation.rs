@@ -1,9 +1,9 @@
-//! Evaluation that keeps "missing" and "wrong" apart.
+//! Evaluation that distinguishes a missing value from an error.
 //!
-//! To CEL both are errors, and where `a || b` has one on each side its library reports either: a claim
-//! of the wrong type beside one that is absent could pass for absent, that is for "no". So conditions
-//! are decided here, wherever they stand, and what is wrong outweighs what is missing; the library evaluates
-//! what has no conditions in it, and where it finds something missing, the other parts are looked at here.
+//! In CEL both are errors. If `a || b` has one on each side, the library reports either of them. A claim of the
+//! wrong type next to a missing claim could then count as missing, and so as "no". Therefore this module evaluates
+//! all conditions itself, and an error takes precedence over a missing value. The library evaluates the parts without
+//! conditions. If it reports a missing value there, this module checks the other parts for errors.
 
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
@@ -11,7 +11,7 @@ use cel::{Context, ExecutionError, Value};
 use super::budget::{MOST_MADE, SPENT};
 use super::functions::INEXACT;
 
-/// What an evaluation came to.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Value(Value),
@@ -19,13 +19,13 @@ pub enum Outcome {
     Missing,
 }
 
-/// An evaluation that failed: not missing, but wrong. Its text never holds a claim's value.
+/// The error of a failed evaluation; a missing value is not one. Its text never contains a claim's value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct EvaluationError(pub String);
 
 impl EvaluationError {
-    /// Of a number that is held as an `f64`, which stands for other numbers of tokens as well.
+    /// The error for the text of a number that is held as an `f64`. Several numbers of tokens become the same `f64`.
     pub(super) fn inexact() -> Self {
         Self(
             "a number that is not a 64-bit integer cannot become text; \
@@ -35,7 +35,7 @@ impl EvaluationError {
     }
 }
 
-/// `None` is missing.
+/// The result of a condition; `None` if it is missing.
 type Truth = Result<Option<bool>, EvaluationError>;
 
 pub(super) fn evaluate(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {
@@ -79,7 +79,7 @@ pub(super) fn truth(node: &IdedExpr, context: &Context<'_, '_>) -> Truth {
     }
 }
 
-/// `deciding` as soon as one is; else the first that is wrong, else missing if one is.
+/// `deciding` if one of `truths` equals it; otherwise the first error; otherwise missing if one is missing.
 fn decide(deciding: bool, truths: impl Iterator<Item = Truth>) -> Truth {
     let mut verdict = Ok(Some(!deciding));
     for truth in truths {
@@ -93,8 +93,8 @@ fn decide(deciding: bool, truths: impl Iterator<Item = Truth>) -> Truth {
     verdict
 }
 
-/// The truth that decides `exists` or `all`, and the predicate; the parser writes them as
-/// `@result || predicate` and `@result && predicate`.
+/// The truth that decides `exists` or `all`, and the predicate. The parser expands them to `@result || predicate`
+/// and `@result && predicate`.
 fn quantifier(comprehension: &ComprehensionExpr) -> Option<(bool, &IdedExpr)> {
     let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
     let [result, predicate] = step.args.as_slice() else { return None };
@@ -123,7 +123,7 @@ fn quantify(
     )
 }
 
-/// The predicate of `exists_one`; the parser writes it as `predicate ? @result + 1 : @result`.
+/// The predicate of `exists_one`. The parser expands it to `predicate ? @result + 1 : @result`.
 fn counted(comprehension: &ComprehensionExpr) -> Option<&IdedExpr> {
     let Expr::Literal(LiteralValue::Int(_)) = &comprehension.accu_init.expr else { return None };
     let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
@@ -133,7 +133,7 @@ fn counted(comprehension: &ComprehensionExpr) -> Option<&IdedExpr> {
     }
 }
 
-/// Takes every member into account: none decides by itself.
+/// Evaluates `exists_one`. It needs every member, since no single member decides.
 fn exactly_one(predicate: &IdedExpr, comprehension: &ComprehensionExpr, context: &Context<'_, '_>) -> Truth {
     let Some(range) = range(comprehension, context)? else { return Ok(None) };
     let (mut count, mut missing) = (0, Ok(false));
@@ -149,7 +149,7 @@ fn exactly_one(predicate: &IdedExpr, comprehension: &ComprehensionExpr, context:
     Ok(if missing? { None } else { Some(count == 1) })
 }
 
-/// Whether a condition stands in it whose two sides could fail in different ways.
+/// Whether `node` contains a condition whose two sides could fail in different ways.
 fn has_conditions(node: &IdedExpr) -> bool {
     match &node.expr {
         Expr::Call(call) => {
@@ -171,8 +171,8 @@ fn has_conditions(node: &IdedExpr) -> bool {
     }
 }
 
-/// Evaluates what takes all of its parts: those with conditions first, here; then the whole, with what
-/// they came to in their places.
+/// Evaluates a node that needs all of its parts. First it evaluates the parts with conditions here. Then the library
+/// evaluates the whole, with the results in place of those parts.
 fn in_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, EvaluationError> {
     if !has_conditions(node) {
         return by_library(node, context);
@@ -185,7 +185,7 @@ fn in_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, Evalu
         if has_conditions(part) {
             match evaluate(part, context) {
                 Ok(Outcome::Value(value)) => {
-                    // Nobody can write this name.
+                    // An expression cannot contain this name: the parser rejects "@".
                     let name = format!("@part{}", names.next().unwrap_or_default());
                     inner.add_variable_from_value(name.clone(), value);
                     part.expr = Expr::Ident(name);
@@ -217,8 +217,8 @@ fn in_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, Evalu
     by_library(&whole, &inner)
 }
 
-/// Fails where a part of `node`, which came to be missing, is wrong: the library stops at the first of them
-/// that fails, be it for something missing.
+/// Looks for an error in the parts of `node`, which the library reported as missing. The library stops at the first
+/// operand that fails. If that one was only missing, a later one may still be an error.
 fn check_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<(), EvaluationError> {
     let check = |part: &IdedExpr| evaluate(part, context).map(|_| ());
     match &node.expr {
@@ -233,14 +233,14 @@ fn check_parts(node: &IdedExpr, context: &Context<'_, '_>) -> Result<(), Evaluat
     }
 }
 
-/// Evaluates `map` and `filter`, of whose steps the parser makes `@result + [member]`, or
+/// Evaluates `map` and `filter`. The parser expands their steps to `@result + [member]` or
 /// `guard ? @result + [member] : @result`.
 fn list(
     node: &IdedExpr,
     comprehension: &ComprehensionExpr,
     context: &Context<'_, '_>,
 ) -> Result<Outcome, EvaluationError> {
-    // Where something is missing, the members behind it are looked at too.
+    // If a member is missing, the later members are evaluated too: one may be an error.
     if !has_conditions(node)
         && let Outcome::Value(members) = by_library(node, context)?
     {
@@ -282,7 +282,7 @@ fn list(
     Ok(if missing? { Outcome::Missing } else { Outcome::Value(Value::from(members)) })
 }
 
-/// What a comprehension goes over; `None` where that is missing.
+/// The list that a comprehension iterates over; `None` if it is missing.
 fn range(
     comprehension: &ComprehensionExpr,
     context: &Context<'_, '_>,
@@ -302,16 +302,16 @@ fn by_library(node: &IdedExpr, context: &Context<'_, '_>) -> Result<Outcome, Eva
         Ok(Value::Null) => Ok(Outcome::Missing),
         Ok(value) => Ok(Outcome::Value(value)),
         Err(error) => {
-            missing_or_wrong(&error)?;
+            missing_or_error(&error)?;
             check_parts(node, context)?;
             Ok(Outcome::Missing)
         }
     }
 }
 
-/// `Ok` where something is missing. The library's text holds the values at fault, which are the
-/// caller's claims, and is dropped.
-fn missing_or_wrong(error: &ExecutionError) -> Result<(), EvaluationError> {
+/// `Ok` if `error` only means a missing value. The library's text is dropped, since it contains the values, which are
+/// the caller's claims.
+fn missing_or_error(error: &ExecutionError) -> Result<(), EvaluationError> {
     let message = match error {
         ExecutionError::IndexOutOfBounds(Value::Int(..0)) => "a list index is negative; the first one is 0",
         ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => return Ok(()),

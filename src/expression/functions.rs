@@ -1,5 +1,5 @@
-//! The functions that expressions may call: the standard ones, CEL's strings extension, and ours where
-//! those are not bounded.
+//! The functions that expressions may call: the standard ones and CEL's strings extension. The gateway's own versions
+//! replace those that have no limits.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -16,14 +16,14 @@ use regex::Regex;
 use super::budget::{pay, size};
 use super::{ENVIRONMENT, ExpressionError};
 
-/// What the parser makes of operators and macros.
+/// The names of the functions that the parser makes from operators and macros.
 const OPERATORS: &str =
     "!_ -_ @in @not_strictly_false _!=_ _%_ _&&_ _*_ _+_ _-_ _/_ _<=_ _<_ _==_ _>=_ _>_ _?_:_ _||_";
 
-/// `f(x)`, all of one argument.
+/// Functions that are called as `f(x)`, all with one argument.
 const GLOBAL: &[&str] = &["bool", "bytes", "double", "dyn", "int", "size", "string", "type", "uint"];
 
-/// `x.f(…)`: its name, how many arguments stand between the parentheses, and how to write it.
+/// Functions that are called as `x.f(…)`: name, number of arguments in the parentheses, and usage.
 const METHODS: &[(&str, RangeInclusive<usize>, &str)] = &[
     ("charAt", 1..=1, "text.charAt(index)"),
     ("contains", 1..=1, "text.contains(text)"),
@@ -44,21 +44,21 @@ const METHODS: &[(&str, RangeInclusive<usize>, &str)] = &[
     ("upperAscii", 0..=0, "text.upperAscii()"),
 ];
 
-/// What `+` becomes.
+/// The function that replaces `+`.
 pub(super) const PLUS: &str = "@plus";
 
-/// The name in the error of a number that has no text, by which it is told from others.
+/// The function name that marks the error of a number that has no exact text.
 pub(super) const INEXACT: &str = "@inexact";
 
-/// Most parts of a split text: as many as claims have nodes.
+/// Most parts of a split text: the same as the limit on nodes of claims.
 const MOST_PARTS: usize = 1_000;
 
-/// Every regular expression of an expression that was compiled, by its text: the library would compile
-/// it anew at every call. Never shrinks, since a configuration's are few.
+/// The compiled regular expressions of all expressions, by their text. The library would compile them again at every
+/// call. The map never shrinks, since a configuration has few of them.
 static REGEXES: LazyLock<RwLock<BTreeMap<String, Regex>>> = LazyLock::new(RwLock::default);
 
-/// Declares ours. [`check`] turns the calls that operators write into calls of these, whose `@` nobody
-/// can write.
+/// Declares the gateway's own functions. [`point`] turns the calls in an expression into calls of these. Their names
+/// contain "@", so an expression cannot call them directly.
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     cel::add_member_overload!(env, fn matches: (CelString<'_>, CelString<'_>) -> Result<CelBool>, name = "@matches")?;
     cel::add_member_overload!(env, fn extract: (CelString<'_>, CelString<'_>) -> Result<CelString<'_>>, name = "@extract")?;
@@ -75,8 +75,8 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("@ordered", "@ordered", vec![DYN_TYPE], ordered)
 }
 
-/// Gives a comprehension that goes over the keys of a map an order: the library's own differs from
-/// process to process, and a name made from it would too.
+/// Sorts the keys when a comprehension iterates over a map. The library's order differs from process to process, and
+/// so would a name that is made from it.
 pub(super) fn order(range: &mut IdedExpr) {
     wrap(range, "@ordered");
 }
@@ -88,10 +88,10 @@ fn wrap(node: &mut IdedExpr, function: &str) {
     *node = IdedExpr { id, expr: Expr::Call(call) };
 }
 
-/// Points a call that was checked at our function, where there is one.
+/// Points a checked call at the gateway's own function, if there is one.
 pub(super) fn point(call: &mut CallExpr) {
     match (call.func_name.as_str(), call.args.as_mut_slice()) {
-        // What the parser makes of `map` and `filter`; the library knows it and appends in place.
+        // The parser expands `map` and `filter` to this; the library recognizes it and appends in place.
         (operators::ADD, [IdedExpr { expr: Expr::Ident(result), .. }, _]) if result.starts_with('@') => {}
         (operators::ADD, _) => PLUS.clone_into(&mut call.func_name),
         ("extract" | "int" | "join" | "matches" | "replace" | "split" | "string" | "uint", _) => {
@@ -101,7 +101,7 @@ pub(super) fn point(call: &mut CallExpr) {
     }
 }
 
-/// Has a copy of what `node` comes to paid for; literals are the operator's.
+/// Makes the evaluation pay for a copy of the value of `node`. Literals are free, since the operator wrote them.
 pub(super) fn keep(node: &mut IdedExpr) {
     if !matches!(node.expr, Expr::Literal(_)) {
         wrap(node, "@kept");
@@ -114,7 +114,7 @@ pub(super) fn names() -> String {
     GLOBAL.iter().copied().chain(methods).collect::<Vec<_>>().join(", ")
 }
 
-/// Checks that a call can be made.
+/// Checks that the function of a call exists and accepts this number of arguments.
 pub(super) fn check(call: &CallExpr) -> Result<(), ExpressionError> {
     let name = call.func_name.as_str();
     let operator = OPERATORS.split(' ').any(|operator| operator == name);
@@ -153,7 +153,7 @@ fn compile(pattern: &str) -> Result<(), ExpressionError> {
     Ok(())
 }
 
-/// The compiled form of a pattern that [`check`] has seen.
+/// The compiled form of a pattern that [`check`] has compiled.
 fn compiled(pattern: &str) -> Result<Regex, ExecutionError> {
     let regexes = REGEXES.read();
     let regex = regexes.get(pattern).cloned();
@@ -164,8 +164,8 @@ fn matches(text: &CelString<'_>, pattern: &CelString<'_>) -> Result<CelBool, Exe
     Ok(compiled(pattern.inner())?.is_match(text.inner()).into())
 }
 
-/// The first group of the first match, or all of the match where the pattern has no group; missing
-/// where nothing matches.
+/// The first group of the first match, or the whole match if the pattern has no group. The value is missing if there
+/// is no match.
 fn extract(text: &CelString<'_>, pattern: &CelString<'_>) -> Result<CelString<'static>, ExecutionError> {
     let regex = compiled(pattern.inner())?;
     let group = usize::from(regex.captures_len() > 1);
@@ -197,7 +197,7 @@ fn replace(
     replace_first(text, from, to, &CelInt::from(-1))
 }
 
-/// The first `most` occurrences, or all where it is negative.
+/// Replaces the first `most` occurrences, or all if `most` is negative.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the library's macro passes references")]
 fn replace_first(
     text: &CelString<'_>,
@@ -235,10 +235,10 @@ fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
 /// `left + right`.
 #[expect(clippy::needless_pass_by_value, reason = "the library's signature of functions")]
 fn plus<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let untaken = || ExecutionError::no_such_overload("+", Vec::new());
-    let [left, right] = arguments.as_slice() else { return Err(untaken()) };
+    let no_overload = || ExecutionError::no_such_overload("+", Vec::new());
+    let [left, right] = arguments.as_slice() else { return Err(no_overload()) };
     pay(size(left.as_ref()) + size(right.as_ref()))?;
-    let sum = left.as_adder().ok_or_else(untaken)?.add(right.as_ref())?;
+    let sum = left.as_adder().ok_or_else(no_overload)?.add(right.as_ref())?;
     Ok(CowVal::Owned(sum.into_owned()))
 }
 
@@ -254,24 +254,24 @@ fn uint<'b, 'v>(number: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execution
     exactly("uint", number)
 }
 
-/// The library's conversion of anything except a double: many numbers of a token are one double, and what
-/// becomes a name must tell them apart.
+/// Converts with the library's function, except for doubles. Different numbers of tokens become the same double, and
+/// a name must distinguish them.
 fn exactly<'b, 'v>(conversion: &str, value: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     if value.iter().any(|value| value.downcast_ref::<CelDouble>().is_some()) {
         return Err(ExecutionError::function_error(INEXACT, "a double has no exact text"));
     }
-    let untaken = || ExecutionError::no_such_overload(conversion, Vec::new());
-    ENVIRONMENT.find_overload(conversion, &value).ok_or_else(untaken)?(value)
+    let no_overload = || ExecutionError::no_such_overload(conversion, Vec::new());
+    ENVIRONMENT.find_overload(conversion, &value).ok_or_else(no_overload)?(value)
 }
 
-/// A value that is about to be copied.
+/// Pays for a value that is about to be copied.
 fn kept<'b, 'v>(mut member: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let member = member.pop().ok_or_else(|| ExecutionError::function_error("kept", "no member"))?;
     pay(size(member.as_ref()))?;
     Ok(member)
 }
 
-/// The keys of a map in their order; anything else as it is.
+/// The keys of a map, sorted; any other value unchanged.
 fn ordered<'b, 'v>(mut range: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let range = range.pop().ok_or_else(|| ExecutionError::function_error("ordered", "no range"))?;
     if range.get_type().kind() != Kind::Map {

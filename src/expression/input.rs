@@ -1,4 +1,4 @@
-//! What is known of one caller: all that expressions are evaluated over, and what the token left out.
+//! The input of an evaluation: one caller's claims, issuer and headers, and the claims that the token left out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value as Json};
 
 use super::{ENVIRONMENT, EvaluationError, Expression, Outcome, text};
 
-/// Most nodes of one token's claims: objects, lists, texts, numbers and booleans.
+/// The most nodes in one token's claims. Objects, lists, texts, numbers and booleans are nodes.
 const MOST_NODES: usize = 1_000;
 
-/// Claims that could take long to evaluate.
+/// The error for claims that could take long to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the claims have more than {MOST_NODES} nodes (objects, lists, texts, numbers, booleans); \
@@ -22,28 +22,28 @@ const MOST_NODES: usize = 1_000;
 )]
 pub struct ClaimsTooLarge;
 
-/// One caller, as expressions see them: the claims, and what the token says it left out.
+/// One caller as expressions see them: the variables, and the claims that the token left out.
 pub struct Input<'a> {
     pub(super) values: Context<'a, 'a>,
     left_out: Vec<String>,
 }
 
-/// Why an expression says nothing about a caller.
+/// Why an expression has no result for a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputError {
     /// It reads a claim that the identity provider left out of the token.
     LeftOut,
     Evaluation(EvaluationError),
-    /// Its value is no string: what it is, and the remedy.
+    /// Its value is not a string. The text says what it is, and what to write.
     NotAString(&'static str),
 }
 
-/// What a condition says of a caller. Only `True` counts as true.
+/// The result of a condition for a caller. Only `True` meets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
     True,
     False,
-    /// What it reads is missing.
+    /// A value that it reads is missing.
     Missing,
 }
 
@@ -54,8 +54,8 @@ impl std::fmt::Debug for Input<'_> {
 }
 
 impl Input<'_> {
-    /// The claims, the issuer's configured name, and the listed headers by name. Null members are left
-    /// out, as if they were not there.
+    /// The input with these claims, the issuer's configured name, and the listed headers by name. A member that is
+    /// null counts as missing.
     ///
     /// # Errors
     /// When there are more than 1,000 nodes.
@@ -74,10 +74,10 @@ impl Input<'_> {
         Ok(Self { values: context, left_out: left_out(claims) })
     }
 
-    /// The text of an expression's value; `None` where it is missing or "".
+    /// The text of an expression's value; `None` if it is missing or "".
     ///
     /// # Errors
-    /// When it reads what was left out of the token, cannot be evaluated, or has a value that has no text.
+    /// When it reads a claim that the token left out, cannot be evaluated, or has a value that cannot become text.
     pub fn text(&self, expression: &Expression) -> Result<Option<String>, InputError> {
         match self.evaluate(expression)? {
             Outcome::Value(value) => text::text(&value).map_err(InputError::Evaluation),
@@ -85,10 +85,10 @@ impl Input<'_> {
         }
     }
 
-    /// The string that is an expression's value; `None` where it is missing or "".
+    /// The string that is an expression's value; `None` if it is missing or "".
     ///
     /// # Errors
-    /// As of [`Input::text`], and when the value is anything but a string.
+    /// Those of [`Input::text`], and when the value is not a string.
     pub fn string(&self, expression: &Expression) -> Result<Option<String>, InputError> {
         match self.evaluate(expression)? {
             Outcome::Value(value) => text::string(&value).map_err(InputError::NotAString),
@@ -104,7 +104,7 @@ impl Input<'_> {
     /// Whether a condition holds.
     ///
     /// # Errors
-    /// When it reads what was left out of the token, or cannot be evaluated.
+    /// When it reads a claim that the token left out, or cannot be evaluated.
     pub fn truth(&self, condition: &Expression) -> Result<Truth, InputError> {
         self.can_answer(condition)?;
         Ok(match condition.truth(self).map_err(InputError::Evaluation)? {
@@ -131,9 +131,9 @@ impl Input<'_> {
     }
 }
 
-/// Claims that the token says were left out of it: distributed claims (`OpenID` Connect Core 1.0 §5.6.2),
-/// as Entra writes them for people in many groups, and its `hasgroups`. What stands in the token
-/// beside such a word cannot be taken for all of it.
+/// The claims that the token says it left out. They are distributed claims (`OpenID` Connect Core 1.0 §5.6.2), which
+/// Entra writes for users in many groups, or Entra's `hasgroups`. If the token has such a claim as well, its value may
+/// be incomplete.
 fn left_out(claims: &Map<String, Json>) -> Vec<String> {
     let named = claims.get("_claim_names").and_then(Json::as_object);
     let mut left_out: Vec<String> = named.into_iter().flat_map(Map::keys).cloned().collect();
@@ -144,15 +144,15 @@ fn left_out(claims: &Map<String, Json>) -> Vec<String> {
     left_out
 }
 
-/// An object and all in it; `None` when there are more than `nodes`.
+/// An object and all its members; `None` if they have more than `nodes` nodes.
 fn object(members: &Map<String, Json>, nodes: &mut usize) -> Option<Value> {
     *nodes = nodes.checked_sub(1)?;
     members_of(members, nodes)
 }
 
-/// `None` when there are more than `nodes`. A whole number is an `int`, as those that operators write,
-/// since CEL adds no two kinds of number. A number that is no 64-bit integer is rounded to an `f64`: good enough to
-/// be compared, but never to become a text.
+/// The CEL value of `json`; `None` if it has more than `nodes` nodes. A whole number becomes an `int`, like the
+/// numbers that operators write, since CEL cannot add two kinds of number. A number that is not a 64-bit integer is
+/// rounded to an `f64`. It can be compared, but never becomes text.
 fn value(json: &Json, nodes: &mut usize) -> Option<Value> {
     *nodes = nodes.checked_sub(1)?;
     Some(match json {
@@ -171,7 +171,7 @@ fn value(json: &Json, nodes: &mut usize) -> Option<Value> {
     })
 }
 
-/// As [`value`], of an object whose own node was counted.
+/// Like [`value`], for an object whose own node is already counted.
 fn members_of(members: &Map<String, Json>, nodes: &mut usize) -> Option<Value> {
     let there = members.iter().filter(|(_, member)| !member.is_null());
     let there = there.map(|(name, member)| Some((Key::from(name.as_str()), value(member, nodes)?)));

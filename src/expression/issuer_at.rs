@@ -1,18 +1,18 @@
-//! Whether the values of an expression prove which issuer they are of.
+//! Whether the values of an expression prove which issuer they belong to.
 //!
-//! The name of an issuer has none of the separators. So where a value begins with its issuer's name and a separator
-//! follows, the first separator of the value ends that name, whatever the rest holds: no value that begins with the
-//! name of another issuer is equal. The last separator does the same for values that end with the name. But a value
-//! that begins with the name of one issuer can be equal to a value that ends with the name of another.
+//! An issuer's name does not contain a separator. If a value begins with its issuer's name and a separator, the first
+//! separator ends that name, whatever follows. So the value never equals one that begins with the name of another
+//! issuer. The last separator does the same for values that end with the name. But a value that begins with the name
+//! of one issuer can equal a value that ends with the name of another.
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 
 use super::functions::{PLUS, literal};
 
-/// Characters that session names can have and names of issuers cannot.
+/// Characters that a session name can contain and an issuer's name cannot.
 const SEPARATORS: [char; 4] = ['=', '+', ',', '@'];
 
-/// The ends of a value at which the name of its issuer stands, with a separator beside it or nothing else.
+/// The ends of a value at which its issuer's name appears, next to a separator or as the whole value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IssuerAt {
     pub start: bool,
@@ -22,7 +22,7 @@ pub struct IssuerAt {
 impl IssuerAt {
     pub const BOTH: Self = Self { start: true, end: true };
 
-    /// The ends at which the name stands in the values of both.
+    /// The ends at which the values of both have the name.
     pub fn and(self, other: Self) -> Self {
         Self { start: self.start && other.start, end: self.end && other.end }
     }
@@ -31,7 +31,7 @@ impl IssuerAt {
         self.start || self.end
     }
 
-    /// The ends of a constant that callers of `issuer` get.
+    /// The ends at which the constant `text` has the name `issuer`.
     pub fn of_constant(text: &str, issuer: &str) -> Self {
         let (before, after) = (text.strip_suffix(issuer), text.strip_prefix(issuer));
         Self {
@@ -40,10 +40,10 @@ impl IssuerAt {
         }
     }
 
-    /// The ends of every value that `tree`, the whole of an expression, can have.
+    /// The ends at which every possible value of `tree`, a whole expression, has the name.
     pub(super) fn of(tree: &IdedExpr) -> Self {
         match &tree.expr {
-            // It is missing, so it becomes no name.
+            // A null value is missing, so it does not become a name.
             Expr::Literal(LiteralValue::Null) => Self::BOTH,
             Expr::Call(call) if call.func_name == operators::CONDITIONAL => {
                 call.args.iter().skip(1).map(Self::of).fold(Self::BOTH, Self::and)
@@ -60,8 +60,8 @@ impl IssuerAt {
     }
 }
 
-/// Whether the first operand is the name of the issuer, and the operand beside it, if there is one, a text that
-/// separates it.
+/// Whether the first operand is the issuer's name, and the next operand, if there is one, is a text that begins or
+/// ends with a separator.
 fn has_issuer_first<'t>(
     mut operands: impl Iterator<Item = &'t IdedExpr>,
     separates: impl Fn(&str) -> bool,
@@ -70,7 +70,7 @@ fn has_issuer_first<'t>(
         && operands.next().is_none_or(|beside| literal(beside).is_some_and(separates))
 }
 
-/// The parts of a sum, in order. A sum that holds the name of the issuer is a text, or fails.
+/// Collects the parts of a sum, in order. A sum that contains the issuer's name is a text, or fails.
 fn collect_operands<'t>(node: &'t IdedExpr, operands: &mut Vec<&'t IdedExpr>) {
     match &node.expr {
         Expr::Call(call) if call.func_name == PLUS => {
@@ -80,7 +80,8 @@ fn collect_operands<'t>(node: &'t IdedExpr, operands: &mut Vec<&'t IdedExpr>) {
     }
 }
 
-/// `issuer.name` or `issuer['name']`. Only comprehensions have variables of their own, and this is in none.
+/// Whether `node` is `issuer.name` or `issuer['name']`. The name `issuer` cannot be a variable of a comprehension,
+/// since the node is not inside one.
 fn is_issuer_name(node: &IdedExpr) -> bool {
     let is_issuer = |operand: &IdedExpr| matches!(&operand.expr, Expr::Ident(name) if name == "issuer");
     match &node.expr {
@@ -123,14 +124,14 @@ mod tests {
     ];
 
     #[test]
-    fn the_ends_of_these_are_known() {
+    fn the_ends_with_the_issuers_name_are_found() {
         let at = |source: &str| IssuerAt::of(&Expression::compile(source, &[]).unwrap().tree);
         assert!(AT_START.into_iter().all(|source| at(source).start));
         assert!(AT_END.into_iter().all(|source| at(source).end));
         assert_eq!(at(AT_START[0]), IssuerAt { start: true, end: false });
         assert_eq!(at(AT_END[0]), IssuerAt { start: false, end: true });
         assert!(!at("issuer.name + '-' + claims.sub").is_anywhere());
-        // What could happen otherwise.
+        // A name at the start can equal a name at the end.
         assert_eq!(value(AT_START[0], "okta", "a=entra"), value(AT_END[0], "entra", "okta=a"));
     }
 

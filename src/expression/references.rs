@@ -1,4 +1,4 @@
-//! The walk over an expression's syntax tree at load: what it names must be there.
+//! The check of an expression's syntax tree at load: every name in it must exist.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, o
 use super::functions::{self, literal};
 use super::{DEEPEST, ExpressionError, MOST_NESTED};
 
-/// What an expression names, collected while it is walked.
+/// The state of the check, and the claims that the expression reads.
 pub(super) struct References<'a> {
     headers: &'a [String],
-    /// Variables of the comprehensions around.
+    /// The variables of the enclosing comprehensions.
     bound: Vec<String>,
-    /// Levels of the tree above.
+    /// The number of levels above the current node.
     level: usize,
     reads: Option<BTreeSet<String>>,
 }
 
-/// What an expression sees.
+/// The variables that an expression can use.
 #[derive(Clone, Copy)]
 enum Root {
     Claims,
@@ -26,7 +26,7 @@ enum Root {
 }
 
 impl Root {
-    /// What is wrong with any use but the one there is.
+    /// The error for any use of the variable except the one that is allowed.
     fn misused(self) -> ExpressionError {
         match self {
             Self::Claims => ExpressionError::UnknownMember("claims", "claims.…"),
@@ -39,8 +39,8 @@ impl Root {
 }
 
 impl<'a> References<'a> {
-    /// Checks `tree`, and points its calls at our functions. Yields the top-level claims that it reads;
-    /// `None` where any may be.
+    /// Checks `tree`, and points its calls at the gateway's own functions. Returns the top-level claims that it reads;
+    /// `None` if it may read any claim.
     pub(super) fn check(
         tree: &mut IdedExpr,
         headers: &'a [String],
@@ -79,12 +79,12 @@ impl<'a> References<'a> {
         }
     }
 
-    /// A member of a list or a map.
+    /// Checks a member of a list or a map.
     fn kept(&mut self, member: &mut IdedExpr, nested: usize) -> Result<(), ExpressionError> {
         self.wrapped(member, nested, functions::keep)
     }
 
-    /// What becomes the argument of a call of ours, which is a level too.
+    /// Checks `node`, and makes it the argument of one of the gateway's own functions. That call is one more level.
     fn wrapped(
         &mut self,
         node: &mut IdedExpr,
@@ -98,7 +98,8 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    /// A variable on its own: of ours only `claims` may be used whole, and then all of it counts as read.
+    /// Checks a variable without a member. Of the gateway's variables only `claims` may be used so, and then the
+    /// expression reads all claims.
     fn whole(&mut self, name: &str) -> Result<(), ExpressionError> {
         if self.bound.iter().any(|bound| bound == name) {
             return Ok(());
@@ -113,7 +114,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// `operand.name` or `operand['name']`; no name where it is computed.
+    /// Checks `operand.name` or `operand['name']`; `name` is `None` if it is computed.
     fn member(
         &mut self,
         operand: &mut IdedExpr,
@@ -178,7 +179,7 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    /// The variable of ours that `name` is here.
+    /// The gateway's variable that `name` refers to here.
     fn root(&self, name: &str) -> Option<Root> {
         match name {
             _ if self.bound.iter().any(|bound| bound == name) => None,

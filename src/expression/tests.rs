@@ -36,7 +36,7 @@ fn refusal(source: &str) -> ExpressionError {
 }
 
 #[test]
-fn what_operators_write() {
+fn typical_expressions_work() {
     let claims = json!({
         "email": "Alice@Acme.org", "groups": ["dev", "cc-42"], "projects": ["apollo"], "n": 7,
         "https://acme/x": { "team": "search" },
@@ -66,7 +66,7 @@ fn what_operators_write() {
 }
 
 #[test]
-fn every_function_is_there() {
+fn every_function_can_be_called() {
     let claims = json!({ "t": "abcb", "l": ["a"], "n": 7 });
     for call in [
         "bool('true')",
@@ -114,7 +114,7 @@ fn every_function_is_there() {
 }
 
 #[test]
-fn missing_is_not_an_error_and_an_error_is_not_missing() {
+fn a_missing_value_and_an_error_are_distinguished() {
     let claims = json!({ "groups": [], "n": 7, "email": "a@b.c", "items": [{}, { "kind": 7 }] });
     for missing in [
         "claims.department",
@@ -143,7 +143,7 @@ fn missing_is_not_an_error_and_an_error_is_not_missing() {
 }
 
 #[test]
-fn what_is_wrong_outweighs_what_is_missing() {
+fn an_error_takes_precedence_over_a_missing_value() {
     let claims = json!({ "n": 7, "items": [{ "kind": 7 }, {}], "ok": true });
     for wrong in [
         "claims.n.startsWith('x') || claims.gone == 'y'",
@@ -227,7 +227,7 @@ fn what_is_wrong_outweighs_what_is_missing() {
 }
 
 #[test]
-fn no_claim_stands_in_an_error() {
+fn errors_contain_no_claims() {
     let claims = json!({ "secret": "hunter2", "n": { "hunter2": ["hunter2"] } });
     for wrong in [
         "claims.n + claims.secret",
@@ -241,7 +241,7 @@ fn no_claim_stands_in_an_error() {
 }
 
 #[test]
-fn what_would_fail_at_a_request_is_refused_at_load() {
+fn errors_that_every_request_would_hit_are_found_at_load() {
     assert!(matches!(refusal("claims."), ExpressionError::Syntax(_)));
     assert!(matches!(refusal("claims.?email"), ExpressionError::Syntax(_)));
     assert!(matches!(refusal("claim.email"), ExpressionError::UnknownName(_)));
@@ -313,7 +313,7 @@ fn missing_claims_are_named() {
 }
 
 #[test]
-fn what_a_token_could_make_expensive_is_refused_at_load() {
+fn expressions_that_a_token_could_make_expensive_are_rejected_at_load() {
     assert_eq!(refusal("claims.a.matches(claims.b)"), ExpressionError::ComputedRegex);
     assert_eq!(refusal("claims.a.extract('a' + 'b')"), ExpressionError::ComputedRegex);
     assert!(matches!(refusal("claims.a.matches('(')"), ExpressionError::Regex(_)));
@@ -323,9 +323,9 @@ fn what_a_token_could_make_expensive_is_refused_at_load() {
     assert_eq!(refusal(&format!("'{}'", "x".repeat(5000))), ExpressionError::TooLong(5002));
 }
 
-/// On the 2 MiB that a thread of the tests has, as one of the runtime's.
+/// A test's thread has a stack of 2 MiB, like the threads of the runtime.
 #[test]
-fn no_depth_overflows_the_stack() {
+fn deep_expressions_do_not_overflow_the_stack() {
     for hostile in ["(".repeat(4000), format!("{}1{}", "(".repeat(150), ")".repeat(150))] {
         assert!(matches!(refusal(&hostile), ExpressionError::Syntax(_)));
     }
@@ -358,7 +358,7 @@ fn no_depth_overflows_the_stack() {
 }
 
 #[test]
-fn what_a_token_could_make_grow_is_bounded() {
+fn data_that_an_evaluation_builds_is_limited() {
     let group = "g".repeat(40);
     let claims = json!({ "a": vec![&group; 450], "b": vec!["x"; 450], "t": "t".repeat(20_000) });
     for grows in [
@@ -398,9 +398,9 @@ fn a_text_has_at_most_a_thousand_parts() {
     assert!(truth("claims.scope.split(' ').size() > 0", &parts(1001)).is_err());
 }
 
-/// Keycloak's `resource_access` is a map; the library's maps have another order in every process.
+/// Keycloak's `resource_access` is a map. The library's maps have a different order in every process.
 #[test]
-fn the_keys_of_a_map_come_in_order() {
+fn the_keys_of_a_map_are_sorted() {
     let access: serde_json::Map<_, _> =
         (b'a'..=b'z').map(|key| (char::from(key).to_string(), json!({}))).collect();
     let claims = json!({ "access": access });
@@ -414,7 +414,7 @@ fn the_keys_of_a_map_come_in_order() {
 }
 
 #[test]
-fn claims_of_any_size_are_bounded_and_their_null_members_are_not_there() {
+fn the_nodes_of_claims_are_limited_and_null_members_are_missing() {
     let sized = |nodes: usize| json!({ "groups": vec!["x"; nodes], "gone": null });
     assert!(input(&sized(998), &json!({})).is_err());
     assert!(input(&sized(997), &json!({})).is_ok());
@@ -423,7 +423,7 @@ fn claims_of_any_size_are_bounded_and_their_null_members_are_not_there() {
 }
 
 #[test]
-fn which_claims_are_read_is_known() {
+fn the_claims_that_an_expression_reads_are_known() {
     let reads = |source: &str, claim: &str| Expression::compile(source, &[]).unwrap().reads(claim);
     assert!(reads("claims.groups.exists(g, g == 'x')", "groups"));
     assert!(reads("'x' in claims['groups']", "groups"));
@@ -436,10 +436,10 @@ fn which_claims_are_read_is_known() {
 
 proptest! {
     #[test]
-    fn any_text_is_compiled_or_refused(source in "[a-z.()\\[\\]'?:|&!, ]{0,40}|claims\\.[a-z]{1,6}[ -~]{0,30}") {
+    fn any_text_is_compiled_or_rejected(source in "[a-z.()\\[\\]'?:|&!, ]{0,40}|claims\\.[a-z]{1,6}[ -~]{0,30}") {
         if let Ok(expression) = Expression::compile(&source, &[]) {
             let input = input(&json!({ "a": ["b"], "n": 7 }), &json!({})).unwrap();
-            // Whatever it comes to: no name and no function may turn out to be unknown.
+            // Evaluation may fail, but never because a name or function is unknown.
             if let Err(error) = expression.evaluate(&input) {
                 prop_assert_ne!(error.to_string(), "unknown name");
             }

@@ -1,4 +1,4 @@
-//! What a value becomes where a name or a tag is made of it.
+//! The conversion of values to text, for names and tags.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,7 @@ use cel::Value;
 
 use super::EvaluationError;
 
-/// A value as text; "" is missing. A list or an object is an error: which member was meant is for the
-/// operator to say.
+/// A value as text; "" counts as missing. A list or an object is an error, since the operator must choose a member.
 pub(super) fn text(value: &Value) -> Result<Option<String>, EvaluationError> {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -31,8 +30,8 @@ pub(super) fn text(value: &Value) -> Result<Option<String>, EvaluationError> {
     Ok(Some(text))
 }
 
-/// A value that is a string; "" is missing. 123 and "123" would be one name if a number became its text without a
-/// word of the operator. The error says what the value is, and the remedy.
+/// A value that is a string; "" counts as missing. A number is an error: if it became text by itself, 123 and "123"
+/// would be one name. The error says what the value is, and what to write.
 pub(super) fn string(value: &Value) -> Result<Option<String>, &'static str> {
     match value {
         Value::String(value) => Ok((!value.is_empty()).then(|| value.to_string())),

@@ -1,5 +1,5 @@
-//! The evaluation of the operator's mapping, step by step: what [`Mapping::resolve`] does with verified
-//! claims, and [`explain`](super::explain) with any.
+//! The evaluation of the operator's mapping, step by step. [`Mapping::resolve`] uses it with verified claims,
+//! [`explain`](super::explain) with any claims.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::{SessionTags, TagKey, TagValue};
 use crate::expression::{ClaimsTooLarge, Expression, Input, InputError, Truth};
 
-/// Longest value of a listed request header, bytes.
+/// The longest value of a listed request header, in bytes.
 pub(super) const LONGEST_HEADER: usize = 256;
 
-/// What claims become. No [`Identity`](super::Identity) yet: anybody can make up claims.
+/// The result of an evaluation. It is not an [`Identity`](super::Identity), since the claims need not be verified.
 #[derive(Debug)]
 pub(super) struct Evaluated {
     pub(super) session: SessionIdentity,
@@ -26,11 +26,11 @@ pub(super) struct Evaluated {
     pub(super) replaced: Vec<String>,
 }
 
-/// A value that STS takes.
+/// A value that STS accepts.
 #[derive(Debug)]
 pub(super) struct Legalised<T> {
     pub(super) value: T,
-    /// What it stands for, where STS would not have taken that.
+    /// The value that it replaces, if STS would have rejected that.
     pub(super) original: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl Mapping {
             target: "tags".to_owned(),
             detail: error.to_string(),
         })?;
-        // STS refuses to hand on what is not there.
+        // STS rejects a transitive tag key that is not among the tags.
         let transitive = role.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key));
         let session = SessionIdentity {
             role_arn: role.arn.clone(),
@@ -89,8 +89,8 @@ impl Mapping {
         Ok(Evaluated { session, role: Arc::clone(role), rule, replaced })
     }
 
-    /// The first rule that matches. One that cannot be evaluated ends the search, so that no error
-    /// leads to a wider rule behind it.
+    /// The first role rule that matches. A rule that cannot be evaluated ends the search, so that an error never
+    /// leads to a wider rule after it.
     fn role(&self, issuer: &Arc<str>, input: &Input<'_>) -> Result<(usize, &Arc<Role>), IdentityError> {
         for (index, role) in self.roles.iter().enumerate() {
             if role_matches(index, role, issuer, input)? == Match::Yes {
@@ -122,12 +122,12 @@ pub(super) fn requirement_met(
         .map_err(|error| IdentityError::of(error, format!("require[{index}]")))
 }
 
-/// Whether a rule of the role table is a caller's.
+/// Whether a role rule matches a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
     Yes,
     No,
-    /// It is for the callers of other issuers.
+    /// The rule is for callers of other issuers.
     OtherIssuers,
 }
 
@@ -174,7 +174,7 @@ pub(super) fn tag(
     legal(key.as_str(), mapped, mapped.text(input), input, TagValue::from_value)
 }
 
-/// `text` is what `mapped` yields for `target`.
+/// Makes a legal value from `text`, which is the value of `mapped` for `target`.
 fn legal<T>(
     target: &str,
     mapped: &MappedValue,
@@ -211,7 +211,7 @@ fn missing_claims(expressions: &[Expression], input: &Input<'_>) -> String {
     }
 }
 
-/// The listed headers' values, in the list's order.
+/// The values of the listed headers, in the order of the list.
 pub(super) fn listed(names: &[String], headers: &HeaderMap) -> Result<Vec<Option<String>>, IdentityError> {
     names
         .iter()

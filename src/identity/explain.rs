@@ -1,8 +1,7 @@
-//! What claims become under a mapping, and why: for the operator who tries one.
+//! The explanation of a mapping for given claims, for an operator who tries it out.
 //!
-//! The claims may be made up, so what comes out is texts; a session can only be asked for with an
-//! [`Identity`](super::Identity). The outcome is that of the very evaluation that serves, and each step is
-//! made by the function that makes it there.
+//! The claims need not be verified, so the result is only text. A session needs an [`Identity`](super::Identity).
+//! The outcome comes from the evaluation that serving uses, and each step from the same function.
 
 use std::sync::Arc;
 
@@ -15,14 +14,14 @@ use super::{IdentityError, IssuerMapping, Mapping};
 use crate::attribution::session_name::SessionName;
 use crate::expression::{Expression, Input, Truth};
 
-/// The steps of an evaluation and its outcome. Steps behind a refusal are shown as well, so that
-/// everything that is amiss can be seen at once.
+/// The steps of an evaluation and its outcome. Steps after a refusal are included, so that the operator sees every
+/// problem at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     pub requirements: Vec<RequirementOutcome>,
-    /// Up to the one that matched, or could not be evaluated.
+    /// The role rules up to the one that matched or could not be evaluated.
     pub rules: Vec<Rule>,
-    /// Name, source identity and tags, as far as the mapping has them.
+    /// The name, and the source identity and tags that the mapping has.
     pub values: Vec<Made>,
     pub outcome: Result<Becomes, IdentityError>,
 }
@@ -35,31 +34,31 @@ pub struct RequirementOutcome {
     pub outcome: Condition,
 }
 
-/// What came of a condition.
+/// The result of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
     Met,
     NotMet,
-    /// Not met, because what it reads is not there.
+    /// Not met, because a value that it reads is missing.
     Missing,
     Failed(IdentityError),
 }
 
-/// One rule of the role table.
+/// One role rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// `None`: it is everybody's.
+    /// `None`: the rule matches every caller of its issuers.
     pub when: Option<String>,
     pub role_arn: String,
     pub outcome: RuleOutcome,
 }
 
-/// What came of a rule.
+/// The result of a role rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleOutcome {
     Matches,
     DoesNotMatch,
-    /// It is for callers of other issuers.
+    /// The rule is for callers of other issuers.
     OtherIssuers,
     Failed(IdentityError),
 }
@@ -68,50 +67,50 @@ pub enum RuleOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     pub target: Target,
-    /// `None`: it is missing, and may be.
+    /// `None`: it is missing, and it is not required.
     pub outcome: Result<Option<Text>, IdentityError>,
 }
 
-/// What a value is for.
+/// The use of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Name,
     SourceIdentity,
-    /// The tag of this key.
+    /// The tag with this key.
     Tag(String),
 }
 
-/// A value that AWS takes.
+/// A value that AWS accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     pub value: String,
-    /// What it stands for, where AWS would not have taken that.
+    /// The value that it replaces, if AWS would have rejected that.
     pub replaced: Option<String>,
 }
 
-/// What the claims become.
+/// The identity that the claims would get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Becomes {
-    /// The index of the rule that matched.
+    /// The index of the role rule that matched.
     pub rule: usize,
     pub role_arn: String,
     pub session_name: String,
     pub source_identity: Option<String>,
-    /// By key.
+    /// Sorted by key.
     pub tags: Vec<(String, String)>,
-    /// `line_item_iam_principal` of the report.
+    /// The principal: `line_item_iam_principal` in the report.
     pub principal: String,
-    /// `None`: all but those of state that an account's users share.
+    /// `None`: all except those on stored state that the users of an account share.
     pub operations: Option<Vec<&'static str>>,
-    /// Patterns; `None`: all.
+    /// Model patterns; `None`: all models.
     pub models: Option<Vec<String>>,
-    /// `None`: all that are configured.
+    /// `None`: all regions of the configuration.
     pub regions: Option<Vec<String>>,
     pub projects: Vec<String>,
 }
 
 impl Mapping {
-    /// What `claims` become if a token of `issuer` has them and the request these headers.
+    /// Explains a request with these headers and a token of `issuer` with these `claims`.
     pub fn explain(&self, issuer: &str, claims: &Map<String, Value>, headers: &HeaderMap) -> Explanation {
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *issuer);
         let Some(mapping) = mapping else { return Explanation::refused(IdentityError::NoRole) };
@@ -182,7 +181,7 @@ fn values(mapping: &IssuerMapping, input: &Input<'_>) -> Vec<Made> {
 }
 
 impl Explanation {
-    /// Of what could not even be looked at.
+    /// The explanation of claims that cannot be evaluated at all.
     fn refused(error: IdentityError) -> Self {
         Self { requirements: Vec::new(), rules: Vec::new(), values: Vec::new(), outcome: Err(error) }
     }
@@ -195,8 +194,8 @@ impl Text {
 }
 
 impl From<Evaluated> for Becomes {
-    fn from(decision: Evaluated) -> Self {
-        let Evaluated { session, role, rule, replaced: _ } = decision;
+    fn from(evaluated: Evaluated) -> Self {
+        let Evaluated { session, role, rule, replaced: _ } = evaluated;
         let tags = session.tags().iter().map(|(key, value)| (key.as_str().into(), value.as_str().into()));
         let patterns = |models: &Vec<ModelPattern>| models.iter().map(|m| m.as_str().to_owned()).collect();
         Self {

@@ -1,4 +1,4 @@
-//! Identities out of thin air, for the tests of the stages behind.
+//! Identities without verified claims, for the tests of later stages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::auth::Caller;
 use crate::verdict::CachedVerdict;
 
 impl SessionIdentity {
-    /// `duration` and nothing but role, name and tags.
+    /// A session with this role, name, tags and duration, and nothing else.
     pub(crate) fn for_tests(role_arn: &str, name: &str, tags: &[(&str, &str)], duration: Duration) -> Self {
         let tags =
             tags.iter().map(|(key, value)| (TagKey::parse(key).unwrap(), TagValue::exact(value).unwrap()));
@@ -31,7 +31,7 @@ impl SessionIdentity {
 }
 
 impl Identity {
-    /// Somebody whose role says nothing, but for what `change` says.
+    /// An identity whose role rule has no limits except those that `change` sets.
     pub(crate) fn for_tests(name: &str, change: impl FnOnce(&mut Role)) -> Self {
         let arn = "arn:aws:iam::123456789012:role/BedrockUser";
         let session = Arc::new(SessionIdentity::for_tests(arn, name, &[], Duration::from_hours(1)));
@@ -64,7 +64,7 @@ impl Identity {
 }
 
 impl Identified {
-    /// A caller without claims, with this identity.
+    /// A caller without claims, paired with this identity.
     pub(crate) fn for_tests(identity: Arc<Identity>) -> Self {
         let caller = Arc::new(Caller::for_tests("acme", serde_json::Map::new()));
         Self { caller, identity }

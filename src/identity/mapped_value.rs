@@ -2,26 +2,26 @@
 
 use crate::expression::{Expression, Input, InputError};
 
-/// What becomes of a value that STS would not take.
+/// The treatment of a value that STS would reject.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnInvalid {
-    /// It is replaced by its legal characters and a hash.
+    /// The gateway replaces it by its legal characters and a hash.
     #[default]
     Replace,
-    /// The request is refused.
+    /// The gateway refuses the request.
     Reject,
 }
 
-/// How one name or tag is made.
+/// The rule for one name or tag.
 #[derive(Debug, PartialEq)]
 pub struct MappedValue {
-    /// Tried in order; the first that is not missing.
+    /// Tried in order. The first value that is not missing is used.
     pub from: Vec<Expression>,
-    /// Where all are missing.
+    /// Used if the value of every expression is missing.
     pub default: Option<String>,
-    /// Instead of any expression.
+    /// Used instead of expressions.
     pub constant: Option<String>,
-    /// Whether a missing value refuses the request; a tag is left out otherwise.
+    /// Whether the gateway refuses the request if the value is missing. Otherwise it leaves the tag out.
     pub required: bool,
     pub on_invalid: OnInvalid,
 }
@@ -30,17 +30,17 @@ pub struct MappedValue {
 #[derive(Debug, PartialEq)]
 pub struct Requirement {
     pub expression: Expression,
-    /// For the log.
+    /// The text for the log.
     pub message: String,
 }
 
 impl MappedValue {
-    /// The text of a tag; `None` where it is missing.
+    /// The text of a tag; `None` if it is missing.
     pub(super) fn text(&self, input: &Input<'_>) -> Result<Option<String>, InputError> {
         self.first(|expression| input.text(expression))
     }
 
-    /// The string of a name; `None` where it is missing.
+    /// The string of a name; `None` if it is missing.
     pub(super) fn string(&self, input: &Input<'_>) -> Result<Option<String>, InputError> {
         self.first(|expression| input.string(expression))
     }

@@ -1,4 +1,4 @@
-//! What was made of one verified caller so far, remembered beside them.
+//! The memo of one verified caller: the outcomes of evaluations so far.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,13 +8,12 @@ use parking_lot::Mutex;
 use super::{Identity, IdentityError};
 use crate::auth::Memo;
 
-/// Outcomes remembered beside one caller; the oldest makes room.
+/// The most outcomes in one memo. A new one replaces the oldest.
 const MOST: usize = 8;
 
 pub(super) type Resolved = Result<Arc<Identity>, IdentityError>;
 
-/// What was made of one verified caller so far, by the headers their mapping sees and the
-/// configuration.
+/// The outcomes of evaluations for one verified caller, by configuration and by the headers that the mapping reads.
 #[derive(Debug, Default)]
 pub struct IdentityMemo {
     known: Mutex<Vec<(Key, Resolved)>>,
@@ -27,11 +26,11 @@ impl Memo for IdentityMemo {
     }
 }
 
-/// All that an outcome depends on beside the claims.
+/// Everything except the claims that an outcome depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) generation: u64,
-    /// In the order that the issuer lists them; absent and empty told apart.
+    /// In the order of the issuer's list. An absent header differs from an empty one.
     pub(super) headers: Vec<Option<String>>,
 }
 
@@ -41,16 +40,16 @@ impl IdentityMemo {
         outcomes.iter().find(|(known, _)| known == key).map(|(_, resolved)| resolved.clone())
     }
 
-    /// Every identity that is remembered.
+    /// All remembered identities.
     pub fn identities(&self) -> Vec<Arc<Identity>> {
         let outcomes = self.known.lock();
         outcomes.iter().filter_map(|(_, resolved)| resolved.as_ref().ok()).cloned().collect()
     }
 
-    /// Refusals too: the same claims will fail again.
+    /// Remembers an outcome. Errors are remembered too, since the same claims will fail again.
     pub(super) fn remember(&self, key: Key, resolved: Resolved) {
         let mut outcomes = self.known.lock();
-        // Requests that came at once may have found the same.
+        // Concurrent requests may have added the same outcome.
         outcomes.retain(|(known, _)| *known != key);
         if outcomes.len() == MOST {
             drop(outcomes.remove(0));
@@ -61,9 +60,9 @@ impl IdentityMemo {
     }
 }
 
-/// About how much memory an outcome takes, bytes.
+/// The approximate memory of an outcome, in bytes.
 fn weight(key: &Key, resolved: &Resolved) -> usize {
-    /// The parts that every identity has, with what their allocations cost.
+    /// The fixed parts of an identity and their allocations.
     const PARTS: usize = 512;
     let headers: usize = key.headers.iter().flatten().map(String::len).sum();
     let identity = match resolved {

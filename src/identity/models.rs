@@ -1,16 +1,16 @@
-//! Which models a role may call: patterns over the decoded model id.
+//! Model patterns: the models that a role rule permits, matched against the decoded model id.
 //!
-//! Written here, because glob libraries give `?`, `[` and `{` a meaning, and `/` another one than in an ARN.
+//! No glob library is used: they give `?`, `[` and `{` a meaning, and treat `/` as a path separator.
 
 use crate::route::ModelId;
 
-/// A pattern with `*` for any run of characters. Without `arn:` it matches model and inference
-/// profile ids, and the last part of foundation-model and system inference-profile ARNs; with it,
-/// whole ARNs.
+/// A pattern in which `*` matches any run of characters. A pattern that begins with `arn:` matches whole ARNs. Any
+/// other pattern matches model and inference profile ids, and the last part of the ARNs of foundation models and system
+/// inference profiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPattern(String);
 
-/// Text that can match no model.
+/// The error for a pattern that can match no model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a model pattern has letters, digits, and . _ : / - *")]
 pub struct IllegalPattern;
@@ -32,13 +32,13 @@ impl ModelPattern {
         &self.0
     }
 
-    /// Whether the pattern names `model`.
+    /// Whether the pattern matches `model`.
     pub fn matches(&self, model: &ModelId) -> bool {
         let id = model.as_str();
         if self.0.starts_with("arn:") {
             return wildcard(&self.0, id);
         }
-        // No ARN begins otherwise, but were one taken that does, it must not pass for a bare id.
+        // ARNs begin with "arn:" in lower case. An id with another case must not count as a bare id either.
         if id.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("arn:")) {
             return system_resource(id).is_some_and(|name| wildcard(&self.0, name));
         }
@@ -46,8 +46,8 @@ impl ModelPattern {
     }
 }
 
-/// The id in the ARN of a foundation model or a system inference profile: those are AWS's own, and
-/// the same as the bare id. All other ARNs name something an account made, whose model is not in them.
+/// The id in the ARN of a foundation model or a system inference profile. AWS owns those, and the ARN means the same
+/// as the bare id. All other ARNs name a resource that an account made, and do not contain its model.
 fn system_resource(arn: &str) -> Option<&str> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let &["arn", _, "bedrock", _, _, resource] = parts.as_slice() else { return None };
@@ -55,7 +55,8 @@ fn system_resource(arn: &str) -> Option<&str> {
     (matches!(kind, "foundation-model" | "inference-profile") && !name.contains('/')).then_some(name)
 }
 
-/// On a mismatch only the last `*` is widened: at worst pattern times text steps, never more.
+/// Whether `pattern` matches `text`. A mismatch extends only the last `*`, so the steps are at most the product of
+/// both lengths.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_aws_own_arns() {
+    fn a_pattern_matches_ids_and_the_arns_of_aws() {
         let claude = "*anthropic.claude-*";
         assert!(matches(claude, "anthropic.claude-3-haiku-v1:0"));
         assert!(matches(claude, "us.anthropic.claude-sonnet-4-6-v1:0"));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn other_arns_need_a_pattern_of_their_own() {
+    fn other_arns_need_a_pattern_that_begins_with_arn() {
         for arn in [
             "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
             "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
@@ -125,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bare_pattern_never_names_what_an_account_made(
+        fn a_bare_pattern_never_matches_a_resource_that_an_account_made(
             pattern in "[a-zA-Z0-9*./:-]{1,20}|\\*",
             prefix in "arn|ARN|Arn",
             kind in "application-inference-profile|custom-model|custom-model-deployment|imported-model|provisioned-model|prompt|prompt-router|default-prompt-router|marketplace/model-endpoint",
@@ -137,7 +138,7 @@ mod tests {
         }
 
         #[test]
-        fn stars_match_whatever_stands_between(parts in prop::collection::vec("[a-z.-]{0,6}", 1..6), between in "[a-z.-]{0,6}") {
+        fn stars_match_any_text(parts in prop::collection::vec("[a-z.-]{0,6}", 1..6), between in "[a-z.-]{0,6}") {
             prop_assume!(!parts.concat().is_empty());
             let pattern = parts.join("*") + "*";
             prop_assert!(matches(&pattern, &parts.join(&between)));

@@ -1,4 +1,4 @@
-//! The role table: which IAM role a caller's calls are signed by, and what it may be used for here.
+//! The role table: the IAM role of a caller's session, and the calls that the gateway permits with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,30 +9,31 @@ use crate::expression::Expression;
 use crate::identity::models::ModelPattern;
 use crate::route::Operation;
 
-/// One rule of the table. The first whose issuer and `when` match is the caller's; none: refused.
+/// One role rule. The first rule whose `issuers` and `when` match decides; if none matches, the gateway refuses the
+/// request.
 #[derive(Debug, PartialEq)]
 pub struct Role {
-    /// Absent: everyone of its issuers.
+    /// Absent: the rule matches every caller of its issuers.
     pub when: Option<Expression>,
-    /// Names of issuers; absent: the only one.
+    /// The names of its issuers. Absent: the only issuer.
     pub issuers: Option<Vec<Arc<str>>>,
     pub arn: RoleArn,
     pub external_id: Option<String>,
-    /// Of its sessions, where it is not the general one.
+    /// The duration of its sessions, if it differs from the general one.
     pub duration: Option<Duration>,
-    /// A session policy, JSON, that narrows the role.
+    /// A session policy in JSON, which narrows the role's permissions.
     pub policy: Option<Arc<str>>,
     pub policy_arns: Arc<[String]>,
-    /// Session tags that roles assumed further down keep.
+    /// Session tags that are kept when a session of this role assumes another role.
     pub transitive_tags: Vec<TagKey>,
-    /// Absent: all but those of state that an account's users share.
+    /// Absent: all except those on stored state that the users of an account share.
     pub operations: Option<Vec<Operation>>,
-    /// Absent: all.
+    /// Absent: all models.
     pub models: Option<Vec<ModelPattern>>,
-    /// Absent: all that are configured.
+    /// Absent: all regions of the configuration.
     pub regions: Option<Vec<String>>,
-    /// Projects and workspaces that its callers may name.
+    /// The projects and workspaces that its callers may name.
     pub projects: Vec<String>,
-    /// Equal names of different issuers mean the same person.
+    /// Whether equal session names from different issuers mean the same person.
     pub shared_names: bool,
 }

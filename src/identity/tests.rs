@@ -59,8 +59,8 @@ fn mapping() -> Mapping {
 
 fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<Identity, IdentityError> {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
-    let decided = mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)]);
-    decided.map(|Evaluated { session, role, rule, replaced }| Identity {
+    let evaluated = mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)]);
+    evaluated.map(|Evaluated { session, role, rule, replaced }| Identity {
         principal: session.principal().into(),
         session: Arc::new(session),
         role,
@@ -71,7 +71,7 @@ fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<I
 }
 
 #[test]
-fn name_tags_and_the_first_role_that_matches() {
+fn claims_become_a_name_tags_and_the_first_role_that_matches() {
     let mut mapping = mapping();
     mapping.issuers[0].tags = vec![
         (TagKey::parse("team").unwrap(), mapped(&["claims.team", "claims.department"])),
@@ -98,7 +98,7 @@ fn name_tags_and_the_first_role_that_matches() {
 }
 
 #[test]
-fn a_missing_claim_in_when_is_false_and_an_error_is_not() {
+fn a_missing_claim_in_when_counts_as_false_but_an_error_does_not() {
     let mapping = mapping();
     assert_eq!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).unwrap().rule(), 1);
     let wrong = json!({ "email": "a@b.c", "groups": 7 });
@@ -106,7 +106,7 @@ fn a_missing_claim_in_when_is_false_and_an_error_is_not() {
 }
 
 #[test]
-fn no_boolean_is_no_condition() {
+fn a_condition_that_is_not_a_boolean_is_an_error() {
     let mut mapping = mapping();
     mapping.roles = vec![role("Odd", Some("claims.email")), role("User", None)];
     assert!(matches!(
@@ -135,7 +135,7 @@ fn requirements_must_hold() {
 }
 
 #[test]
-fn values_that_are_missing_illegal_or_no_text() {
+fn missing_and_invalid_values_are_refused() {
     let mut mapping = mapping();
     for claims in [json!({}), json!({ "email": "" }), json!({ "email": null })] {
         assert_eq!(evaluate(&mapping, &claims, None).unwrap_err().reason(), Reason::ValueMissing);
@@ -152,15 +152,15 @@ fn values_that_are_missing_illegal_or_no_text() {
     );
 }
 
-/// Otherwise 123 and "123" would be one name.
+/// If a number became a name, 123 and "123" would be the same name.
 #[test]
 fn a_name_and_a_source_identity_come_from_a_string() {
     let mut mapping = mapping();
     mapping.issuers[0].name = mapped(&["claims.uid", "claims.email"]);
     mapping.issuers[0].source_identity = Some(MappedValue { required: false, ..mapped(&["claims.sub"]) });
     mapping.issuers[0].tags = vec![(TagKey::parse("uid").unwrap(), mapped(&["claims.level"]))];
-    let good = json!({ "uid": null, "email": "a@b.c", "sub": "", "level": 7 });
-    assert_eq!(evaluate(&mapping, &good, None).unwrap().session().name().as_str(), "a@b.c");
+    let valid = json!({ "uid": null, "email": "a@b.c", "sub": "", "level": 7 });
+    assert_eq!(evaluate(&mapping, &valid, None).unwrap().session().name().as_str(), "a@b.c");
     for (value, words) in [
         (json!(123), "a number, not a string; convert it, for example string(claims.uid)"),
         (json!(u64::MAX), "a number, not a string; convert it, for example string(claims.uid)"),
@@ -169,7 +169,7 @@ fn a_name_and_a_source_identity_come_from_a_string() {
         (json!(["a"]), "a list, not a string; use one member, for example [0], or join it"),
         (json!({ "a": "b" }), "an object, not a string"),
     ] {
-        // An expression that comes later does not step in.
+        // The next expression does not replace an invalid value.
         let name = json!({ "uid": value, "email": "a@b.c", "level": 7 });
         let source = json!({ "email": "a@b.c", "sub": value, "level": 7 });
         for (claims, target) in [(name, "name"), (source, "source_identity")] {
@@ -187,7 +187,7 @@ fn a_name_and_a_source_identity_come_from_a_string() {
 }
 
 #[test]
-fn groups_that_were_left_out_are_not_taken_for_none() {
+fn groups_that_the_token_left_out_do_not_count_as_no_groups() {
     let mapping = mapping();
     let overage = json!({ "email": "a@b.c", "_claim_names": { "groups": "src1" } });
     assert_eq!(evaluate(&mapping, &overage, None).unwrap_err().reason(), Reason::GroupsOverage);
@@ -212,7 +212,7 @@ fn a_listed_header_chooses_within_what_claims_allow() {
 }
 
 #[test]
-fn listed_headers_are_bounded_and_come_once() {
+fn a_listed_header_that_is_too_long_or_repeated_is_refused() {
     let names = ["x-project".to_owned()];
     let mut headers = HeaderMap::new();
     assert_eq!(listed(&names, &headers), Ok(vec![None]));
@@ -225,7 +225,7 @@ fn listed_headers_are_bounded_and_come_once() {
 }
 
 #[test]
-fn claims_of_any_size_are_bounded() {
+fn the_nodes_of_claims_are_limited() {
     let mapping = mapping();
     let many: Vec<u32> = (0..2_000).collect();
     let claims = json!({ "email": "a@b.c", "groups": many });
@@ -233,7 +233,7 @@ fn claims_of_any_size_are_bounded() {
 }
 
 #[test]
-fn a_role_of_another_issuer_is_passed_over() {
+fn a_role_rule_for_another_issuer_is_skipped() {
     let mut mapping = mapping();
     let mut other = Arc::try_unwrap(role("Other", None)).unwrap();
     other.issuers = Some(vec!["elsewhere".into()]);
@@ -242,7 +242,7 @@ fn a_role_of_another_issuer_is_passed_over() {
 }
 
 #[test]
-fn what_is_wrong_beside_what_is_missing_reaches_no_wider_role() {
+fn an_error_next_to_a_missing_claim_leads_to_no_wider_role() {
     let mut mapping = mapping();
     let when = "claims.level.startsWith('contractor') || claims.kind == 'contractor'";
     mapping.roles = vec![role("Contractor", Some(when)), role("User", None)];
@@ -251,7 +251,7 @@ fn what_is_wrong_beside_what_is_missing_reaches_no_wider_role() {
 }
 
 #[test]
-fn fallbacks_end_at_what_is_wrong() {
+fn an_error_ends_the_search_for_a_fallback() {
     let mut mapping = mapping();
     mapping.issuers[0].name = mapped(&["claims.upn.lowerAscii()", "claims.email"]);
     assert!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).is_ok());
@@ -260,7 +260,7 @@ fn fallbacks_end_at_what_is_wrong() {
 }
 
 #[test]
-fn an_identity_is_what_its_rule_says() {
+fn an_identity_has_the_settings_of_its_role_rule() {
     let mut mapping = mapping();
     let mut rule = Arc::try_unwrap(role("team/Deep", None)).unwrap();
     let key = |text: &str| TagKey::parse(text).unwrap();
@@ -285,7 +285,7 @@ fn an_identity_is_what_its_rule_says() {
 }
 
 #[test]
-fn outcomes_are_remembered_by_headers_and_configuration() {
+fn outcomes_are_remembered_by_header_and_configuration() {
     let key = |generation, header: Option<&str>| Key { generation, headers: vec![header.map(str::to_owned)] };
     let memo = IdentityMemo::default();
     memo.remember(key(1, None), Err(IdentityError::NoRole));
@@ -301,7 +301,7 @@ fn outcomes_are_remembered_by_headers_and_configuration() {
     assert!(memo.get(&key(1, Some("a"))).is_some());
 }
 
-/// Ways from the claim `uid` to a session name and a tag, compiled once for all cases.
+/// Mappings from the claim `uid` to a session name and a tag, compiled once for all cases.
 static WAYS: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
     let ways = [
         "string(claims.uid)",
@@ -324,7 +324,7 @@ static WAYS: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
     ways.iter().map(of).collect()
 });
 
-/// Name and tag of the caller whose claim `uid` is this JSON.
+/// The session name and tag of a caller whose claim `uid` is this JSON.
 fn name_and_tag(mapping: &Mapping, uid: &str) -> Option<(String, String)> {
     let claims = serde_json::from_str(&format!("{{\"uid\":{uid}}}")).unwrap();
     let identity = evaluate(mapping, &claims, None).ok()?;
@@ -346,7 +346,7 @@ fn json_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Two numbers as a token writes them, mostly close to each other.
+/// Two numbers as a token writes them. Most pairs are close to each other.
 fn numbers() -> impl Strategy<Value = (String, String)> {
     let digits = "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?(e[0-9]{1,2})?";
     let edge = prop_oneof![

@@ -1,10 +1,10 @@
-//! Numbers that an `f64` stands for: good enough to be compared, never to become a name.
+//! Numbers that are held as an `f64`: they can be compared, but never become a name.
 
 use super::*;
 
-/// Many numbers of a token become one `f64`, so an `f64` tells nobody from another.
+/// Different numbers of tokens become the same `f64`, so an `f64` cannot distinguish callers.
 #[test]
-fn a_number_that_is_no_64_bit_integer_has_no_text() {
+fn a_number_that_is_not_a_64_bit_integer_never_becomes_text() {
     for number in
         ["100000000000000000001", "18446744073709551616", "-9223372036854775809", "7.5", "7.0", "-0", "1e3"]
     {

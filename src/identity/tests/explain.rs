@@ -1,4 +1,4 @@
-//! An explanation never says anything else than what would happen.
+//! An explanation always equals the result that serving would have.
 
 use std::sync::LazyLock;
 
@@ -37,7 +37,7 @@ fn explain(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Explanati
     mapping.explain("acme", claims.as_object().unwrap(), &headers)
 }
 
-/// What the steps show comes to the outcome, and that is what serving comes to.
+/// Asserts that the steps agree with the outcome, and that serving has the same outcome.
 fn assert_true(mapping: &Mapping, claims: &Value, header: Option<&str>) {
     let explained = explain(mapping, claims, header);
     match (evaluate(mapping, claims, header), &explained.outcome) {
@@ -63,7 +63,7 @@ fn assert_true(mapping: &Mapping, claims: &Value, header: Option<&str>) {
             for made in &explained.values {
                 let text = made.outcome.as_ref().unwrap().as_ref();
                 let value = text.map(|text| text.value.as_str());
-                let (meant, target) = match &made.target {
+                let (served, target) = match &made.target {
                     Target::Name => (Some(session.name().as_str()), "name"),
                     Target::SourceIdentity => (session.source_identity(), "source_identity"),
                     Target::Tag(key) => {
@@ -71,7 +71,7 @@ fn assert_true(mapping: &Mapping, claims: &Value, header: Option<&str>) {
                         (tag.map(|(_, value)| *value), key.as_str())
                     }
                 };
-                assert_eq!(value, meant);
+                assert_eq!(value, served);
                 let replaced = text.is_some_and(|text| text.replaced.is_some());
                 assert_eq!(replaced, identity.replaced().iter().any(|known| known == target));
             }
@@ -81,7 +81,7 @@ fn assert_true(mapping: &Mapping, claims: &Value, header: Option<&str>) {
 }
 
 #[test]
-fn every_step_is_shown_also_behind_a_refusal() {
+fn steps_after_a_refusal_are_shown_too() {
     let mapping = mapping_with_everything();
     let claims = json!({ "email": "Ann Ö", "groups": 7, "level": 9, "team": "search" });
     let explained = explain(&mapping, &claims, None);
@@ -97,13 +97,13 @@ fn every_step_is_shown_also_behind_a_refusal() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_refused_as_it_would_be() {
+fn claims_that_cannot_be_evaluated_have_the_same_error_as_in_serving() {
     let mapping = mapping_with_everything();
     let many: Vec<u32> = (0..2_000).collect();
     assert_eq!(explain(&mapping, &json!({ "x": many }), None).outcome, Err(IdentityError::ClaimsTooLarge));
     let long = explain(&mapping, &json!({}), Some(&"x".repeat(257)));
     assert!(matches!(long.outcome, Err(IdentityError::HeaderIllegal(_))));
-    let unknown = mapping.explain("nobody", &Map::new(), &HeaderMap::new());
+    let unknown = mapping.explain("unknown", &Map::new(), &HeaderMap::new());
     assert_eq!(unknown.outcome, Err(IdentityError::NoRole));
 }
 
@@ -122,7 +122,7 @@ fn some() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn an_explanation_says_what_serving_does(
+    fn an_explanation_equals_the_result_of_serving(
         verified in prop_oneof![4 => Just(json!(true)), 1 => some()],
         level in prop_oneof![4 => Just(json!(3)), 1 => some()],
         email in prop_oneof![4 => "[a-zö ]{2,5}".prop_map(Value::from), 1 => some()],
