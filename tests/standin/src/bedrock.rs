@@ -1,5 +1,7 @@
-//! Amazon Bedrock (runtime, control plane, mantle): recomputes every signature from the raw request, answers in the real
-//! formats, has everything charged to whoever signed, and fails on command.
+//! Amazon Bedrock: runtime, control plane and mantle.
+//!
+//! It recomputes every signature from the raw request, answers in the real formats, charges the principal that signed,
+//! and injects faults that a test sets.
 
 mod catalogue;
 mod chat;
@@ -18,7 +20,7 @@ mod route;
 mod settings;
 mod state;
 mod stream;
-mod tell;
+mod without_model;
 mod write;
 
 use std::sync::Arc;
@@ -36,19 +38,18 @@ use crate::signature::SignatureFault;
 use fault::Chooser;
 use state::State;
 
-/// How Bedrock is to be started.
+/// The settings of a new [`Bedrock`].
 #[derive(Debug)]
 pub struct Options {
-    /// Plain HTTP without it.
+    /// `None`: plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Those that it serves, all on one socket: the signature's scope tells which is meant. At least one.
+    /// The regions that it serves, at least one. All share one socket; the scope of a signature names the region.
     pub regions: Vec<String>,
 }
 
-/// One of Bedrock's services, what it was sent, and how it is to behave. What it charges, and the calls themselves, are in
-/// the [`Bill`].
+/// One of Bedrock's services, with its records and settings. The [`Bill`] has the calls and their charges.
 ///
-/// It has every model, but for those whose id begins with `unknown.`.
+/// It knows every model id except those that begin with `unknown.`.
 #[derive(Debug)]
 pub struct Bedrock {
     server: Server,
@@ -56,12 +57,12 @@ pub struct Bedrock {
 }
 
 impl Bedrock {
-    /// The runtime. Must be called within a tokio runtime.
+    /// Starts `bedrock-runtime`. Must be called within a tokio runtime.
     pub fn start(store: Arc<Store>, bill: Arc<Bill>, options: Options) -> Self {
         Self::start_as(Service::Runtime, store, bill, options)
     }
 
-    /// Any of the services. What they keep is each one's own. Must be called within a tokio runtime.
+    /// Starts any of the services. Each has its own stored state. Must be called within a tokio runtime.
     pub fn start_as(service: Service, store: Arc<Store>, bill: Arc<Bill>, options: Options) -> Self {
         let state = Arc::new(State::new(service, store, bill, options.regions));
         let serving = Arc::clone(&state);
@@ -69,7 +70,7 @@ impl Bedrock {
         Self { server, state }
     }
 
-    /// Which of the services it is.
+    /// The service that this is.
     pub fn service(&self) -> Service {
         self.state.service
     }
@@ -78,131 +79,132 @@ impl Bedrock {
         self.server.url()
     }
 
-    /// The socket: to stop and restart it, or count connections and requests.
+    /// The server, for stopping and restarting it, and for counting connections and requests.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Dies: the port refuses connections until [`restart`](Self::restart). Whoever waited for an answer
-    /// is not counted as having hung up.
+    /// Stops: the port refuses connections until [`restart`](Self::restart). A client that was waiting for an answer
+    /// does not count as a hangup.
     pub async fn stop(&self) {
-        self.state.progress.set_dying(true);
+        self.state.progress.set_stopping(true);
         self.server.stop().await;
-        self.state.progress.set_dying(false);
+        self.state.progress.set_stopping(false);
     }
 
-    /// Comes back on its port; does nothing if it never went.
+    /// Restarts on the same port; does nothing if it is running.
     pub fn restart(&self) {
         self.server.restart();
     }
 
-    /// Closes all connections, as load balancers do with idle ones, and is back at once: what clients
-    /// have pooled is stale.
+    /// Closes all connections and restarts at once, so that clients' pooled connections are stale. Load balancers
+    /// close idle connections in the same way.
     pub async fn close_connections(&self) {
         self.stop().await;
         self.restart();
     }
 
-    /// What calls suffer.
+    /// The faults that calls get.
     pub fn faults(&self) -> &Faults<Fault> {
         &self.state.faults
     }
 
-    /// Has `choose` say what calls suffer that [`faults`](Self::faults) let go, each once, when it stands among the
-    /// bill's calls. The first that is set stays.
+    /// Lets `choose` pick a fault for each call to which [`faults`](Self::faults) gave none. It is called once per
+    /// call, after the bill has recorded the call. Only the first `choose` that is set has an effect.
     pub fn choose_faults(&self, choose: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
         self.state.chooser.get_or_init(|| Chooser(Box::new(choose)));
     }
 
-    /// What must never reach Bedrock, and did: calls signed as the gateway itself, as somebody else or not
-    /// at all, callers' tokens, and headers that are nobody's business. Header values are not shown.
+    /// Everything that must never reach Bedrock but did: calls signed with the gateway's own keys or with the session
+    /// token of another session, unsigned calls, callers' tokens, and headers that a gateway must not forward. Header
+    /// values are not shown.
     pub fn violations(&self) -> Vec<String> {
         self.state.violations()
     }
 
-    /// What was wrong with signatures that did not verify, in order of arrival.
+    /// The faults of signatures that did not verify, in order of arrival.
     pub fn signature_refusals(&self) -> Vec<SignatureFault> {
         self.state.signature_refusals()
     }
 
-    /// Calls whose session had ended or was revoked: its access key id, and when.
+    /// The calls whose session had expired or was revoked: the access key id, and the time of the call.
     pub fn session_refusals(&self) -> Vec<(String, SystemTime)> {
         self.state.session_refusals()
     }
 
-    /// IAM forbids everybody the model ids (or ARNs) that match `pattern`, where `*` is any run of
-    /// characters: 403 `AccessDeniedException`.
+    /// Forbids every principal the model ids and ARNs that match `pattern`, in which `*` matches any run of
+    /// characters. The answer is 403 `AccessDeniedException`, as from IAM.
     pub fn forbid_model(&self, pattern: &str) {
         self.state.settings().forbid(pattern);
     }
 
-    /// All models are allowed again.
+    /// Allows all models again.
     pub fn allow_models(&self) {
         self.state.settings().forbidden.clear();
     }
 
-    /// Bedrock's clock is so many seconds ahead of this machine's from now on; negative: behind it.
-    /// Signatures are judged by it and answers dated; when sessions end is not.
+    /// Sets Bedrock's clock `seconds` ahead of this machine's; a negative number sets it behind. It applies to
+    /// the check of signatures and to the date of answers, but not to the expiry of sessions.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.state.settings().clock_offset = seconds;
     }
 
-    /// The error type for sessions that were revoked (403; `ExpiredTokenException` if it is never said).
+    /// Sets the error type for revoked sessions (403). The default is `ExpiredTokenException`.
     pub fn set_revoked_kind(&self, kind: &'static str) {
         self.state.settings().revoked_kind = kind;
     }
 
-    /// Answers are of at least so many tokens, each a frame of its own in a stream, with `gap` before
-    /// every frame. Streams that have begun go on as they are.
+    /// Makes answers at least `tokens` long, and waits `gap` before each frame of a stream. Each token is a frame of
+    /// its own. Streams that have begun keep their pace.
     pub fn pace(&self, tokens: usize, gap: Duration) {
         let mut settings = self.state.settings();
         settings.min_tokens = tokens;
         settings.pace.gap = gap;
     }
 
-    /// Frames of streams that begin from now on leave only as [`release`](Self::release) lets them; heads
-    /// do at once.
+    /// Holds the frames of streams that begin from now on until [`release`](Self::release). Response heads are sent at
+    /// once.
     pub fn hold(&self) {
         self.state.settings().hold();
     }
 
-    /// Lets so many frames leave, of whichever held streams ask first.
+    /// Releases so many frames, first come, first served among the held streams.
     pub fn release(&self, frames: usize) {
         self.state.settings().release(frames);
     }
 
-    /// Ends [`hold`](Self::hold), for streams that were held too.
+    /// Ends [`hold`](Self::hold), also for streams that are held now.
     pub fn flow(&self) {
         self.state.settings().flow();
     }
 
-    /// Frames that have left, of all streams.
+    /// The number of frames that all streams have sent.
     pub fn frames_sent(&self) -> usize {
         self.state.progress.counts().frames
     }
 
-    /// Streams that have begun and not ended.
+    /// The number of streams that have begun and not ended.
     pub fn streams_open(&self) -> usize {
         self.state.progress.counts().streams
     }
 
-    /// Calls whose client left before the answer's end, whether it had begun or not.
+    /// The number of calls whose client left before the end of the answer, also before its beginning.
     pub fn hangups(&self) -> usize {
         self.state.progress.counts().hangups
     }
 
-    /// Waits until `holds`. It is asked again whenever a call or a violation is written down, a frame
-    /// leaves, or an answer ends.
+    /// Waits until `holds` returns true. It is called again whenever a call or a violation is recorded, a frame is
+    /// sent, or an answer ends.
     pub async fn wait_until(&self, holds: impl Fn(&Self) -> bool) {
         self.state.progress.wait_until(|| holds(self)).await;
     }
 
-    /// Waits until the bill has `count` calls, the last of which this service gets.
+    /// Waits until the bill has `count` calls. The last of them must go to this service.
     pub async fn wait_for_calls(&self, count: usize) {
         self.wait_until(|bedrock| bedrock.state.bill.call_count() >= count).await;
     }
 
-    /// Waits until so many clients have hung up in all.
+    /// Waits until `count` clients have hung up in total.
     pub async fn wait_for_hangups(&self, count: usize) {
         self.wait_until(|bedrock| bedrock.hangups() >= count).await;
     }

@@ -1,7 +1,7 @@
-//! What the Cost and Usage Report would say: a ledger by principal, tags, region, model and kind of
-//! token, shown as rows of a CUR 2.0 export. Beside it, every call that was rightly signed.
+//! The bill: a ledger by principal, tags, region, model and kind of token, and every correctly signed call.
 //!
-//! Prices are the stand-in's own (see `bill/product.rs`); all else is as AWS documents it.
+//! The ledger is shown as rows of a CUR 2.0 export. The prices are invented (see `bill/product.rs`); everything else
+//! follows AWS's documentation.
 
 mod call;
 mod operation;
@@ -20,7 +20,7 @@ use product::{Prices, Product};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The ledger, and the calls. Bedrock writes it.
+/// The ledger and the calls. Bedrock writes both.
 #[derive(Debug, Default)]
 pub struct Bill {
     books: Mutex<Books>,
@@ -29,11 +29,11 @@ pub struct Bill {
 #[derive(Debug, Default)]
 struct Books {
     calls: Vec<Arc<Call>>,
-    /// In tokens.
+    /// The number of tokens of each item.
     ledger: BTreeMap<Item, u64>,
 }
 
-/// Tokens that a call has used. Input does not include what was read from or written to the cache.
+/// The tokens that a call has used. `input` does not include tokens that were read from or written to the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub input: u64,
@@ -42,7 +42,7 @@ pub struct Usage {
     pub cache_write: u64,
 }
 
-/// What a line of the bill is about; its order is the order of the rows.
+/// The key of a row. Rows are sorted by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Item {
     principal: String,
@@ -52,7 +52,7 @@ struct Item {
     model: String,
     kind: Kind,
     streamed: bool,
-    /// When the hour of the usage began.
+    /// The beginning of the hour of the usage.
     hour: SystemTime,
 }
 
@@ -69,12 +69,12 @@ impl Bill {
         Arc::default()
     }
 
-    /// Writes down a call on its arrival.
+    /// Records a call when it arrives.
     pub(crate) fn arrived(&self, call: Arc<Call>) {
         self.books().calls.push(call);
     }
 
-    /// Charges what a call has used; adds to what it was charged before.
+    /// Charges the tokens that a call has used, in addition to earlier charges.
     pub(crate) fn charge(&self, call: &Call, usage: Usage) {
         let mut books = self.books();
         for (kind, tokens) in usage.kinds() {
@@ -84,7 +84,7 @@ impl Bill {
         }
     }
 
-    /// Every call that was rightly signed, in order of arrival, whatever became of it.
+    /// Every correctly signed call in order of arrival, also those that failed later.
     pub fn calls(&self) -> Vec<Call> {
         self.books().calls.iter().map(|call| Call::clone(call)).collect()
     }
@@ -94,28 +94,28 @@ impl Bill {
         self.books().calls.len()
     }
 
-    /// The export's rows: one for each hour, principal, set of tags, model, usage type and operation.
+    /// The rows of the export: one for each hour, principal, set of tags, model, usage type and operation.
     pub fn rows(&self) -> Vec<Row> {
         self.books().ledger.iter().map(|(item, tokens)| Row::new(item, *tokens)).collect()
     }
 
-    /// The export as CSV, with a line of column names; maps are JSON text.
+    /// The export as CSV with a header line. Maps are JSON text.
     pub fn to_csv(&self) -> String {
         row::csv(&self.rows())
     }
 
-    /// What all rows cost together, in US dollars.
+    /// The total cost of all rows in US dollars.
     pub fn total(&self) -> f64 {
         usd(self.books().ledger.iter().map(|(item, tokens)| item.cost(*tokens)).sum())
     }
 
-    /// Who has been charged for anything, sorted.
+    /// The principals that have been charged, sorted.
     pub fn principals(&self) -> Vec<String> {
         let principals: BTreeSet<_> = self.books().ledger.keys().map(|item| item.principal.clone()).collect();
         principals.into_iter().collect()
     }
 
-    /// Forgets the calls, but not what was charged for them: runs of hours have many.
+    /// Forgets the calls but keeps the charges. Long test runs have too many calls to keep.
     pub fn forget_calls(&self) {
         self.books().calls.clear();
     }
@@ -156,12 +156,12 @@ impl Item {
         }
     }
 
-    /// In billionths of a US dollar.
+    /// The cost in billionths of a US dollar.
     fn cost(&self, tokens: u64) -> u64 {
         tokens * self.kind.price(Product::of(&self.model).prices)
     }
 
-    /// The part of the principal's ARN.
+    /// The account in the principal's ARN.
     fn account(&self) -> &str {
         self.principal.split(':').nth(4).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! The stand-in's only look at the wall clock, and the two ways AWS writes a time.
+//! The only place where the stand-in reads the wall clock, and AWS's two formats of times.
 
 use std::time::SystemTime;
 
@@ -11,17 +11,17 @@ const ISO_8601: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 /// The time now.
-#[expect(clippy::disallowed_methods, reason = "this is the function that the others are to use")]
+#[expect(clippy::disallowed_methods, reason = "this is the function that all others must use")]
 pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// As in `X-Amz-Date`: `20261122T013000Z`.
+/// The format of `X-Amz-Date`: `20261122T013000Z`.
 pub fn amz_date(at: SystemTime) -> String {
     write(at, AMZ_DATE)
 }
 
-/// As in XML and JSON answers: `2026-11-22T01:30:00Z`, seconds resolution.
+/// The format of XML and JSON answers, in whole seconds: `2026-11-22T01:30:00Z`.
 pub fn iso8601(at: SystemTime) -> String {
     write(at, ISO_8601)
 }

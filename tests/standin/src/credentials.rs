@@ -1,6 +1,6 @@
-//! Who can sign: the gateway's own long-term keys, and the sessions that STS has issued.
+//! The credentials that can sign: the gateway's own long-term keys, and the sessions that STS has issued.
 //!
-//! STS writes it, STS and Bedrock read it.
+//! STS writes them; STS and Bedrock read them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a signature is checked against.
+/// The secrets for checking a signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     pub secret: String,
@@ -23,7 +23,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// A session of a role, as STS has issued it.
+/// A session that STS has issued for a role.
 #[derive(Clone)]
 pub struct IssuedSession {
     pub access_key_id: String,
@@ -31,7 +31,7 @@ pub struct IssuedSession {
     pub session_token: String,
     /// `arn:aws:iam::ACCOUNT:role/path/Name`
     pub role_arn: String,
-    /// `arn:aws:sts::ACCOUNT:assumed-role/Name/session`, what the bill names.
+    /// The principal on the bill: `arn:aws:sts::ACCOUNT:assumed-role/Name/session`.
     pub principal: String,
     pub account: String,
     pub session_name: String,
@@ -61,7 +61,7 @@ impl fmt::Debug for IssuedSession {
     }
 }
 
-/// Every credential that AWS would know.
+/// All credentials that AWS would know.
 pub struct Store {
     gateway_access_key_id: String,
     gateway_secret_access_key: String,
@@ -71,12 +71,12 @@ pub struct Store {
 #[derive(Default)]
 struct Issued {
     sessions: Vec<IssuedSession>,
-    /// Where in `sessions` an access key id is.
-    places: HashMap<String, usize>,
+    /// The index in `sessions` of each access key id.
+    positions: HashMap<String, usize>,
 }
 
 impl Store {
-    /// With fresh keys for the gateway and no session.
+    /// A store with new keys for the gateway and no session.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             gateway_access_key_id: access_key_id("AKIA"),
@@ -85,7 +85,7 @@ impl Store {
         })
     }
 
-    /// The gateway's own access key id: good for STS, and for nothing at Bedrock.
+    /// The gateway's own access key id. STS accepts it, Bedrock does not.
     pub fn gateway_access_key_id(&self) -> &str {
         &self.gateway_access_key_id
     }
@@ -98,7 +98,7 @@ impl Store {
         access_key_id == self.gateway_access_key_id
     }
 
-    /// The gateway's own or a session's, expired and revoked ones too.
+    /// The credential of the gateway or of a session, also of an expired or revoked one.
     pub fn credential(&self, access_key_id: &str) -> Option<Credential> {
         if self.is_gateway(access_key_id) {
             return Some(Credential { secret: self.gateway_secret_access_key.clone(), session_token: None });
@@ -107,22 +107,22 @@ impl Store {
         Some(Credential { secret: session.secret, session_token: Some(session.session_token) })
     }
 
-    /// `None` for the gateway's own keys and for unknown ones.
+    /// The session with this key; `None` for the gateway's own key and for unknown keys.
     pub fn session(&self, access_key_id: &str) -> Option<IssuedSession> {
         let issued = self.lock();
-        let place = issued.places.get(access_key_id)?;
-        issued.sessions.get(*place).cloned()
+        let position = issued.positions.get(access_key_id)?;
+        issued.sessions.get(*position).cloned()
     }
 
     pub fn issue(&self, session: IssuedSession) {
         let mut issued = self.lock();
-        let place = issued.sessions.len();
-        issued.places.insert(session.access_key_id.clone(), place);
+        let position = issued.sessions.len();
+        issued.positions.insert(session.access_key_id.clone(), position);
         issued.sessions.push(session);
     }
 
-    /// Bedrock refuses the sessions of this principal from now on; later ones are good again.
-    /// Returns how many sessions that are.
+    /// Revokes the present sessions of this principal, so that Bedrock rejects them. Later sessions are valid.
+    /// Returns the number of revoked sessions.
     pub fn revoke(&self, principal: &str) -> usize {
         let mut issued = self.lock();
         let mut count = 0;
@@ -133,7 +133,7 @@ impl Store {
         count
     }
 
-    /// All that were ever issued, in order of issue.
+    /// All sessions ever issued, in order.
     pub fn sessions(&self) -> Vec<IssuedSession> {
         self.lock().sessions.clone()
     }
@@ -152,7 +152,7 @@ impl fmt::Debug for Store {
     }
 }
 
-/// `prefix` and 16 of AWS's letters: `AKIA…` are long-term keys, `ASIA…` a session's.
+/// `prefix` and 16 characters of AWS's alphabet. `AKIA…` is a long-term key, `ASIA…` the key of a session.
 pub(crate) fn access_key_id(prefix: &str) -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut id = String::from(prefix);
@@ -160,12 +160,12 @@ pub(crate) fn access_key_id(prefix: &str) -> String {
     id
 }
 
-/// Forty letters of base64, as AWS's are.
+/// Forty characters of base64, like AWS's.
 pub(crate) fn secret_access_key() -> String {
     STANDARD.encode(random::<30>())
 }
 
-/// A request id in the shape of AWS's: a random UUID.
+/// A random UUID, like AWS's request ids.
 pub(crate) fn request_id() -> String {
     let id = u128::from_be_bytes(random());
     let group = |shift: u32| (id >> shift) & 0xffff;

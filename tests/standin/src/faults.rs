@@ -1,13 +1,13 @@
-//! Trouble on command: what the next calls of a service are to suffer.
+//! Injected faults: a test decides which of the next calls of a service fail, and how.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
-/// A programmable queue of faults, shared between a test and the service it torments.
+/// A queue of faults that a test and a service share.
 ///
-/// Queued faults come first, one per call; when they are used up, every call suffers the
-/// standing fault, if there is one.
+/// Each call takes one fault from the queue. When the queue is empty, every call gets the standing fault, if there is
+/// one.
 #[derive(Debug)]
 pub struct Faults<F> {
     plan: Mutex<Plan<F>>,
@@ -24,17 +24,17 @@ impl<F: Clone> Faults<F> {
         Self { plan: Mutex::new(Plan { queue: VecDeque::new(), standing: None }) }
     }
 
-    /// The next `n` calls suffer `fault`, after those queued already.
+    /// Queues `fault` for `n` calls, after the faults that are already queued.
     pub fn next(&self, n: usize, fault: F) {
         self.with(|plan| plan.queue.extend(std::iter::repeat_n(fault, n)));
     }
 
-    /// Every call suffers `fault` from the end of the queue on, until [`clear`](Self::clear).
+    /// Sets the standing fault: after the queue, every call gets `fault` until [`clear`](Self::clear).
     pub fn always(&self, fault: F) {
         self.with(|plan| plan.standing = Some(fault));
     }
 
-    /// No more trouble.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.with(|plan| {
             plan.queue.clear();
@@ -42,7 +42,7 @@ impl<F: Clone> Faults<F> {
         });
     }
 
-    /// What this call is to suffer; uses up one queued fault.
+    /// The fault of the next call. Removes it from the queue.
     pub fn take(&self) -> Option<F> {
         self.with(|plan| plan.queue.pop_front().or_else(|| plan.standing.clone()))
     }

@@ -1,16 +1,16 @@
-//! Frames of an event stream (`application/vnd.amazon.eventstream`), as Bedrock writes them.
+//! The frames of Bedrock's event streams (`application/vnd.amazon.eventstream`).
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 
-/// An event: one step of a stream that goes well.
+/// The frame of an event.
 pub fn event(event_type: &str, content_type: &str, payload: impl Into<Bytes>) -> Bytes {
     frame([(":event-type", event_type), (":content-type", content_type), (":message-type", "event")], payload)
 }
 
-/// The frame with which Bedrock tells of a failure within a stream, and ends it; the types are the
-/// members of the streams' unions, with a small first letter: `throttlingException`.
+/// The frame with which Bedrock reports a failure within a stream and ends it. The types are the members of the
+/// streams' unions in the service model, in lower camel case: `throttlingException`.
 pub fn exception(exception_type: &str, message: &str) -> Bytes {
     frame(
         [
@@ -37,7 +37,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Frames that have been read: `:event-type` or `:exception-type`, and payload.
+    /// The decoded frames: `:event-type` or `:exception-type`, and payload.
     pub(crate) fn decode(mut stream: &[u8]) -> Vec<(String, Bytes)> {
         let mut decoder = MessageFrameDecoder::new();
         let mut frames = Vec::new();
@@ -61,7 +61,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_independent_decoder_reads_them() {
+    fn an_independent_decoder_reads_the_frames() {
         let stream = [
             event("messageStart", "application/json", r#"{"role":"assistant"}"#),
             event("empty", "application/json", ""),
@@ -77,12 +77,15 @@ pub(crate) mod tests {
 
     #[test]
     fn the_checksums_cover_every_byte() {
-        let good = event("messageStart", "application/json", "{}");
-        for place in 0..good.len() {
-            let mut bad = good.to_vec();
-            bad[place] ^= 1;
+        let valid = event("messageStart", "application/json", "{}");
+        for position in 0..valid.len() {
+            let mut bad = valid.to_vec();
+            bad[position] ^= 1;
             let read = MessageFrameDecoder::new().decode_frame(&mut bad.as_slice());
-            assert!(!matches!(read, Ok(DecodedFrame::Complete(_))), "byte {place} may change unnoticed");
+            assert!(
+                !matches!(read, Ok(DecodedFrame::Complete(_))),
+                "the checksum does not cover byte {position}"
+            );
         }
     }
 }

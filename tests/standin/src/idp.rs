@@ -1,4 +1,4 @@
-//! An OIDC issuer: discovery, keys that rotate, and a mint for tokens good and bad.
+//! An OIDC issuer: discovery, keys that rotate, and a mint for valid and hostile tokens.
 
 mod claims;
 mod hostile;
@@ -24,27 +24,27 @@ use keyring::Keyring;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const JWKS: &str = "/jwks";
-/// Where redirects lead; the documents there are good, so that following one would work.
+/// The target of redirects. Its documents are valid, so a client that follows a redirect would succeed.
 const MOVED: &str = "/moved";
-/// Where `jku` and `x5u` of hostile tokens lead; the attacker's key is there.
+/// The target of `jku` and `x5u` in hostile tokens. It has the attacker's key.
 const EVIL_JWKS: &str = "/evil/jwks";
 
-/// Twice what anybody should be ready to read.
+/// Twice the size that a client should accept.
 const OVERSIZED_BYTES: usize = 2 * 1024 * 1024;
 
-/// What can go wrong with fetching a document.
+/// A fault in the answer to a request for a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentFault {
-    /// Comes late.
+    /// A correct answer, but late.
     Late(Duration),
-    /// Never answers.
+    /// No answer, ever.
     Hang,
     Reset,
-    /// An error, for instance 503.
+    /// An error status, for example 503.
     Status(u16),
-    /// 302 to a place where the document is to be had.
+    /// 302 to an address that has the document.
     Redirect,
-    /// Good JSON with the right members, and two mebibytes of others.
+    /// Valid JSON with the right members and two mebibytes of padding.
     Oversized,
     /// Not JSON.
     Malformed,
@@ -100,7 +100,7 @@ impl Idp {
         Self { server, state }
     }
 
-    /// `iss` of its tokens, and where discovery is.
+    /// The `iss` of its tokens, and the base address of discovery.
     pub fn issuer(&self) -> String {
         self.server.url()
     }
@@ -109,13 +109,13 @@ impl Idp {
         format!("{}{JWKS}", self.issuer())
     }
 
-    /// The key set as it is published now; also good as a file.
+    /// The key set as published now. A test can also write it to a file.
     pub fn jwks(&self) -> Value {
         self.state.keyring().jwks()
     }
 
-    /// A token that says what `claims` say.
-    #[expect(clippy::needless_pass_by_value, reason = "claims are written down where they are minted")]
+    /// Mints a token with these claims.
+    #[expect(clippy::needless_pass_by_value, reason = "tests write the claims as the argument")]
     pub fn mint(&self, claims: Claims) -> String {
         let keyring = self.keyring();
         let signer = keyring.signer(claims.algorithm);
@@ -125,12 +125,12 @@ impl Idp {
         claims.sign(&self.issuer(), key, kid)
     }
 
-    /// New keys of every kind in, all others out at once.
+    /// Replaces all keys at once by a new key of each kind.
     pub fn rotate(&self) {
         self.state.keyring().rotate();
     }
 
-    /// Another key, which signs from now on; returns its `kid`.
+    /// Adds a key, which signs from now on. Returns its `kid`.
     pub fn add_key(&self, kind: KeyKind) -> String {
         self.state.keyring().add(kind)
     }
@@ -140,27 +140,27 @@ impl Idp {
         self.state.keyring().add_foreign(jwk);
     }
 
-    /// Takes a key out of the set. Tokens can still be minted with it by its `kid`.
+    /// Removes a key from the set. A test can still mint tokens with it by its `kid`.
     pub fn remove_key(&self, kid: &str) {
         self.state.keyring().remove(kid);
     }
 
-    /// The `kid` of the key that signs with this algorithm now.
+    /// The `kid` of the present signing key for this algorithm.
     pub fn kid(&self, algorithm: Algorithm) -> String {
         self.keyring().signer(algorithm).kid.clone()
     }
 
-    /// `Cache-Control: max-age` of the documents; none by default.
+    /// Sets `Cache-Control: max-age` of the documents. The default is none.
     pub fn set_max_age(&self, max_age: Option<Duration>) {
         self.state.settings().max_age = max_age;
     }
 
-    /// What the discovery document says as `issuer`; the truth by default.
+    /// Sets `issuer` in the discovery document. The default is the true one.
     pub fn set_discovered_issuer(&self, issuer: Option<&str>) {
         self.state.settings().discovered_issuer = issuer.map(str::to_owned);
     }
 
-    /// What the discovery document says as `jwks_uri`; the truth by default.
+    /// Sets `jwks_uri` in the discovery document. The default is the true one.
     pub fn set_discovered_jwks_uri(&self, uri: Option<&str>) {
         self.state.settings().discovered_jwks_uri = uri.map(str::to_owned);
     }
@@ -173,32 +173,32 @@ impl Idp {
         &self.state.jwks.faults
     }
 
-    /// Requests for the discovery document, failed ones included.
+    /// The number of requests for the discovery document, including failed ones.
     pub fn discovery_fetches(&self) -> u64 {
         self.state.discovery.fetches.load(Ordering::SeqCst)
     }
 
-    /// Requests for the key set, failed ones included.
+    /// The number of requests for the key set, including failed ones.
     pub fn jwks_fetches(&self) -> u64 {
         self.state.jwks.fetches.load(Ordering::SeqCst)
     }
 
-    /// How many redirects somebody has followed.
+    /// The number of redirects that clients have followed.
     pub fn redirects_followed(&self) -> u64 {
         self.state.redirects_followed.load(Ordering::SeqCst)
     }
 
-    /// How often somebody went where `jku` or `x5u` of a hostile token points.
+    /// The number of requests to the address in `jku` or `x5u` of a hostile token.
     pub fn evil_fetches(&self) -> u64 {
         self.state.evil_fetches.load(Ordering::SeqCst)
     }
 
-    /// The socket: to stop and restart it, or count connections.
+    /// The server, for stopping and restarting it, and for counting connections.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// A copy to sign with, so that no lock is held meanwhile.
+    /// A copy for signing, so that no lock is held meanwhile.
     fn keyring(&self) -> Keyring {
         self.state.keyring().clone()
     }

@@ -1,14 +1,14 @@
 //! A stand-in for everything that the gateway talks to, on loopback sockets.
 //!
 //! - [`idp::Idp`]: an OIDC issuer with discovery, keys that rotate, and a mint for tokens;
-//! - [`sts::Sts`]: the query protocol; checks the caller's signature and every limit of the
+//! - [`sts::Sts`]: the query protocol; it checks the gateway's signature and every limit of the
 //!   service model, and issues sessions;
-//! - [`bedrock::Bedrock`]: runtime, control plane and mantle; recomputes every signature, answers in the
+//! - [`bedrock::Bedrock`]: runtime, control plane and mantle; it recomputes every signature and answers in the
 //!   real formats;
-//! - [`bill::Bill`]: what the Cost and Usage Report would say.
+//! - [`bill::Bill`]: the rows that the Cost and Usage Report would have.
 //!
-//! It is strict where AWS is strict, and also where nobody knows whether AWS is. Each of them can
-//! be told to fail in many ways while it runs, and to stop and come back on its port.
+//! The stand-in is strict where AWS is strict, and where AWS's behaviour is not known. While it runs, a test can
+//! inject many faults into each service, stop a service, and restart it on the same port.
 //!
 //! ```no_run
 //! # #[tokio::main] async fn main() {
@@ -42,17 +42,17 @@ use idp::Idp;
 use sts::Sts;
 use tls::Authority;
 
-/// How a [`Standin`] is to be started.
+/// The settings of a new [`Standin`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Of STS, and Bedrock's first one.
+    /// The region of STS, and the first region of Bedrock.
     pub region: String,
-    /// Those that Bedrock serves beside it, all on the same socket.
+    /// The other regions that Bedrock serves, all on the same socket.
     pub further_regions: Vec<String>,
-    /// TLS for the issuer, with a certificate of [`Standin::ca_pem`]; plain HTTP otherwise.
+    /// TLS for the issuer, with a certificate from the CA of [`Standin::ca_pem`]; otherwise plain HTTP.
     pub idp_tls: bool,
     pub sts_tls: bool,
-    /// Of all three services.
+    /// TLS for all three Bedrock services.
     pub bedrock_tls: bool,
 }
 
@@ -69,7 +69,7 @@ impl Default for Options {
     }
 }
 
-/// An identity provider, STS, Bedrock and the bill. All of it ends when this is dropped.
+/// An identity provider, STS, Bedrock and the bill. Dropping it stops them all.
 #[derive(Debug)]
 pub struct Standin {
     pub idp: Idp,
@@ -111,13 +111,12 @@ impl Standin {
         }
     }
 
-    /// The CA of all certificates here, PEM.
+    /// The CA of all its certificates, as PEM.
     pub fn ca_pem(&self) -> String {
         self.authority.ca_pem()
     }
 
-    /// A server certificate for DNS names and IP addresses, and its key, both PEM: for the gateway
-    /// itself.
+    /// A server certificate for DNS names and IP addresses, and its key, both as PEM. The gateway uses it.
     pub fn server_certificate(&self, names: &[&str]) -> (String, String) {
         self.authority.server_certificate(names)
     }

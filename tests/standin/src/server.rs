@@ -1,6 +1,6 @@
-//! A small HTTP server on a loopback port that can be killed and brought back.
+//! A small HTTP server on a loopback port that a test can stop and restart.
 //!
-//! HTTP/1.1 and HTTP/2 on the same port, with or without TLS. What it serves is a function.
+//! It serves HTTP/1.1 and HTTP/2 on the same port, with or without TLS. A function answers the requests.
 
 mod connection;
 
@@ -29,27 +29,26 @@ use tokio_rustls::TlsAcceptor;
 
 use connection::Connection;
 
-/// Above what the gateway itself accepts (128 KiB), so that its own limits are the ones that bite.
+/// More than the gateway accepts (128 KiB), so that the gateway's own limit takes effect first.
 const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
 
-/// The tests open a thousand streams at once, maybe over one connection.
+/// Some tests open a thousand concurrent streams, perhaps over one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 4096;
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a handler answers with. An `Err` in the stream resets the connection (HTTP/1.1) or the
-/// stream (HTTP/2).
+/// The body of a handler's answer. An `Err` in it resets the connection (HTTP/1.1) or the stream (HTTP/2).
 pub type Body = UnsyncBoxBody<Bytes, Error>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Reset>> + Send>>;
 type Handler = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
 
-/// A body that is there as a whole.
+/// A body of these bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// No body.
+/// An empty body.
 pub fn empty() -> Body {
     Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync()
 }
@@ -61,8 +60,8 @@ pub async fn read(body: Incoming, limit: usize) -> Result<Bytes, Error> {
     Ok(collected.to_bytes())
 }
 
-/// A handler's refusal to answer: the connection (HTTP/1.1, by a TCP RST) or the stream (HTTP/2)
-/// is reset.
+/// The error of a handler that does not answer. The server resets the connection (HTTP/1.1, by a TCP RST) or the
+/// stream (HTTP/2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reset;
 
@@ -83,7 +82,7 @@ pub struct Server {
     running: Mutex<Option<Running>>,
 }
 
-/// The accept loop; it ends, and takes its connections with it, when `stop` is sent or dropped.
+/// The accept loop. It closes its connections and ends when `stop` is sent or dropped.
 struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -97,10 +96,10 @@ struct Counters {
 }
 
 impl Server {
-    /// Binds a free port of 127.0.0.1 and serves `handler` there, over TLS if a configuration is
-    /// given (with the protocols that its ALPN list names).
+    /// Binds a free port of 127.0.0.1 and serves `handler` there. If a TLS configuration is given, its ALPN list
+    /// names the protocols.
     ///
-    /// Must be called within a tokio runtime; panics when there is no port to be had.
+    /// Must be called within a tokio runtime. Panics if no port is free.
     pub fn start<H, F>(tls: Option<Arc<ServerConfig>>, handler: H) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
@@ -118,38 +117,38 @@ impl Server {
         server
     }
 
-    /// Where it listens; the same after [`stop`](Self::stop) and [`restart`](Self::restart).
+    /// Its address, which [`stop`](Self::stop) and [`restart`](Self::restart) do not change.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// `http://127.0.0.1:PORT` or `https://127.0.0.1:PORT`, without a slash at the end.
+    /// The URL without a slash at the end: `http://127.0.0.1:PORT` or `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.addr)
     }
 
-    /// `127.0.0.1:PORT`, the `Host` of requests to it.
+    /// The `Host` of requests to it: `127.0.0.1:PORT`.
     pub fn authority(&self) -> String {
         self.addr.to_string()
     }
 
-    /// TCP connections open now.
+    /// The number of open TCP connections.
     pub fn open_connections(&self) -> usize {
         self.counters.open.load(Ordering::SeqCst)
     }
 
-    /// TCP connections ever accepted.
+    /// The number of TCP connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.counters.accepted.load(Ordering::SeqCst)
     }
 
-    /// Requests ever received.
+    /// The number of requests received so far.
     pub fn requests(&self) -> u64 {
         self.counters.requests.load(Ordering::SeqCst)
     }
 
-    /// Dies: when this returns, the port refuses connections and there are none left.
+    /// Stops. When this returns, the port refuses connections and all connections are closed.
     pub async fn stop(&self) {
         let running = self.running().take();
         if let Some(Running { stop, task }) = running {
@@ -158,7 +157,7 @@ impl Server {
         }
     }
 
-    /// Comes back on the same port; does nothing if it never went.
+    /// Restarts on the same port; does nothing if it is running.
     pub fn restart(&self) {
         if self.running().is_none() {
             let (listener, _) = bind(self.addr);
@@ -192,8 +191,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The standard library sets `SO_REUSEADDR`, so a port whose connections linger can be had
-/// again.
+/// Binds a port. The standard library sets `SO_REUSEADDR`, so a port whose connections linger can be bound again.
 fn bind(addr: SocketAddr) -> (TcpListener, SocketAddr) {
     let bound = std::net::TcpListener::bind(addr).and_then(|listener| {
         listener.set_nonblocking(true)?;
@@ -234,7 +232,7 @@ async fn accept(
 }
 
 async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, handler: Handler, counters: Arc<Counters>) {
-    // Frames are to leave when they are written; without this the kernel gathers small ones.
+    // Frames must be sent when they are written. Without this the kernel collects small ones.
     if stream.set_nodelay(true).is_err() {
         return;
     }

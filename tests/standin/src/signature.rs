@@ -1,7 +1,7 @@
-//! Signature Version 4, checked as AWS checks it, or more strictly where AWS does not say.
+//! The check of Signature Version 4. It is stricter than AWS's where AWS does not document its behaviour.
 //!
-//! Written from AWS's description of the algorithm and from nothing else, so that an error in a
-//! signing library does not cancel out.
+//! It was written only from AWS's description of the algorithm. So an error in a signing library cannot cancel out an
+//! equal error here.
 
 mod canonical;
 mod fault;
@@ -18,11 +18,11 @@ pub use fault::SignatureFault;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// AWS's documented tolerance, either way.
+/// AWS's documented tolerance in both directions.
 const MAX_SKEW: Duration = Duration::from_mins(5);
 
-/// Names of headers that a caller's request may have had, or that belong to one connection only,
-/// and that a gateway has no business sending on.
+/// Headers that a gateway must not forward: headers that a caller's request may have, and headers that belong to one
+/// connection only.
 const STRAYS: &[&str] = &[
     "cookie",
     "expect",
@@ -37,7 +37,7 @@ const STRAYS: &[&str] = &[
     "x-real-ip",
 ];
 
-/// What a service demands of a signature.
+/// The signature that a service expects.
 #[derive(Debug, Clone, Copy)]
 pub struct Expect<'a> {
     /// The signing name: `sts`, `bedrock`.
@@ -46,7 +46,7 @@ pub struct Expect<'a> {
     pub now: SystemTime,
 }
 
-/// Who has signed, and what else was seen in the head.
+/// The signer of a request, and other findings in its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
     pub access_key_id: String,
@@ -54,12 +54,12 @@ pub struct Signer {
     pub signed_at: SystemTime,
     /// In the order of the `SignedHeaders` list, which is sorted.
     pub signed_headers: Vec<String>,
-    /// Names of headers that should never have arrived: cookies, forwarding and hop-by-hop
-    /// headers, other credentials, whatever `Connection` names.
+    /// The names of headers that must not arrive: cookies, forwarding and hop-by-hop headers, other credentials, and
+    /// headers that `Connection` names.
     pub strays: Vec<String>,
 }
 
-/// Checks a received head with [`verify`], taking path, query and host out of it.
+/// Checks a received head with [`verify`]. Path, query and host come from the head.
 pub fn verify_request(
     head: &Parts,
     body: &[u8],
@@ -84,9 +84,9 @@ pub fn verify_request(
 
 /// Checks a request's signature.
 ///
-/// `raw_path` and `raw_query` are to be the bytes of the request line, `host` the `Host` header or
-/// `:authority`. Whether the credentials have expired or been revoked is not looked at.
-#[expect(clippy::too_many_arguments, reason = "what a signature covers is what it is")]
+/// `raw_path` and `raw_query` must be the bytes of the request line, `host` the `Host` header or
+/// `:authority`. This does not check whether the credentials have expired or been revoked.
+#[expect(clippy::too_many_arguments, reason = "a signature covers all of these")]
 pub fn verify(
     method: &str,
     raw_path: &str,
@@ -177,7 +177,7 @@ impl<'a> Authorization<'a> {
                 _ => return Err(Malformed("an unknown field in Authorization")),
             };
             if slot.replace(value).is_some() {
-                return Err(Malformed("a field of Authorization twice"));
+                return Err(Malformed("a duplicate field in Authorization"));
             }
         }
         let credential = credential.ok_or(Malformed("no Credential"))?;
@@ -232,7 +232,7 @@ fn check_session_token(headers: &HeaderMap, credential: &Credential) -> Result<(
     }
 }
 
-/// AWS demands `host`, `content-type` where there is one, and every `x-amz-*` header.
+/// AWS requires `host`, `content-type` if present, and every `x-amz-*` header to be signed.
 fn check_signed_headers(signed: &[&str], headers: &HeaderMap) -> Result<(), SignatureFault> {
     if !signed.is_sorted_by(|a, b| a < b) {
         return Err(SignatureFault::Malformed("SignedHeaders are not sorted, or repeat one"));

@@ -1,4 +1,4 @@
-//! AWS's Security Token Service: the query protocol, its limits, and trouble on command.
+//! AWS's Security Token Service: the query protocol, its limits, and injected faults.
 
 mod call;
 mod error;
@@ -28,23 +28,23 @@ use crate::signature::{self, Expect};
 use form::Form;
 use roles::Roles;
 
-/// The account that the gateway's own keys belong to.
+/// The account of the gateway's own keys.
 pub const GATEWAY_ACCOUNT: &str = "111122223333";
 
 /// Room for fifty tags of four-byte characters, percent-encoded.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// A token of a session without tags; AWS's are of about that size.
+/// The size of a token of a session without tags. AWS's tokens have about this size.
 const BARE_TOKEN_BYTES: usize = 660;
-/// AWS's limit to what it hands out, in characters of the assembled token.
+/// AWS's limit for session tokens, in characters.
 const MAX_TOKEN_CHARS: usize = 4096;
-/// How AWS's tokens begin: `IQoJb3JpZ2luX2Vj`.
+/// The beginning of AWS's tokens: `IQoJb3JpZ2luX2Vj`.
 const TOKEN_PREFIX: &[u8] = b"!\n\torigin_ec";
 
-/// What can happen to an `AssumeRole` call.
+/// A fault of an `AssumeRole` call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StsFault {
-    /// Answered, but late.
+    /// A correct answer, but late.
     Late(Duration),
     /// 400 `Throttling`.
     Throttle,
@@ -54,7 +54,7 @@ pub enum StsFault {
     Unavailable,
     /// 400 `PackedPolicyTooLarge`.
     PackedPolicyTooLarge,
-    /// 403 `ExpiredToken`: the gateway's own credentials are out of date.
+    /// 403 `ExpiredToken`: the gateway's own credentials have expired.
     ExpiredToken,
     /// 403 `InvalidClientTokenId`: the gateway's own credentials are unknown.
     InvalidClientTokenId,
@@ -66,7 +66,7 @@ pub enum StsFault {
     Reset,
 }
 
-/// STS. What it issues stands in the [`Store`].
+/// STS. It records the sessions that it issues in the [`Store`].
 #[derive(Debug)]
 pub struct Sts {
     server: Server,
@@ -81,7 +81,7 @@ struct State {
     roles: Mutex<Roles>,
     record: Mutex<Record>,
     settings: Mutex<Settings>,
-    /// Of the gateway's own session.
+    /// The transitive tags of the gateway's own session.
     inherited: Mutex<BTreeMap<String, String>>,
 }
 
@@ -121,12 +121,12 @@ impl Sts {
         self.server.url()
     }
 
-    /// Every `AssumeRole` call with a good signature, in order of arrival, whatever became of it.
+    /// Every `AssumeRole` call with a valid signature in order of arrival, also those that failed later.
     pub fn calls(&self) -> Vec<StsCall> {
         lock(&self.state.record).calls.clone()
     }
 
-    /// What was refused for being wrong, as opposed to by a fault on command.
+    /// The errors of requests that were wrong. Injected faults are not among them.
     pub fn refusals(&self) -> Vec<StsError> {
         lock(&self.state.record).refusals.clone()
     }
@@ -136,12 +136,12 @@ impl Sts {
         *lock(&self.state.record) = Record::default();
     }
 
-    /// Registers a role, or changes one. Those of [`OPEN_ACCOUNTS`] need none.
+    /// Adds or replaces a role. The roles of [`OPEN_ACCOUNTS`] need not be added.
     pub fn add_role(&self, role: RoleSpec) {
         lock(&self.state.roles).add(role);
     }
 
-    /// No role lets in a session of this name any more.
+    /// Makes every role deny sessions with this name.
     pub fn deny(&self, session_name: &str) {
         lock(&self.state.roles).deny(session_name);
     }
@@ -150,31 +150,30 @@ impl Sts {
         lock(&self.state.roles).allow(session_name);
     }
 
-    /// How long sessions really last from now on, whatever was asked for. As with AWS, the end is
-    /// cut to a whole second.
+    /// Sets the lifetime of sessions from now on, independent of the requested duration. Like AWS, STS rounds the end
+    /// down to a whole second.
     pub fn set_lifetime(&self, lifetime: Option<Duration>) {
         lock(&self.state.settings).lifetime = lifetime;
     }
 
-    /// Whether the gateway's own credentials are a role's, so that its sessions last an hour at
-    /// most.
+    /// Sets whether the gateway's own credentials are a role's session. Then its sessions last an hour at most.
     pub fn set_chained(&self, chained: bool) {
         lock(&self.state.settings).chained = chained;
     }
 
-    /// The transitive tags of the gateway's own credentials, which every session inherits and none can
-    /// set anew. Only a role's session has any; see [`set_chained`](Self::set_chained).
+    /// Sets the transitive tags of the gateway's own credentials. Every session inherits them, and no call can set them
+    /// again. Only a role's session has such tags; see [`set_chained`](Self::set_chained).
     pub fn set_inherited_tags(&self, tags: &[(&str, &str)]) {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         *lock(&self.state.inherited) = tags.collect();
     }
 
-    /// What `AssumeRole` calls suffer.
+    /// The faults that `AssumeRole` calls get.
     pub fn faults(&self) -> &Faults<StsFault> {
         &self.state.faults
     }
 
-    /// The socket: to stop and restart it, or count connections.
+    /// The server, for stopping and restarting it, and for counting connections.
     pub fn server(&self) -> &Server {
         &self.server
     }
@@ -189,10 +188,10 @@ impl State {
             Ok(Action::GetCallerIdentity) => Ok(xml::caller_identity(&self.caller(), &request_id)),
             Ok(Action::AssumeRole(call)) => {
                 lock(&self.record).calls.push((*call).clone());
-                match self.suffer(&call).await? {
-                    Suffering::None => self.assume_role(&call, &request_id),
-                    Suffering::Malformed => Ok(xml::half_an_answer()),
-                    Suffering::Error(error) => {
+                match self.apply_fault(&call).await? {
+                    Effect::None => self.assume_role(&call, &request_id),
+                    Effect::Malformed => Ok(xml::half_an_answer()),
+                    Effect::Error(error) => {
                         let xml = xml::error(&error, &request_id);
                         return Ok(respond(error.status, xml, &request_id));
                     }
@@ -210,7 +209,7 @@ impl State {
         })
     }
 
-    /// Checks who calls, and reads what for.
+    /// Verifies the signature, and reads the action.
     fn open(&self, head: &http::request::Parts, body: &[u8]) -> Result<Action, StsError> {
         let now = clock::now();
         let expect = Expect { service: "sts", region: &self.region, now };
@@ -222,10 +221,10 @@ impl State {
         }
         let mut form = Form::parse(body)?;
         if form.take("Version").as_deref() != Some("2011-06-15") {
-            return Err(StsError::validation("Version is to be 2011-06-15"));
+            return Err(StsError::validation("Version must be 2011-06-15"));
         }
         let action = form.take("Action").unwrap_or_default();
-        // The trust policies name the gateway and nobody else.
+        // The trust policies name only the gateway.
         if !self.store.is_gateway(&signer.access_key_id) {
             let caller = self.store.session(&signer.access_key_id).map(|session| session.principal);
             return Err(StsError::access_denied(&caller.unwrap_or_default(), &format!("sts:{action}"), "*"));
@@ -240,18 +239,18 @@ impl State {
         }
     }
 
-    async fn suffer(&self, call: &StsCall) -> Result<Suffering, Reset> {
+    async fn apply_fault(&self, call: &StsCall) -> Result<Effect, Reset> {
         let Some(fault) = self.faults.take() else {
-            return Ok(Suffering::None);
+            return Ok(Effect::None);
         };
         let error = match fault {
             StsFault::Late(by) => {
                 tokio::time::sleep(by).await;
-                return Ok(Suffering::None);
+                return Ok(Effect::None);
             }
             StsFault::Hang => std::future::pending().await,
             StsFault::Reset => return Err(Reset),
-            StsFault::Malformed => return Ok(Suffering::Malformed),
+            StsFault::Malformed => return Ok(Effect::Malformed),
             StsFault::Throttle => StsError::throttling(),
             StsFault::Deny => StsError::access_denied(&self.caller(), "sts:AssumeRole", &call.role_arn),
             StsFault::Unavailable => StsError::unavailable(),
@@ -260,7 +259,7 @@ impl State {
             StsFault::InvalidClientTokenId => StsError::invalid_client_token_id(),
             StsFault::RegionDisabled => StsError::region_disabled(&self.region),
         };
-        Ok(Suffering::Error(error))
+        Ok(Effect::Error(error))
     }
 
     fn assume_role(&self, call: &StsCall, request_id: &str) -> Result<String, StsError> {
@@ -294,8 +293,8 @@ enum Action {
     GetCallerIdentity,
 }
 
-/// What a fault on command has left of a call.
-enum Suffering {
+/// The effect of an injected fault on a call.
+enum Effect {
     None,
     Malformed,
     Error(StsError),

@@ -1,4 +1,4 @@
-//! A certificate authority of one test run.
+//! A certificate authority for one test run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The names under which a loopback server can be reached.
+/// The names and addresses of a loopback server.
 pub(crate) const LOOPBACK: &[&str] = &["127.0.0.1", "::1", "localhost"];
 
-/// Issues server certificates; whoever is to trust them needs [`ca_pem`](Self::ca_pem).
+/// An authority that issues server certificates. A client that must trust them needs [`ca_pem`](Self::ca_pem).
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -28,17 +28,17 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(params, key()).expect("the parameters are complete") }
     }
 
-    /// The certificate to trust, PEM.
+    /// The CA certificate, as PEM.
     pub fn ca_pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A certificate for DNS names and IP addresses, and its key, both PEM.
+    /// A certificate for DNS names and IP addresses, and its key, both as PEM.
     pub fn server_certificate(&self, names: &[&str]) -> (String, String) {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names are DNS names or addresses");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // Python's ssl is strict: it wants to find the issuer by its key.
+        // Python's ssl module requires the key identifier of the issuer.
         params.use_authority_key_identifier_extension = true;
         params.distinguished_name.push(DnType::CommonName, "bedrock-standin");
         let key = key();
@@ -46,7 +46,7 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// For a server on loopback that speaks `protocols`, in order of preference.
+    /// The configuration of a loopback server that supports `protocols`, in order of preference.
     pub fn server_config(&self, protocols: &[&str]) -> Arc<ServerConfig> {
         let (certificate, key) = self.server_certificate(LOOPBACK);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

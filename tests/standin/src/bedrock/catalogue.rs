@@ -1,6 +1,6 @@
-//! What the control plane, and mantle's list of models, tell about models and inference profiles.
+//! The models and inference profiles that the control plane and mantle's list describe.
 //!
-//! Lists name a few; those that are asked for by their ids are there, but for `unknown.…`.
+//! Lists contain only a few. A request for one id finds every id except `unknown.…`.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use crate::bill::Call;
 use crate::clock;
 
-/// Ids, providers and names.
+/// The listed models: id, provider and name.
 const MODELS: [(&str, &str, &str); 5] = [
     ("anthropic.claude-sonnet-4-6-v1:0", "Anthropic", "Claude Sonnet 4.6"),
     ("anthropic.claude-opus-4-6-v1", "Anthropic", "Claude Opus 4.6"),
@@ -18,11 +18,11 @@ const MODELS: [(&str, &str, &str); 5] = [
     ("openai.gpt-oss-120b-1:0", "OpenAI", "gpt-oss-120b"),
 ];
 
-/// Those that mantle lists.
+/// The models that mantle lists.
 const MANTLE_MODELS: [&str; 3] =
     ["anthropic.claude-opus-4-8", "anthropic.claude-sonnet-4-6", "openai.gpt-oss-120b"];
 
-/// Where system-defined profiles send calls to.
+/// The regions to which the system-defined profiles send calls.
 const SCOPES: [&str; 2] = ["us", "global"];
 
 const UNKNOWN: &str = "unknown.";
@@ -59,12 +59,12 @@ pub(super) fn profiles(call: &Call) -> Result<Value, Refusal> {
     let items = match parameter(call, "type").as_deref() {
         None | Some("SYSTEM_DEFINED") => ids.map(|id| profile(call, &id)).collect(),
         Some("APPLICATION") => Vec::new(),
-        Some(_) => return Err(Refusal::validation("type is to be SYSTEM_DEFINED or APPLICATION")),
+        Some(_) => return Err(Refusal::validation("type must be SYSTEM_DEFINED or APPLICATION")),
     };
     page::of(call, "inferenceProfileSummaries", items)
 }
 
-/// One of the system's, or an application's by its ARN.
+/// A system-defined profile, or an application profile if its ARN is given.
 pub(super) fn profile_details(call: &Call) -> Result<Value, Refusal> {
     let id = known(call)?;
     let subject = call.subject.as_deref().unwrap_or_default();
@@ -86,7 +86,7 @@ pub(super) fn mantle_models(call: &Call) -> Value {
     json!({ "object": "list", "data": models })
 }
 
-/// The id that the path names, or that ends the ARN that it names.
+/// The id in the path, or at the end of the ARN in the path.
 fn known(call: &Call) -> Result<&str, Refusal> {
     let subject = call.subject.as_deref().unwrap_or_default();
     let id = subject.rsplit('/').next().unwrap_or_default();

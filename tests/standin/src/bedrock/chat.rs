@@ -17,7 +17,7 @@ pub(super) fn whole(reply: &Reply, call: &Call) -> Value {
     completion
 }
 
-/// Usage is told only if the body asks for it, in a chunk of its own.
+/// The frames of a stream. Usage is a chunk of its own, and only sent if the body asks for it.
 pub(super) fn stream(reply: &Reply, call: &Call, body: &Value) -> Vec<Frame> {
     let completion = completion(call, "chat.completion.chunk");
     let chunk = |delta: Value, finish_reason: Value| {

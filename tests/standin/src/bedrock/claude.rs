@@ -1,4 +1,4 @@
-//! Claude's Messages: as Anthropic has them, and in `InvokeModel`'s formats with what Bedrock adds.
+//! Claude's Messages: Anthropic's own format, and `InvokeModel`'s formats with Bedrock's additions.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ pub(super) fn whole(reply: &Reply, model: &str) -> Value {
     message
 }
 
-/// The counts that stand in the head of an answer in one piece.
+/// The headers with token counts, for an answer that is not a stream.
 pub(super) fn count_headers(usage: Usage) -> HeaderMap {
     [
         ("x-amzn-bedrock-input-token-count", usage.input),
@@ -30,7 +30,7 @@ pub(super) fn count_headers(usage: Usage) -> HeaderMap {
     .collect()
 }
 
-/// Each in a frame of Bedrock's, the last with Bedrock's metrics.
+/// The events, each in one of Bedrock's frames. The last one also has Bedrock's metrics.
 pub(super) fn stream(reply: &Reply, model: &str) -> Vec<Frame> {
     let mut events = events(reply, model);
     if let Some((last, _)) = events.last_mut() {
@@ -46,13 +46,13 @@ pub(super) fn stream(reply: &Reply, model: &str) -> Vec<Frame> {
     events.iter().map(|(event, tokens)| chunk(event).with_tokens(*tokens)).collect()
 }
 
-/// As Anthropic itself sends them.
+/// The events in the format that Anthropic itself sends.
 pub(super) fn sse(reply: &Reply, model: &str) -> Vec<Frame> {
     let events = events(reply, model);
     events.iter().map(|(event, tokens)| Frame::sse(event).with_tokens(*tokens)).collect()
 }
 
-/// The events of a stream, and how many tokens of output each carries.
+/// The events of a stream, each with its number of output tokens.
 fn events(reply: &Reply, model: &str) -> Vec<(Value, u64)> {
     let started = message(model, Usage { output: 1, ..reply.usage });
     let block = json!({ "type": "text", "text": "" });
@@ -75,7 +75,7 @@ fn events(reply: &Reply, model: &str) -> Vec<(Value, u64)> {
     events
 }
 
-/// A message that has only just begun.
+/// A message without content.
 fn message(model: &str, usage: Usage) -> Value {
     let id = credentials::request_id().replace('-', "");
     json!({
@@ -95,7 +95,7 @@ fn message(model: &str, usage: Usage) -> Value {
     })
 }
 
-/// An event of Claude's in a frame of Bedrock's.
+/// One of Claude's events in one of Bedrock's frames.
 fn chunk(event: &Value) -> Frame {
     let event = event.to_string();
     Frame::new("chunk", &json!({ "bytes": STANDARD.encode(&event), "p": padding(&event) }))

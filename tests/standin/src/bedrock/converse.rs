@@ -1,4 +1,4 @@
-//! Converse's formats.
+//! The formats of Converse.
 
 use serde_json::{Value, json};
 

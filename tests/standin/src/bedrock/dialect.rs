@@ -1,4 +1,4 @@
-//! In whose words errors are written: AWS's, or those of whose interface it is.
+//! The dialect of errors: AWS's, `OpenAI`'s or Anthropic's, depending on the interface.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -24,7 +24,7 @@ impl Dialect {
         }
     }
 
-    /// The body of an error. AWS's has its type in a header, unless it is to be `typed`.
+    /// The body of an error. AWS's body contains the type only if `typed`; otherwise the type is in a header.
     pub(super) fn error(self, status: StatusCode, kind: &str, message: &str, typed: bool) -> Value {
         match self {
             Self::Aws if typed => {
@@ -42,7 +42,7 @@ impl Dialect {
         }
     }
 
-    /// The failure that ends a stream.
+    /// The error that ends a stream.
     pub(super) fn exception(self, kind: &str, message: &str) -> Bytes {
         if self == Self::Aws {
             return frames::exception(kind, message);

@@ -1,7 +1,7 @@
-//! What Bedrock keeps from one call to the next: stored responses and asynchronous jobs.
+//! The state that Bedrock keeps between calls: stored responses and asynchronous jobs.
 //!
-//! They belong to an account in a region. Who made them is not asked: every principal of the account
-//! can read them, cancel them and delete them.
+//! They belong to an account in a region, not to the principal that made them. Every principal of the account can
+//! read, cancel and delete them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{clock, credentials};
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     responses: BTreeMap<Key, Value>,
-    /// By ARN, as `GetAsyncInvoke` tells them; those of one place in order of submission.
+    /// The answers of `GetAsyncInvoke` by ARN, in order of submission.
     jobs: Vec<(Key, Value)>,
 }
 
@@ -26,7 +26,7 @@ fn key(call: &Call, id: &str) -> Key {
     [call.account(), &call.region, id].map(str::to_owned)
 }
 
-/// The key of what the path names.
+/// The key of the resource in the path.
 fn named(call: &Call) -> Key {
     key(call, call.subject.as_deref().unwrap_or_default())
 }
@@ -37,7 +37,7 @@ impl Kept {
         self.responses.insert(key(call, id), response);
     }
 
-    /// Refuses to go on from a response that is not there.
+    /// Rejects a previous response that does not exist.
     pub(super) fn check_previous(&self, call: &Call, id: &str) -> Result<(), Refusal> {
         if self.responses.contains_key(&key(call, id)) {
             return Ok(());
@@ -46,17 +46,17 @@ impl Kept {
     }
 
     pub(super) fn response(&self, call: &Call) -> Result<Value, Refusal> {
-        self.responses.get(&named(call)).cloned().ok_or_else(|| lost(call))
+        self.responses.get(&named(call)).cloned().ok_or_else(|| not_found(call))
     }
 
     pub(super) fn cancel(&mut self, call: &Call) -> Result<Value, Refusal> {
-        let response = self.responses.get_mut(&named(call)).ok_or_else(|| lost(call))?;
+        let response = self.responses.get_mut(&named(call)).ok_or_else(|| not_found(call))?;
         response["status"] = json!("cancelled");
         Ok(response.clone())
     }
 
     pub(super) fn delete(&mut self, call: &Call) -> Result<Value, Refusal> {
-        let response = self.responses.remove(&named(call)).ok_or_else(|| lost(call))?;
+        let response = self.responses.remove(&named(call)).ok_or_else(|| not_found(call))?;
         Ok(json!({ "id": response["id"], "object": "response", "deleted": true }))
     }
 
@@ -101,7 +101,7 @@ impl Kept {
     }
 }
 
-fn lost(call: &Call) -> Refusal {
+fn not_found(call: &Call) -> Refusal {
     Refusal::no_such_response("Response", call.subject.as_deref().unwrap_or_default())
 }
 

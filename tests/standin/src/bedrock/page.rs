@@ -1,4 +1,4 @@
-//! Lists that come in pages: `maxResults`, and a `nextToken` for what follows.
+//! Lists in pages: `maxResults` is the size of a page, `nextToken` leads to the next one.
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -6,31 +6,31 @@ use serde_json::{Value, json};
 use super::refusal::Refusal;
 use crate::bill::Call;
 
-/// What precedes the number of items told already in a token, which nobody is to read.
+/// The prefix of a `nextToken`. The number of items on the pages before follows. Clients must not interpret it.
 const TOKEN: &str = "standin-page-";
 
-/// AWS's limit, and the size of a page that nobody has asked for.
+/// AWS's limit, and the default size of a page.
 const MAX_RESULTS: usize = 1000;
 
-/// The page that `call` asks for, as the member `name`.
+/// The page of `items` that `call` requests, as the member `name`.
 pub(super) fn of(call: &Call, name: &str, items: Vec<Value>) -> Result<Value, Refusal> {
     let size = match parameter(call, "maxResults").map(|size| size.parse()) {
         None => MAX_RESULTS,
         Some(Ok(size @ 1..=MAX_RESULTS)) => size,
-        Some(_) => return Err(Refusal::validation("maxResults is to be from 1 to 1000")),
+        Some(_) => return Err(Refusal::validation("maxResults must be from 1 to 1000")),
     };
-    let told = match parameter(call, "nextToken") {
+    let skipped = match parameter(call, "nextToken") {
         None => 0,
         Some(token) => {
-            let told = token.strip_prefix(TOKEN).and_then(|told| told.parse().ok());
-            told.ok_or_else(|| Refusal::validation("The provided nextToken is not valid."))?
+            let skipped = token.strip_prefix(TOKEN).and_then(|skipped| skipped.parse().ok());
+            skipped.ok_or_else(|| Refusal::validation("The provided nextToken is not valid."))?
         }
     };
     let count = items.len();
-    let page: Vec<_> = items.into_iter().skip(told).take(size).collect();
+    let page: Vec<_> = items.into_iter().skip(skipped).take(size).collect();
     let mut answer = json!({});
-    if told + page.len() < count && !page.is_empty() {
-        answer["nextToken"] = json!(format!("{TOKEN}{}", told + page.len()));
+    if skipped + page.len() < count && !page.is_empty() {
+        answer["nextToken"] = json!(format!("{TOKEN}{}", skipped + page.len()));
     }
     answer[name] = Value::Array(page);
     Ok(answer)

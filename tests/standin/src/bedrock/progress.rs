@@ -1,4 +1,4 @@
-//! What goes on at Bedrock, in numbers that a test can wait for.
+//! Counts of Bedrock's activity, which a test can wait for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
-    /// Frames that have left, of all streams.
+    /// Frames that all streams have sent.
     pub(super) frames: usize,
     /// Streams that have begun and not ended.
     pub(super) streams: usize,
@@ -18,8 +18,8 @@ pub(super) struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     counts: watch::Sender<Counts>,
-    /// Bedrock itself is closing connections.
-    dying: AtomicBool,
+    /// Whether Bedrock itself is closing connections.
+    stopping: AtomicBool,
 }
 
 impl Progress {
@@ -27,20 +27,20 @@ impl Progress {
         *self.counts.borrow()
     }
 
-    pub(super) fn set_dying(&self, dying: bool) {
-        self.dying.store(dying, Ordering::SeqCst);
+    pub(super) fn set_stopping(&self, stopping: bool) {
+        self.stopping.store(stopping, Ordering::SeqCst);
     }
 
-    fn frame_left(&self) {
+    fn frame_sent(&self) {
         self.counts.send_modify(|counts| counts.frames += 1);
     }
 
-    /// Lets those who wait look again at what is not counted here.
+    /// Wakes waiting tests after a change that is not counted here.
     pub(super) fn announce(&self) {
         self.counts.send_modify(|_| {});
     }
 
-    /// Waits until `holds`; looks again whenever a count changes.
+    /// Waits until `holds` returns true. It is called again whenever a count changes.
     pub(super) async fn wait_until(&self, holds: impl Fn() -> bool) {
         let mut changes = self.counts.subscribe();
         while !holds() {
@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// A call that is being answered. If it is dropped before its [`end`](Self::end), the client has left.
+/// A call in flight. If it is dropped before [`end`](Self::end), the client has left.
 #[derive(Debug)]
 pub(super) struct InFlight {
     progress: Arc<Progress>,
@@ -67,11 +67,11 @@ impl InFlight {
         self.progress.counts.send_modify(|counts| counts.streams += 1);
     }
 
-    pub(super) fn frame_left(&self) {
-        self.progress.frame_left();
+    pub(super) fn frame_sent(&self) {
+        self.progress.frame_sent();
     }
 
-    /// What happens from now on is not the client's doing.
+    /// Marks the call as ended. A drop from now on does not count as a hangup.
     pub(super) fn end(&mut self) {
         self.ended = true;
     }
@@ -79,7 +79,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let hung_up = !self.ended && !self.progress.dying.load(Ordering::SeqCst);
+        let hung_up = !self.ended && !self.progress.stopping.load(Ordering::SeqCst);
         self.progress.counts.send_modify(|counts| {
             counts.streams -= usize::from(self.streams);
             counts.hangups += usize::from(hung_up);

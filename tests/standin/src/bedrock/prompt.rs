@@ -1,4 +1,4 @@
-//! What a model is told: the texts of a request's body.
+//! The prompt of a model: the texts in a request's body.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,18 +8,18 @@ use super::refusal::Refusal;
 use super::reply::tokens;
 use crate::bill::{Call, Operation, Service};
 
-/// Of AWS's service model: `Body` of `InvokeModel`.
+/// The limit of `Body` of `InvokeModel` in AWS's service model.
 const MAX_INVOKE_BODY_BYTES: usize = 25_000_000;
 
-/// What a body of `InvokeModel` for Claude has to have.
+/// The required members of a body of `InvokeModel` for Claude.
 const INVOKE_MEMBERS: &[&str] = &["anthropic_version", "max_tokens", "messages"];
 
 /// The texts of a prompt, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Prompt {
-    /// Up to and with the last cache point.
+    /// The text up to the last cache point.
     pub(super) cached: String,
-    /// After it.
+    /// The text after the last cache point.
     pub(super) fresh: String,
     /// The last message.
     pub(super) last: String,
@@ -49,7 +49,7 @@ impl Prompt {
         }
     }
 
-    /// Reads what is to be counted: in Anthropic's format, or in that of the call that is meant.
+    /// Reads the prompt of a request to count tokens. It has Anthropic's format, or that of the wrapped call.
     pub(super) fn to_count(call: &Call) -> Result<Self, Refusal> {
         let body = json(&call.body)?;
         if call.service == Service::Mantle {
@@ -65,7 +65,7 @@ impl Prompt {
         Self::of_claude(&json(&invoke)?, INVOKE_MEMBERS)
     }
 
-    /// How many tokens all of it is.
+    /// The number of tokens of the whole prompt.
     pub(super) fn tokens(&self) -> u64 {
         tokens(&self.cached) + tokens(&self.fresh)
     }
@@ -127,7 +127,7 @@ impl Prompt {
         }
     }
 
-    /// A text, or a list of blocks.
+    /// Adds a text, or a list of blocks.
     fn take_content(&mut self, content: &Value) {
         match content {
             Value::String(text) => self.take_text(text),
@@ -136,7 +136,8 @@ impl Prompt {
         }
     }
 
-    /// A block of text; `cachePoint` (Converse) stands for itself, `cache_control` (Claude) is a block's.
+    /// Adds a block. A cache point is a block of its own in Converse (`cachePoint`), and part of a text block in
+    /// Claude's format (`cache_control`).
     fn take(&mut self, block: &Value) {
         if let Some(text) = block["text"].as_str() {
             self.take_text(text);
@@ -158,7 +159,7 @@ fn json(body: &[u8]) -> Result<Value, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::validation(malformed))
 }
 
-/// Of Anthropic's interface, which wants a header.
+/// Checks the header that Anthropic's interface requires.
 fn check_version(call: &Call) -> Result<(), Refusal> {
     if call.headers.contains_key("anthropic-version") {
         return Ok(());

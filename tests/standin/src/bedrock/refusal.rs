@@ -1,4 +1,4 @@
-//! Errors as Bedrock writes them.
+//! The errors that Bedrock answers.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::clock;
 use crate::server::{self, Body};
 use crate::signature::SignatureFault;
 
-/// What follows the type in `x-amzn-errortype`.
+/// The text after the type in `x-amzn-errortype`.
 const NAMESPACE: &str = ":http://internal.amazon.com/coral/com.amazon.bedrock/";
 
 const TOLERANCE: Duration = Duration::from_mins(5);
@@ -30,7 +30,7 @@ impl Refusal {
         Self { status, kind: Cow::Borrowed(kind), message: message.into(), type_in_body_only: false }
     }
 
-    /// Any error at all; a status that is none becomes 500.
+    /// Any error. An invalid status becomes 500.
     pub(super) fn any(status: u16, kind: &'static str, message: &str) -> Self {
         Self::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), kind, message)
     }
@@ -63,7 +63,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
     }
 
-    /// In `OpenAI`'s words; `what` begins the sentence.
+    /// An error in `OpenAI`'s words; `what` begins the sentence.
     pub(super) fn no_such_response(what: &str, id: &str) -> Self {
         let message = format!("{what} with id '{id}' not found.");
         Self::new(StatusCode::NOT_FOUND, "response_not_found", message)
@@ -73,7 +73,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", "No such operation.")
     }
 
-    /// The session has ended, or is not known (any more).
+    /// The session has expired, was revoked, or is unknown.
     pub(super) fn credentials(kind: &'static str) -> Self {
         let what = if kind.starts_with("Expired") { "expired" } else { "invalid" };
         let message = format!("The security token included in the request is {what}");

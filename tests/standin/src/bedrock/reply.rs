@@ -1,4 +1,4 @@
-//! What a model says, before it is put into a format.
+//! The answer of a model, before it is put into a format.
 
 use bytes::Bytes;
 
@@ -6,27 +6,26 @@ use super::prompt::Prompt;
 use crate::bill::Usage;
 use crate::frames;
 
-/// How many characters are a token here.
+/// The characters of a token. Real models have tokens of different lengths.
 const TOKEN_CHARS: usize = 4;
 
-/// How much of what was said is repeated.
+/// The most characters of the last message that the answer repeats.
 const MAX_ECHO_CHARS: usize = 400;
 
-/// In milliseconds, as the answers tell it: made up.
+/// The latency that answers contain, in milliseconds. It is invented.
 pub(super) const LATENCY_MS: u64 = 12;
 pub(super) const FIRST_BYTE_LATENCY_MS: u64 = 3;
 
-/// An answer: `You said: ` and what was said last, so that tests can tell whose it is.
+/// An answer: `You said: ` and the last message, so that tests can recognize their own.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) text: String,
-    /// Without what the cache has saved, see [`Usage`].
+    /// The input does not include cached tokens; see [`Usage`].
     pub(super) usage: Usage,
 }
 
 impl Reply {
-    /// Says something of at least `min_tokens`. `is_cached` says whether a prefix of the prompt has been
-    /// seen before.
+    /// An answer of at least `min_tokens`. `is_cached` says whether an earlier prompt had this prefix.
     pub(super) fn new(prompt: &Prompt, min_tokens: usize, is_cached: impl FnOnce(&str) -> bool) -> Self {
         let echo: String = prompt.last.chars().take(MAX_ECHO_CHARS).collect();
         let mut text = format!("You said: {echo}");
@@ -45,14 +44,14 @@ impl Reply {
         Self { text, usage }
     }
 
-    /// The text a token at a time.
+    /// The tokens of the text.
     pub(super) fn tokens(&self) -> Vec<String> {
         let chars: Vec<char> = self.text.chars().collect();
         chars.chunks(TOKEN_CHARS).map(|token| token.iter().collect()).collect()
     }
 }
 
-/// How many tokens a text is.
+/// The number of tokens of a text.
 pub(super) fn tokens(text: &str) -> u64 {
     text.chars().count().div_ceil(TOKEN_CHARS) as u64
 }
@@ -61,7 +60,7 @@ pub(super) fn tokens(text: &str) -> u64 {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) bytes: Bytes,
-    /// How many tokens of output it carries.
+    /// The number of output tokens in it.
     pub(super) tokens: u64,
 }
 
@@ -82,7 +81,7 @@ impl Frame {
     }
 }
 
-/// The `p` with which Bedrock hides how long the tokens of a stream are.
+/// The member `p`, padding with which Bedrock hides the lengths of the tokens in a stream.
 pub(super) fn padding(hidden: &str) -> &'static str {
     const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let length = 1 + (hidden.len() * 7) % LETTERS.len();

@@ -6,7 +6,7 @@ use super::reply::{Frame, Reply};
 use crate::bill::Call;
 use crate::{clock, credentials};
 
-/// The response as it is when all is said.
+/// The complete response.
 pub(super) fn whole(reply: &Reply, call: &Call, body: &Value) -> Value {
     let id = credentials::request_id().replace('-', "");
     let input = reply.usage.input + reply.usage.cache_read + reply.usage.cache_write;
@@ -41,7 +41,7 @@ pub(super) fn whole(reply: &Reply, call: &Call, body: &Value) -> Value {
     })
 }
 
-/// Whether it is to be kept: unless the body says no.
+/// Whether Bedrock stores the response: unless the body says no.
 pub(super) fn stored(body: &Value) -> bool {
     body["store"] != false
 }

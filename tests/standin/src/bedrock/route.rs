@@ -1,4 +1,4 @@
-//! What a request asks for: by service, method, path, and what the body says.
+//! The operation of a request, from service, method, path and body.
 
 use http::Method;
 use http::request::Parts;
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::refusal::Refusal;
 use crate::bill::{Operation, Service};
 
-/// Of AWS's service model.
+/// The limit in AWS's service model.
 const MAX_MODEL_ID_CHARS: usize = 2048;
 
-/// What is to be done, with which model, and with what else the path names.
+/// The operation, its model, and any other resource in the path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) operation: Operation,
@@ -28,7 +28,7 @@ impl Target {
         Self { subject: Some(decoded(segment)), ..Self::of(operation) }
     }
 
-    /// With the model that a member of the body names. One that names none has to be refused later.
+    /// The operation with the model in a member of the body. If there is none, the request must be rejected later.
     fn in_body(operation: Operation, body: &Value, member: &str) -> Self {
         let model = body[member].as_str().unwrap_or_default().to_owned();
         Self { model, ..Self::of(operation) }
@@ -96,7 +96,7 @@ fn mantle(method: &Method, segments: &[&str], body: &[u8]) -> Option<Target> {
     }
 }
 
-/// What follows `/v1/` in `OpenAI`'s interface, but for the list of models.
+/// Routes the path after `/v1/` in `OpenAI`'s interface, except for the list of models.
 fn openai(method: &Method, segments: &[&str], body: &[u8]) -> Option<Target> {
     use Operation as O;
 
@@ -114,14 +114,14 @@ fn messages(body: &[u8]) -> Target {
     inference(Operation::Messages, Operation::MessagesStream, body)
 }
 
-/// One of the two, as the body's `stream` says.
+/// `streamed` if the body's `stream` is true, otherwise `whole`.
 fn inference(whole: Operation, streamed: Operation, body: &[u8]) -> Target {
     let body = json(body);
     let operation = if body["stream"] == true { streamed } else { whole };
     Target::in_body(operation, &body, "model")
 }
 
-/// `null` for what is no JSON; whoever needs more of it will find out.
+/// The parsed body, or `null` if it is not JSON. The operation reports an invalid body later.
 fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_default()
 }

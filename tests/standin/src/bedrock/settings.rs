@@ -1,4 +1,4 @@
-//! How Bedrock is to behave, as far as a test can set it for all calls.
+//! The settings of Bedrock that a test can change for all calls.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use crate::clock;
 
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// In seconds, of Bedrock's clock against this machine's.
+    /// The seconds by which Bedrock's clock is ahead of this machine's.
     pub(super) clock_offset: i64,
     pub(super) forbidden: Vec<Regex>,
     pub(super) revoked_kind: &'static str,
@@ -32,7 +32,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The time by Bedrock's clock.
+    /// The time of Bedrock's clock.
     pub(super) fn now(&self) -> SystemTime {
         let by = Duration::from_secs(self.clock_offset.unsigned_abs());
         if self.clock_offset < 0 { clock::now() - by } else { clock::now() + by }

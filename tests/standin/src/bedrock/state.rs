@@ -1,4 +1,4 @@
-//! The way of a call: read, verify, write down, suffer, answer, charge.
+//! The steps of a call: read, verify, record, apply a fault, answer, charge.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,7 +29,7 @@ use crate::faults::Faults;
 use crate::server::{self, Body, Reset};
 use crate::signature::{self, Expect, SignatureFault, Signer};
 
-/// Above what the gateway accepts, so that its own limit is the one that bites.
+/// More than the gateway accepts, so that the gateway's own limit takes effect first.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Headers of a request that its answer repeats.
@@ -57,11 +57,11 @@ struct Record {
     violations: Vec<String>,
     signature_refusals: Vec<SignatureFault>,
     session_refusals: Vec<(String, SystemTime)>,
-    /// Prefixes of prompts that were marked to be cached: account, region, model, text.
+    /// The prefixes of prompts that were marked for the cache: account, region, model, text.
     cached: HashSet<[String; 4]>,
 }
 
-/// What is to be answered to a call, and how that is to go wrong.
+/// The answer to a call, and the fault to apply to it.
 pub(super) struct Answer {
     pub(super) call: Arc<Call>,
     pub(super) outcome: Outcome,
@@ -69,19 +69,19 @@ pub(super) struct Answer {
 }
 
 pub(super) enum Outcome {
-    /// By a model, which is charged.
-    Said(Reply),
-    /// By Bedrock itself.
-    Told(Value),
+    /// The answer of a model. It is charged.
+    Model(Reply),
+    /// The answer of Bedrock itself. It is free.
+    Direct(Value),
 }
 
-/// Why there is no answer, or no good one.
-enum Trouble {
+/// The reason why a call is not answered successfully.
+enum Failure {
     Reset,
     Refusal(Refusal),
 }
 
-impl From<Refusal> for Trouble {
+impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refusal(refusal)
     }
@@ -129,11 +129,11 @@ impl State {
         let mut in_flight = InFlight::new(Arc::clone(&self.progress));
         let mut response = match self.answer(&head, body).await {
             Ok(answer) => self.write(&answer, in_flight),
-            Err(trouble) => {
+            Err(failure) => {
                 in_flight.end();
-                match trouble {
-                    Trouble::Refusal(refusal) => refusal.response(Dialect::of(self.service, head.uri.path())),
-                    Trouble::Reset => return Err(Reset),
+                match failure {
+                    Failure::Refusal(refusal) => refusal.response(Dialect::of(self.service, head.uri.path())),
+                    Failure::Reset => return Err(Reset),
                 }
             }
         };
@@ -142,7 +142,7 @@ impl State {
         let headers = response.headers_mut();
         headers.insert(header::DATE, date.parse().expect("a date is ASCII"));
         headers.insert("x-amzn-requestid", credentials::request_id().parse().expect("an id is ASCII"));
-        // AWS sends none, and a gateway is not to send on what is not known to be harmless.
+        // AWS does not send cookies. A gateway must not pass on headers that it does not know to be harmless.
         headers.insert(header::SET_COOKIE, HeaderValue::from_static("session=must-not-pass"));
         for name in ECHOED {
             if let Some(value) = head.headers.get(name) {
@@ -152,23 +152,23 @@ impl State {
         Ok(response)
     }
 
-    async fn answer(&self, head: &Parts, body: Bytes) -> Result<Answer, Trouble> {
+    async fn answer(&self, head: &Parts, body: Bytes) -> Result<Answer, Failure> {
         let call = Arc::new(self.open(head, body)?);
         self.bill.arrived(Arc::clone(&call));
         self.progress.announce();
         let chosen = || self.chooser.get().and_then(|Chooser(choose)| choose(&call));
         let fault = self.faults.take().or_else(chosen);
         if let Some(fault) = &fault {
-            suffer(fault, &call).await?;
+            apply_before_answer(fault, &call).await?;
         }
         let outcome = self.outcome(&call)?;
-        if let Outcome::Said(reply) = &outcome {
+        if let Outcome::Model(reply) = &outcome {
             self.bill.charge(&call, Usage { output: 0, ..reply.usage });
         }
         Ok(Answer { call, outcome, fault })
     }
 
-    /// Checks who calls, and reads what for.
+    /// Verifies the signature and the session, and reads the operation.
     fn open(&self, head: &Parts, body: Bytes) -> Result<Call, Refusal> {
         let signer = self.verify(head, &body)?;
         let session = self.session(head, &signer)?;
@@ -219,7 +219,7 @@ impl State {
         }
     }
 
-    /// The region that the signature says it is for, if it is one of ours.
+    /// The region in the signature's scope if Bedrock serves it, otherwise the first region.
     fn region(&self, headers: &HeaderMap) -> &str {
         let scoped = headers
             .get(header::AUTHORIZATION)
@@ -267,7 +267,7 @@ impl State {
             return Err(Refusal::unknown_model());
         }
         if !call.operation.infers() {
-            return self.tell(call).map(Outcome::Told);
+            return self.answer_without_model(call).map(Outcome::Direct);
         }
         let prompt = Prompt::read(call)?;
         if call.model.is_empty() {
@@ -276,25 +276,25 @@ impl State {
         if matches!(call.operation, Operation::Responses | Operation::ResponsesStream) {
             self.check_response(call)?;
         }
-        Ok(Outcome::Said(Reply::new(&prompt, min_tokens, |prefix| self.was_cached(call, prefix))))
+        Ok(Outcome::Model(Reply::new(&prompt, min_tokens, |prefix| self.was_cached(call, prefix))))
     }
 
-    /// Whether this prefix of a prompt was there before; it is from now on.
+    /// Whether an earlier prompt had this prefix. Records the prefix.
     fn was_cached(&self, call: &Call, prefix: &str) -> bool {
         let key = [call.account(), &call.region, &call.model, prefix].map(str::to_owned);
         !lock(&self.record).cached.insert(key)
     }
 }
 
-/// What befalls a call before there is anything to answer.
-async fn suffer(fault: &Fault, call: &Call) -> Result<(), Trouble> {
+/// Applies a fault that takes effect before the answer.
+async fn apply_before_answer(fault: &Fault, call: &Call) -> Result<(), Failure> {
     let refusal = match *fault {
         Fault::Late(by) => {
             tokio::time::sleep(by).await;
             return Ok(());
         }
         Fault::HangBeforeHead => std::future::pending().await,
-        Fault::ResetBeforeHead => return Err(Trouble::Reset),
+        Fault::ResetBeforeHead => return Err(Failure::Reset),
         Fault::Throttle => Refusal::throttling(),
         Fault::Deny => Refusal::access_denied(call),
         Fault::Error(status, kind, message) => Refusal::any(status, kind, message),
@@ -309,14 +309,14 @@ async fn suffer(fault: &Fault, call: &Call) -> Result<(), Trouble> {
     Err(refusal.into())
 }
 
-/// Whether it is an inference profile's id (`us.…`) or ARN.
+/// Whether `model` is the id (`us.…`) or ARN of an inference profile.
 fn is_profile(model: &str) -> bool {
     let first = model.split('.').next().unwrap_or_default();
     model.contains("inference-profile/")
         || ["us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"].contains(&first)
 }
 
-/// Names of headers with something in it that looks like a bearer token or a JWT.
+/// The names of headers whose value looks like a bearer token or a JWT.
 fn bearers(headers: &HeaderMap) -> Vec<&str> {
     let is_token = |value: &[u8]| {
         let scheme = value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));

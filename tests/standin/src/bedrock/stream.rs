@@ -1,4 +1,4 @@
-//! A body whose parts leave at the pace that a test sets, and that ends as a fault says.
+//! A response body that is sent at the pace that a test sets, and that a fault can end.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,15 +18,15 @@ use super::reply::Frame;
 use crate::bill::{Bill, Call, Usage};
 use crate::server::{Body, Error, Reset};
 
-/// Between the last frame and a break, because a reset overtakes what is still in buffers.
+/// The wait between the last frame and a reset. A reset overtakes data that is still in buffers.
 const BEFORE_A_BREAK: Duration = Duration::from_millis(20);
 
-/// How fast frames leave.
+/// The pace at which frames are sent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pace {
-    /// Each frame takes a permit of it; once the semaphore is closed, frames need none.
+    /// Each frame needs one of its permits. Once the semaphore is closed, frames need none.
     pub(super) gate: Option<Arc<Semaphore>>,
-    /// Before each frame.
+    /// The wait before each frame.
     pub(super) gap: Duration,
 }
 
@@ -38,7 +38,7 @@ impl Pace {
             permit.forget();
         }
         if self.gap.is_zero() {
-            // Gives the connection the time to send what it has: frames are to leave one by one.
+            // Gives the connection time to send the frame before, so that frames are sent one by one.
             tokio::task::yield_now().await;
         } else {
             tokio::time::sleep(self.gap).await;
@@ -46,7 +46,7 @@ impl Pace {
     }
 }
 
-/// What is to be done next.
+/// A step of the script of a stream.
 #[derive(Debug)]
 enum Step {
     Send(Frame),
@@ -54,14 +54,14 @@ enum Step {
     Hang,
 }
 
-/// Who pays for what leaves.
+/// The call that is charged for the tokens sent.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) bill: Arc<Bill>,
     pub(super) call: Arc<Call>,
 }
 
-/// Sends `frames` one by one. Output is charged as far as it was sent.
+/// A body that sends `frames` one by one. Only the output that was sent is charged.
 pub(super) fn body(
     frames: Vec<Frame>,
     fault: Option<&Fault>,
@@ -75,7 +75,7 @@ pub(super) fn body(
     Stream { steps, waiting: None, pace, in_flight, account, output: 0 }.boxed_unsync()
 }
 
-/// Two halves of an answer in one piece, for a fault that strikes between them.
+/// The halves of an answer that is not a stream, for a fault that takes effect between them.
 pub(super) fn halves(whole: &Bytes) -> Vec<Frame> {
     let middle = whole.len() / 2;
     [whole.slice(..middle), whole.slice(middle..)].map(|bytes| Frame { bytes, tokens: 0 }).into()
@@ -90,7 +90,7 @@ fn script(frames: Vec<Frame>, fault: Option<&Fault>, dialect: Dialect) -> VecDeq
         Fault::ResetMidStream(after) => Some((after, vec![Step::Reset])),
         Fault::HangMidStream(after) => Some((after, vec![Step::Hang])),
         Fault::ExceptionMidStream(after, kind) => {
-            let bytes = dialect.exception(kind, "The stand-in was told to fail here.");
+            let bytes = dialect.exception(kind, "This is a fault injected by the test.");
             Some((after, vec![Step::Send(Frame { bytes, tokens: 0 })]))
         }
         Fault::ResetMidFrame(after) => {
@@ -111,12 +111,12 @@ fn script(frames: Vec<Frame>, fault: Option<&Fault>, dialect: Dialect) -> VecDeq
 
 struct Stream {
     steps: VecDeque<Step>,
-    /// Until the next step's time has come.
+    /// The wait before the next step.
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     pace: Pace,
     in_flight: InFlight,
     account: Account,
-    /// Tokens that have left.
+    /// The output tokens sent so far.
     output: u64,
 }
 
@@ -147,7 +147,7 @@ impl HttpBody for Stream {
         match step {
             Some(Step::Send(frame)) => {
                 this.output += frame.tokens;
-                this.in_flight.frame_left();
+                this.in_flight.frame_sent();
                 Poll::Ready(Some(Ok(HttpFrame::data(frame.bytes))))
             }
             Some(Step::Reset | Step::Hang) | None => Poll::Ready(Some(Err(Box::new(Reset)))),

@@ -1,4 +1,4 @@
-//! Requests are signed with `sign` of the signature's own tests.
+//! The tests sign requests with `sign` from the tests of `signature`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -30,9 +30,9 @@ const SONNET: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0";
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
 
 #[tokio::test]
-async fn converse_answers_and_is_charged_to_who_signed() {
+async fn converse_answers_and_charges_the_principal_that_signed() {
     let world = World::start();
-    let mut request = world.signed(&format!("{SONNET}/converse"), &converse("good morning"));
+    let mut request = world.signed(&format!("{SONNET}/converse"), &converse("hello there"));
     request.headers_mut().insert("x-amzn-bedrock-service-tier", HeaderValue::from_static("flex"));
     let answer = world.send(request).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
@@ -40,7 +40,7 @@ async fn converse_answers_and_is_charged_to_who_signed() {
     assert_eq!(answer.headers["x-amzn-bedrock-service-tier"], "flex");
     assert_eq!(answer.headers["x-amzn-requestid"].len(), 36);
     let body = answer.json();
-    assert_eq!(body["output"]["message"]["content"][0]["text"], "You said: good morning");
+    assert_eq!(body["output"]["message"]["content"][0]["text"], "You said: hello there");
     assert_eq!(body["stopReason"], "end_turn");
     assert_eq!(body["usage"]["inputTokens"], 3);
     assert_eq!(body["usage"]["outputTokens"], 6);
@@ -50,7 +50,7 @@ async fn converse_answers_and_is_charged_to_who_signed() {
     assert_eq!(call.model, "us.anthropic.claude-sonnet-4-6-v1:0");
     assert_eq!(call.operation, crate::bill::Operation::Converse);
     assert_eq!(call.target, format!("{SONNET}/converse"));
-    assert_eq!(call.body, converse("good morning"));
+    assert_eq!(call.body, converse("hello there"));
     assert!(!format!("{call:?}").contains("token of"), "{call:?}");
     assert_eq!(
         billed(&world.bill),
@@ -92,7 +92,7 @@ async fn converse_streams_its_events() {
 }
 
 #[tokio::test]
-async fn invoke_answers_in_claudes_words_with_bedrocks_headers() {
+async fn invoke_answers_in_claudes_format_with_bedrocks_headers() {
     let world = World::start();
     let arn = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3A\
                application-inference-profile%2Fabcdefghijkl/invoke";
@@ -110,7 +110,7 @@ async fn invoke_answers_in_claudes_words_with_bedrocks_headers() {
 }
 
 #[tokio::test]
-async fn invoke_streams_chunks_and_tells_the_metrics_last() {
+async fn invoke_streams_chunks_and_ends_with_the_metrics() {
     let world = World::start();
     let path = "/model/anthropic.claude-sonnet-4-6-v1:0/invoke-with-response-stream";
     let answer = world.post(path, &claude("hello")).await;
@@ -157,7 +157,7 @@ async fn a_marked_prefix_is_written_to_the_cache_and_then_read() {
 }
 
 #[tokio::test]
-async fn only_good_sessions_get_in() {
+async fn only_valid_sessions_are_accepted() {
     let world = World::start();
     let path = format!("{SONNET}/converse");
     let hello = converse("hello");
@@ -201,7 +201,7 @@ async fn only_good_sessions_get_in() {
 }
 
 #[tokio::test]
-async fn what_must_never_come_is_noted() {
+async fn headers_that_must_not_arrive_are_recorded() {
     let world = World::start();
     let path = format!("{SONNET}/converse");
     let jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln";
@@ -228,7 +228,7 @@ async fn what_must_never_come_is_noted() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_refused_and_the_answer_is_dated() {
+async fn a_wrong_clock_is_rejected_and_answers_have_its_date() {
     let world = World::start();
     for (offset, words) in [(600, "Signature expired: "), (-600, "Signature not yet current: ")] {
         world.bedrock.set_clock_offset(offset);
@@ -248,7 +248,7 @@ async fn a_clock_that_is_off_is_refused_and_the_answer_is_dated() {
 }
 
 #[tokio::test]
-async fn what_is_asked_has_to_make_sense() {
+async fn invalid_requests_are_rejected() {
     let world = World::start();
     let hello = converse("hello");
     world.bedrock.forbid_model("*.claude-opus-*");

@@ -1,4 +1,4 @@
-//! Answers to calls that no model answers, and that cost nothing here.
+//! Answers that need no model. The stand-in does not charge them.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::state::State;
 use crate::bill::{Call, Operation, Service};
 
 impl State {
-    pub(super) fn tell(&self, call: &Call) -> Result<Value, Refusal> {
+    pub(super) fn answer_without_model(&self, call: &Call) -> Result<Value, Refusal> {
         use Operation as O;
 
         match call.operation {
@@ -37,8 +37,7 @@ impl State {
         }
     }
 
-    /// What a response may not be asked to be: in the background of the runtime, or the next of one that
-    /// is not there.
+    /// Rejects a response in the background of the runtime, and one whose previous response does not exist.
     pub(super) fn check_response(&self, call: &Call) -> Result<(), Refusal> {
         let body = body(call)?;
         if call.service == Service::Runtime && body["background"] == true {

@@ -1,4 +1,4 @@
-//! Puts answers into their operations' formats.
+//! Writes answers in the formats of their operations.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl State {
 
         let Answer { call, outcome, .. } = answer;
         let reply = match outcome {
-            Outcome::Said(reply) => reply,
-            Outcome::Told(body) => return self.whole(body, answer, in_flight),
+            Outcome::Model(reply) => reply,
+            Outcome::Direct(body) => return self.whole(body, answer, in_flight),
         };
         let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
         match call.operation {
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// A response, which is kept if it is to be.
+    /// A response. It is stored unless the body says no.
     fn respond(&self, reply: &Reply, call: &Call, body: &Value) -> Value {
         let response = responses::whole(reply, call, body);
         if responses::stored(body) {
@@ -65,7 +65,7 @@ impl State {
     }
 
     fn whole(&self, body: &Value, answer: &Answer, mut in_flight: InFlight) -> Response<Body> {
-        if let Outcome::Said(reply) = &answer.outcome {
+        if let Outcome::Model(reply) = &answer.outcome {
             let output = reply.usage.output;
             self.bill.charge(&answer.call, Usage { output, ..Usage::default() });
         }

@@ -1,4 +1,4 @@
-//! A call as it arrived.
+//! The record of a call.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 
 use super::{Operation, Service};
 
-/// A call that was rightly signed by a session, whatever became of it afterwards.
+/// A call that a session signed correctly. It may have failed later.
 #[derive(Clone)]
 pub struct Call {
     /// `arn:aws:sts::ACCOUNT:assumed-role/Role/session`
@@ -17,17 +17,17 @@ pub struct Call {
     pub tags: BTreeMap<String, String>,
     pub service: Service,
     pub operation: Operation,
-    /// The model id, of the path (decoded) or the body; empty if none is named.
+    /// The model id in the path (decoded) or the body; empty if there is none.
     pub model: String,
-    /// What else the path names, decoded: a guardrail, a job, a stored response.
+    /// Another resource in the path, decoded: a guardrail, a job, a stored response.
     pub subject: Option<String>,
-    /// Of the signature's scope.
+    /// The region in the signature's scope.
     pub region: String,
     pub access_key_id: String,
     pub method: Method,
     /// Path and query, as received.
     pub target: String,
-    /// All of them, as received: session token and signature too.
+    /// All headers as received, including session token and signature.
     pub headers: HeaderMap,
     pub body: Bytes,
     pub at: SystemTime,
@@ -39,19 +39,19 @@ impl Call {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The one that pays, and that everything kept belongs to.
+    /// The account that pays, and that owns stored responses and jobs.
     pub fn account(&self) -> &str {
         self.principal.split(':').nth(4).unwrap_or_default()
     }
 
-    /// The project or workspace that the headers name; they are the same thing.
+    /// The project or workspace in the headers; Bedrock treats them as the same.
     pub fn project(&self) -> Option<&str> {
         let name = ["openai-project", "anthropic-workspace-id"];
         name.iter().find_map(|name| self.headers.get(*name)?.to_str().ok())
     }
 }
 
-/// Headers hold the session token, so neither they nor the body are shown.
+/// Headers contain the session token, so neither headers nor body are shown.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")

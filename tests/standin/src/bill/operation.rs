@@ -1,18 +1,18 @@
-//! What can be asked of Bedrock, and where.
+//! The operations of Bedrock and the services that have them.
 
-/// A service with an endpoint of its own.
+/// A service with its own endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
     /// `bedrock-runtime`: inference.
     Runtime,
     /// `bedrock`: the control plane.
     Control,
-    /// `bedrock-mantle`: inference in the formats of others.
+    /// `bedrock-mantle`: inference in the formats of `OpenAI` and Anthropic.
     Mantle,
 }
 
 impl Service {
-    /// The first label of its host.
+    /// The first label of its host name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Runtime => "bedrock-runtime",
@@ -21,7 +21,7 @@ impl Service {
         }
     }
 
-    /// In a signature's scope: the runtime goes by the control plane's.
+    /// The service name in a signature's scope. The runtime uses the control plane's.
     pub fn signing_name(self) -> &'static str {
         match self {
             Self::Runtime | Self::Control => "bedrock",
@@ -30,7 +30,7 @@ impl Service {
     }
 }
 
-/// What can be asked for. Those that end in `Stream` are answered in a stream of events.
+/// An operation. Those that end in `Stream` answer with a stream of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     Invoke,
@@ -63,7 +63,7 @@ pub enum Operation {
 impl Operation {
     const OF_MODELS: [Self; 4] = [Self::Invoke, Self::InvokeStream, Self::Converse, Self::ConverseStream];
 
-    /// The last segment of its path for those of `/model/{id}/…`, the [`name`](Self::name) of others.
+    /// The last segment of the path for operations of `/model/{id}/…`; the [`name`](Self::name) of any other.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Invoke => "invoke",
@@ -75,8 +75,8 @@ impl Operation {
         }
     }
 
-    /// As AWS's service models call it, or as the formats of others do: `InvokeModel`, `Responses`. The
-    /// latter go by the same name whether they stream or not.
+    /// The name in AWS's service model, for example `InvokeModel`, or in the other formats, for example `Responses`.
+    /// In the other formats the name is the same with and without a stream.
     pub fn name(self) -> &'static str {
         match self {
             Self::Invoke => "InvokeModel",
@@ -108,7 +108,7 @@ impl Operation {
         Self::OF_MODELS.into_iter().find(|operation| operation.as_str() == segment)
     }
 
-    /// The action that IAM knows it by: few operations have one of their own.
+    /// Its IAM action. Only few operations have one of their own.
     pub(crate) fn iam_action(self, service: Service) -> String {
         let action = match (service, self) {
             (Service::Mantle, Self::GetResponse) => "GetInference",
@@ -126,7 +126,7 @@ impl Operation {
         format!("{}:{action}", service.signing_name())
     }
 
-    /// Whether a model answers, which is what costs.
+    /// Whether a model answers. Only such calls are charged.
     pub fn infers(self) -> bool {
         self <= Self::MessagesStream
     }

@@ -1,22 +1,22 @@
-//! What a model is called on the bill, and what it costs here.
+//! The name of a model on the bill, and its price.
 
 /// The product that a model id is charged as.
 ///
-/// Names are made as AWS makes them, as far as its examples tell. The prices are the stand-in's own: of
-/// the size that such models cost, and the same in every region and for ever.
+/// The names follow AWS's examples. The prices are invented: they are about as high as the real ones, and the same in
+/// every region at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Product {
-    /// In usage types: `Claude4.6Sonnet`, `Nova2.0Lite`, `gpt-oss-120b`.
+    /// The name in usage types: `Claude4.6Sonnet`, `Nova2.0Lite`, `gpt-oss-120b`.
     pub(super) name: String,
-    /// In the `product` map.
+    /// The name in the `product` map.
     pub(super) model: String,
     pub(super) provider: String,
-    /// Claude is sold through the Marketplace, under a code that does not say so.
+    /// Whether it is sold through the Marketplace, as Claude is. Its product code does not show that.
     pub(super) marketplace: bool,
     pub(super) prices: Prices,
 }
 
-/// In billionths of a US dollar per token, which is thousandths of a dollar per million tokens.
+/// Prices in billionths of a US dollar per token, that is thousandths of a dollar per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Prices {
     pub(super) input: u64,
@@ -31,11 +31,11 @@ const HAIKU: Prices = Prices { input: 1_000, output: 5_000, cache_read: 100, cac
 const NOVA: Prices = Prices { input: 300, output: 2_500, cache_read: 75, cache_write: 300 };
 const OTHER: Prices = Prices { input: 200, output: 600, cache_read: 50, cache_write: 200 };
 
-/// Behind every application inference profile.
+/// The model of every application inference profile.
 const PROFILED: &str = "anthropic.claude-sonnet-4-6-v1:0";
 
 impl Product {
-    /// Of a model id, an inference profile's id, or an ARN.
+    /// The product of a model id, an inference profile id, or an ARN.
     pub(super) fn of(model: &str) -> Self {
         if model.contains(":application-inference-profile/") {
             return Self::of(PROFILED);
@@ -51,7 +51,7 @@ impl Product {
         .unwrap_or_else(|| Self::other(provider, rest))
     }
 
-    /// `sonnet-4-6-v1:0` and, as they were named earlier, `3-5-sonnet-20241022-v2:0`.
+    /// Reads `sonnet-4-6-v1:0`, or the older form `3-5-sonnet-20241022-v2:0`.
     fn claude(rest: &str) -> Option<Self> {
         let (family, prices) = rest.split('-').find_map(|part| match part {
             "opus" => Some(("Opus", OPUS)),
@@ -71,7 +71,7 @@ impl Product {
         })
     }
 
-    /// `2-lite-v1:0` and, of the first generation, `lite-v1:0`.
+    /// Reads `2-lite-v1:0`, or `lite-v1:0` of the first generation.
     fn nova(rest: &str) -> Option<Self> {
         let mut parts = rest.split('-');
         let first = parts.next()?;
@@ -95,7 +95,7 @@ impl Product {
         })
     }
 
-    /// By its id, without the version at its end.
+    /// A product that is named by its id without the version.
     fn other(provider: &str, rest: &str) -> Self {
         let name = match rest.rsplit_once('-') {
             Some((name, version))
@@ -115,14 +115,14 @@ impl Product {
     }
 }
 
-/// Which regions may serve a call, by the model id.
+/// The regions that may serve a call, according to the model id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// The one it was sent to.
+    /// The region it was sent to.
     Region,
-    /// Those of a part of the world, by an inference profile such as `us.…`.
+    /// The regions of one part of the world, with an inference profile such as `us.…`.
     Geo,
-    /// All of them, by `global.…`.
+    /// All regions, with `global.…`.
     Global,
 }
 
@@ -136,7 +136,7 @@ impl Scope {
         }
     }
 
-    /// At the end of usage types.
+    /// The suffix of usage types.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Region => "",
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_on_the_bill() {
+    fn model_ids_have_the_names_of_the_bill() {
         for (id, name) in [
             ("anthropic.claude-sonnet-4-6-v1:0", "Claude4.6Sonnet"),
             ("us.anthropic.claude-opus-4-6-v1", "Claude4.6Opus"),

@@ -10,11 +10,11 @@ use super::product::{Product, Scope};
 use super::{HOUR, Item, Kind, Service, usd};
 use crate::clock;
 
-/// Claude's product code: an opaque one, as the Marketplace's are, and invented.
+/// Claude's product code. The Marketplace's codes are opaque; this one is invented.
 const MARKETPLACE_CODE: &str = "7standin0claude0bedrock00";
 
 /// A row of `COST_AND_USAGE_REPORT` with `INCLUDE_RESOURCES`, `INCLUDE_IAM_PRINCIPAL_DATA` and hourly
-/// granularity. Fields are named as the columns, and are some of them.
+/// granularity. The fields have the names of columns; the export has more columns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     pub bill_billing_entity: String,
@@ -82,7 +82,7 @@ impl Row {
     }
 }
 
-/// The columns of the export, in its order.
+/// The columns of the export, in order.
 const COLUMNS: [&str; 19] = [
     "bill_billing_entity",
     "bill_billing_period_start_date",
@@ -128,7 +128,7 @@ fn quoted(text: &str) -> String {
 }
 
 impl Kind {
-    /// In usage types.
+    /// The part of usage types.
     fn usage_type(self) -> &'static str {
         match self {
             Self::Input => "input-tokens",
@@ -147,7 +147,7 @@ impl Kind {
         }
     }
 
-    /// In the `product` map; the words for the cache are a guess.
+    /// The value in the `product` map. The words for the cache are a guess.
     fn inference_type(self) -> &'static str {
         match self {
             Self::Input => "Input tokens",
@@ -158,7 +158,8 @@ impl Kind {
     }
 }
 
-/// `USE1-Claude4.6Sonnet-input-tokens`, and of mantle `USE1-openai.gpt-oss-120b-mantle-input-tokens-standard`.
+/// The usage type: `USE1-Claude4.6Sonnet-input-tokens`, or `USE1-openai.gpt-oss-120b-mantle-input-tokens-standard` for
+/// mantle.
 fn usage_type(item: &Item, product: &str) -> String {
     let region = region_code(&item.region);
     if item.service == Service::Mantle {
@@ -168,12 +169,12 @@ fn usage_type(item: &Item, product: &str) -> String {
     format!("{region}-{product}-{}{scope}", item.kind.usage_type())
 }
 
-/// Converse and `InvokeModel` are the same to the bill.
+/// The operation on the bill. Converse and `InvokeModel` are the same there.
 fn operation(streamed: bool) -> &'static str {
     if streamed { "InvokeModelStreamingInference" } else { "InvokeModelInference" }
 }
 
-/// The ARN of what was called.
+/// The ARN of the model or inference profile that was called.
 fn resource(item: &Item) -> String {
     let Item { model, region, .. } = item;
     if model.starts_with("arn:") {
@@ -187,7 +188,7 @@ fn resource(item: &Item) -> String {
     }
 }
 
-/// How usage types write a region: `USE1` for `us-east-1`, and some as nobody would guess.
+/// The region in usage types: `USE1` for `us-east-1`, with irregular exceptions.
 fn region_code(region: &str) -> String {
     match region {
         "eu-west-1" => return "EU".to_owned(),
@@ -212,7 +213,7 @@ fn timestamp(at: SystemTime) -> String {
     clock::iso8601(at).replace('Z', ".000Z")
 }
 
-/// When the month began.
+/// The beginning of the month.
 fn month(at: SystemTime) -> String {
     let day = clock::iso8601(at);
     let mut parts = day.split('-');

@@ -32,7 +32,7 @@ fn amounts(bill: &Bill) -> Vec<(String, f64)> {
 }
 
 #[test]
-fn a_row_says_what_cur_says() {
+fn a_row_has_the_values_of_cur() {
     let bill = Bill::new();
     let usage = Usage { input: 2_000, ..Usage::default() };
     bill.charge(&call("alice@acme.org", "search", SONNET, Operation::Converse), usage);
@@ -98,7 +98,7 @@ fn usage_adds_up_by_principal_tags_model_and_kind() {
 }
 
 #[test]
-fn mantle_has_usage_types_of_its_own() {
+fn mantle_has_its_own_usage_types() {
     let bill = Bill::new();
     let mut call = call("alice", "search", "anthropic.claude-opus-4-8", Operation::Messages);
     call.service = Service::Mantle;
@@ -112,7 +112,7 @@ fn mantle_has_usage_types_of_its_own() {
 }
 
 #[test]
-fn hours_and_regions_are_rows_of_their_own() {
+fn hours_and_regions_have_separate_rows() {
     let bill = Bill::new();
     let usage = Usage { input: 1, ..Usage::default() };
     let mut call = call("alice", "search", SONNET, Operation::Invoke);

@@ -1,4 +1,4 @@
-//! What a token is to say, and its writing.
+//! The contents of a token, and its serialization.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::keys::{Algorithm, SigningKey, base64url};
 use crate::{clock, credentials};
 
-/// A token to be minted. What is not said is as an ordinary access token has it: RS256, `typ`
-/// JWT, the issuer's `iss`, audience `bedrock-gateway`, good from now on for an hour, a fresh `jti`.
+/// The contents of a token to mint. The defaults are those of an ordinary access token: RS256, `typ` JWT, the
+/// issuer's `iss`, audience `bedrock-gateway`, valid for an hour from now on, a new `jti`.
 #[derive(Debug, Clone)]
-#[must_use = "it is a description, to be given to the mint"]
+#[must_use = "only `Idp::mint` makes a token from it"]
 pub struct Claims {
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
@@ -20,14 +20,14 @@ pub struct Claims {
     payload: Fields,
 }
 
-/// `None` are fields that are to be left out, whatever the default.
+/// `None` leaves a field out, also one that has a default.
 type Fields = BTreeMap<String, Option<Box<RawValue>>>;
 
-/// The audience of tokens that do not say otherwise.
+/// The default audience of tokens.
 pub const AUDIENCE: &str = "bedrock-gateway";
 
 impl Claims {
-    /// Of this subject (`sub`).
+    /// The default claims with this subject (`sub`).
     pub fn of(subject: &str) -> Self {
         let now = clock::now();
         let claims =
@@ -41,20 +41,20 @@ impl Claims {
             .claim("jti", base64url(&credentials::random::<12>()))
     }
 
-    /// Sets any claim, the registered ones included.
+    /// Sets any claim, also a registered one.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.payload.insert(name.to_owned(), Some(raw(value)));
         self
     }
 
-    /// Sets a claim to this JSON, letter by letter: a number can have more digits than [`Value`] holds.
+    /// Sets a claim to exactly this JSON. A number can have more digits than [`Value`] can hold.
     pub fn written(mut self, name: &str, json: &str) -> Self {
         let json = RawValue::from_string(json.to_owned()).expect("it is JSON");
         self.payload.insert(name.to_owned(), Some(json));
         self
     }
 
-    /// Leaves a claim out; `iss` too.
+    /// Leaves a claim out, also `iss`.
     pub fn without(mut self, name: &str) -> Self {
         self.payload.insert(name.to_owned(), None);
         self
@@ -68,23 +68,23 @@ impl Claims {
         self.claim("iss", issuer)
     }
 
-    /// `exp`, counted from now.
+    /// Sets `exp` to this time from now.
     pub fn expires_in(self, after: Duration) -> Self {
         self.claim("exp", numeric_date(clock::now() + after))
     }
 
-    /// `exp` that long ago, `iat` an hour before that.
+    /// Sets `exp` to this time ago, and `iat` to an hour before that.
     pub fn expired_for(self, ago: Duration) -> Self {
         let expired = clock::now() - ago;
         self.claim("exp", numeric_date(expired)).claim("iat", numeric_date(expired - Duration::from_hours(1)))
     }
 
-    /// `nbf`, counted from now.
+    /// Sets `nbf` to this time from now.
     pub fn good_in(self, after: Duration) -> Self {
         self.claim("nbf", numeric_date(clock::now() + after))
     }
 
-    /// `iat` that long ago.
+    /// Sets `iat` to this time ago.
     pub fn issued_ago(self, ago: Duration) -> Self {
         self.claim("iat", numeric_date(clock::now() - ago))
     }
@@ -94,13 +94,13 @@ impl Claims {
         self
     }
 
-    /// `kid` of the header, and the key with it, if the issuer has one of that name.
+    /// Sets `kid` in the header. If the issuer has a key of that name, it signs with it.
     pub fn kid(mut self, kid: &str) -> Self {
         self.kid = Some(kid.to_owned());
         self
     }
 
-    /// `typ` of the header; `None` leaves it out.
+    /// Sets `typ` in the header; `None` leaves it out.
     pub fn typ(mut self, typ: Option<&str>) -> Self {
         self.header.insert("typ".to_owned(), typ.map(raw));
         self
@@ -112,14 +112,14 @@ impl Claims {
         self
     }
 
-    /// Sets any field of the header, `alg` and `kid` included. They change what is written, not how
-    /// it is signed.
+    /// Sets any field of the header, also `alg` and `kid`. Those change only the text, not the key or algorithm that
+    /// signs.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header.insert(name.to_owned(), Some(raw(value)));
         self
     }
 
-    /// The first two parts of the token. Fields set by the caller come before those given here.
+    /// The first two parts of the token. Fields that the test has set take precedence over these arguments.
     pub(super) fn signing_input(&self, issuer: &str, algorithm: &str, kid: &str) -> String {
         let mut header = self.header.clone();
         default(&mut header, "alg", algorithm);

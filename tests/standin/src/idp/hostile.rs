@@ -10,46 +10,46 @@ use super::keyring::evil_key;
 use super::keys::{Algorithm, SigningKey};
 use super::{EVIL_JWKS, Idp};
 
-/// What is wrong with a token that is otherwise good.
+/// The one fault of a token that is otherwise valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hostile {
     /// `alg: none`, no signature.
     NoAlgorithm,
-    /// `alg: HS256`, keyed with the published RSA key's modulus, as in every second CVE.
+    /// `alg: HS256`, with the modulus of the published RSA key as the secret. This attack is behind many CVEs.
     HmacWithPublicKey,
-    /// Signed with a key that was never published, under the `kid` of one that is.
+    /// Signed with a key that was never published, with the `kid` of a published key.
     Forged,
-    /// Signed with a published key, under the `kid` of another.
+    /// Signed with a published key, with the `kid` of another one.
     WrongKid,
-    /// Signed with a key that was never published, under its own `kid`.
+    /// Signed with a key that was never published, with its own `kid`.
     UnknownKid,
     /// Signed with a key that is published for encryption.
     EncryptionKey,
     /// A `crit` header.
     Critical,
-    /// Signed with the attacker's key, to be had where `jku` says.
+    /// Signed with the attacker's key, which is available at the address in `jku`.
     Jku,
-    /// Signed with the attacker's key, to be had where `x5u` says.
+    /// Signed with the attacker's key, which is available at the address in `x5u`.
     X5u,
-    /// Signed with the attacker's key, which stands in the header.
+    /// Signed with the attacker's key, which the header contains.
     EmbeddedJwk,
     /// `iss` as a list that contains the right one.
     IssuerList,
-    /// `iss` of somebody else.
+    /// `iss` of another issuer.
     WrongIssuer,
-    /// `aud` of somebody else.
+    /// `aud` of another service.
     WrongAudience,
-    /// Out of date for an hour.
+    /// Expired an hour ago.
     Expired,
     /// No `exp`.
     NeverExpires,
-    /// Good in an hour.
+    /// Valid only in an hour.
     NotYetValid,
-    /// `typ` of something that is not a token of access or identity.
+    /// `typ` of a token that is neither an access token nor an ID token.
     WrongType,
     /// One claim changed after signing.
     Altered,
-    /// The signature left out.
+    /// Without the signature.
     Unsigned,
     /// Longer than 32 KiB.
     Oversized,
@@ -81,7 +81,7 @@ impl Hostile {
 }
 
 impl Idp {
-    /// `claims` as a token with this one thing wrong.
+    /// Mints a token with these claims and this one fault.
     pub fn mint_hostile(&self, hostile: Hostile, claims: Claims) -> String {
         let issuer = self.issuer();
         let keyring = self.keyring();
@@ -111,7 +111,7 @@ impl Idp {
             Hostile::EmbeddedJwk => evil(&claims.header("jwk", evil_key().jwk()), &issuer),
             Hostile::IssuerList => self.mint(claims.claim("iss", json!(["https://evil.example", issuer]))),
             Hostile::WrongIssuer => self.mint(claims.issuer("https://evil.example")),
-            Hostile::WrongAudience => self.mint(claims.audience("somebody-else")),
+            Hostile::WrongAudience => self.mint(claims.audience("another-service")),
             Hostile::Expired => self.mint(claims.expired_for(Duration::from_hours(1))),
             Hostile::NeverExpires => self.mint(claims.without("exp")),
             Hostile::NotYetValid => self.mint(claims.good_in(Duration::from_hours(1))),

@@ -1,4 +1,4 @@
-//! The keys of one issuer: which are published, which sign, which went.
+//! The keys of one issuer: published, signing and retired.
 
 use std::sync::OnceLock;
 
@@ -8,19 +8,19 @@ use super::keys::{Algorithm, KeyKind, SigningKey};
 
 #[derive(Debug, Clone)]
 pub(super) struct Keyring {
-    /// In the order of the JWKS. Of each kind the last one signs.
+    /// The keys in the order of the JWKS. The last one of each kind signs.
     published: Vec<SigningKey>,
-    /// Published too, with `use: enc`.
+    /// Also published, with `use: enc`.
     pub(super) encryption: SigningKey,
-    /// Published as they are.
+    /// Keys that are published without changes.
     foreign: Vec<Value>,
-    /// Kept so that no RSA key of this issuer comes back under another `kid`.
+    /// Removed keys. They are kept so that no RSA key of this issuer returns with another `kid`.
     retired: Vec<SigningKey>,
     generated: usize,
 }
 
 impl Keyring {
-    /// One key of each kind.
+    /// A keyring with one key of each kind.
     pub(super) fn new() -> Self {
         let mut keyring = Self {
             published: Vec::new(),
@@ -59,7 +59,7 @@ impl Keyring {
         }
     }
 
-    /// The key that signs with this algorithm now. Panics if all of its kind were removed.
+    /// The present signing key for this algorithm. Panics if all keys of its kind were removed.
     pub(super) fn signer(&self, algorithm: Algorithm) -> &SigningKey {
         self.published
             .iter()
@@ -67,7 +67,7 @@ impl Keyring {
             .unwrap_or_else(|| panic!("the issuer has no key for {}", algorithm.as_str()))
     }
 
-    /// A key by its name, retired ones too.
+    /// The key with this `kid`, also a retired one.
     pub(super) fn named(&self, kid: &str) -> Option<&SigningKey> {
         self.published.iter().chain(&self.retired).find(|key| key.kid == kid)
     }

@@ -1,4 +1,4 @@
-//! The issuer's signing keys, and how each shows in a JWKS.
+//! The issuer's signing keys, and their form in a JWKS.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// RSA keys are dear to make, so those that no issuer uses any more are used again. A key in use
-/// is never given to a second issuer: one issuer's tokens must not verify as another's.
+/// RSA keys that no issuer uses any more. They are used again, since making a key takes long. Two running issuers never
+/// share a key, since tokens of one must not verify with the keys of the other.
 static SPARE_RSA_KEYS: Mutex<Vec<Arc<RsaKeyPair>>> = Mutex::new(Vec::new());
 
 /// Signature algorithms of JOSE.
@@ -57,7 +57,7 @@ impl Algorithm {
         }
     }
 
-    /// The kind of key it needs.
+    /// The kind of key that it needs.
     pub fn kind(self) -> KeyKind {
         match self {
             Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => KeyKind::Rsa,
@@ -118,7 +118,7 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// `serial` makes its `kid` unique within an issuer.
+    /// Generates a key. `serial` makes its `kid` unique within an issuer.
     pub(super) fn generate(kind: KeyKind, serial: usize) -> Self {
         let pair = match kind {
             KeyKind::Rsa => Pair::Rsa(Arc::new(RsaLease::take())),
@@ -131,7 +131,7 @@ impl SigningKey {
         Self { kid: format!("{}-{serial}", kind.name()), kind, pair }
     }
 
-    /// The raw signature. Panics if the algorithm is of another kind of key.
+    /// The raw signature. Panics if the algorithm needs another kind of key.
     pub(super) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         assert_eq!(algorithm.kind(), self.kind, "an algorithm for the key");
         let random = SystemRandom::new();
@@ -190,7 +190,7 @@ pub(super) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// An RSA key for the exclusive use of its holder.
+/// An RSA key that only its holder uses.
 struct RsaLease(Arc<RsaKeyPair>);
 
 impl RsaLease {

@@ -124,7 +124,7 @@ async fn hostile_tokens_are_all_different_and_well_formed() {
 }
 
 #[tokio::test]
-async fn documents_are_served_and_spoilt_on_command() {
+async fn documents_are_served_with_and_without_faults() {
     let idp = Idp::start(None);
     let discovery = || get(idp.server(), DISCOVERY);
     let answer = discovery().await.unwrap();

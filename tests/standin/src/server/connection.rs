@@ -1,4 +1,4 @@
-//! A TCP connection that is counted while it is open and can be made to end in a RST.
+//! A TCP connection that is counted while it is open, and that can end in a RST.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ pub(super) struct Connection {
     counters: Arc<Counters>,
 }
 
-/// Whether the connection is to end in a RST instead of a FIN.
+/// A switch that makes the connection end in a RST instead of a FIN.
 #[derive(Clone, Default)]
 pub(super) struct Switch(Arc<AtomicBool>);
 
@@ -39,7 +39,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.reset.0.load(Ordering::SeqCst) {
-            // Where it fails the peer has gone first, and there is nobody to reset.
+            // A failure means that the peer has closed the connection already.
             self.stream.set_zero_linger().ok();
         }
         self.counters.open.fetch_sub(1, Ordering::SeqCst);

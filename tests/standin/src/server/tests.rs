@@ -25,7 +25,7 @@ pub(crate) async fn get(server: &Server, path: &str) -> std::io::Result<String> 
 }
 
 #[tokio::test]
-async fn it_dies_and_comes_back_on_its_port() {
+async fn a_stopped_server_restarts_on_its_port() {
     let server = hello();
     assert!(get(&server, "/").await.unwrap().ends_with("hello"));
 
@@ -45,14 +45,14 @@ async fn it_dies_and_comes_back_on_its_port() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset() {
+async fn a_reset_reaches_the_client_as_a_reset() {
     let server = hello();
     let error = get(&server, "/reset").await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
-async fn dropping_it_closes_the_port() {
+async fn dropping_a_server_closes_the_port() {
     let server = hello();
     let addr = server.addr();
     drop(server);

@@ -5,10 +5,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 use super::SignatureFault;
 
-/// All but the unreserved characters of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The one value of a header that has to be there exactly once.
+/// The value of a header that must appear exactly once.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, SignatureFault> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or_else(|| SignatureFault::HeaderMissing(name.to_owned()))?;
@@ -18,8 +18,8 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&
     value.to_str().map_err(|_| SignatureFault::Malformed("a header value that is not visible ASCII"))
 }
 
-/// Every byte of every segment is encoded, those of percent-encodings too: what was encoded on
-/// the wire is encoded twice here.
+/// The canonical path. Every byte of every segment is encoded, also the bytes of percent-encodings. So a character that
+/// was encoded in the request is encoded twice here.
 pub(super) fn path(raw: &str) -> Result<String, SignatureFault> {
     let segments = raw.strip_prefix('/').ok_or(SignatureFault::PathNotNormal)?.split('/');
     let last = segments.clone().count() - 1;
@@ -35,9 +35,9 @@ pub(super) fn path(raw: &str) -> Result<String, SignatureFault> {
     Ok(canonical)
 }
 
-/// Sorted by encoded name, then by encoded value.
+/// The canonical query: sorted by encoded name, then by encoded value.
 pub(super) fn query(raw: &str) -> Result<String, SignatureFault> {
-    // Some read it as a space and some as itself.
+    // Some servers read it as a space, others as a plus sign.
     if raw.contains('+') {
         return Err(SignatureFault::Malformed("a bare + in the query"));
     }
@@ -65,7 +65,7 @@ pub(super) fn refuse_query_authentication(raw: &str) -> Result<(), SignatureFaul
     Ok(())
 }
 
-/// One line for each signed header; `host` comes from elsewhere in HTTP/2.
+/// The canonical headers, one line each. In HTTP/2 `host` is not a header, so it is an argument.
 pub(super) fn headers(signed: &[&str], headers: &HeaderMap, host: &str) -> Result<String, SignatureFault> {
     let mut lines = String::new();
     for &name in signed {
@@ -78,7 +78,7 @@ pub(super) fn headers(signed: &[&str], headers: &HeaderMap, host: &str) -> Resul
     Ok(lines)
 }
 
-/// All values in order of arrival, trimmed, runs of spaces made one.
+/// All values of a header in order of arrival, trimmed, with single spaces.
 fn joined_values(headers: &HeaderMap, name: &str) -> Result<String, SignatureFault> {
     let mut values = Vec::new();
     for value in headers.get_all(name) {

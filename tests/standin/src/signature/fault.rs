@@ -1,31 +1,31 @@
-//! What can be wrong with a signature.
+//! The faults of a signature.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use crate::clock;
 
-/// Why a signature was refused. Carries no secret: session tokens are blanked out.
+/// The reason why a signature was rejected. It contains no secret: session tokens are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignatureFault {
     /// There is no `Authorization` header.
     MissingAuthorization,
-    /// `Authorization` is there, but is not `AWS4-HMAC-SHA256`.
+    /// The `Authorization` header is not `AWS4-HMAC-SHA256`.
     OtherScheme,
-    /// `X-Amz-…` authentication in the query: presigned URLs are not for these services.
+    /// `X-Amz-…` authentication in the query. These services do not use presigned URLs.
     QueryAuthentication,
     Malformed(&'static str),
-    /// A header that has to be there once is missing.
+    /// A required header is missing.
     HeaderMissing(String),
-    /// A header that has to be there once is repeated.
+    /// A header that must appear once is repeated.
     HeaderRepeated(String),
-    /// A header that has to be signed is not.
+    /// A header that must be signed is not signed.
     HeaderNotSigned(String),
-    /// Nobody has this access key id.
+    /// The access key id is unknown.
     UnknownKey(String),
     TokenMissing,
     TokenMismatch,
-    /// A session token beside long-term keys.
+    /// A session token together with long-term keys.
     TokenUnexpected,
     Scope {
         expected: String,
@@ -35,7 +35,7 @@ pub enum SignatureFault {
         signed_at: SystemTime,
         now: SystemTime,
     },
-    /// The path has empty, `.` or `..` segments, so that normalising would change it.
+    /// The path has empty, `.` or `..` segments, so normalizing would change it.
     PathNotNormal,
     /// `X-Amz-Content-Sha256` is not the hash of the body.
     PayloadHash,
@@ -54,22 +54,27 @@ impl fmt::Display for SignatureFault {
             Self::Malformed(what) => f.write_str(what),
             Self::HeaderMissing(name) => write!(f, "header {name} is missing"),
             Self::HeaderRepeated(name) => write!(f, "header {name} is repeated"),
-            Self::HeaderNotSigned(name) => write!(f, "header {name} has to be signed"),
-            Self::UnknownKey(id) => write!(f, "access key id {id} is not known"),
+            Self::HeaderNotSigned(name) => write!(f, "header {name} must be signed"),
+            Self::UnknownKey(id) => write!(f, "access key id {id} is unknown"),
             Self::TokenMissing => f.write_str("the session token is missing"),
-            Self::TokenMismatch => f.write_str("the session token is of another session"),
-            Self::TokenUnexpected => f.write_str("a session token beside long-term keys"),
+            Self::TokenMismatch => f.write_str("the session token belongs to another session"),
+            Self::TokenUnexpected => f.write_str("a session token together with long-term keys"),
             Self::Scope { expected, found } => {
-                write!(f, "scoped to {found}, which should be {expected}")
+                write!(f, "the scope is {found}, but must be {expected}")
             }
             Self::Skewed { signed_at, now } => {
-                write!(f, "signed at {}, and it is {}", clock::amz_date(*signed_at), clock::amz_date(*now))
+                write!(
+                    f,
+                    "signed at {}, but the time is {}",
+                    clock::amz_date(*signed_at),
+                    clock::amz_date(*now)
+                )
             }
-            Self::PathNotNormal => f.write_str("the path is not normal"),
-            Self::PayloadHash => f.write_str("X-Amz-Content-Sha256 is not the body's"),
+            Self::PathNotNormal => f.write_str("the path is not normalized"),
+            Self::PayloadHash => f.write_str("X-Amz-Content-Sha256 is not the hash of the body"),
             Self::Mismatch { canonical_request, string_to_sign } => write!(
                 f,
-                "the canonical string should have been {canonical_request:?}, the string to sign \
+                "the canonical request must be {canonical_request:?}, the string to sign \
                  {string_to_sign:?}"
             ),
         }

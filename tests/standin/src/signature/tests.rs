@@ -1,4 +1,4 @@
-//! The vectors are those of AWS's own suite (`aws-signing-test-suite/v4` of awslabs/aws-c-auth).
+//! The vectors come from AWS's own suite (`aws-signing-test-suite/v4` of awslabs/aws-c-auth).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const HOST: &str = "example.amazonaws.com";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const TOKEN: &str = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267";
 
-/// A request as AWS's suite writes it; `Host` and `X-Amz-Date` are added by the harness.
+/// A request from AWS's suite. The tests add `Host` and `X-Amz-Date`.
 struct Request<'a> {
     method: &'a str,
     path: &'a str,
@@ -67,7 +67,7 @@ fn noon() -> SystemTime {
 }
 
 #[test]
-fn published_vectors() {
+fn published_vectors_verify() {
     let vectors = [
         ("get-vanilla", GET),
         (
@@ -141,7 +141,7 @@ fn with_token() -> Request<'static> {
 }
 
 #[test]
-fn a_session_token_is_the_sessions_own() {
+fn a_session_token_must_belong_to_the_session() {
     assert!(with_token().check(Some(TOKEN)).is_ok());
     let refused = [
         (with_token().check(None), SignatureFault::TokenUnexpected),
@@ -165,7 +165,7 @@ fn a_mismatch_shows_the_canonical_request_but_not_the_token() {
 }
 
 #[test]
-fn what_was_not_signed_is_refused() {
+fn unsigned_headers_are_rejected() {
     let body = Request { body: "{}", ..GET };
     let path = Request { path: "/a", ..GET };
     let query = Request { query: Some("a=b"), ..GET };
@@ -183,7 +183,7 @@ fn what_was_not_signed_is_refused() {
 }
 
 #[test]
-fn only_normal_paths_pass() {
+fn only_normalized_paths_are_accepted() {
     for path in ["//", "/a//b", "/a/../b", "/./a", "/a/%2e%2E/b", "/a/.%2e", "*"] {
         let request = Request { path, ..GET };
         assert_eq!(request.check(None), Err(SignatureFault::PathNotNormal), "{path}");
@@ -195,7 +195,7 @@ fn only_normal_paths_pass() {
 }
 
 #[test]
-fn the_authorization_header_is_taken_literally() {
+fn the_authorization_header_must_have_the_exact_form() {
     let with = |value: Option<&str>| {
         let mut headers = GET.headers();
         headers.remove("authorization");
@@ -232,7 +232,7 @@ fn the_authorization_header_is_taken_literally() {
 }
 
 #[test]
-fn the_date_is_within_five_minutes() {
+fn the_date_must_be_within_five_minutes() {
     let at = |now| {
         check_date("20150830T123600Z", now).map_err(|fault| matches!(fault, SignatureFault::Skewed { .. }))
     };
@@ -243,7 +243,7 @@ fn the_date_is_within_five_minutes() {
 }
 
 #[test]
-fn strays_are_noted() {
+fn stray_headers_are_reported() {
     let request = Request {
         headers: vec![
             ("connection", "X-Secret, close"),
@@ -259,7 +259,7 @@ fn strays_are_noted() {
     assert_eq!(strays, ["cookie", "x-forwarded-for", "x-secret"]);
 }
 
-/// `Authorization` for a request whose other headers are all there, and are all signed.
+/// The `Authorization` header of a request. The request must have all its other headers; all of them are signed.
 pub(crate) fn sign<B>(
     request: &http::Request<B>,
     body: &[u8],

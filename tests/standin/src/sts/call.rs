@@ -1,4 +1,4 @@
-//! An `AssumeRole` call, and the limits that the service model sets to its parameters.
+//! An `AssumeRole` call, and the limits of its parameters in the service model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -13,10 +13,10 @@ const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 
 const MAX_TAGS: usize = 50;
 const MAX_POLICY_ARNS: usize = 10;
-/// Of the inline policy and the ARNs together.
+/// The limit for the inline policy and the policy ARNs together.
 const MAX_POLICY_CHARS: usize = 2048;
 
-/// One `AssumeRole` call, as it arrived.
+/// The parameters of one `AssumeRole` call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsCall {
     pub role_arn: String,
@@ -25,7 +25,7 @@ pub struct StsCall {
     pub transitive: Vec<String>,
     pub source_identity: Option<String>,
     pub external_id: Option<String>,
-    /// `None` if it was left to the default of an hour.
+    /// `None`: the default of an hour.
     pub duration: Option<Duration>,
     pub policy: Option<String>,
     pub policy_arns: Vec<String>,
@@ -55,14 +55,14 @@ impl StsCall {
         self.duration.unwrap_or(DEFAULT_DURATION)
     }
 
-    /// Bytes of what is packed into the session token beside what every token has.
+    /// The bytes that tags and policies add to the session token.
     pub(super) fn packed_bytes(&self) -> usize {
         let tags = self.tags.iter().map(|(key, value)| key.len() + value.len());
         let policies = self.policy.iter().chain(&self.policy_arns).map(String::len);
         tags.chain(policies).sum()
     }
 
-    /// Everything that STS checks before it looks at the role.
+    /// Checks everything that STS checks before the role.
     pub(super) fn check_limits(&self) -> Result<(), StsError> {
         text("roleArn", &self.role_arn, 20..=2048, &ROLE_ARN)?;
         text("roleSessionName", &self.session_name, 2..=64, &NAME)?;
@@ -139,7 +139,7 @@ impl StsCall {
     }
 }
 
-/// A parameter's pattern, as the service model writes it, matched against the whole value.
+/// The pattern of a parameter in the service model. It must match the whole value.
 struct Pattern {
     model: &'static str,
     regex: LazyLock<Regex>,
@@ -159,7 +159,7 @@ macro_rules! pattern {
 static ROLE_ARN: Pattern =
     pattern!(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?:[\x21-\x7e]+/)*[A-Za-z0-9_+=,.@-]{1,64}");
 static POLICY_ARN: Pattern = pattern!(r"arn:aws[a-z-]*:iam::(?:[0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+");
-/// `\w` is ASCII there.
+/// In the service model `\w` is ASCII.
 static NAME: Pattern = pattern!(r"[A-Za-z0-9_+=,.@-]*");
 static EXTERNAL_ID: Pattern = pattern!(r"[A-Za-z0-9_+=,.@:/-]*");
 static TAG: Pattern = pattern!(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*");

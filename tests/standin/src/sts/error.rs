@@ -1,11 +1,11 @@
-//! STS's errors: codes, statuses and words.
+//! STS's errors: statuses, codes and messages.
 
 use http::StatusCode;
 
 use crate::clock;
 use crate::signature::SignatureFault;
 
-/// An error as STS answers it.
+/// An error that STS answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsError {
     pub status: StatusCode,
@@ -22,7 +22,7 @@ impl StsError {
         Self::new(StatusCode::BAD_REQUEST, "ValidationError", message)
     }
 
-    /// In the words of AWS's own validation.
+    /// An error in the words of AWS's own validation.
     pub(super) fn constraint(parameter: &str, value: &str, constraint: &str) -> Self {
         Self::validation(format!(
             "1 validation error detected: Value '{value}' at '{parameter}' failed to satisfy \
@@ -41,7 +41,7 @@ impl StsError {
         Self::new(StatusCode::BAD_REQUEST, "MalformedPolicyDocument", message)
     }
 
-    /// A tag that the caller's own session has, and hands on.
+    /// The call sets a tag that the gateway's own session passes on.
     pub(super) fn inherited_tag() -> Self {
         let message = "One of the specified transitive tag keys can't be set because it conflicts with a \
                        transitive tag key from the calling session.";
@@ -53,7 +53,7 @@ impl StsError {
         Self::new(StatusCode::BAD_REQUEST, "PackedPolicyTooLarge", message)
     }
 
-    /// With the status that surprises everybody.
+    /// The status is 400, not 429.
     pub(super) fn throttling() -> Self {
         Self::new(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded")
     }

@@ -1,4 +1,4 @@
-//! The query protocol's requests: a form whose names spell out structures and lists.
+//! The requests of the query protocol: a form in which the names express structures and lists.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::StsError;
 
-/// What is left of a form; every reader takes what it knows.
+/// The fields of a form that have not been read yet. Reading a field removes it.
 #[derive(Debug)]
 pub(super) struct Form(BTreeMap<String, String>);
 
@@ -18,7 +18,7 @@ impl Form {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name)?;
             if fields.insert(name.clone(), decode(value)?).is_some() {
-                return Err(StsError::validation(format!("{name} is given twice")));
+                return Err(StsError::validation(format!("duplicate parameter {name}")));
             }
         }
         Ok(Self(fields))
@@ -28,17 +28,17 @@ impl Form {
         self.0.remove(name)
     }
 
-    /// `name.member.1`, `name.member.2`, …; with a `field`, `name.member.1.field` and so on.
+    /// The list `name.member.1`, `name.member.2`, …; with a `field`, `name.member.1.field` and so on.
     pub(super) fn take_list(&mut self, name: &str, field: Option<&str>) -> Vec<String> {
         let suffix = field.map(|field| format!(".{field}")).unwrap_or_default();
         (1..).map_while(|index| self.take(&format!("{name}.member.{index}{suffix}"))).collect()
     }
 
-    /// Refuses what nobody has taken.
+    /// Rejects fields that have not been read.
     pub(super) fn finish(self) -> Result<(), StsError> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(StsError::validation(format!("{name} is not a parameter that is known here"))),
+            Some(name) => Err(StsError::validation(format!("unknown parameter {name}"))),
         }
     }
 }

@@ -1,21 +1,21 @@
-//! The roles that can be assumed, and whom their trust policies let in.
+//! The roles that can be assumed, and their trust policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{StsCall, StsError};
 
-/// In these, every role can be assumed by the gateway without being registered.
+/// The accounts in which the gateway can assume every role. A test need not add those.
 pub const OPEN_ACCOUNTS: [&str; 2] = ["123456789012", "210987654321"];
 
-/// Of role chaining.
+/// The limit of role chaining.
 const CHAINED_MAX: Duration = Duration::from_hours(1);
 
 /// A role and its trust policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleSpec {
     pub arn: String,
-    /// What the trust policy demands as `sts:ExternalId`; `None`: it does not look at it.
+    /// The `sts:ExternalId` that the trust policy requires; `None`: any or none.
     pub external_id: Option<String>,
     pub max_duration: Duration,
     /// Whether it allows `sts:TagSession`.
@@ -25,8 +25,7 @@ pub struct RoleSpec {
 }
 
 impl RoleSpec {
-    /// As IAM makes a role by default (an hour at most), with a trust policy that lets the gateway
-    /// do everything.
+    /// A role with IAM's default duration (an hour at most) and a trust policy that allows the gateway everything.
     pub fn new(arn: &str) -> Self {
         Self {
             arn: arn.to_owned(),
@@ -57,7 +56,7 @@ impl Roles {
         self.denied_names.remove(session_name);
     }
 
-    /// What IAM says to the call. `caller` is an ARN, and has `inherited` to pass on.
+    /// Decides about the call as IAM would. `caller` is an ARN, and `inherited` are its transitive tags.
     pub(super) fn authorize(
         &self,
         call: &StsCall,

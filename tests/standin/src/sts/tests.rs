@@ -1,5 +1,5 @@
-//! Requests here are written out by hand and signed with `sign`, which is the algorithm once
-//! more, so that both directions are seen to agree.
+//! These tests write requests by hand and sign them with `sign`, a second implementation of the algorithm. So the
+//! tests show that both implementations agree.
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -109,7 +109,7 @@ async fn a_session_is_issued_and_known_to_the_store() {
 }
 
 #[tokio::test]
-async fn every_limit_is_held_to() {
+async fn every_limit_is_enforced() {
     let sts = sts();
     let long = "x".repeat(65);
     let many_tags = tags(51, "v");
@@ -162,7 +162,7 @@ async fn every_limit_is_held_to() {
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_only_as_its_trust_policy_says() {
+async fn a_trust_policy_is_enforced() {
     let sts = sts();
     let unknown = "arn:aws:iam::999999999999:role/Elsewhere";
     let answer = post(&sts, &assume(unknown, "alice", "")).await;
@@ -198,7 +198,7 @@ async fn a_role_is_assumed_only_as_its_trust_policy_says() {
 }
 
 #[tokio::test]
-async fn inherited_tags_are_passed_on_and_cannot_be_set() {
+async fn inherited_tags_are_kept_and_cannot_be_set() {
     let sts = sts();
     sts.set_inherited_tags(&[("Environment", "production")]);
     let own = "Tags.member.1.Key=environment&Tags.member.1.Value=test";
@@ -222,7 +222,7 @@ async fn inherited_tags_are_passed_on_and_cannot_be_set() {
 }
 
 #[tokio::test]
-async fn faults_happen_on_command() {
+async fn injected_faults_take_effect() {
     let sts = sts();
     let form = assume(ROLE, "alice", "");
     sts.faults().next(2, StsFault::Throttle);
@@ -255,7 +255,7 @@ async fn faults_happen_on_command() {
 }
 
 #[tokio::test]
-async fn lifetimes_can_be_short() {
+async fn a_test_can_shorten_the_lifetime_of_sessions() {
     let sts = sts();
     sts.set_lifetime(Some(Duration::from_secs(3)));
     let before = clock::now();
@@ -266,7 +266,7 @@ async fn lifetimes_can_be_short() {
 }
 
 #[tokio::test]
-async fn the_caller_is_known() {
+async fn get_caller_identity_returns_the_gateways_arn() {
     let sts = sts();
     let answer = post(&sts, "Action=GetCallerIdentity&Version=2011-06-15").await;
     assert_eq!(answer.element("Account"), Some(GATEWAY_ACCOUNT));

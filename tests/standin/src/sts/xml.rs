@@ -78,7 +78,7 @@ pub(super) fn error(error: &StsError, request_id: &str) -> String {
     )
 }
 
-/// A 200 that breaks off.
+/// The beginning of an answer. The rest is missing.
 pub(super) fn half_an_answer() -> String {
     format!("<AssumeRoleResponse xmlns=\"{NAMESPACE}\"><AssumeRoleResult><Cred")
 }

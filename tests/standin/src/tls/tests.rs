@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::server::{self, Server};
 
-/// A client that trusts the authority and nobody else.
+/// A client that trusts only this authority.
 fn connector(authority: &Authority, protocol: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap();
@@ -25,7 +25,7 @@ fn connector(authority: &Authority, protocol: &str) -> TlsConnector {
 }
 
 #[tokio::test]
-async fn http2_over_tls_by_name_and_by_address() {
+async fn http2_works_over_tls_by_name_and_by_address() {
     let authority = Authority::new();
     let tls = authority.server_config(&["h2", "http/1.1"]);
     let server = Server::start(Some(tls), |request: Request<_>| async move {
@@ -49,7 +49,7 @@ async fn http2_over_tls_by_name_and_by_address() {
 }
 
 #[tokio::test]
-async fn somebody_elses_authority_is_not_trusted() {
+async fn another_authority_is_not_trusted() {
     let server = Server::start(Some(Authority::new().server_config(&["http/1.1"])), |_| async {
         Ok(Response::new(server::empty()))
     });

@@ -1,4 +1,4 @@
-//! Trouble on command, and the pace of streams.
+//! Injected faults, and the pace of streams.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn streamed() -> String {
 }
 
 #[tokio::test]
-async fn refusals_on_command() {
+async fn injected_errors_are_answered() {
     let world = World::start();
     let path = format!("{SONNET}/converse");
     for (fault, status, kind) in [
@@ -32,7 +32,7 @@ async fn refusals_on_command() {
         }
     }
     assert_eq!(world.bill.calls().len(), 5);
-    assert!(world.bill.rows().is_empty(), "nobody pays for a refusal");
+    assert!(world.bill.rows().is_empty(), "an error is not charged");
 
     world.bedrock.faults().next(1, Fault::Late(Duration::from_millis(50)));
     let begun = tokio::time::Instant::now();
@@ -45,13 +45,13 @@ async fn refusals_on_command() {
 }
 
 #[tokio::test]
-async fn streams_end_as_they_are_told() {
+async fn streams_end_with_the_injected_fault() {
     let world = World::start();
     world.bedrock.faults().next(1, Fault::ResetMidStream(2));
     let two = world.post(&streamed(), &converse("hello")).await;
     assert!(two.broken);
     assert_eq!(two.kinds(), ["messageStart", "contentBlockDelta"]);
-    assert_eq!(billed(&world.bill)[1].1, 1, "what was sent is paid for");
+    assert_eq!(billed(&world.bill)[1].1, 1, "only the tokens sent are charged");
 
     world.bedrock.faults().next(1, Fault::ExceptionMidStream(1, "throttlingException"));
     let answer = world.post(&streamed(), &converse("hello")).await;
@@ -73,7 +73,7 @@ async fn streams_end_as_they_are_told() {
 }
 
 #[tokio::test]
-async fn frames_leave_as_they_are_released() {
+async fn frames_are_sent_when_they_are_released() {
     let world = World::start();
     world.bedrock.hold();
     let response = soon(world.open(world.signed(&streamed(), &converse("hello")))).await.unwrap();
@@ -96,7 +96,7 @@ async fn frames_leave_as_they_are_released() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_is_noticed_and_pays_for_what_was_sent() {
+async fn hangups_are_counted_and_the_tokens_sent_are_charged() {
     let world = World::start();
     world.bedrock.hold();
     let mut response = soon(world.open(world.signed(&streamed(), &converse("hello")))).await.unwrap();
@@ -125,7 +125,7 @@ async fn who_hangs_up_is_noticed_and_pays_for_what_was_sent() {
 }
 
 #[tokio::test]
-async fn answers_are_as_long_and_as_slow_as_they_are_told() {
+async fn answers_have_the_configured_length_and_pace() {
     let world = World::start();
     world.bedrock.pace(50, Duration::from_millis(1));
     let begun = tokio::time::Instant::now();
@@ -136,7 +136,7 @@ async fn answers_are_as_long_and_as_slow_as_they_are_told() {
 }
 
 #[tokio::test]
-async fn it_comes_back_with_all_connections_gone() {
+async fn a_restart_closes_all_connections() {
     let world = World::start();
     let mut pooled = world.connect().await;
     let path = format!("{SONNET}/converse");
@@ -152,7 +152,7 @@ async fn it_comes_back_with_all_connections_gone() {
 }
 
 #[tokio::test]
-async fn what_a_call_suffers_can_be_chosen_by_the_call() {
+async fn a_fault_can_be_chosen_by_the_call() {
     let world = World::start();
     world
         .bedrock

@@ -1,4 +1,4 @@
-//! The routes beside `/model/…`, on all three services.
+//! The routes other than `/model/…`, on all three services.
 
 use super::*;
 use crate::bill::Call;
@@ -20,7 +20,7 @@ impl World {
         self.send(self.sign(session, "us-east-1", head, body)).await
     }
 
-    /// Another user of the account, or somebody of another account.
+    /// A session of another user, of the same account or another one.
     fn other(&self, id: &str, principal: &str) -> IssuedSession {
         let other = IssuedSession { principal: principal.to_owned(), ..session(id, Duration::from_hours(1)) };
         self.store.issue(other.clone());
@@ -32,7 +32,7 @@ impl World {
     }
 }
 
-/// The events of a stream: their data.
+/// The data of the events of a stream.
 fn events(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.headers["content-type"], "text/event-stream");
     let text = std::str::from_utf8(&answer.body).unwrap();
@@ -105,7 +105,7 @@ async fn chat_completions_answer_and_stream() {
 }
 
 #[tokio::test]
-async fn responses_are_kept_for_the_whole_account() {
+async fn responses_are_stored_for_the_whole_account() {
     for (service, base) in [
         (Service::Runtime, "/openai/v1/responses"),
         (Service::Mantle, "/openai/v1/responses"),
@@ -143,7 +143,7 @@ async fn responses_are_kept_for_the_whole_account() {
 }
 
 #[tokio::test]
-async fn responses_stream_and_can_be_had_again() {
+async fn responses_stream_and_can_be_read_again() {
     let world = World::start();
     let path = "/openai/v1/responses";
     let answer = world.post(path, &response(&json!({ "stream": true }))).await;
@@ -196,7 +196,7 @@ async fn messages_answer_and_stream() {
 }
 
 #[tokio::test]
-async fn what_no_model_answers_is_noted_and_free() {
+async fn calls_without_a_model_are_recorded_and_free() {
     let world = World::start();
     let input =
         json!({ "input": { "converse": serde_json::from_str::<Value>(&converse("hello")).unwrap() } });
@@ -217,7 +217,7 @@ async fn what_no_model_answers_is_noted_and_free() {
 }
 
 #[tokio::test]
-async fn async_jobs_are_the_accounts() {
+async fn async_jobs_belong_to_the_account() {
     let world = World::start();
     let bob = world.other("ASIABOB", BOB);
     let stranger = world.other("ASIAEVE", &ALICE.replace("123456789012", "210987654321"));
@@ -290,7 +290,7 @@ async fn the_control_plane_lists_models_and_profiles() {
 }
 
 #[tokio::test]
-async fn mantle_has_a_name_of_its_own_in_signatures_and_on_the_bill() {
+async fn mantle_has_its_own_name_in_signatures_and_on_the_bill() {
     let world = World::start_as(Service::Mantle);
     for path in ["/v1/models", "/openai/v1/models"] {
         let models = world.get(path).await.json();
@@ -326,7 +326,7 @@ async fn mantle_has_a_name_of_its_own_in_signatures_and_on_the_bill() {
 }
 
 #[tokio::test]
-async fn a_standin_has_all_three_on_sockets_of_their_own() {
+async fn a_standin_has_three_services_on_separate_sockets() {
     let aws = crate::Standin::start(crate::Options::default());
     let services = [&aws.bedrock, &aws.control, &aws.mantle];
     let names = services.map(|bedrock| bedrock.service().as_str());

@@ -1,4 +1,4 @@
-//! A service of Bedrock with a session to call it, and how its answers are read.
+//! A Bedrock service with a session to call it, and the reading of its answers.
 
 use super::*;
 
@@ -38,7 +38,7 @@ impl World {
         self.sign(session, region, head, body)
     }
 
-    /// Adds what a signature needs, and the signature.
+    /// Adds the headers that a signature needs, and the signature.
     pub(super) fn sign(
         &self,
         session: &IssuedSession,
@@ -116,7 +116,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Whether it broke off.
+    /// Whether the connection broke before the end.
     pub(super) broken: bool,
 }
 
