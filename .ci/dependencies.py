@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def allowed(expression: str, licences: set) -> bool:
-    """Reads an SPDX expression by descent: OR binds weakest, then AND, then WITH (SPDX 2.3, annex D).
+    """Whether the licences satisfy an SPDX expression. OR binds weakest, then AND, then WITH (SPDX 2.3, annex D).
 
     >>> accepted = {"MIT", "Apache-2.0 WITH LLVM-exception", "ISC"}
     >>> [allowed(text, accepted) for text in ("MIT", "GPL-3.0", "GPL-3.0 OR MIT", "GPL-3.0/MIT")]
@@ -79,7 +79,7 @@ def numbers(version: str) -> tuple:
 
 
 def denies(crate: str, name: str, version: str) -> bool:
-    """Whether cargo-deny's specification `crate` means this package.
+    """Whether cargo-deny's specification `crate` matches this package.
 
     >>> [denies(crate, "h2", "0.3.27") for crate in ("h2", "h2:<0.4", "h2:<0.3", "hyper")]
     [True, True, False, False]
@@ -98,7 +98,7 @@ def denies(crate: str, name: str, version: str) -> bool:
 
 
 def built() -> set:
-    """Names and versions that are compiled; `cargo metadata` also lists what sits behind features nobody turned on."""
+    """Names and versions of the packages that are compiled; `cargo metadata` also lists those of disabled features."""
     command = ["cargo", "tree", "--locked", "--workspace", "--edges=all", "--prefix=none", "--format={p}"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return {tuple(line.replace(" v", " ").split()[:2]) for line in lines if line.strip()}

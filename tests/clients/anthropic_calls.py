@@ -1,4 +1,4 @@
-"""anthropic-python: its two classes for Bedrock, and the plain client with each way to carry a key."""
+"""anthropic-python: its two classes for Bedrock, and the plain client with a key in either header."""
 
 import os
 
@@ -43,7 +43,7 @@ def data_path() -> None:
 
 
 def signed() -> None:
-    # The class refuses a token and credentials together, and looks for the token in the environment.
+    # The class rejects a token together with credentials, and reads the token from the environment.
     os.environ.pop("AWS_BEARER_TOKEN_BEDROCK", None)
 
     def connect(token: str) -> AnthropicBedrock:
@@ -65,7 +65,7 @@ def runtime() -> None:
     def by_bearer(token: str) -> Anthropic:
         return Anthropic(base_url=f"{ENDPOINT}/anthropic", auth_token=token)
 
-    # This version sends both as bearer; the 0.x versions and other clients send a key in this header.
+    # This version sends both as bearer token. The 0.x versions and other clients send a key in this header.
     def by_header(token: str) -> Anthropic:
         return Anthropic(base_url=f"{ENDPOINT}/anthropic", default_headers={"X-Api-Key": token})
 

@@ -1,4 +1,4 @@
-"""langchain-aws: ChatBedrockConverse over boto3, configured by the environment alone."""
+"""langchain-aws: ChatBedrockConverse over boto3, configured only by the environment."""
 
 import os
 from importlib.metadata import version
@@ -22,7 +22,7 @@ def data_path() -> None:
     assert SAID in whole.text, whole
     assert whole.usage_metadata["output_tokens"] > 0, whole
 
-    # Without base_model_id it would ask the control plane whose profile this is.
+    # Without base_model_id it would ask the control plane for the model of the profile.
     chat = ChatBedrockConverse(model=CLAUDE_PROFILE, base_model_id=CLAUDE_BASE, provider="anthropic")
     assert SAID in chat.invoke(SAID).text
 

@@ -13,7 +13,7 @@ def chat(client: OpenAI, model: str) -> None:
     assert SAID in answer.choices[0].message.content, answer
     assert answer.usage.prompt_tokens > 0, answer
 
-    # With the usage, which comes in a last chunk that has no choices, and without.
+    # With and without usage. Usage is a last chunk that has no choices.
     for options in {"stream_options": {"include_usage": True}}, {}:
         chunks = list(client.chat.completions.create(model=model, messages=MESSAGES, stream=True, **options))
         text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
@@ -52,7 +52,7 @@ def runtime() -> None:
     chat(connect(TOKEN), GPT)
     responses(connect(TOKEN), GPT)
     refused(connect, GPT)
-    # Bedrock's runtime does not have it, so the gateway does not.
+    # Bedrock's runtime does not have this operation, so the gateway does not either.
     with raises(openai.NotFoundError):
         connect(TOKEN).models.list()
 
@@ -80,7 +80,7 @@ def provider() -> None:
         responses(connect(TOKEN), model)
         refused(connect, model)
 
-        # It can also sign: the token is then the session token of placeholder credentials.
+        # It can also sign. Then the token is the session token of placeholder credentials.
         placeholder = bedrock(
             endpoint=endpoint,
             base_url=ENDPOINT + path,

@@ -1,4 +1,4 @@
-//! Behind load balancers: the access log has the client's address, as those tell it who are believed.
+//! Load balancers: the access log has the client's address that a trusted balancer reports.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn hello(token: &str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_proxy_protocol_tells_before_tls_and_before_plain_http() {
+async fn the_proxy_protocol_gives_the_client_address_over_tls_and_plain_http() {
     let world = World::with(&Setup { listen: BY_PROXY, ..Setup::default() }).await;
     let token = world.token("alice");
 
@@ -64,12 +64,12 @@ async fn the_proxy_protocol_tells_before_tls_and_before_plain_http() {
     assert_eq!(
         world.logged(2).await["client"],
         "2001:db8::7",
-        "the header is not this balancer's way to tell"
+        "x-forwarded-for does not count with the PROXY protocol"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_balancer_that_does_not_speak_it_is_not_served() {
+async fn a_balancer_without_the_proxy_protocol_is_not_served() {
     let world = World::with(&Setup { listen: BY_PROXY, ..Setup::default() }).await;
     let token = world.token("alice");
     let mut stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_balancer_that_does_not_speak_it_is_not_served() {
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // What was not read of it makes a reset of the close.
+    // The gateway has not read the whole request, so its close becomes a reset.
     let closed = stream.read_to_end(&mut answer).await;
     assert!(answer.is_empty(), "{closed:?} {}", answer.escape_ascii());
     world.assert_untouched();
@@ -87,7 +87,7 @@ async fn a_balancer_that_does_not_speak_it_is_not_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_no_balancer_cannot_tell() {
+async fn a_client_that_is_not_a_balancer_cannot_set_its_address() {
     let of_others = "[listen.balancers]\npeers = [\"10.0.0.0/8\"]\nclient_address = \"proxy-protocol\"\n";
     let world = World::with(&Setup { listen: of_others, ..Setup::default() }).await;
     let token = world.token("alice");
@@ -104,7 +104,7 @@ async fn whoever_is_no_balancer_cannot_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_checks_come_with_the_header_and_without() {
+async fn health_checks_work_with_and_without_the_proxy_header() {
     let world = World::with(&Setup { listen: BY_PROXY, ..Setup::default() }).await;
     let probe = world.gateway.addresses().probe.unwrap();
     assert_eq!(get(probe, "/healthz").await.status, 200);
@@ -119,7 +119,7 @@ async fn health_checks_come_with_the_header_and_without() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn x_forwarded_for_tells_request_by_request() {
+async fn x_forwarded_for_gives_the_client_address_of_each_request() {
     let by_header =
         "[listen.balancers]\npeers = [\"127.0.0.1\", \"10.0.0.0/8\"]\nclient_address = \"x-forwarded-for\"\n";
     let world = World::with(&Setup { listen: by_header, ..Setup::default() }).await;
@@ -127,15 +127,15 @@ async fn x_forwarded_for_tells_request_by_request() {
     let stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    for (count, (told, client)) in
+    for (count, (forwarded, client)) in
         [("6.6.6.6, 192.0.2.7, 10.1.2.3", "192.0.2.7"), ("2001:db8::7", "2001:db8::7"), ("what", "127.0.0.1")]
             .into_iter()
             .enumerate()
     {
         let mut request = hello(&token);
-        request.headers_mut().insert("x-forwarded-for", told.parse().unwrap());
+        request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
         assert_eq!(read(sender.send_request(request).await.unwrap()).await.status, 200);
-        assert_eq!(world.logged(count + 1).await["client"], client, "{told}");
+        assert_eq!(world.logged(count + 1).await["client"], client, "{forwarded}");
         sender.ready().await.unwrap();
     }
 }

@@ -1,17 +1,17 @@
-//! Bodies that are not what their head says: a typed answer where there is a request, and nothing sent.
+//! Bodies that contradict their head: the gateway answers with a typed error and sends nothing to AWS.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::World;
 
-/// Writes these bytes, says that no more will come, and reads all that is answered.
+/// Writes these bytes, closes the sending side, and reads the whole answer.
 async fn raw(world: &World, request: &str) -> String {
     let address = world.gateway.addresses().http.unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    // A reset after the answer is the HTTP library's way to end what it could not read.
+    // The HTTP library resets the connection after an answer to a request that it could not read.
     let _reset = stream.read_to_end(&mut answer).await.is_err();
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -24,7 +24,7 @@ const CHAT: &str = "/openai/v1/chat/completions";
 const MODEL: &str = "/model/m/converse";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_cut_short_or_lies_about_its_length() {
+async fn an_incomplete_body_or_one_with_a_wrong_length_is_refused() {
     let world = World::start().await;
     let token = world.token("alice");
     for path in [CHAT, MODEL] {
@@ -35,13 +35,13 @@ async fn a_body_that_is_cut_short_or_lies_about_its_length() {
         ] {
             let lines = world.log.lines().len();
             let answer = raw(&world, &format!("{}{body}", head(path, &token, more))).await;
-            // The reset that follows the refusal may overtake it.
+            // The reset after the refusal may overtake it.
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{path} {more}: {answer}");
             let line = world.logged(lines + 1).await;
             assert_eq!(line["reason"], "body_broken", "{path} {more}");
         }
     }
-    // Shorter than what comes: the rest is no request.
+    // The length is shorter than the body. The rest must not become a request.
     let short = format!("{}{}", head(CHAT, &token, "content-length: 12"), r#"{"model":"m"}"#);
     let answer = raw(&world, &short).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("invalid_request_error"), "{answer}");
@@ -49,7 +49,7 @@ async fn a_body_that_is_cut_short_or_lies_about_its_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_two_servers_could_read_differently_is_no_request() {
+async fn a_length_that_two_servers_could_read_differently_is_refused() {
     let world = World::start().await;
     let token = world.token("alice");
     let body = r#"{"model":"m"}"#;

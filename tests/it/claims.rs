@@ -1,5 +1,5 @@
-//! From claims to principal over real sockets: whatever a claim holds, the bill names one person, or the
-//! call is refused and sent nowhere.
+//! From claims to principal over real sockets: for any claim the bill names one caller, or the gateway refuses the call
+//! and sends nothing.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
 
-/// The principal of the one call that a new world's Bedrock was sent, and its team.
+/// The session name and team of the last call that reached Bedrock.
 fn billed(world: &World) -> (String, String) {
     let call = world.standin.bill.calls().pop().unwrap();
     let team = call.tags.get("team").cloned().unwrap_or_default();
@@ -31,7 +31,7 @@ async fn with_email(world: &World, email: Option<Value>) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_no_text_is_refused_and_sent_nowhere() {
+async fn a_name_that_is_not_a_string_is_refused() {
     let world = World::start().await;
     for (email, reason) in [
         (None, "value_missing"),
@@ -65,7 +65,7 @@ async fn a_name_that_is_no_text_is_refused_and_sent_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_texts_become_legal_names_that_are_nobody_elses() {
+async fn hostile_texts_become_legal_and_unique_names() {
     let world = World::start().await;
     let mut seen = std::collections::BTreeSet::new();
     for email in [
@@ -89,8 +89,8 @@ async fn hostile_texts_become_legal_names_that_are_nobody_elses() {
             name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)),
             "{name}"
         );
-        assert!(seen.insert(name.clone()), "{email:?} is named as another was: {name}");
-        // Whoever writes down a replaced name is somebody else.
+        assert!(seen.insert(name.clone()), "{email:?} has the name of another caller: {name}");
+        // A caller whose claim equals a replaced name gets another name.
         if name != email {
             let answer = with_email(&world, Some(json!(name))).await;
             assert_eq!(answer.status, 200);
@@ -100,9 +100,9 @@ async fn hostile_texts_become_legal_names_that_are_nobody_elses() {
     assert_eq!(world.standin.sts.refusals(), []);
 }
 
-/// One issuer's name begins the name of another, and a subject of each makes up for the rest.
+/// The name of one issuer is a prefix of the other's, and subjects are chosen so that the names nearly collide.
 #[tokio::test(flavor = "multi_thread")]
-async fn people_of_two_issuers_are_two_whatever_their_subjects_are() {
+async fn callers_of_two_issuers_never_share_a_name() {
     let second = Idp::start(None);
     let mapping = format!(
         r#"
@@ -135,13 +135,13 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
         let names: Vec<String> = world.standin.bill.calls().iter().skip(before).map(name).collect();
         assert_eq!(names, [format!("acme={first}"), format!("acme-eu={other}")]);
     }
-    // The subject alice comes twice.
+    // The subject alice appears twice.
     assert_eq!(world.standin.sts.calls().len(), 7);
 }
 
-/// As `f64`, which JSON numbers beyond 64 bits become, these are the same.
+/// JSON numbers beyond 64 bits become an `f64`, and as such the first two are equal.
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_that_are_no_64_bit_integers_name_nobody() {
+async fn a_number_that_is_not_a_64_bit_integer_never_becomes_a_name_or_tag() {
     let mapping = r#"
 [issuer.session]
 name = "string(claims.uid)"
@@ -188,10 +188,10 @@ fn naming_project(token: &str, projects: &[&str]) -> Request<http_body_util::Ful
     request
 }
 
-/// The same token, and a header that chooses within what the claims allow: each call is billed to what it
-/// itself said.
+/// All calls have the same token. A header chooses a project that the claims allow, and each call is billed to its own
+/// choice.
 #[tokio::test(flavor = "multi_thread")]
-async fn alternating_values_of_a_listed_header_are_never_crossed() {
+async fn alternating_values_of_a_listed_header_are_never_mixed_up() {
     let mapping = "request_headers = [\"x-project\"]\n[issuer.session]\nname = \"claims.email + '+' + request.headers['x-project']\"\n\
                    [issuer.session.tags]\nproject = \"request.headers['x-project'] in claims.projects ? request.headers['x-project'] : null\"";
     let setup = Setup { mapping, ..Setup::default() };
@@ -221,7 +221,7 @@ async fn alternating_values_of_a_listed_header_are_never_crossed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listed_header_beyond_the_claims_absent_or_sent_twice() {
+async fn a_listed_header_that_is_forbidden_missing_or_repeated_is_refused() {
     let setup = Setup { issuer: "request_headers = [\"x-project\"]", mapping: PROJECTS, ..Setup::default() };
     let world = World::with(&setup).await;
     let token = world.mint(World::claims("alice").claim("projects", vec!["apollo"]));
@@ -240,9 +240,9 @@ async fn a_listed_header_beyond_the_claims_absent_or_sent_twice() {
     assert_eq!(world.send(naming_project(&token, &["apollo"])).await.status, 200);
 }
 
-/// Headers, queries and bodies that are not listed change nothing of who is billed.
+/// Headers that are not listed, queries and bodies do not change the principal or the tags.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_else_chooses_the_attribution() {
+async fn nothing_else_changes_the_attribution() {
     let world = World::start().await;
     let token = world.token("alice");
     let path = format!("{CONVERSE}?RoleSessionName=bob&team=ads");
@@ -273,7 +273,7 @@ arn = "arn:aws:iam::210987654321:role/BedrockMl"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_an_error_nor_a_refusal_leads_to_the_wider_rule() {
+async fn neither_an_error_nor_a_refusal_leads_to_a_wider_role() {
     let world = World::with(&Setup { roles: NARROW_FIRST, ..Setup::default() }).await;
     for level in [json!("7"), json!([7]), json!({ "n": 7 }), json!(true)] {
         let token = world.mint(World::claims("alice").claim("level", level.clone()));
@@ -282,13 +282,13 @@ async fn neither_an_error_nor_a_refusal_leads_to_the_wider_rule() {
         assert_eq!(answer.status, 403, "{level}");
         assert_eq!(world.logged(lines + 1).await["reason"], "evaluation_failed", "{level}");
     }
-    // The narrow role refuses this model, and the wider one behind it is not asked.
+    // The narrow role forbids this model, and the gateway does not try the wider one after it.
     let token = world.mint(World::claims("alice").claim("level", 7));
     let answer = world.send(post(CONVERSE, &token, HELLO)).await;
     assert_eq!(answer.status, 403);
     assert_eq!(world.logged(5).await["reason"], "model_forbidden");
     world.assert_untouched();
-    // Missing is no, and so is a level that is not above three.
+    // A missing level does not match the first rule; a level of three does not either.
     for claims in [World::claims("bob"), World::claims("bob").claim("level", 3)] {
         let token = world.mint(claims);
         assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);

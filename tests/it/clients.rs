@@ -1,4 +1,4 @@
-//! The AWS SDK for Rust, unmodified, over TLS with a bearer token; and a client that speaks h2c.
+//! The unmodified AWS SDK for Rust over TLS with a bearer token, and a client that uses h2c.
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::primitives::Blob;
@@ -65,7 +65,7 @@ async fn invoke_stream(client: &Client, model: &str, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_four_calls_on_an_id_and_on_an_arn_are_signed_as_their_users() {
+async fn the_four_calls_with_an_id_and_with_an_arn_are_signed_as_their_users() {
     let world = World::start().await;
     for user in ["alice", "bob"] {
         let client = world.sdk(&world.token(user));
@@ -87,12 +87,12 @@ async fn the_four_calls_on_an_id_and_on_an_arn_are_signed_as_their_users() {
         );
         assert_eq!(call.tags["team"], "search");
     }
-    assert_eq!(world.standin.sts.calls().len(), 2, "one AssumeRole a user");
+    assert_eq!(world.standin.sts.calls().len(), 2, "one AssumeRole per user");
 }
 
-/// The carrier for SDKs that can only sign: their own signature is discarded.
+/// An SDK that can only sign sends the token as session token. The gateway discards the SDK's signature.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_sdk_that_signs_with_placeholders_and_the_token_as_session_token() {
+async fn an_sdk_can_sign_with_placeholders_and_the_token_as_session_token() {
     let world = World::start().await;
     for user in ["alice", "bob"] {
         let client = world.signing_sdk(&world.token(user));
@@ -117,7 +117,7 @@ async fn an_sdk_that_signs_with_placeholders_and_the_token_as_session_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_path_selects_the_region_and_the_signature_follows() {
+async fn the_path_selects_the_region_of_the_signature() {
     let world = World::start().await;
     let client = world.sdk_at(&format!("{}/us-west-2", world.https()), &world.token("alice"));
     converse(&client, MODEL, "hello").await;
@@ -129,7 +129,7 @@ async fn the_path_selects_the_region_and_the_signature_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_speaks_h2c_from_its_first_byte() {
+async fn a_client_can_use_h2c_with_prior_knowledge() {
     let world = World::start().await;
     let token = world.token("alice");
     let answer = read(world.open_h2c(post(CONVERSE, &token, HELLO)).await).await;

@@ -1,4 +1,4 @@
-//! `credentials`: what an AWS SDK's profile runs, and the SDK that signs with it.
+//! The command `credentials`, which the profile of an AWS SDK runs.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::process::run;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_from_a_file_and_from_a_command() {
+async fn the_token_comes_from_a_file_or_a_command() {
     let standin = Standin::start(Options::default());
     let token = standin.idp.mint(Claims::of("alice"));
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -33,7 +33,7 @@ async fn a_token_from_a_file_and_from_a_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_good_token_is_said_and_not_shown() {
+async fn an_invalid_token_is_reported_but_not_shown() {
     let standin = Standin::start(Options::default());
     let expired = standin.idp.mint(Claims::of("alice").expired_for(Duration::from_secs(60)));
     let endless = standin.idp.mint(Claims::of("alice").without("exp"));

@@ -1,4 +1,4 @@
-//! `explain`, against a real issuer and against what serving makes of the same token.
+//! The command `explain`: with a real issuer, and compared with serving the same token.
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ fn alice() -> Claims {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_token_is_explained_as_it_is_served() {
+async fn the_explanation_of_a_valid_token_equals_serving() {
     let desk = Desk::new();
     let token = desk.bed.standin.idp.mint(alice());
     let text = desk.explain_token(&token, &["--header", "X-Project=apollo"]).await;
@@ -132,7 +132,7 @@ async fn a_good_token_is_explained_as_it_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_is_told_exactly_why() {
+async fn the_exact_fault_of_a_rejected_token_is_shown() {
     let desk = Desk::new();
     let idp = &desk.bed.standin.idp;
     let hour = std::time::Duration::from_secs(3600);
@@ -171,7 +171,7 @@ async fn a_refused_token_is_told_exactly_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_that_are_refused_show_every_step() {
+async fn every_step_is_shown_for_refused_claims() {
     let desk = Desk::new();
     let claims = desk.write("claims", r#"{ "email": "a@b.c", "groups": ["ml"], "sub": "\u001b[31m" }"#);
     let text = desk.explain(&["--claims", &claims, "--issuer", "acme", "--header", "x-other=1"]).await;
@@ -200,7 +200,7 @@ async fn claims_that_are_refused_show_every_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_no_string_is_explained_with_its_remedy() {
+async fn a_name_that_is_not_a_string_is_explained_with_the_next_step() {
     let desk = Desk::new();
     let claims = desk.write("claims", r#"{ "email": 123, "email_verified": true, "sub": "7", "team": 7 }"#);
     let text = desk.explain(&["--claims", &claims, "--issuer", "acme"]).await;
@@ -216,7 +216,7 @@ async fn a_name_that_is_no_string_is_explained_with_its_remedy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_line_that_makes_no_sense() {
+async fn an_invalid_command_line_is_rejected() {
     let desk = Desk::new();
     let claims = desk.write("claims", "{}");
     let list = desk.write("list", "[]");
@@ -237,10 +237,10 @@ async fn a_command_line_that_makes_no_sense() {
     assert_eq!(ended.code, Some(1), "{}", ended.err);
 }
 
-/// Every starting point in `config/issuers` loads, takes the tokens it shows, and makes of them what it
-/// says. `UPDATE_EXPECTED=1 cargo test --test it explain` writes the latter anew.
+/// Every starting point in `config/issuers` loads, accepts the tokens that it shows, and maps them as its expected
+/// explanation says. `UPDATE_EXPECTED=1 cargo test --test it explain` writes the expected explanations again.
 #[test]
-fn the_starting_points_become_what_they_say() {
+fn the_starting_points_have_the_expected_explanations() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/issuers");
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .unwrap()
@@ -260,9 +260,9 @@ fn the_starting_points_become_what_they_say() {
             serde_json::from_str(&std::fs::read_to_string(path("claims.json")).unwrap()).unwrap();
         assert_eq!(claims["iss"], issuer.url, "{name}");
         let audience = &claims[issuer.audience_claim.as_deref().unwrap_or("aud")];
-        let taken = |value: &Value| issuer.audiences.iter().any(|taken| value == taken);
+        let accepted = |value: &Value| issuer.audiences.iter().any(|audience| value == audience);
         let audiences = audience.as_array().map_or_else(|| std::slice::from_ref(audience), Vec::as_slice);
-        assert!(audiences.iter().any(taken), "{name}: {audience}");
+        assert!(audiences.iter().any(accepted), "{name}: {audience}");
 
         let (config, claims) = (path("toml"), path("claims.json"));
         let (config, claims) = (config.to_str().unwrap(), claims.to_str().unwrap());
@@ -272,7 +272,7 @@ fn the_starting_points_become_what_they_say() {
             std::fs::write(path("explain.txt"), &ended.out).unwrap();
         }
         let expected = std::fs::read_to_string(path("explain.txt")).unwrap_or_default();
-        let remedy = "if this is meant: UPDATE_EXPECTED=1 cargo test --test it explain";
-        assert_eq!(ended.out, expected, "{name}.explain.txt is not what is printed; {remedy}");
+        let remedy = "if the change is intended, run UPDATE_EXPECTED=1 cargo test --test it explain";
+        assert_eq!(ended.out, expected, "{name}.explain.txt differs from the output; {remedy}");
     }
 }

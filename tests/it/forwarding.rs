@@ -1,4 +1,4 @@
-//! What reaches Bedrock and what comes back: bytes as they are, headers by the list, one attempt.
+//! Requests to Bedrock and answers from it: unchanged bytes, only listed headers, one attempt.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use crate::world::{CONVERSE, HELLO, Setup, World, parrot, post, read};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_pass_by_the_list_both_ways() {
+async fn only_listed_headers_pass_in_both_directions() {
     let world = World::start().await;
     let token = world.token("alice");
     let request = Request::post(CONVERSE)
@@ -57,10 +57,10 @@ async fn headers_pass_by_the_list_both_ways() {
     assert_eq!(line["aws_request_id"], answer.headers["x-amzn-requestid"].to_str().unwrap());
 }
 
-/// HTTP/1.1 allows white space around a value, HTTP/2 clients send it all the same, and no receiver reads it.
-/// What AWS makes of a tab within a signed value is not documented.
+/// HTTP/1.1 allows white space around a value. Some HTTP/2 clients send it too, and no receiver treats it as part of
+/// the value. AWS does not document how it treats a tab within a signed value.
 #[tokio::test(flavor = "multi_thread")]
-async fn tabs_around_a_value_are_no_part_of_it_and_one_within_is_refused_on_both_protocols() {
+async fn tabs_around_a_value_are_removed_and_a_tab_within_is_refused() {
     let world = World::start().await;
     let token = world.token("alice");
     let mut sent = 0;
@@ -91,7 +91,7 @@ async fn tabs_around_a_value_are_no_part_of_it_and_one_within_is_refused_on_both
     assert_eq!(world.standin.bedrock.signature_refusals(), []);
 }
 
-/// What is signed is what is sent: the stand-in computes the signature from the raw request alone.
+/// The gateway sends exactly what it signs: the stand-in computes the signature only from the raw request.
 #[tokio::test(flavor = "multi_thread")]
 async fn arbitrary_legal_paths_queries_and_bodies_verify() {
     let world = World::start().await;
@@ -127,7 +127,7 @@ async fn arbitrary_legal_paths_queries_and_bodies_verify() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bedrocks_errors_pass_as_they_are_and_are_not_repeated() {
+async fn bedrocks_errors_pass_unchanged_and_are_not_retried() {
     let world = World::start().await;
     let token = world.token("alice");
     for (fault, status, kind) in [
@@ -152,13 +152,13 @@ async fn bedrocks_errors_pass_as_they_are_and_are_not_repeated() {
             (line["status"].as_u64(), line["reason"].as_str()),
             (Some(status.into()), Some("upstream_error"))
         );
-        assert_eq!(world.standin.bill.calls().len(), before + 1, "{kind} was repeated");
+        assert_eq!(world.standin.bill.calls().len(), before + 1, "{kind} was retried");
     }
     assert_eq!(world.standin.sts.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_bedrock_may_have_read_is_never_sent_twice() {
+async fn a_request_that_bedrock_may_have_read_is_not_retried() {
     let world = World::start().await;
     let token = world.token("alice");
     assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
@@ -172,7 +172,7 @@ async fn what_bedrock_may_have_read_is_never_sent_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_pooled_connection_is_nobodys_trouble_and_no_bedrock_is_503() {
+async fn a_stale_pooled_connection_is_replaced_and_a_stopped_bedrock_is_503() {
     let world = World::start().await;
     let token = world.token("alice");
     assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
@@ -187,20 +187,24 @@ async fn a_stale_pooled_connection_is_nobodys_trouble_and_no_bedrock_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_off_is_learnt_from_aws_over_tls() {
+async fn a_wrong_clock_is_corrected_from_aws_over_tls() {
     let options = bedrock_standin::Options { bedrock_tls: true, ..bedrock_standin::Options::default() };
     let world = World::before(bedrock_standin::Standin::start(options), &Setup::default()).await;
     let token = world.token("alice");
     world.standin.bedrock.set_clock_offset(1200);
-    assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200, "signed again with AWS's time");
+    assert_eq!(
+        world.send(post(CONVERSE, &token, HELLO)).await.status,
+        200,
+        "the gateway signs again with AWS's time"
+    );
     assert_eq!(world.standin.bedrock.signature_refusals().len(), 1);
     assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
-    assert_eq!(world.standin.bedrock.signature_refusals().len(), 1, "and remembered");
+    assert_eq!(world.standin.bedrock.signature_refusals().len(), 1, "the gateway remembers the difference");
     assert_eq!(world.logged(1).await["upstream_attempts"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_is_not_believed_over_plain_http() {
+async fn a_clock_is_not_corrected_over_plain_http() {
     let world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.set_clock_offset(1200);
@@ -210,7 +214,7 @@ async fn a_clock_is_not_believed_over_plain_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
+async fn a_client_that_leaves_before_the_answer_ends_the_call() {
     let world = World::start().await;
     let token = world.token("alice");
     world.send(post(CONVERSE, &token, HELLO)).await;
@@ -224,11 +228,13 @@ async fn a_client_that_leaves_while_bedrock_thinks_stops_it() {
     assert_eq!(line["reason"], "client_left");
 }
 
-/// A refusal is read for its type before it is passed on; what breaks meanwhile breaks for the caller too.
+/// The gateway reads the type of an error before it passes the error on. If the connection breaks meanwhile, it breaks
+/// for the client too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_breaks_off_is_not_passed_off_as_whole() {
-    let cut = "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"message\":\"half\r\n";
-    let world = World::with(&Setup { bedrock: Some(&parrot(cut).await), ..Setup::default() }).await;
+async fn an_incomplete_error_does_not_look_complete_to_the_client() {
+    let incomplete =
+        "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"message\":\"half\r\n";
+    let world = World::with(&Setup { bedrock: Some(&parrot(incomplete).await), ..Setup::default() }).await;
     let mut answer = world.open(post(CONVERSE, &world.token("alice"), HELLO)).await;
     assert_eq!(answer.status(), 403);
     let mut body = Vec::new();
@@ -245,7 +251,7 @@ async fn a_refusal_that_breaks_off_is_not_passed_off_as_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_answer_is_a_whole_one() {
+async fn an_empty_answer_is_complete() {
     for empty in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"] {
         let world = World::with(&Setup { bedrock: Some(&parrot(empty).await), ..Setup::default() }).await;
         let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;

@@ -1,5 +1,5 @@
-//! The gateway as callers, identity providers, STS and Bedrock meet it: over real sockets, with the AWS
-//! SDK as a client and a stand-in for AWS that verifies every signature.
+//! Tests of the whole gateway over real sockets: the AWS SDK is the client, and a stand-in for AWS verifies every
+//! signature.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The case folder `tests/cases/mapping`: what claims become under a mapping.
+//! The cases in `tests/cases/mapping`: claims and the identity that a mapping makes from them.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ struct Case {
 }
 
 #[test]
-fn claims_become_what_the_cases_say() {
+fn claims_get_the_expected_identities() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/mapping");
     let mut cases = 0;
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,5 +1,5 @@
-//! Every operation of the table, on all three services, signed as its caller; and what users of an
-//! account share, which is reached only by roles that name it.
+//! Every operation on all three services, signed as its caller. Operations on state that the users of an account share
+//! need a role rule that names them.
 
 use bedrock_bed::until;
 use bedrock_standin::bill::Service;
@@ -21,7 +21,7 @@ operations = [
 projects = ["proj_search"]
 "#;
 
-/// Sends anything with a bearer token.
+/// Sends a request with a bearer token.
 async fn call(world: &World, token: &str, method: Method, path: &str, body: &Value) -> Answer {
     let text = if body.is_null() { String::new() } else { body.to_string() };
     let mut request = post(path, token, text);
@@ -43,7 +43,7 @@ fn job() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_is_signed_for_its_service_as_its_caller() {
+async fn each_operation_is_signed_for_its_service_as_its_caller() {
     let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     let alice = world.token("alice");
     let (runtime, control, mantle) = (Service::Runtime, Service::Control, Service::Mantle);
@@ -107,7 +107,7 @@ async fn each_is_signed_for_its_service_as_its_caller() {
             (served.as_str(), path.starts_with("/us-west-2"))
         );
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        assert_eq!(sent.body, text.as_bytes(), "{path}: the body goes out as it came");
+        assert_eq!(sent.body, text.as_bytes(), "{path}: the body must not change");
         let line = world.logged(world.log.lines().len()).await;
         if let Some(model) = body.get("model").or_else(|| body.get("modelId")) {
             assert_eq!(&line["model"], model, "{path}");
@@ -117,7 +117,7 @@ async fn each_is_signed_for_its_service_as_its_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_of_events_pass_as_they_are() {
+async fn streams_of_events_pass_unchanged() {
     let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     let alice = world.token("alice");
     for (path, model, last) in [
@@ -149,9 +149,10 @@ operations = ["responses", "mantle", "async-start", "async-get", "async-list", "
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
 "#;
 
-/// Bedrock keeps these for the whole account; without the role table's word nobody reaches another's.
+/// Bedrock stores responses and jobs for the whole account. Without an operation in the role table a caller must not
+/// reach those of another caller.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_alice_stores_bob_does_not_reach() {
+async fn bob_cannot_reach_responses_and_jobs_of_alice() {
     let world = World::with(&Setup { roles: OWN, ..Setup::default() }).await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     for (base, model) in [
@@ -180,7 +181,7 @@ async fn what_alice_stores_bob_does_not_reach() {
                 "{method} {path}"
             );
         }
-        assert_eq!(world.standin.bill.call_count(), sent, "nothing of bob's was sent");
+        assert_eq!(world.standin.bill.call_count(), sent, "no call of bob was sent");
         assert_eq!(call(&world, &alice, Method::GET, &one, &Value::Null).await.status, 200);
         assert_eq!(call(&world, &alice, Method::POST, &create, &goes_on).await.status, 200);
         let cancelled = call(&world, &alice, Method::POST, &format!("{one}/cancel"), &Value::Null).await;
@@ -221,9 +222,9 @@ async fn a_project_that_the_role_allows_reaches_bedrock() {
     }
 }
 
-/// A client that leaves a stream of events is noticed on every service.
+/// The gateway notices on mantle too when a client leaves a stream.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hung_up_stream_of_events_stops_upstream() {
+async fn a_client_that_leaves_a_stream_ends_the_call_to_mantle() {
     let world = World::with(&Setup { roles: ALL, ..Setup::default() }).await;
     world.standin.mantle.hold();
     let mut body = chat("openai.gpt-oss-120b");

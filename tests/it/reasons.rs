@@ -17,14 +17,14 @@ fn test_of(reason: Reason) -> Test {
     use Test::{Socket, Unit};
     match reason {
         Reason::Ok => Socket("answers", "the_access_log_tells_the_whole_story"),
-        Reason::UpstreamError => {
-            Socket("forwarding", "bedrocks_errors_pass_as_they_are_and_are_not_repeated")
-        }
+        Reason::UpstreamError => Socket("forwarding", "bedrocks_errors_pass_unchanged_and_are_not_retried"),
         Reason::UpstreamAborted => {
-            Socket("forwarding", "a_refusal_that_breaks_off_is_not_passed_off_as_whole")
+            Socket("forwarding", "an_incomplete_error_does_not_look_complete_to_the_client")
         }
-        Reason::UpstreamNotAnswered => Socket("forwarding", "what_bedrock_may_have_read_is_never_sent_twice"),
-        Reason::ClientLeft => Socket("forwarding", "a_client_that_leaves_while_bedrock_thinks_stops_it"),
+        Reason::UpstreamNotAnswered => {
+            Socket("forwarding", "a_request_that_bedrock_may_have_read_is_not_retried")
+        }
+        Reason::ClientLeft => Socket("forwarding", "a_client_that_leaves_before_the_answer_ends_the_call"),
         Reason::NotHttp => Socket("listeners", "what_is_no_http_is_counted"),
         Reason::BusyGateway | Reason::BusyCaller => {
             Socket("answers", "one_caller_gets_429_and_a_full_gateway_gives_503")
@@ -69,10 +69,12 @@ fn test_of(reason: Reason) -> Test {
         | Reason::OperationForbidden
         | Reason::ModelForbidden
         | Reason::RegionForbidden => Socket("answers", "what_mapping_and_role_refuse"),
-        Reason::EvaluationFailed => Socket("claims", "numbers_that_are_no_64_bit_integers_name_nobody"),
-        Reason::ClaimsTooLarge => Socket("claims", "a_name_that_is_no_text_is_refused_and_sent_nowhere"),
+        Reason::EvaluationFailed => {
+            Socket("claims", "a_number_that_is_not_a_64_bit_integer_never_becomes_a_name_or_tag")
+        }
+        Reason::ClaimsTooLarge => Socket("claims", "a_name_that_is_not_a_string_is_refused"),
         Reason::RequestHeaderRepeated => {
-            Socket("claims", "a_listed_header_beyond_the_claims_absent_or_sent_twice")
+            Socket("claims", "a_listed_header_that_is_forbidden_missing_or_repeated_is_refused")
         }
         Reason::ValueInvalid | Reason::GroupsOverage | Reason::RequestHeaderIllegal => {
             Socket("refusals", "claims_and_headers_that_the_mapping_rejects")

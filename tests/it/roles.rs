@@ -1,4 +1,4 @@
-//! The role table's keys as STS sees them, and trust policies that do not allow what a mapping needs.
+//! The keys of the role table in calls to STS, and trust policies that forbid what a mapping needs.
 
 use std::time::Duration;
 
@@ -47,28 +47,31 @@ async fn every_key_of_a_role_reaches_sts() {
     assert_eq!(call.source_identity.as_deref(), Some("alice"));
     assert_eq!(call.duration, Some(Duration::from_secs(30 * 60)));
     assert_eq!(call.tags.get("team").map(String::as_str), Some("search"));
-    assert_eq!(call.transitive, ["team"], "a tag that the caller has not is not handed on");
+    assert_eq!(call.transitive, ["team"], "a tag that the caller does not have is not transitive");
     assert!(call.policy.unwrap().contains("bedrock:InvokeModel"));
     assert_eq!(call.policy_arns, ["arn:aws:iam::aws:policy/AmazonBedrockLimitedAccess"]);
-    // The path of a role is no part of what the bill names.
+    // The principal on the bill does not contain the path of the role.
     let principal = "arn:aws:sts::444455556666:assumed-role/BedrockDeep/alice@acme.org";
     assert_eq!(world.standin.bill.principals(), [principal]);
     assert_eq!(world.logged(1).await["principal"], principal);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trust_policy_that_does_not_allow_it_is_a_denial_and_nothing_is_sent() {
-    let refusing: [fn(&mut RoleSpec); 4] = [
+async fn a_denial_by_a_trust_policy_is_403_and_nothing_is_sent() {
+    let changes: [fn(&mut RoleSpec); 4] = [
         |role| role.external_id = Some("another".to_owned()),
         |role| role.trusts_tag_session = false,
         |role| role.trusts_source_identity = false,
         |role| role.max_duration = Duration::from_secs(900),
     ];
-    for change in refusing {
+    for change in changes {
         let world = world(change).await;
         let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
         assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"));
-        assert!(!String::from_utf8_lossy(&answer.body).contains("444455556666"), "no ARN is told");
+        assert!(
+            !String::from_utf8_lossy(&answer.body).contains("444455556666"),
+            "the caller must not see an ARN"
+        );
         assert_eq!(world.logged(1).await["reason"], "sts_denied");
         for service in world.bedrocks() {
             assert_eq!(service.server().requests(), 0);
@@ -76,10 +79,9 @@ async fn a_trust_policy_that_does_not_allow_it_is_a_denial_and_nothing_is_sent()
     }
 }
 
-/// Tags that the gateway's own session hands on cannot be set again: a mapping that does is refused by
-/// STS, and one that does not keeps them.
+/// Sessions inherit the transitive tags of the gateway's own session. STS denies a call that sets such a tag again.
 #[tokio::test(flavor = "multi_thread")]
-async fn inherited_tags() {
+async fn inherited_tags_are_kept_and_cannot_be_set() {
     let world = World::start().await;
     world.standin.sts.set_chained(true);
     world.standin.sts.set_inherited_tags(&[("cost-center", "cc-7")]);

@@ -1,4 +1,4 @@
-//! A new key of an issuer is accepted soon, whatever strangers send meanwhile.
+//! A new signing key of an issuer is soon accepted, even if clients without a valid token send many requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::world::{CONVERSE, HELLO, Setup, World, post};
 
-/// Strangers of one issuer take every place of requests that wait for keys.
+/// Forged tokens of one issuer take all slots for requests that wait for keys.
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_of_one_issuer_do_not_delay_the_new_key_of_another() {
+async fn forged_tokens_of_one_issuer_do_not_delay_the_new_key_of_another() {
     let second = Idp::start(None);
     let mapping = format!(
         r#"
@@ -32,16 +32,16 @@ name = "issuer.name + '=' + claims.sub"
 
     world.standin.idp.rotate();
     let new = world.token("alice");
-    let made_up = |n| second.mint(Claims::of("eve").header("kid", format!("made-up-{n}")));
-    let tokens: Vec<_> = (0..280).map(made_up).collect();
+    let forged_token = |n| second.mint(Claims::of("eve").header("kid", format!("unknown-{n}")));
+    let tokens: Vec<_> = (0..280).map(forged_token).collect();
     second.jwks_faults().always(DocumentFault::Hang);
-    let mut strangers = JoinSet::new();
+    let mut forged = JoinSet::new();
     for token in tokens {
         let world = Arc::clone(&world);
-        strangers.spawn(async move { world.send(post(CONVERSE, &token, HELLO)).await.status.as_u16() });
+        forged.spawn(async move { world.send(post(CONVERSE, &token, HELLO)).await.status.as_u16() });
     }
     for _ in 0..24 {
-        assert_eq!(strangers.join_next().await.unwrap().unwrap(), 503, "256 wait");
+        assert_eq!(forged.join_next().await.unwrap().unwrap(), 503, "only 256 may wait");
     }
 
     let asked = Instant::now();
@@ -50,7 +50,7 @@ name = "issuer.name + '=' + claims.sub"
         if status == 200 {
             break;
         }
-        assert_eq!(status, 503, "there is no place to wait for the keys");
+        assert_eq!(status, 503, "no slot is free to wait for the keys");
         assert!(asked.elapsed() < Duration::from_secs(2), "the keys are not fetched");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

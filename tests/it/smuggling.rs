@@ -1,5 +1,5 @@
-//! Bytes that two parsers could read differently: each is read in one way, or refused, and no request is
-//! ever found in another's body, head or answer.
+//! Request smuggling: bytes that two parsers could read differently. The gateway reads them in one way or refuses them.
+//! It never finds a request in the body, head or answer of another request.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::world::{CONVERSE, HELLO, Setup, World};
 
 mod h2;
 
-/// Sends this over plain HTTP/1.1, and returns the statuses of all answers until the connection ends.
+/// Sends these bytes over plain HTTP/1.1, and returns the statuses of all answers until the connection ends.
 async fn statuses(world: &World, bytes: &[u8]) -> Vec<u16> {
     let mut stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
-    // The gateway may have closed before it was sent everything.
+    // The gateway may close the connection before it has received everything.
     let _closed = stream.write_all(bytes).await.is_err();
     let mut answers = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answers)).await;
-    assert!(read.is_ok(), "neither answered nor closed: {}", bytes.escape_ascii());
+    assert!(read.is_ok(), "the gateway neither answered nor closed: {}", bytes.escape_ascii());
     let text = String::from_utf8_lossy(&answers);
     text.match_indices("HTTP/1.1 ").map(|(at, _)| text[at + 9..at + 12].parse().unwrap()).collect()
 }
 
-/// The users whom the stand-in has billed since `before`, by their tokens' names.
+/// The users that the stand-in has billed since `before`.
 fn billed(world: &World, before: usize) -> Vec<String> {
     let name = |principal: &str| principal.rsplit('/').next().unwrap().split('@').next().unwrap().to_owned();
     world.standin.bill.calls()[before..].iter().map(|call| name(&call.principal)).collect()
@@ -41,14 +41,14 @@ impl Two {
         Self { world, alice, bob }
     }
 
-    /// A head of Alice's and its body; `ALICE`, `BOB` stand for tokens, `LENGTH` for the body's.
+    /// A request of Alice. `ALICE` and `BOB` are replaced by their tokens, `LENGTH` by the length of [`HELLO`].
     fn text(&self, head: &str, body: &str) -> Vec<u8> {
         let head = head.replace("LENGTH", &HELLO.len().to_string());
         let text = format!("{head}\r\n{body}");
         text.replace("ALICE", &self.alice).replace("BOB", &self.bob).into_bytes()
     }
 
-    /// What is expected of it: the answers' statuses, and who pays for calls.
+    /// Sends the bytes, and asserts the statuses of the answers and the users that are billed.
     async fn expect(&self, what: &str, bytes: &[u8], answers: &[u16], payers: &[&str]) {
         let before = self.world.standin.bill.call_count();
         assert_eq!(statuses(&self.world, bytes).await, answers, "{what}");
@@ -76,11 +76,11 @@ const CLOSE: &str = "connection: close\r\n";
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lengths_and_encodings_that_contradict_each_other() {
+async fn contradicting_lengths_and_encodings_are_refused() {
     let two = Two::start().await;
     let smuggled = chunked(HELLO) + &bobs();
     let whole = format!("content-length: {}\r\n", smuggled.len());
-    // RFC 9112, section 6.1: the encoding counts, and the connection ends with the answer.
+    // RFC 9112, section 6.1: the encoding takes precedence, and the connection closes after the answer.
     for both in [format!("{whole}{CHUNKED}"), format!("{CHUNKED}{whole}")] {
         two.expect("both", &two.text(&head(&both), &smuggled), &[200], &["alice"]).await;
     }
@@ -106,11 +106,11 @@ async fn lengths_and_encodings_that_contradict_each_other() {
     let old = head(CHUNKED).replace("HTTP/1.1", "HTTP/1.0");
     two.expect("chunks in HTTP/1.0", &two.text(&old, &smuggled), &[400], &[]).await;
     let same = head(&format!("{LENGTH}{LENGTH}{CLOSE}"));
-    two.expect("one length, said twice", &two.text(&same, HELLO), &[200], &["alice"]).await;
+    two.expect("one length, given twice", &two.text(&same, HELLO), &[200], &["alice"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_that_are_none() {
+async fn malformed_chunks_are_refused() {
     let two = Two::start().await;
     let size = format!("{:x}", HELLO.len());
     let extended = format!("{size};name=value\r\n{HELLO}\r\n0\r\n\r\n");
@@ -134,7 +134,7 @@ async fn chunks_that_are_none() {
         assert!(answers == [400] || answers.is_empty(), "{what}: {answers:?}");
         assert!(billed(&two.world, before).is_empty(), "{what}");
     }
-    // What follows the data is not the end of its line.
+    // The data of this chunk does not end with a line break.
     let body = format!("{size}\r\n{HELLO}XX0\r\n\r\n{}", bobs());
     let before = two.world.standin.bill.call_count();
     let answers = statuses(&two.world, &two.text(&head(CHUNKED), &body)).await;
@@ -143,7 +143,7 @@ async fn chunks_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_that_could_be_read_in_two_ways() {
+async fn ambiguous_header_lines_are_refused() {
     let two = Two::start().await;
     let line = |text: &str| head(&format!("{text}{LENGTH}{CLOSE}"));
     for (what, text) in [
@@ -177,7 +177,7 @@ async fn lines_that_could_be_read_in_two_ways() {
     ] {
         two.expect(what, &two.text(&text, HELLO), &[400], &[]).await;
     }
-    // A line feed ends a line, as RFC 9112, section 2.2, allows; it never begins another request.
+    // A bare line feed ends a line, which RFC 9112, section 2.2, allows. It never begins another request.
     let bare = line("").replace("\r\n", "\n");
     let text = two.text(&bare, "").strip_suffix(b"\r\n").unwrap().to_vec();
     let text = [&text[..], b"\n", HELLO.as_bytes()].concat();
@@ -198,14 +198,14 @@ async fn lines_that_could_be_read_in_two_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_on_one_connection_are_their_own_callers() {
+async fn requests_on_one_connection_are_billed_to_their_own_callers() {
     let two = Two::start().await;
     let alice = two.text(&head(LENGTH), HELLO);
     let bob = two.text(&bobs(), "").strip_suffix(b"\r\n").unwrap().to_vec();
     let both = [&alice[..], &alice, &bob].concat();
     two.expect("pipelined", &both, &[200, 200, 200], &["alice", "alice", "bob"]).await;
     let last = two.text(&head(&format!("{LENGTH}{CLOSE}")), HELLO);
-    // A body is a body, whatever it looks like.
+    // A body that looks like a request is only a body.
     let inner = two.text(&bobs(), "");
     let lines = format!("content-length: {}\r\n", inner.len());
     let probe = two.text(&format!("GET / HTTP/1.1\r\nhost: gateway\r\n{lines}"), &bobs()[..]);
@@ -224,7 +224,7 @@ async fn requests_on_one_connection_are_their_own_callers() {
     assert!(billed(&two.world, before).iter().all(|payer| payer == "alice"));
 }
 
-/// Answers each request on a connection with `answer`, which may be more than one.
+/// A server that answers each request with `answer`, which may contain more than one answer.
 async fn poisoned(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -238,7 +238,7 @@ async fn poisoned(answer: &'static str) -> String {
                         Ok(read) if read > 0 => received.extend_from_slice(&part[..read]),
                         _ => return,
                     }
-                    // The body is the last of a request.
+                    // The body is the end of a request.
                     if received.ends_with(HELLO.as_bytes()) {
                         received.clear();
                         if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -253,7 +253,7 @@ async fn poisoned(answer: &'static str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_bedrock_sends_too_much_is_nobodys_answer() {
+async fn extra_bytes_from_bedrock_never_become_another_answer() {
     for (answer, served) in [
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nrightHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong",
@@ -279,7 +279,7 @@ async fn what_bedrock_sends_too_much_is_nobodys_answer() {
             let mut found = String::new();
             stream.read_to_string(&mut found).await.unwrap();
             assert!(!found.contains("wrong") && !found.contains("5, 5"), "{answer}: {found}");
-            // A connection may be found spoilt once the request is on it: then it may have been billed.
+            // The gateway may notice the extra bytes only after it has sent the request. Then the call may be billed.
             let is_typed = found.starts_with("HTTP/1.1 408") || found.starts_with("HTTP/1.1 50");
             assert!(is_typed || (served && found.contains("right")), "{answer}: {found}");
         }

@@ -1,4 +1,4 @@
-//! Streams go out as they come in, end as they end, and stop when nobody listens.
+//! Streams: the gateway passes each frame on at once, reports a broken stream, and ends a call when the client leaves.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 use crate::world::{CONVERSE_STREAM, HELLO, World, post, read};
 
-/// The types of all frames in `bytes`, which must be whole.
+/// The types of all frames in `bytes`, which must be complete.
 fn frame_types(bytes: &[u8]) -> Vec<String> {
     let mut buffer = BytesMut::from(bytes);
     let mut decoder = MessageFrameDecoder::new();
     let mut types = Vec::new();
     while !buffer.is_empty() {
         let DecodedFrame::Complete(message) = decoder.decode_frame(&mut buffer).unwrap() else {
-            panic!("a frame is cut");
+            panic!("an incomplete frame");
         };
         let kind = message.headers().iter().find(|header| {
             header.name().as_str().ends_with("-type")
@@ -32,7 +32,7 @@ fn frame_types(bytes: &[u8]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_frame_arrives_before_the_second_leaves_bedrock() {
+async fn the_first_frame_arrives_before_bedrock_sends_the_second() {
     let world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.hold();
@@ -50,7 +50,7 @@ async fn the_first_frame_arrives_before_the_second_leaves_bedrock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_stops_the_upstream_within_a_second() {
+async fn a_client_that_leaves_ends_the_call_to_bedrock_within_a_second() {
     let world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.hold();
@@ -70,7 +70,7 @@ async fn a_client_that_hangs_up_stops_the_upstream_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_breaks_off_ends_in_a_frame_that_sdks_raise() {
+async fn a_broken_stream_ends_in_a_frame_that_sdks_raise() {
     let world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.faults().next(1, Fault::ResetMidStream(2));
@@ -95,7 +95,7 @@ async fn a_stream_that_breaks_off_ends_in_a_frame_that_sdks_raise() {
     let error = loop {
         match stream.recv().await {
             Ok(Some(_)) => {}
-            Ok(None) => panic!("the break went unnoticed"),
+            Ok(None) => panic!("the SDK did not notice the broken stream"),
             Err(error) => break error,
         }
     };
@@ -103,7 +103,7 @@ async fn a_stream_that_breaks_off_ends_in_a_frame_that_sdks_raise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_breaks_within_a_frame_is_reset() {
+async fn a_stream_that_breaks_within_a_frame_ends_in_a_reset() {
     let world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.faults().next(1, Fault::ResetMidFrame(2));
@@ -115,11 +115,11 @@ async fn a_stream_that_breaks_within_a_frame_is_reset() {
             None => break false,
         }
     };
-    assert!(broken, "half a frame was passed off as the end");
+    assert!(broken, "half a frame looked like the end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bedrocks_own_exception_frame_passes() {
+async fn bedrocks_own_exception_frame_passes_unchanged() {
     let world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.faults().next(1, Fault::ExceptionMidStream(2, "throttlingException"));
@@ -129,7 +129,7 @@ async fn bedrocks_own_exception_frame_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_streams_open_at_once() {
+async fn a_thousand_concurrent_streams_work() {
     let world = std::sync::Arc::new(World::start().await);
     world.standin.bedrock.hold();
     let mut streams = JoinSet::new();

@@ -1,5 +1,4 @@
-//! A gateway, a stand-in for AWS and clients, for one test; at its end, a search for secrets in all
-//! that was logged.
+//! A gateway, a stand-in for AWS and clients for one test. At the end it searches all logs for secrets.
 
 use std::io::Write;
 use std::ops::Deref;
@@ -36,7 +35,7 @@ pub(crate) const CONVERSE: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/
 pub(crate) const CONVERSE_STREAM: &str = "/model/us.anthropic.claude-sonnet-4-6-v1%3A0/converse-stream";
 pub(crate) const HELLO: &str = r#"{"messages":[{"role":"user","content":[{"text":"hello"}]}]}"#;
 
-/// A bed with a gateway that serves in this process.
+/// A test bed with a gateway in this process.
 pub(crate) struct World {
     pub(crate) gateway: GatewayHandle,
     pub(crate) log: Arc<AccessLog>,
@@ -61,7 +60,7 @@ impl World {
         Self::before(Standin::start(Options::default()), setup).await
     }
 
-    /// A gateway before a stand-in that was prepared in some way.
+    /// A gateway with a prepared stand-in.
     pub(crate) async fn before(standin: Standin, setup: &Setup<'_>) -> Self {
         capture_logs();
         let bed = Bed::around(standin);
@@ -71,7 +70,7 @@ impl World {
         Self { gateway, log, bed, secrets: Mutex::new(vec![key]) }
     }
 
-    /// One more gateway by the same file.
+    /// Another gateway with the same configuration file.
     pub(crate) async fn replica(&self) -> GatewayHandle {
         self.serve(&self.folder().join("gateway.toml"), &self.log).await
     }
@@ -80,7 +79,7 @@ impl World {
         format!("https://{}", self.gateway.addresses().https.unwrap())
     }
 
-    /// A good token of `user`@acme.org in the team `search`.
+    /// A valid token of `user`@acme.org in the team `search`.
     pub(crate) fn token(&self, user: &str) -> String {
         self.mint(Self::claims(user))
     }
@@ -96,12 +95,12 @@ impl World {
         token
     }
 
-    /// Takes note of something that must not be logged.
+    /// Registers a secret that must not be logged.
     pub(crate) fn secret(&self, secret: &str) {
         self.secrets.lock().unwrap().push(secret.to_owned());
     }
 
-    /// The AWS SDK over TLS with a bearer token, as an application has it, that never retries.
+    /// The AWS SDK over TLS with a bearer token, as applications use it, but without retries.
     pub(crate) fn sdk(&self, token: &str) -> Client {
         self.sdk_at(&self.https(), token)
     }
@@ -110,7 +109,7 @@ impl World {
         Client::from_conf(self.sdk_config(endpoint).bearer_token(Token::new(token, None)).build())
     }
 
-    /// The AWS SDK with placeholder credentials whose session token is the caller's: it signs, as any does.
+    /// The AWS SDK with placeholder credentials. Their session token is the caller's token, and the SDK signs as usual.
     pub(crate) fn signing_sdk(&self, token: &str) -> Client {
         let placeholder =
             Credentials::new("placeholder", "placeholder", Some(token.to_owned()), None, "test");
@@ -126,18 +125,18 @@ impl World {
         read(self.open(request).await).await
     }
 
-    /// Sends over plain HTTP/1.1, on a connection of its own.
+    /// Sends over plain HTTP/1.1 on a new connection.
     pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
         bedrock_bed::send(self.gateway.addresses().http.unwrap(), request).await
     }
 
-    /// The same by HTTP/2 with prior knowledge.
+    /// Sends over HTTP/2 with prior knowledge on a new connection.
     pub(crate) async fn open_h2c(&self, mut request: Request<Full<Bytes>>) -> http::Response<Incoming> {
         *request.uri_mut() = self.absolute(request.uri());
         self.connect_h2c().await.send_request(request).await.unwrap()
     }
 
-    /// An HTTP/2 connection; requests on it have absolute targets.
+    /// Opens an HTTP/2 connection. Requests on it need absolute targets.
     pub(crate) async fn connect_h2c(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
         let stream = tokio::net::TcpStream::connect(self.gateway.addresses().http.unwrap()).await.unwrap();
         let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
@@ -157,7 +156,7 @@ impl World {
         [&self.standin.bedrock, &self.standin.control, &self.standin.mantle]
     }
 
-    /// Nothing was asked of STS and nothing reached Bedrock.
+    /// Asserts that the gateway called neither STS nor Bedrock.
     pub(crate) fn assert_untouched(&self) {
         assert_eq!(self.standin.sts.calls().len(), 0, "STS was called");
         for service in self.bedrocks() {
@@ -165,7 +164,7 @@ impl World {
         }
     }
 
-    /// The last line of the access log, once there are `count` lines.
+    /// Line `count` of the access log. Waits until it is there.
     pub(crate) async fn logged(&self, count: usize) -> Value {
         let line = until("the access log line", async || self.log.lines().get(count - 1).cloned()).await;
         serde_json::from_str(&line).unwrap()
@@ -186,7 +185,7 @@ impl Drop for World {
         let mut logged = process_log();
         logged.extend(self.log.lines());
         for secret in secrets {
-            // A token's signature alone gives it away as well as the whole does.
+            // The end of a token is its signature, so a search for the end finds any use of it.
             let tail: String = secret.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
             assert!(!logged.contains(&tail), "a secret was logged");
         }
@@ -194,14 +193,14 @@ impl Drop for World {
             let violations = service.violations();
             assert!(
                 violations.is_empty(),
-                "{:?} was sent what it must never see: {violations:?}",
+                "{:?} received what it must never receive: {violations:?}",
                 service.service()
             );
         }
     }
 }
 
-/// An answer, read whole.
+/// An answer and its whole body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -238,7 +237,7 @@ pub(crate) fn post(path: &str, token: &str, body: impl Into<Bytes>) -> Request<F
         .unwrap()
 }
 
-/// A server that reads a request's head, answers every connection with these bytes, and closes it.
+/// A server that reads a request's head on each connection, answers with these bytes, and closes the connection.
 pub(crate) async fn parrot(answer: &'static str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -254,7 +253,7 @@ pub(crate) async fn parrot(answer: &'static str) -> String {
     format!("http://{address}")
 }
 
-/// All that was logged in this process so far.
+/// Everything that this process has logged so far.
 pub(crate) fn process_log() -> String {
     let logs = LOGS.get().unwrap().0.lock().unwrap_or_else(PoisonError::into_inner);
     String::from_utf8_lossy(&logs).into_owned()
@@ -264,8 +263,8 @@ struct Logs(Mutex<Vec<u8>>);
 
 static LOGS: OnceLock<Logs> = OnceLock::new();
 
-/// Everything that any library logs in this process at `debug`, by the rule that the gateway's own log
-/// has for what is never written.
+/// Captures everything that any library logs in this process at `debug`. The filter for secrets is the one of the
+/// gateway's own log.
 fn capture_logs() {
     LOGS.get_or_init(|| {
         let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(LogsWriter);

@@ -1,4 +1,4 @@
-// The AWS SDK for JavaScript as it is, over HTTP/2; Node trusts the CA of NODE_EXTRA_CA_CERTS.
+// The unmodified AWS SDK for JavaScript over HTTP/2. Node trusts the CA in NODE_EXTRA_CA_CERTS.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import {
@@ -20,7 +20,7 @@ const models = [
   "us.anthropic.claude-sonnet-4-6-v1:0",
   "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl",
 ];
-const forbidden = "meta.llama3-8b-instruct-v1:0"; // no role of the quickstart names it
+const forbidden = "meta.llama3-8b-instruct-v1:0"; // no role rule of the quickstart permits it
 const broken = token.slice(0, -16) + "A".repeat(16);
 const said = `hello from ${user}`;
 const messages = [{ role: "user", content: [{ text: said }] }];
@@ -33,13 +33,13 @@ const body = JSON.stringify({
 // A refusal ends with it, since the SDK shows the message and hides the headers.
 const requestId = /Request id: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-// The token as bearer, from the environment, where the SDK looks for it at every call.
+// The token is a bearer token from the environment. The SDK reads it for every call.
 function bearer(value) {
   process.env.AWS_BEARER_TOKEN_BEDROCK = value;
   return new BedrockRuntimeClient({ endpoint, region });
 }
 
-// The token as session token of placeholder credentials, of a client that signs.
+// The token is the session token of placeholder credentials, and the client signs.
 function signed(value) {
   delete process.env.AWS_BEARER_TOKEN_BEDROCK;
   const credentials = { accessKeyId: "placeholder", secretAccessKey: "placeholder", sessionToken: value };
@@ -75,7 +75,7 @@ async function dataPath(connect) {
     assert.ok("amazon-bedrock-invocationMetrics" in chunks.at(-1));
   }
 
-  // Many at once, on one connection.
+  // Many concurrent calls on one connection.
   const answers = await Promise.all(
     Array.from({ length: 20 }, () => client.send(new ConverseCommand({ modelId: models[0], messages }))),
   );

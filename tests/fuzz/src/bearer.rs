@@ -1,7 +1,7 @@
-//! Headers to a verdict: whatever surrounds it, only the token that the issuer signed lets anybody in.
+//! The authentication of arbitrary headers: the gateway accepts only the token that the issuer signed.
 //!
-//! An input is header lines; `HEAD`, `CLAIMS` and `SIGNATURE` in them stand for the parts of one good
-//! token, so that inputs stay good whatever keys a run has.
+//! An input consists of header lines. `HEAD`, `CLAIMS` and `SIGNATURE` in them are replaced by the parts of a valid
+//! token, so that an input does not depend on the keys of a run.
 
 use std::sync::LazyLock;
 
@@ -39,9 +39,9 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let authenticator = Authenticator::new(vec![settings], CacheLimits::default(), Metrics::new()).unwrap();
     authenticator.start();
     let token = idp.mint(Claims::of("alice").expires_in(std::time::Duration::from_hours(24)));
-    let mut good = HeaderMap::new();
-    good.insert("x-api-key", token.parse().unwrap());
-    RUNTIME.block_on(until("the issuer's keys", async || authenticator.verify(&good).await.is_ok()));
+    let mut valid = HeaderMap::new();
+    valid.insert("x-api-key", token.parse().unwrap());
+    RUNTIME.block_on(until("the issuer's keys", async || authenticator.verify(&valid).await.is_ok()));
     World { authenticator, token, _idp: idp }
 });
 
@@ -59,15 +59,15 @@ pub(crate) fn check(data: &[u8]) {
     assert_eq!(caller.verified().subject(), Some("alice"));
     let mut found = false;
     for carrier in CARRIERS {
-        assert!(headers.get_all(carrier).iter().count() <= 1, "{carrier} came twice");
+        assert!(headers.get_all(carrier).iter().count() <= 1, "{carrier} is repeated");
         let value = headers.get(carrier).map_or(&b""[..], HeaderValue::as_bytes);
         let mut words = value.split(|byte| *byte == b' ' || *byte == b'\t');
         found |= words.any(|word| word == WORLD.token.as_bytes());
     }
-    assert!(found, "let in without the token: {headers:?}");
+    assert!(found, "accepted without the token: {headers:?}");
 }
 
-/// The text with the parts of the good token for their names.
+/// The text, in which the parts of the valid token replace their names.
 fn filled_in(text: &[u8]) -> Vec<u8> {
     let mut text = text.to_vec();
     for (name, part) in ["HEAD", "CLAIMS", "SIGNATURE"].iter().zip(WORLD.token.split('.')) {

@@ -1,4 +1,4 @@
-//! Two sets of claims to two identities: STS takes what comes out, and different people stay different.
+//! The mapping of two arbitrary sets of claims: STS accepts the result, and different callers get different names.
 
 use std::sync::LazyLock;
 
@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 const CLAIMS: &str = r#"
 [[issuer.require]]
-expression = "claims.email != 'nobody'"
-message = "nobody"
+expression = "claims.email != 'blocked'"
+message = "blocked"
 [issuer.session]
 name = "claims.email"
 source_identity = { from = ["claims.sub", "claims.groups[0]"], required = false }
@@ -62,17 +62,17 @@ pub(crate) fn check(data: &[u8]) {
         assert_eq!(team == another, tag(&one, "team") == tag(&other, "team"), "{team:?} and {another:?}");
     }
     if first == second {
-        assert_eq!(one, other, "equal claims, equal identity");
+        assert_eq!(one, other, "equal claims must have equal identities");
     }
 }
 
 fn legal(becomes: &Becomes) {
     for name in [Some(&becomes.session_name), becomes.source_identity.as_ref()].into_iter().flatten() {
-        assert!(NAME.is_match(name), "{name:?} is no name to STS");
+        assert!(NAME.is_match(name), "STS rejects the name {name:?}");
     }
     assert!(becomes.tags.len() <= 50);
     for (key, value) in &becomes.tags {
-        assert!(TAG.is_match(value) && value.chars().count() <= 256, "{key} = {value:?} is no tag to STS");
+        assert!(TAG.is_match(value) && value.chars().count() <= 256, "STS rejects the tag {key} = {value:?}");
     }
     assert_eq!(tag(becomes, "fixed"), Some("yes"));
 }

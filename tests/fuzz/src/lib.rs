@@ -1,7 +1,7 @@
-//! What strangers send, and what must hold of it whatever it is.
+//! Fuzz targets: properties that must hold for any input from an untrusted client.
 //!
-//! Each target is a function of some bytes that panics where something does not hold. The fuzzer calls
-//! it with what it makes up (`tests/fuzz/run`), `cargo test` with the inputs in `corpus`.
+//! A target is a function of bytes that panics if a property does not hold. The fuzzer (`tests/fuzz/run`) calls it with
+//! generated inputs, `cargo test` with the inputs in `corpus`.
 
 mod bearer;
 mod config;
@@ -10,10 +10,10 @@ mod route;
 mod stream;
 mod world;
 
-/// A function of some bytes that panics where something does not hold.
+/// A function of bytes that panics if a property does not hold.
 pub type Target = fn(&[u8]);
 
-/// By the names of their folders in `corpus`.
+/// The targets by the names of their folders in `corpus`.
 pub const TARGETS: [(&str, Target); 5] = [
     ("bearer", bearer::check),
     ("config", config::check),

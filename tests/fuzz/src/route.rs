@@ -1,5 +1,5 @@
-//! A raw path and query to a signed request: what the table knows arrives as it was sent, and the
-//! stand-in, which computes the signature anew from the bytes it gets, agrees with it.
+//! Routing and signing of an arbitrary path and query: the path of a known operation arrives unchanged, and the
+//! stand-in computes the same signature from the bytes that it receives.
 
 use std::sync::LazyLock;
 
@@ -31,7 +31,7 @@ pub(crate) fn check(data: &[u8]) {
 fn path_is_kept(call: &Call, uri: &Uri) {
     let region = call.region().map_or(String::new(), |region| format!("/{region}"));
     let prefix = if call.service() == Service::Mantle { "/mantle" } else { "" };
-    assert_eq!(format!("{region}{prefix}{}", call.target().path()), uri.path(), "path bytes are as received");
+    assert_eq!(format!("{region}{prefix}{}", call.target().path()), uri.path(), "the path must not change");
 }
 
 fn signature_holds(method: &Method, uri: &Uri) {

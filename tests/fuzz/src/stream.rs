@@ -1,7 +1,8 @@
-//! An event stream in pieces through the gateway: the bytes that went in come out, and nothing follows
-//! them but, where it broke off between two frames, one frame that says so.
+//! An event stream that passes through the gateway in pieces: the bytes do not change. If the stream breaks between two
+//! frames, one exception frame follows; otherwise nothing follows.
 //!
-//! An input's first byte says how the stream ends, the second how many of the next are sizes of pieces.
+//! The first byte of an input says how the stream ends. The second byte says how many of the next bytes are sizes of
+//! pieces.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 
 use crate::world::{RUNTIME, World};
 
-/// What Bedrock is to answer next.
+/// The next answer of Bedrock.
 static SCRIPT: Mutex<Option<Pieces>> = Mutex::new(None);
 
 static WORLD: LazyLock<(World, Arc<Server>)> = LazyLock::new(|| {
@@ -30,11 +31,11 @@ static WORLD: LazyLock<(World, Arc<Server>)> = LazyLock::new(|| {
     (World::start(Some(&bedrock.url())), Arc::new(bedrock))
 });
 
-/// Data frames, and then perhaps a reset.
+/// A body of data frames, with or without a reset at the end.
 struct Pieces {
     data: VecDeque<Bytes>,
     breaks_off: bool,
-    /// Whether what was written had its time to leave before the stream breaks off.
+    /// Whether the pieces so far had time to be sent before the reset.
     flushed: bool,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn check(data: &[u8]) {
         .unwrap();
     let answered = RUNTIME.block_on(WORLD.0.send(request));
     if breaks_off {
-        // A reset overtakes what was written before it, so that a beginning may be all that arrives.
+        // A reset overtakes data that was written before it, so perhaps only the beginning arrives.
         let Ok((head, body)) = answered else { return };
         if head.status != 200 {
             assert_eq!((head.status.as_u16(), stream.len()), (408, 0), "{}", body.escape_ascii());
@@ -102,7 +103,7 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-/// Whether these are whole frames: each begins with its length, four bytes, itself included.
+/// Whether `bytes` consists of whole frames. A frame begins with its total length in four bytes.
 fn between_frames(mut bytes: &[u8]) -> bool {
     while let Some(length) = bytes.first_chunk() {
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap();

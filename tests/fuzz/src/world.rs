@@ -1,4 +1,4 @@
-//! A gateway before a stand-in for AWS, for as long as the process lives.
+//! A gateway and a stand-in for AWS, for the lifetime of the process.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().u
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) struct World {
-    /// Alice's.
+    /// Alice's token.
     pub(crate) token: String,
     gateway: GatewayHandle,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
@@ -28,7 +28,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With another Bedrock than the stand-in's, if one is given.
+    /// Starts both. `bedrock` is used instead of the stand-in's Bedrock, if given.
     pub(crate) fn start(bedrock: Option<&str>) -> Self {
         let _within = RUNTIME.enter();
         let bed = Bed::start();
@@ -51,8 +51,8 @@ impl World {
         world
     }
 
-    /// Sends over HTTP/1.1, by the connection of the request before where that is still good, and reads
-    /// the answer to its end.
+    /// Sends over HTTP/1.1 and reads the answer to its end. It uses the connection of the previous request if that
+    /// is still open.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,

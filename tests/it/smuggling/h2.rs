@@ -1,4 +1,4 @@
-//! The same over HTTP/2, frame by frame: what cannot be said in HTTP/1.1 never gets there.
+//! Request smuggling over HTTP/2, frame by frame: the gateway refuses heads that HTTP/1.1 cannot express.
 
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ fn list(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// What became of stream 1.
+/// The end of stream 1.
 #[derive(Debug, PartialEq)]
 enum End {
     Served,
-    /// An answer of another status than 200, a reset, or the connection's end.
+    /// An answer with a status other than 200, a reset, or the end of the connection.
     Refused,
 }
 
@@ -76,12 +76,14 @@ async fn end(world: &World, frames: &[Vec<u8>]) -> End {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), answered).await.expect("neither answered nor closed")
+    tokio::time::timeout(Duration::from_secs(30), answered)
+        .await
+        .expect("the gateway neither answered nor closed")
 }
 
 type Field = (&'static [u8], &'static [u8]);
 
-/// A good request's fields; `changed` ones replace those of their name, or are added.
+/// The fields of a valid request. `changed` replaces fields of the same name; `added` are appended.
 fn fields<'a>(token: &'a [u8], changed: &[Field], added: &[Field]) -> Vec<(&'a [u8], &'a [u8])> {
     let mut fields: Vec<(&[u8], &[u8])> = vec![
         (b":method", b"POST"),
@@ -103,7 +105,7 @@ fn request(fields: &[(&[u8], &[u8])]) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_that_cannot_be_said_in_http_1() {
+async fn heads_that_http_1_cannot_express_are_refused() {
     let two = Two::start().await;
     let token = format!("Bearer {}", two.alice).into_bytes();
     let expect = async |what: &str, frames: Vec<Vec<u8>>, ends: End| {
@@ -112,7 +114,7 @@ async fn heads_that_cannot_be_said_in_http_1() {
         let payers: &[&str] = if ends == End::Served { &["alice"] } else { &[] };
         assert_eq!(billed(&two.world, before), payers, "{what}");
     };
-    expect("a good one", request(&fields(&token, &[], &[])), End::Served).await;
+    expect("a valid request", request(&fields(&token, &[], &[])), End::Served).await;
     let length = HELLO.len().to_string();
     let of_length: Field = (b"content-length", Box::leak(length.into_boxed_str()).as_bytes());
     expect("with its length", request(&fields(&token, &[], &[of_length])), End::Served).await;
@@ -130,7 +132,7 @@ async fn heads_that_cannot_be_said_in_http_1() {
     for (what, field) in changed {
         expect(what, request(&fields(&token, &[field], &[])), End::Refused).await;
     }
-    // What follows it is no part of a path and goes no further.
+    // A fragment is not part of the path, and the gateway does not forward it.
     let fragment: Field = (b":path", b"/model/m/converse#\r\nx-api-key: bob");
     expect("a line break in a fragment", request(&fields(&token, &[fragment], &[])), End::Served).await;
     let added: [(&str, &[Field]); 17] = [
@@ -147,7 +149,7 @@ async fn heads_that_cannot_be_said_in_http_1() {
         ("a name with a blank", &[(b"x one", b"a")]),
         ("a name with a colon", &[(b"x:one", b"a")]),
         ("an empty name", &[(b"", b"a")]),
-        ("what is of one connection", &[(b"connection", b"close")]),
+        ("a connection header", &[(b"connection", b"close")]),
         ("chunks", &[(b"transfer-encoding", b"chunked")]),
         ("a length that is too short", &[(b"content-length", b"3")]),
         ("a length that is too long", &[(b"content-length", b"3000")]),
@@ -158,12 +160,12 @@ async fn heads_that_cannot_be_said_in_http_1() {
     for missing in [&b":method"[..], b":path", b":scheme"] {
         let mut fields = fields(&token, &[], &[]);
         fields.retain(|(name, _)| *name != missing);
-        expect("a pseudo-header that is missing", request(&fields), End::Refused).await;
+        expect("a missing pseudo-header", request(&fields), End::Refused).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trailers_change_nobody() {
+async fn trailers_do_not_change_the_caller() {
     let two = Two::start().await;
     let (alice, bob) = (format!("Bearer {}", two.alice), format!("Bearer {}", two.bob));
     for trailer in [
