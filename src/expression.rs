@@ -54,37 +54,63 @@ impl PartialEq for Expression {
     }
 }
 
-/// Why an expression is rejected at load. The words are for the operator.
+/// Why an expression is rejected at load. The words are for the operator; [`help`](Self::help) says what to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
     #[error("not a CEL expression: {0}")]
     Syntax(String),
+    /// An operator of another language: its line and column, the operator, and CEL's own.
+    #[error("not a CEL expression: {0}: \"{1}\" is not an operator")]
+    ForeignOperator(String, &'static str, &'static str),
     #[error("the expression has {0} bytes; the limit is {LONGEST}")]
     TooLong(usize),
-    #[error(
-        "there is no `{0}`; an expression can use claims, issuer.name and request.headers['…'], \
-         and a text is written in single quotes: '{0}'"
-    )]
+    #[error("there is no `{0}`")]
     UnknownName(String),
-    #[error("there is no function `{0}`; the functions are {names}", names = functions::names())]
+    #[error("there is no function `{0}`")]
     UnknownFunction(String),
-    #[error("a function is called with the wrong arguments; write {0}")]
+    /// How to write the call.
+    #[error("a function is called with the wrong arguments")]
     WrongCall(String),
-    #[error("`{0}` can only be used as `{1}`")]
+    /// The variable, and its only use.
+    #[error("`{0}` cannot be used like this")]
     UnknownMember(&'static str, &'static str),
-    #[error("the header `{0}` is not in the issuer's request_headers; add it there")]
+    #[error("the header `{0}` is not in the issuer's request_headers")]
     UnlistedHeader(String),
-    #[error("a regular expression must be written out as a string; it cannot be computed")]
+    #[error("a regular expression is computed")]
     ComputedRegex,
     #[error("invalid regular expression: {0}")]
     Regex(String),
     #[error("map, filter, exists and all are nested more than {MOST_NESTED} deep")]
     TooNested,
-    #[error(
-        "the expression is more than {DEEPEST} levels deep; replace a long chain of conditions by a map, \
-         for example {{'a': 'b'}}[claims.c]"
-    )]
+    #[error("the expression is more than {DEEPEST} levels deep")]
     TooDeep,
+}
+
+impl ExpressionError {
+    /// The next step for the operator.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Syntax(_) => {
+                "write a CEL expression over claims, issuer.name and the listed request.headers['…']"
+                    .to_owned()
+            }
+            Self::ForeignOperator(_, _, own) => format!("write \"{own}\""),
+            Self::TooLong(_) => "shorten it".to_owned(),
+            Self::UnknownName(name) => format!(
+                "an expression can use claims, issuer.name and request.headers['…']; a text needs single quotes: '{name}'"
+            ),
+            Self::UnknownFunction(_) => format!("the functions are {}", functions::names()),
+            Self::WrongCall(usage) => format!("write {usage}"),
+            Self::UnknownMember(_, usage) => format!("write {usage}"),
+            Self::UnlistedHeader(_) => "add it there".to_owned(),
+            Self::ComputedRegex => "write it out as a string".to_owned(),
+            Self::Regex(_) => "correct it".to_owned(),
+            Self::TooNested => "use fewer levels".to_owned(),
+            Self::TooDeep => {
+                "replace a long chain of conditions by a map, for example {'a': 'b'}[claims.c]".to_owned()
+            }
+        }
+    }
 }
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -151,12 +177,11 @@ fn parse(source: &str) -> Result<IdedExpr, ExpressionError> {
         let parser = parser.spawn_scoped(scope, || ENVIRONMENT.parser().parse(source));
         parser.ok()?.join().ok()
     });
-    let message = match parsed {
+    Err(match parsed {
         Some(Ok(tree)) => return Ok(tree),
-        Some(Err(error)) => syntax_message(&error.to_string()),
-        None => "the parser failed".to_owned(),
-    };
-    Err(ExpressionError::Syntax(message))
+        Some(Err(errors)) => syntax_error(&errors.to_string()),
+        None => ExpressionError::Syntax("the parser failed".to_owned()),
+    })
 }
 
 /// Operators of other languages: what the parser's message holds, the operator, and CEL's own.
@@ -164,14 +189,15 @@ const FOREIGN_OPERATORS: [(&str, &str, &str); 3] =
     [("at: '=", "=", "=="), ("input 'and' ", "and", "&&"), ("input 'or' ", "or", "||")];
 
 /// The first of the parser's errors, with its line and column in the expression.
-fn syntax_message(errors: &str) -> String {
+fn syntax_error(errors: &str) -> ExpressionError {
     let first = errors.lines().next().unwrap_or_default();
     let first = first.strip_prefix("ERROR: <input>:").unwrap_or(first);
     let (at, message) = first.split_once(": ").unwrap_or(("", first));
-    match FOREIGN_OPERATORS.iter().find(|(sign, ..)| message.contains(sign)) {
-        Some((_, foreign, own)) => format!("{at}: \"{foreign}\" is not an operator; write \"{own}\""),
-        None => format!("{at}: {}", message.strip_prefix("Syntax error: ").unwrap_or(message)),
+    if let Some((_, foreign, own)) = FOREIGN_OPERATORS.iter().find(|(sign, ..)| message.contains(sign)) {
+        return ExpressionError::ForeignOperator(at.to_owned(), foreign, own);
     }
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    ExpressionError::Syntax(format!("{at}: {message}"))
 }
 
 #[cfg(test)]

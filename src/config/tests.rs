@@ -431,11 +431,7 @@ fn roles() {
     refused(arn, "arn:aws:iam::123456789012:user/bob", "user/bob", "role[0].arn", "not the ARN of a role");
     refused(arn, "arn:aws-cn:iam::123456789012:role/x", "aws-cn", "role[0].arn", "its partition is aws-cn");
     role("when = \"'x' in groups\"", "role[0].when", "no `groups`");
-    role(
-        "when = \"request.headers['x-a'] == 'b'\"",
-        "role[0].when",
-        "not among the issuer's request_headers",
-    );
+    role("when = \"request.headers['x-a'] == 'b'\"", "role[0].when", "not in the issuer's request_headers");
     role("issuers = [\"entra\"]", "role[0].issuers[0]", "no issuer is named");
     role("external_id = \"a b\"", "role[0].external_id", "does not accept");
     role("external_id = \"a\"", "role[0].external_id", "does not accept");

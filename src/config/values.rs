@@ -97,8 +97,7 @@ pub(super) fn expression(
     match Expression::compile(source, headers) {
         Ok(expression) => Some(expression),
         Err(error) => {
-            let help = "write a CEL expression over claims, issuer.name and the listed request.headers['…']";
-            diagnostics.error(at, error.to_string(), help);
+            diagnostics.error(at, error.to_string(), error.help());
             None
         }
     }

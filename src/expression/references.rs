@@ -29,10 +29,10 @@ impl Root {
     /// The error for any use of the variable except the one that is allowed.
     fn misused(self) -> ExpressionError {
         match self {
-            Self::Claims => ExpressionError::UnknownMember("claims", "claims.…"),
+            Self::Claims => ExpressionError::UnknownMember("claims", "claims.name"),
             Self::Issuer => ExpressionError::UnknownMember("issuer", "issuer.name"),
             Self::Request => {
-                ExpressionError::UnknownMember("request", "request.headers['…'], with the name written out")
+                ExpressionError::UnknownMember("request", "request.headers['…'] with the name of a header")
             }
         }
     }

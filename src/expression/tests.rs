@@ -290,12 +290,13 @@ fn load_errors_say_what_to_write() {
         ("claims.a = 'b'", "not a CEL expression: 1:10: \"=\" is not an operator; write \"==\""),
         ("claims.a and claims.b", "not a CEL expression: 1:10: \"and\" is not an operator; write \"&&\""),
         ("claims.a or claims.b", "not a CEL expression: 1:10: \"or\" is not an operator; write \"||\""),
-        ("platform", "a text is written in single quotes: 'platform'"),
+        ("platform", "a text needs single quotes: 'platform'"),
         ("claims.a.toLower()", "there is no function `toLower`; the functions are bool, bytes, "),
         ("int()", "a function is called with the wrong arguments; write int(value)"),
-        ("issuer.url", "`issuer` can only be used as `issuer.name`"),
+        ("issuer.url", "`issuer` cannot be used like this; write issuer.name"),
     ] {
-        let error = refusal(source).to_string();
+        let error = refusal(source);
+        let error = format!("{error}; {}", error.help());
         assert!(error.contains(message), "{source}: {error}");
     }
 }
