@@ -1,4 +1,4 @@
-//! Every kind of broken token gets its typed answer, and nothing reaches STS or Bedrock.
+//! Every kind of invalid token gets its own answer, and nothing reaches STS or Bedrock.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use http::Request;
 use crate::refusals::assert_is_a_case;
 use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post, read};
 
-async fn refused(world: &World, token: &str, kind: &str, reason: &str) {
+/// Checks the answer to a token, and the reason in the access log. Returns the detail of that line.
+async fn refused(world: &World, token: &str, kind: &str, reason: &str) -> String {
     world.secret(token);
     let before = world.log.lines().len();
     let answer = world.send(post(CONVERSE, token, HELLO)).await;
@@ -19,10 +20,61 @@ async fn refused(world: &World, token: &str, kind: &str, reason: &str) {
     assert_eq!(line["reason"], reason);
     assert_eq!(line["status"], 401);
     world.assert_untouched();
+    line["detail"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_broken_kind_is_refused_and_sent_nowhere() {
+async fn the_access_log_names_both_values_that_do_not_match() {
+    let world = World::start().await;
+    let idp = &world.standin.idp;
+    let claims = || World::claims("alice");
+    let invalid = "UnrecognizedClientException";
+    let slash = format!("{}/", idp.issuer());
+    for (token, reason, detail) in [
+        (
+            idp.mint(claims().audience("another")),
+            "token_audience",
+            "aud \"another\" is not in audiences [\"bedrock-gateway\"]".to_owned(),
+        ),
+        (
+            idp.mint(claims().without("aud")),
+            "token_audience",
+            "aud is missing; it must be in audiences [\"bedrock-gateway\"]".to_owned(),
+        ),
+        (
+            idp.mint(claims().issuer("https://evil.example")),
+            "token_issuer",
+            "iss \"https://evil.example\" is not the url of any issuer".to_owned(),
+        ),
+        (
+            idp.mint(claims().issuer(&slash)),
+            "token_issuer",
+            format!(
+                "iss {slash:?} is not the url of issuer acme, {:?}; both must be equal to the character",
+                idp.issuer()
+            ),
+        ),
+        (
+            idp.mint(claims().header("kid", "gone")),
+            "token_key_unknown",
+            "no key of the issuer has kid \"gone\"".to_owned(),
+        ),
+        (idp.mint(claims().without("exp")), "token_claims", "exp is missing".to_owned()),
+        (
+            idp.mint(claims().claim("nbf", "soon")),
+            "token_claims",
+            "nbf \"soon\" is not a number of seconds since 1970".to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(&world, &token, invalid, reason).await, format!("token rejected: {detail}"));
+    }
+    let long = "x".repeat(10_000);
+    let detail = refused(&world, &idp.mint(claims().typ(Some(&long))), invalid, "token_type").await;
+    assert!(detail.contains("xxx\" is not in types [") && detail.len() < 500, "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_invalid_token_is_refused_and_sent_nowhere() {
     let world = World::start().await;
     let idp = &world.standin.idp;
     let hour = Duration::from_secs(3600);
@@ -57,9 +109,9 @@ async fn every_broken_kind_is_refused_and_sent_nowhere() {
     refused(&world, &idp.mint(claims().claim("pad", "x".repeat(32 * 1024))), invalid, "token_oversized")
         .await;
 
-    // A signature that was tampered with, and claims that were.
-    let good = idp.mint(claims());
-    let (body, signature) = good.rsplit_once('.').unwrap();
+    // A changed signature, and changed claims.
+    let valid = idp.mint(claims());
+    let (body, signature) = valid.rsplit_once('.').unwrap();
     let flipped: String = signature.chars().rev().collect();
     refused(&world, &format!("{body}.{flipped}"), invalid, "token_signature").await;
     let other = idp.mint(claims().claim("email", "ceo@acme.org"));
@@ -70,7 +122,7 @@ async fn every_broken_kind_is_refused_and_sent_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_token_is_none() {
+async fn a_header_without_a_token_counts_as_none() {
     let world = World::start().await;
     for value in
         ["Basic YTpi", "Bearer not-a-token", "AWS4-HMAC-SHA256 Credential=AKIA/x", "Bearer", "Bearer a.b"]
@@ -92,7 +144,7 @@ async fn what_is_no_token_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_tokens_that_differ_and_headers_sent_twice_are_refused() {
+async fn two_different_tokens_and_duplicate_headers_are_refused() {
     let world = World::start().await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     let both = |first: &str, second: &str| {
@@ -122,7 +174,7 @@ async fn two_tokens_that_differ_and_headers_sent_twice_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_carrier_carries() {
+async fn each_of_three_headers_carries_the_token() {
     let world = World::start().await;
     let alice = world.token("alice");
     for (name, value) in [
@@ -137,7 +189,7 @@ async fn each_carrier_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_nearly_32_kib_passes_twice_on_both_protocols() {
+async fn a_token_of_nearly_32_kib_is_accepted_twice_on_both_protocols() {
     let world = World::start().await;
     let token = world.mint(World::claims("alice").claim("groups", "g".repeat(23_000)));
     assert!((30 * 1024..=32 * 1024).contains(&token.len()), "{}", token.len());
@@ -153,7 +205,7 @@ async fn a_token_of_nearly_32_kib_passes_twice_on_both_protocols() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_every_kind_that_an_issuer_allows() {
+async fn tokens_of_every_algorithm_that_an_issuer_allows_are_accepted() {
     let setup = Setup {
         issuer: r#"algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]"#,
         ..Setup::default()
@@ -176,7 +228,7 @@ async fn keys_of_every_kind_that_an_issuer_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_rotate_without_a_refused_caller_and_old_tokens_end_with_their_key() {
+async fn keys_rotate_without_a_refused_caller_and_old_tokens_are_rejected() {
     let world = World::start().await;
     let old = world.token("alice");
     assert_eq!(world.send(post(CONVERSE, &old, HELLO)).await.status, 200);
@@ -187,7 +239,7 @@ async fn keys_rotate_without_a_refused_caller_and_old_tokens_end_with_their_key(
     assert_eq!(
         (answer.status.as_u16(), answer.kind()),
         (401, "UnrecognizedClientException"),
-        "remembered no longer"
+        "the cached token is no longer accepted"
     );
 
     // The cool-down: a second unknown kid does not fetch again.
@@ -197,12 +249,12 @@ async fn keys_rotate_without_a_refused_caller_and_old_tokens_end_with_their_key(
     let answer: Answer = world.send(post(CONVERSE, &newer, HELLO)).await;
     assert_eq!(answer.status, 401);
     assert_eq!(world.standin.idp.jwks_fetches(), fetches);
-    assert_eq!(world.send(post(CONVERSE, &new, HELLO)).await.status, 200, "what was good stays good");
+    assert_eq!(world.send(post(CONVERSE, &new, HELLO)).await.status, 200, "a known key stays accepted");
 }
 
-/// Some identity providers name no keys, and some give a new key the old one's name.
+/// Some identity providers publish keys without an id, and some give a new key the id of the old one.
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_without_a_name_rotate_too() {
+async fn keys_without_an_id_rotate_too() {
     let world = World::start().await;
     let old = world.mint(World::claims("alice").without_kid());
     assert_eq!(world.send(post(CONVERSE, &old, HELLO)).await.status, 200);
@@ -213,7 +265,7 @@ async fn keys_without_a_name_rotate_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_who_wait_for_keys_are_few_and_known_callers_do_not_wait() {
+async fn few_tokens_with_made_up_keys_wait_and_known_callers_do_not_wait() {
     let world = std::sync::Arc::new(World::start().await);
     let alice = world.token("alice");
     assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
@@ -228,30 +280,34 @@ async fn strangers_who_wait_for_keys_are_few_and_known_callers_do_not_wait() {
     while statuses.len() < 44 {
         statuses.push(strangers.join_next().await.unwrap().unwrap());
     }
-    assert_eq!(statuses, [503; 44], "256 wait, the others are told at once to come back");
+    assert_eq!(statuses, [503; 44], "256 wait, and the others get 503 at once");
     assert_eq!(strangers.len(), 256);
     assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
     let bob = world.token("bob");
-    assert_eq!(world.send(post(CONVERSE, &bob, HELLO)).await.status, 200, "known keys are not waited for");
+    assert_eq!(
+        world.send(post(CONVERSE, &bob, HELLO)).await.status,
+        200,
+        "a token with a known key does not wait"
+    );
     while let Some(status) = strangers.join_next().await {
         assert_eq!(status.unwrap(), 401);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_provider_that_dies_is_not_the_users_trouble() {
+async fn callers_are_served_while_the_identity_provider_is_down() {
     let world = World::start().await;
     let alice = world.token("alice");
     assert_eq!(world.send(post(CONVERSE, &alice, HELLO)).await.status, 200);
     world.standin.idp.server().stop().await;
     let bob = world.token("bob");
-    assert_eq!(world.send(post(CONVERSE, &bob, HELLO)).await.status, 200, "the last good keys are kept");
+    assert_eq!(world.send(post(CONVERSE, &bob, HELLO)).await.status, 200, "the earlier keys are kept");
     let stranger = world.mint(World::claims("eve").kid("unknown-kid").header("kid", "unknown-kid"));
     assert_eq!(world.send(post(CONVERSE, &stranger, HELLO)).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_hostile_token_gets_in() {
+async fn no_hostile_token_is_accepted() {
     let world = World::start().await;
     for hostile in Hostile::ALL {
         let token = world.standin.idp.mint_hostile(hostile, World::claims("alice"));
@@ -263,13 +319,13 @@ async fn no_hostile_token_gets_in() {
     }
     world.assert_untouched();
     assert_eq!(world.standin.idp.evil_fetches(), 0);
-    let good = world.token("alice");
-    assert_eq!(world.send(post(CONVERSE, &good, HELLO)).await.status, 200);
+    let valid = world.token("alice");
+    assert_eq!(world.send(post(CONVERSE, &valid, HELLO)).await.status, 200);
 }
 
-/// What an issuer's documents may do wrong: nobody gets in by it, and a good set once had is kept.
+/// The faults that an issuer's documents may have. No token is accepted because of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn documents_that_are_late_large_redirected_or_of_another_issuer_are_not_taken() {
+async fn documents_that_are_late_large_redirected_or_of_another_issuer_are_rejected() {
     for fault in [
         DocumentFault::Status(503),
         DocumentFault::Redirect,
@@ -369,7 +425,7 @@ arn = "arn:aws:iam::210987654321:role/BedrockOther"
         world.secret(token);
         assert_eq!(world.send(post(CONVERSE, token, HELLO)).await.status, 200);
     }
-    // A key of one issuer does not speak for another.
+    // A key of one issuer does not verify tokens of another.
     let forged = second.mint(bedrock_standin::idp::Claims::of("alice").issuer(&third.issuer()));
     assert_eq!(world.send(post(CONVERSE, &forged, HELLO)).await.status, 401);
     let principals: Vec<String> = world.standin.bill.calls().into_iter().map(|call| call.principal).collect();

@@ -41,9 +41,9 @@ fn test_of(reason: Reason) -> Test {
         }
         Reason::BusyBodies => Unit("bodies_that_fill_the_memory_leave_no_room_for_another"),
         Reason::BusyCallerBodies => Socket("refusals", "a_body_that_takes_all_memory_of_its_caller"),
-        Reason::TokenMissing => Socket("authentication", "what_is_no_token_is_none"),
+        Reason::TokenMissing => Socket("authentication", "a_header_without_a_token_counts_as_none"),
         Reason::TokensDiffer | Reason::TokenHeaderRepeated => {
-            Socket("authentication", "two_tokens_that_differ_and_headers_sent_twice_are_refused")
+            Socket("authentication", "two_different_tokens_and_duplicate_headers_are_refused")
         }
         Reason::TokenMalformed | Reason::TokenKeyUnknown => {
             Socket("refusals", "tokens_that_cannot_be_read_or_are_of_an_unknown_key")
@@ -57,11 +57,13 @@ fn test_of(reason: Reason) -> Test {
         | Reason::TokenAudience
         | Reason::TokenNotYetValid
         | Reason::TokenSignature
-        | Reason::TokenClaims => Socket("authentication", "every_broken_kind_is_refused_and_sent_nowhere"),
+        | Reason::TokenClaims => {
+            Socket("authentication", "every_kind_of_invalid_token_is_refused_and_sent_nowhere")
+        }
         Reason::TokenTooOld => Socket("reload", "a_remembered_token_is_held_against_the_new_settings"),
         Reason::KeysUnavailable => Socket(
             "authentication",
-            "documents_that_are_late_large_redirected_or_of_another_issuer_are_not_taken",
+            "documents_that_are_late_large_redirected_or_of_another_issuer_are_rejected",
         ),
         Reason::RequirementFailed
         | Reason::NoRole
