@@ -1,14 +1,14 @@
-//! The rules of the module tree, read off the sources.
+//! The rules of the module tree, checked on the sources.
 //!
-//! Each rule is a function from a tree of files to its violations. The real tree has none; a small tree that breaks
-//! the rule has one, so that a rule that has gone blind is noticed.
+//! Each rule is a function from a tree of files to its violations. The real tree must have none. A small tree that breaks
+//! the rule must have one, so a rule that no longer finds anything fails its test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module at the top of the tree, from the lowest floor to the highest. A module imports from lower floors
-/// only, so nothing on the same floor knows of each other.
+/// All modules at the top of the tree, from the lowest floor to the highest. A module imports from lower floors only, so
+/// modules on the same floor are independent of each other.
 const FLOORS: &[&[&str]] = &[
     &[
         "attribution",
@@ -40,8 +40,8 @@ const FLOORS: &[&[&str]] = &[
     &["lib", "main"],
 ];
 
-/// Libraries that only these modules use. More than one stands only where each needs the library for a job of its
-/// own.
+/// Libraries that only these modules use. Several modules are listed only if each needs the library for a different
+/// purpose.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws_config", &["sessions"]),
     ("aws_credential_types", &["gateway", "sessions", "sign"]),
@@ -81,7 +81,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("uuid", &["record"]),
 ];
 
-/// Libraries that any module may use: the words of HTTP and of asynchronous code, text and its forms, errors, locks.
+/// Libraries that any module may use: types of HTTP and of asynchronous code, text formats, errors, locks.
 const SHARED: &[&str] = &[
     "arc_swap",
     "bytes",
@@ -101,15 +101,15 @@ const SHARED: &[&str] = &[
     "url",
 ];
 
-/// Where status codes are spoken of: the table of answers, and the modules that speak HTTP with a peer.
+/// Modules that may use status codes: the table of answers, and the modules that exchange HTTP with a peer.
 const STATUS_CODES: &[&str] = &["error", "operator", "record", "request", "server", "upstream"];
 
-/// Lines of `request.rs`, comments included: the way of a request is read in one sitting.
+/// Most lines of `request.rs`, comments included, so that the path of a request can be read in one sitting.
 const STORY: usize = 150;
-/// Lines of any other file, tests and comments included.
+/// Most lines of any other file, tests and comments included.
 const LONGEST: usize = 500;
 
-/// The files below `src` by their path there, with their text.
+/// The files below `src`: path and text.
 struct Tree(BTreeMap<String, String>);
 
 impl Tree {
@@ -135,7 +135,7 @@ impl Tree {
         Self(files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
     }
 
-    /// The files that serve, without their comments and unit tests.
+    /// The files without tests, each without its comments and unit tests.
     fn code(&self) -> impl Iterator<Item = (&str, String)> {
         let tests = |name: &str| name.ends_with("tests.rs") || name.contains("tests/");
         self.0.iter().filter(move |(name, _)| !tests(name)).map(|(name, text)| {
@@ -145,7 +145,7 @@ impl Tree {
         })
     }
 
-    /// The file that holds the module of this path, or the item of this path in it.
+    /// The file with the module of this path, or with the item of this path.
     fn holder(&self, path: &[String]) -> Option<&str> {
         let name = |length: usize| format!("{}.rs", path[..length].join("/"));
         (1..=path.len())
@@ -155,7 +155,7 @@ impl Tree {
     }
 }
 
-/// The module path of a file: `a/b.rs` is `a::b`.
+/// The module path of a file, for example `a::b` for `a/b.rs`.
 fn module(name: &str) -> Vec<String> {
     name.trim_end_matches(".rs").split('/').map(str::to_owned).collect()
 }
@@ -164,7 +164,7 @@ fn top(name: &str) -> String {
     module(name).swap_remove(0)
 }
 
-/// All paths that begin with `crate`, `super` or `self`, as paths from the crate's root.
+/// All paths in the code that begin with `crate`, `super` or `self`, as paths from the crate's root.
 fn paths(name: &str, code: &str) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     let words = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).scan(0, |at, word| {
@@ -179,7 +179,7 @@ fn paths(name: &str, code: &str) -> BTreeSet<Vec<String>> {
             "super" | "self" => module(name),
             _ => continue,
         };
-        // The rest of a path is not a path of its own: `super::super`, `pub(super)`, `&self`.
+        // Skips the later part of another path, and words that begin no path: `super::super`, `pub(super)`, `&self`.
         let rest = &code[start + word.len()..];
         if code[..start].ends_with("::") || !rest.starts_with("::") {
             continue;
@@ -192,7 +192,7 @@ fn paths(name: &str, code: &str) -> BTreeSet<Vec<String>> {
     found
 }
 
-/// Follows a path, and each branch of a group in braces. Returns what stands behind it.
+/// Follows a path, and each branch of a group in braces. Returns the text after it.
 fn expand<'t>(base: &[String], rest: &'t str, found: &mut BTreeSet<Vec<String>>) -> &'t str {
     let Some(next) = rest.strip_prefix("::") else {
         found.insert(base.to_vec());
@@ -201,8 +201,8 @@ fn expand<'t>(base: &[String], rest: &'t str, found: &mut BTreeSet<Vec<String>>)
     if let Some(mut group) = next.strip_prefix('{') {
         loop {
             group = group.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
-            if let Some(behind) = group.strip_prefix('}') {
-                return behind;
+            if let Some(after) = group.strip_prefix('}') {
+                return after;
             }
             let length = group.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(group.len());
             if length == 0 {
@@ -229,7 +229,7 @@ fn child(base: &[String], name: &str) -> Vec<String> {
     path
 }
 
-/// A module imports from lower floors only, and each has a floor.
+/// Rule: a module imports from lower floors only, and each module has a floor.
 fn arrows_up(tree: &Tree) -> Vec<String> {
     let floor = |module: &str| FLOORS.iter().position(|floor| floor.contains(&module));
     let mut violations = Vec::new();
@@ -242,7 +242,7 @@ fn arrows_up(tree: &Tree) -> Vec<String> {
         let known: BTreeSet<String> =
             paths(name, &code).into_iter().filter_map(|p| p.into_iter().next()).collect();
         for other in known {
-            // What is no module is an item of the crate's root, by which a module could be smuggled past its floor.
+            // A name that is not a module is an item of the crate's root, through which an import could evade the rule.
             if other != own && floor(&other).is_none_or(|there| there >= here) {
                 violations.push(format!("{name} must not know {other}"));
             }
@@ -251,8 +251,8 @@ fn arrows_up(tree: &Tree) -> Vec<String> {
     violations
 }
 
-/// No two files import from each other, by whatever way round. A file and the folder of the same name are one
-/// module, whose parts use what it defines.
+/// Rule: no two files import from each other, directly or through other files. A file and the folder of the same name
+/// are one module, so the files in the folder may use the items of the file.
 fn circles(tree: &Tree) -> Vec<String> {
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let reexports = reexports(tree);
@@ -269,7 +269,7 @@ fn circles(tree: &Tree) -> Vec<String> {
         while let Some(file) = open.pop() {
             for next in arrows.get(file).into_iter().flatten() {
                 if next == start {
-                    violations.push(format!("{start} is in a circle, by {file}"));
+                    violations.push(format!("{start} is in a circle, through {file}"));
                 }
                 if seen.insert(*next) {
                     open.push(next);
@@ -280,7 +280,7 @@ fn circles(tree: &Tree) -> Vec<String> {
     violations
 }
 
-/// What modules hand on under paths of their own, and the paths that it has: who uses the one knows the other.
+/// Re-exported paths, each with the original path: a file that uses the first depends on the second.
 fn reexports(tree: &Tree) -> BTreeMap<Vec<String>, Vec<String>> {
     let mut found = BTreeMap::new();
     for (name, code) in tree.code() {
@@ -296,7 +296,7 @@ fn reexports(tree: &Tree) -> BTreeMap<Vec<String>, Vec<String>> {
     found
 }
 
-/// A library is used by its owners only.
+/// Rule: only its owners use a library.
 fn strangers(tree: &Tree) -> Vec<String> {
     let mut violations = Vec::new();
     for (name, code) in tree.code() {
@@ -313,7 +313,7 @@ fn strangers(tree: &Tree) -> Vec<String> {
     violations
 }
 
-/// The paths into a library that code writes out, from the library's own name on.
+/// The paths in the code that begin with the name of a library.
 fn uses(code: &str, library: &str) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices(library) {
@@ -330,7 +330,7 @@ fn uses(code: &str, library: &str) -> BTreeSet<Vec<String>> {
     found
 }
 
-/// Each library has an owner, or is one that any module may use.
+/// The dependencies in the manifest that neither have an owner nor are shared.
 fn without_owner(manifest: &str) -> Vec<String> {
     let (_, rest) = manifest.split_once("[dependencies]\n").unwrap();
     let (table, _) = rest.split_once("\n[").unwrap();
@@ -340,14 +340,14 @@ fn without_owner(manifest: &str) -> Vec<String> {
     names.filter(|name| !owned(name) && !SHARED.contains(&name.as_str())).collect()
 }
 
-/// Stages do not speak in status codes.
+/// Rule: stages use no status codes.
 fn status_codes(tree: &Tree) -> Vec<String> {
     let may = |name: &str| STATUS_CODES.contains(&top(name).as_str());
-    let speaks = tree.code().filter(|(name, code)| !may(name) && code.contains("StatusCode"));
-    speaks.map(|(name, _)| format!("{name} speaks in status codes")).collect()
+    let users = tree.code().filter(|(name, code)| !may(name) && code.contains("StatusCode"));
+    users.map(|(name, _)| format!("{name} uses status codes")).collect()
 }
 
-/// Files are read in one sitting.
+/// Rule: a file is short enough to be read in one sitting.
 fn too_long(tree: &Tree) -> Vec<String> {
     let mut violations = Vec::new();
     for (name, text) in &tree.0 {
@@ -359,7 +359,7 @@ fn too_long(tree: &Tree) -> Vec<String> {
     violations
 }
 
-/// A module's name says what it is for.
+/// Rule: the name of a module says what it is for.
 fn vague(tree: &Tree) -> Vec<String> {
     let vague = ["utils", "util", "common", "helpers", "types", "prelude", "misc"];
     let says_nothing = |name: &&String| vague.contains(&module(name).last().unwrap().as_str());
@@ -375,7 +375,7 @@ fn the_tree_keeps_every_rule() {
     }
 }
 
-/// Every module of the table is there: a name that is mistyped would let a module go unseen.
+/// Every module of the table exists. Otherwise a mistyped name would exempt a module from the rules.
 #[test]
 fn the_floors_name_modules_that_exist() {
     let tree = Tree::real();
@@ -391,7 +391,7 @@ fn every_library_has_an_owner_or_is_shared() {
 }
 
 #[test]
-fn an_arrow_up_or_along_a_floor_fails() {
+fn an_import_from_the_same_or_a_higher_floor_fails() {
     for import in [
         "use crate::sessions::Session;",
         "use crate::{clock, gateway::{reload, files}};",
@@ -409,7 +409,7 @@ fn an_arrow_up_or_along_a_floor_fails() {
 }
 
 #[test]
-fn an_item_of_the_root_is_no_way_around_a_floor() {
+fn an_import_of_an_item_of_the_root_fails() {
     let tree = Tree::of(&[("auth.rs", "#[cfg(test)]\nmod for_tests;\nuse crate::Gateway;")]);
     assert_eq!(arrows_up(&tree), ["auth.rs must not know Gateway"]);
 }
@@ -429,7 +429,7 @@ fn a_circle_of_files_fails() {
     ]);
     assert_eq!(
         circles(&two),
-        ["auth/a.rs is in a circle, by auth/b.rs", "auth/b.rs is in a circle, by auth/a.rs"]
+        ["auth/a.rs is in a circle, through auth/b.rs", "auth/b.rs is in a circle, through auth/a.rs"]
     );
     let three = Tree::of(&[
         ("auth/a.rs", "use super::b::B;"),
@@ -470,7 +470,7 @@ fn a_library_with_another_owner_fails() {
 #[test]
 fn a_stage_with_a_status_code_fails() {
     let tree = Tree::of(&[("authorize.rs", "fn f() -> StatusCode {}")]);
-    assert_eq!(status_codes(&tree), ["authorize.rs speaks in status codes"]);
+    assert_eq!(status_codes(&tree), ["authorize.rs uses status codes"]);
 }
 
 #[test]

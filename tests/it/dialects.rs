@@ -1,4 +1,4 @@
-//! The answer table in the words of OpenAI's and Anthropic's clients, over real sockets.
+//! The answers of the error table as OpenAI's and Anthropic's clients expect them, over real sockets.
 
 use bedrock_bed::{ANY_PORT, until};
 use bedrock_standin::bedrock::Fault;
@@ -40,7 +40,7 @@ projects = ["proj_search"]
 
 const BODY: &str = r#"{"model":"anthropic.claude-x","messages":[],"max_tokens":5}"#;
 
-/// Checks an answer's status, headers and body, and that the operator's line has this reason.
+/// Checks the status, headers and body of an answer, and the reason in the access log.
 async fn expect(world: &World, answer: Answer, words: Words, status: u16, kind: &str, reason: &str) {
     assert_eq!((answer.status.as_u16(), answer.kind()), (status, kind), "{reason}: {:?}", answer.body);
     assert_is_a_case(&answer, reason);
@@ -99,7 +99,7 @@ async fn refusals_before_anything_is_sent() {
     let (alice, narrow) = (world.token("alice"), world.mint(World::claims("nina").claim("team", "narrow")));
     let east = world.mint(World::claims("emil").claim("team", "east"));
     let nameless = world.mint(World::claims("nora").without("email"));
-    let nobody = world.mint(World::claims("noah").claim("team", "none"));
+    let roleless = world.mint(World::claims("noah").claim("team", "none"));
     let expired = world.mint(World::claims("alice").expired_for(std::time::Duration::from_secs(60)));
     let (signed, signature) = alice.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
@@ -120,7 +120,7 @@ async fn refusals_before_anything_is_sent() {
         expect(answer, 401, "UnrecognizedClientException", "token_signature").await;
 
         let denied = "AccessDeniedException";
-        expect(world.send(post(path, &nobody, BODY)).await, 403, denied, "no_role").await;
+        expect(world.send(post(path, &roleless, BODY)).await, 403, denied, "no_role").await;
         expect(world.send(post(path, &narrow, BODY)).await, 403, denied, "operation_forbidden").await;
         if path.starts_with("/us-west-2") {
             expect(world.send(post(path, &east, BODY)).await, 403, denied, "region_forbidden").await;
@@ -168,7 +168,7 @@ async fn refusals_before_anything_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_much_at_once_of_one_caller() {
+async fn too_many_concurrent_requests_of_one_caller() {
     let world = World::start().await;
     let token = world.token("alice");
     for (path, words) in [PATHS[0], PATHS[3]] {
@@ -198,9 +198,9 @@ async fn too_much_at_once_of_one_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
+async fn refusals_of_sts_and_an_unreachable_bedrock() {
     let silent = parrot("").await;
-    // Nobody else is given its port, and nobody listens there.
+    // The system gives this port to no other process, and no process listens on it.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind(ANY_PORT).unwrap();
     let closed_url = format!("http://{}", closed.local_addr().unwrap());
@@ -228,9 +228,9 @@ async fn refusals_of_sts_and_of_a_bedrock_that_is_not_there() {
     }
 }
 
-/// What Bedrock answers is nobody's to reword, in any dialect.
+/// The gateway never changes the errors of Bedrock, in any dialect.
 #[tokio::test(flavor = "multi_thread")]
-async fn bedrocks_own_errors_pass_as_they_are() {
+async fn bedrocks_own_errors_pass_unchanged() {
     let world = World::start().await;
     let token = world.token("alice");
     for (path, _) in PATHS {

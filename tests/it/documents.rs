@@ -1,4 +1,4 @@
-//! What the documentation shows is true.
+//! Compares the documentation with the code.
 
 use bedrock_gateway::config::Config;
 use bedrock_gateway::reason::Reason;
@@ -33,8 +33,8 @@ fn the_policies_are_json_and_the_readmes_is_the_deployed_one() {
     }
 }
 
-/// The example policy allows what operations need that a role has unless it says otherwise, and nothing of
-/// what users share.
+/// The example policy allows exactly the actions of the operations that a role has by default. It allows no access to
+/// objects that the account's users share.
 #[test]
 fn the_invocation_roles_policy_covers_the_operations() {
     let policy: serde_json::Value =
@@ -62,7 +62,7 @@ fn the_invocation_roles_policy_covers_the_operations() {
     assert_eq!(allowed, needed);
 }
 
-/// Each operation stands in the reference configuration and in the README.
+/// The reference configuration and the README name each operation.
 #[test]
 fn operations_are_documented() {
     let reference = include_str!("../../config/gateway.toml");
@@ -90,7 +90,7 @@ fn reasons_are_documented() {
     assert_eq!(given.len(), Reason::ALL.len(), "two reasons have one word");
 }
 
-/// Tests that the threat model names are there, so that it claims nothing that was taken away.
+/// The tests that the threat model names exist, so it claims nothing that was removed.
 #[test]
 fn the_threat_models_tests_exist() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");

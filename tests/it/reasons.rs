@@ -8,11 +8,11 @@ use bedrock_gateway::reason::Reason;
 enum Test {
     /// Over a socket: a file of `tests/it` and a function of it.
     Socket(&'static str, &'static str),
-    /// Without a socket, for the reason that stands above the function: one in `src/error/tests/no_socket.rs`.
+    /// Without a socket: a function in `src/error/tests/no_socket.rs`. The comment above it says why.
     Unit(&'static str),
 }
 
-/// A match, so that a new reason does not compile before it has a test.
+/// The test of a reason. This is a match, so a new reason without a test does not compile.
 fn test_of(reason: Reason) -> Test {
     use Test::{Socket, Unit};
     match reason {
@@ -40,13 +40,13 @@ fn test_of(reason: Reason) -> Test {
             Socket("dialects", "refusals_before_anything_is_sent")
         }
         Reason::BusyBodies => Unit("bodies_that_fill_the_memory_leave_no_room_for_another"),
-        Reason::BusyCallerBodies => Socket("refusals", "a_body_that_takes_all_memory_of_its_caller"),
+        Reason::BusyCallerBodies => Socket("refusals", "a_body_that_uses_all_memory_of_its_caller"),
         Reason::TokenMissing => Socket("authentication", "a_header_without_a_token_counts_as_none"),
         Reason::TokensDiffer | Reason::TokenHeaderRepeated => {
             Socket("authentication", "two_different_tokens_and_duplicate_headers_are_refused")
         }
         Reason::TokenMalformed | Reason::TokenKeyUnknown => {
-            Socket("refusals", "tokens_that_cannot_be_read_or_are_of_an_unknown_key")
+            Socket("refusals", "malformed_tokens_and_tokens_with_an_unknown_key")
         }
         Reason::TokenExpired
         | Reason::TokenOversized
@@ -85,11 +85,11 @@ fn test_of(reason: Reason) -> Test {
             Socket("revoke", "a_cached_token_and_a_cached_session_are_useless_from_the_next_request_on")
         }
         Reason::StsDenied | Reason::StsRefusesGateway | Reason::TooManySessions | Reason::UpstreamConnect => {
-            Socket("dialects", "refusals_of_sts_and_of_a_bedrock_that_is_not_there")
+            Socket("dialects", "refusals_of_sts_and_an_unreachable_bedrock")
         }
         Reason::StsThrottled => Socket("refusals", "an_sts_that_throttles_every_call"),
-        Reason::StsFailed => Socket("refusals", "an_sts_that_is_broken_or_answers_half"),
-        Reason::StsUnreachable => Socket("refusals", "an_sts_that_is_not_there"),
+        Reason::StsFailed => Socket("refusals", "an_sts_that_fails_or_answers_incompletely"),
+        Reason::StsUnreachable => Socket("refusals", "an_sts_that_is_unreachable"),
         Reason::StsTimeout => Unit("an_sts_that_does_not_answer_is_a_timeout"),
         Reason::StsRateExhausted => Socket("refusals", "more_new_sessions_than_the_rate_to_sts_allows"),
         Reason::NoEndpoint => Socket("refusals", "a_service_without_an_endpoint"),

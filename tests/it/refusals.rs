@@ -1,5 +1,5 @@
-//! Refusals that need a world of their own, each with its status, its case in `tests/cases/answers` and the
-//! reason that the operator reads.
+//! Refusals that need a setup of their own. Each test checks the status, the case in `tests/cases/answers`, and the
+//! reason in the access log.
 
 use std::sync::Arc;
 
@@ -48,13 +48,13 @@ impl Case {
     }
 }
 
-/// Checks that an answer of the gateway's own is that of a case with this reason, headers included.
+/// Checks that an answer of the gateway equals a case with this reason, headers included.
 pub(crate) fn assert_is_a_case(answer: &Answer, reason: &str) {
     let cases = Case::of_reason(reason);
     assert!(cases.iter().any(|case| case.is(answer)), "{answer:?} is none of {cases:#?}");
 }
 
-/// Checks an answer, and that the operator's line has the same status and this reason.
+/// Checks an answer, and that the access log has the same status and this reason.
 async fn refused(world: &World, answer: Answer, status: u16, reason: &str) {
     assert_eq!(answer.status.as_u16(), status, "{reason}: {answer:?}");
     assert_is_a_case(&answer, reason);
@@ -66,7 +66,7 @@ async fn refused(world: &World, answer: Answer, status: u16, reason: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_cannot_be_read_or_are_of_an_unknown_key() {
+async fn malformed_tokens_and_tokens_with_an_unknown_key() {
     let world = World::start().await;
     let unknown = world.mint(World::claims("alice").header("kid", "unknown"));
     for (token, reason) in [("bm8.anNvbg.aGVyZQ", "token_malformed"), (&unknown, "token_key_unknown")] {
@@ -116,9 +116,9 @@ async fn a_header_to_bedrock_that_is_not_ascii() {
     world.assert_untouched();
 }
 
-/// One body that lacks its last byte: the gateway holds room for its announced length.
+/// One body without its last byte: the gateway has reserved memory for its whole length.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_takes_all_memory_of_its_caller() {
+async fn a_body_that_uses_all_memory_of_its_caller() {
     let world = World::with(&Setup { listen: "max_body = \"128MiB\"", ..Setup::default() }).await;
     let (alice, bob) = (world.token("alice"), world.token("bob"));
     let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_body_that_takes_all_memory_of_its_caller() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&vec![b' '; PRINCIPAL_BYTES - 1]).await.unwrap();
-    // The gateway has yet to read the last of it.
+    // The gateway may not have read all of it yet.
     let mut answer = world.send(post(CONVERSE, &alice, HELLO)).await;
     for _ in 0..500 {
         if answer.status != 200 {
@@ -154,20 +154,20 @@ async fn an_sts_that_throttles_every_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_sts_that_is_broken_or_answers_half() {
+async fn an_sts_that_fails_or_answers_incompletely() {
     with_sts_fault(StsFault::Unavailable, "sts_failed").await;
     with_sts_fault(StsFault::Malformed, "sts_failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_sts_that_is_not_there() {
+async fn an_sts_that_is_unreachable() {
     let world = World::start().await;
     world.standin.sts.server().stop().await;
     let answer = world.send(post(CONVERSE, &world.token("alice"), HELLO)).await;
     refused(&world, answer, 503, "sts_unreachable").await;
 }
 
-/// At one call a second, a queue of ten seconds is full after some ten users. The next user does not wait.
+/// At one call a second, a queue of ten seconds is full after about ten users. The gateway refuses the next user at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_new_sessions_than_the_rate_to_sts_allows() {
     let world = Arc::new(World::with(&Setup { sessions: "max_sts_rate = 1", ..Setup::default() }).await);
@@ -197,7 +197,7 @@ async fn a_service_without_an_endpoint() {
     let answer = world.send(post("/mantle/v1/responses", &world.token("alice"), r#"{"model":"m"}"#)).await;
     refused(&world, answer, 404, "no_endpoint").await;
 
-    // The head decides it: a body that never comes is not waited for.
+    // The head is enough for the refusal, so the gateway does not wait for a body that never arrives.
     let mut stream = TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();
     let head = format!(
         "POST /mantle/v1/responses HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\
