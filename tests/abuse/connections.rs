@@ -1,4 +1,4 @@
-//! Connections that do little: bodies that come slowly, answers that are not read, nothing at all.
+//! Connections that do little: bodies that arrive slowly, answers that are not read, or nothing at all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::frames::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, call, frame, preface};
 use crate::gate::{BALANCER, CONVERSE, Gate, Growth, HELLO, amount, connect_narrow};
 
-/// A server that answers whatever comes with bytes that do not end.
+/// A server that answers every request with an endless body.
 pub(crate) struct Fountain {
     address: SocketAddr,
     bytes: Arc<AtomicU64>,
@@ -23,7 +23,7 @@ pub(crate) struct Fountain {
 impl Fountain {
     pub(crate) fn start() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        // Connections inherit it. What counts is what the gateway takes, not what waits for it.
+        // Connections inherit this size. The test counts bytes that the gateway has read, not bytes that wait for it.
         socket.set_send_buffer_size(16 * 1024).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1024).unwrap();
@@ -42,7 +42,7 @@ impl Fountain {
         format!("http://{}", self.address)
     }
 
-    /// Waits until so many answers have begun, and then until nobody takes any more of them.
+    /// Waits until this number of answers has begun, and then until the gateway reads no more of them.
     async fn wait_until_full(&self, answers: u64) {
         let mut last = 0;
         for _ in 0..600 {
@@ -53,7 +53,7 @@ impl Fountain {
             }
             last = now;
         }
-        panic!("the gateway takes more and more of answers that nobody reads");
+        panic!("the gateway reads more and more of answers that no client reads");
     }
 }
 
@@ -74,8 +74,7 @@ async fn flow(mut stream: TcpStream, bytes: Arc<AtomicU64>, answers: Arc<AtomicU
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_senders() {
-    // 128 MiB are one principal's share of the memory for bodies. Half as much again is for buffers that a body
-    // has outgrown.
+    // One principal's share of the memory for bodies is 128 MiB. Buffers that a body has outgrown take half as much again.
     let gate = Gate::open().await;
     let growth = Growth::mib(200, 800);
     gate.survives("slow senders of bodies", growth, async {
@@ -90,13 +89,13 @@ async fn slow_senders() {
                      content-type: application/json\r\ncontent-length: 33554432\r\n\r\n"
                 );
                 stream.write_all(head.as_bytes()).await.unwrap();
-                // Refused ones are reset in the midst of it.
+                // The gateway resets a refused connection while it sends.
                 let sent = stream.write_all(&vec![b' '; 4 * 1024 * 1024]).await.is_ok();
                 (stream, sent)
             });
         }
         let sent = sending.join_all().await;
-        // Those that were not refused take part of the budget until they are given up.
+        // Bodies that were not refused use part of the budget until they time out.
         let refused = refusals(sent).await;
         assert!(refused > 0, "one caller's bodies have a limit");
         format!("{senders} of one caller, 4 of 32 MiB sent by each, {refused} refused")
@@ -104,7 +103,7 @@ async fn slow_senders() {
     .await;
 }
 
-/// How many have been answered; the others wait for the rest of their body.
+/// The number of refused requests. For the others, the gateway still waits for the rest of the body.
 async fn refusals(sent: Vec<(TcpStream, bool)>) -> usize {
     let mut refused = 0;
     for (mut stream, sent) in sent {
@@ -119,8 +118,8 @@ async fn refusals(sent: Vec<(TcpStream, bool)>) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers() {
-    // What is under way for one answer is held by the buffers of its two connections, 64 KiB here and 64 or 128
-    // there, whatever is still to come. The fountain has no end: a minute of 1 MiB a second.
+    // The buffers of the two connections hold the data in flight for one answer: 64 KiB on one side, and 64 or 128 KiB
+    // on the other. More data does not increase that. Without limits it would be a minute of 1 MiB a second.
     let gate = Gate::open().await;
     let (callers, each) = (4, amount(60, 250));
     let answers = callers * each;
@@ -151,7 +150,7 @@ async fn slow_readers() {
     .await;
 }
 
-/// An HTTP/2 connection with as many answers, which may be as long as they like, and none of which is read.
+/// An HTTP/2 connection with this number of streams, whose answers have any length and are not read.
 async fn unread_streams(address: SocketAddr, path: &str, token: &str, streams: usize) -> TcpStream {
     const WINDOW: u16 = 4;
     let mut stream = connect_narrow(address).await;
@@ -170,8 +169,8 @@ async fn unread_streams(address: SocketAddr, path: &str, token: &str, streams: u
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections() {
     let gate = Gate::open().await;
-    // Three kinds of each: silent before TLS, after a refusal by HTTP/1.1, and by HTTP/2. Bounded by their
-    // number, 10,000; of what each is allowed to take, 128 KiB of head, it has taken next to nothing.
+    // Three kinds: silent before TLS, silent after a refusal over HTTP/1.1, and the same over HTTP/2. Their number is
+    // limited to 10,000. Each may use 128 KiB for a head, and uses almost none of it.
     let each = amount(600, 3_300);
     let growth = Growth::mib(3 * each as u64 * 24 / 1024, 3 * each as u64 / 8);
     gate.survives("idle connections", growth, async {
@@ -180,7 +179,7 @@ async fn idle_connections() {
         for n in 0..3 * each {
             let (http, https) = (gate.http, gate.https);
             opening.spawn(async move { open_idle(n, http, https).await });
-            // As many at once as the system keeps waiting.
+            // The system queues no more than this at once.
             if opening.len() >= 200 {
                 idle.extend(opening.join_next().await.map(Result::unwrap));
             }
@@ -206,7 +205,7 @@ async fn open_idle(n: usize, http: SocketAddr, https: SocketAddr) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_without_their_proxy_header() {
-    // Kept, a connection would take 20 KiB.
+    // An open connection would take 20 KiB.
     let gate = Gate::open().await;
     let count = amount(2_000, 20_000);
     gate.survives(
@@ -228,10 +227,10 @@ async fn connections_without_their_proxy_header() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_of_the_gateway_itself() {
-    // A page of metrics is 5 KiB at least; what is left is 2 KiB a stream for the refusals. Of callers' refusals,
-    // which are small, as many are taken as there are streams, for a minute.
+    // A page of metrics is at least 5 KiB, which leaves 2 KiB a stream for refusals. Refusals are small, so the gateway
+    // accepts one for each stream, for a minute.
     for (name, path) in [("metrics", "/metrics"), ("refusals", CONVERSE)] {
-        // A process for each: what the first has given back would hide what the second takes.
+        // A process for each: memory that the first test released would hide what the second one uses.
         let gate = Gate::open().await;
         let address = if path == CONVERSE { gate.http } else { gate.probe };
         let growth = Growth::mib(48, 60 * 250 * 7 / 1024);
@@ -257,7 +256,7 @@ async fn unread_answers(address: SocketAddr, path: &str) -> String {
             stream.write_all(&bytes).await.unwrap();
             unread.push(stream);
         }
-        // Every head that is answered comes back, bodies do not.
+        // The gateway sends the head of every answer, and no body.
         for stream in &mut unread {
             let (mut read, begun) = (0, Instant::now());
             while read < 250 * 9 && begun.elapsed() < Duration::from_secs(20) {

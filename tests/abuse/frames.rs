@@ -23,7 +23,7 @@ pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// What a client says first, with these settings.
+/// The first bytes of a client, with these settings.
 pub(crate) fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let settings: Vec<u8> = settings
@@ -83,34 +83,34 @@ pub(crate) fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// Who sends a flood, and whether they read what the gateway says to it.
+/// The senders of a flood, and whether they read the gateway's answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Senders {
     pub(crate) connections: usize,
     pub(crate) reads: bool,
 }
 
-/// How a flood was taken.
+/// The part of a flood that the gateway accepted.
 #[derive(Default)]
 pub(crate) struct Taken {
-    /// Bytes that the gateway's system took.
+    /// Bytes that the gateway's system accepted.
     pub(crate) bytes: usize,
     /// Connections that are still open.
     open: Vec<TcpStream>,
 }
 
 impl Taken {
-    pub(crate) fn told(&self, senders: Senders) -> String {
+    pub(crate) fn summary(&self, senders: Senders) -> String {
         let how = if senders.reads { "" } else { " that read nothing" };
         format!("{} KiB by {} connections{how}", self.bytes / 1024, senders.connections)
     }
 }
 
-/// How long nothing is taken of what is sent before it is given up.
+/// The time after which a sender gives up because the gateway accepts nothing.
 const STUCK: Duration = Duration::from_secs(2);
 
-/// Sends `opening` and then each of `pieces` on every connection, until the gateway ends it. Who does not read
-/// stops when nothing has been taken for two seconds, and stays with what is returned.
+/// Sends `opening` and then each of `pieces` on every connection, until the gateway closes it. A sender that does not
+/// read stops when the gateway has accepted nothing for two seconds. Its connection stays open in the result.
 pub(crate) async fn flood<P>(address: SocketAddr, senders: Senders, opening: Vec<u8>, pieces: P) -> Taken
 where
     P: Iterator<Item = Vec<u8>> + Clone + Send + 'static,
@@ -157,7 +157,7 @@ async fn send(
     let Some(reading) = reading else {
         return (sent, reader.map(|reader| reader.reunite(writer).unwrap()));
     };
-    // The gateway closes its side when it has dealt with what was sent.
+    // The gateway closes its side when it has processed everything.
     if writer.shutdown().await.is_ok() {
         reading.await.unwrap();
     }

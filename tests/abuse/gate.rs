@@ -1,4 +1,4 @@
-//! A gateway's process, how much memory it has, what it logs, and the honest client beside the abuse.
+//! The process of a gateway, its memory, its log, and the honest client that calls it during an attack.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -32,14 +32,14 @@ pub(crate) const HELLO: &str = r#"{"messages":[{"role":"user","content":[{"text"
 pub(crate) const BALANCER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const MIB: u64 = 1024 * 1024;
 
-/// How long the honest client waits for an answer. Far above what any takes, since the machine may be busy;
-/// far below what one takes that waits for somebody else's time-out to pass (60 s and more).
+/// Longest time that the honest client waits for an answer. It is far above the usual time, because the machine may be
+/// busy, and far below the time of an answer that waits for another client's timeout (60 s and more).
 const BOUND: Duration = Duration::from_secs(20);
 
-/// What one stranger may add to the process's log, bytes.
+/// Most bytes that an attack may add to the process log.
 const LOGGED: u64 = 64 * 1024;
 
-/// One abuse at a time: they would be measured together.
+/// Allows one attack at a time. Otherwise they would be measured together.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// `ordinary`, or `full` where the environment asks for it.
@@ -47,12 +47,12 @@ pub(crate) fn amount(ordinary: usize, full: usize) -> usize {
     if std::env::var("ABUSE").is_ok_and(|size| size == "full") { full } else { ordinary }
 }
 
-/// Where the process's log goes, which is standard error. The access log goes to standard output, which is thrown
-/// away.
+/// The destination of the process log, which is written to standard error. The access log goes to standard output, which
+/// is discarded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Log {
     ToFile,
-    /// Into a pipe that is read at 1 MB/s, for example by a container runtime that is behind.
+    /// To a pipe that is read at 1 MB/s, for example by a slow container runtime.
     ToSlowReader,
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum Log {
 pub(crate) struct Gate {
     child: Process,
     bed: Bed,
-    /// What answers without end, as Bedrock of the region `us-west-2`.
+    /// The server of endless answers, which is Bedrock in the region `us-west-2`.
     pub(crate) fountain: Fountain,
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
@@ -76,7 +76,7 @@ impl Deref for Gate {
     }
 }
 
-/// What the gateway's memory may grow by, and what it would grow by without limits, bytes.
+/// The allowed growth of the gateway's memory, and its growth without limits, bytes.
 pub(crate) struct Growth {
     pub(crate) ceiling: u64,
     pub(crate) unbounded: u64,
@@ -90,7 +90,7 @@ impl Growth {
 }
 
 impl Gate {
-    /// How many sessions it keeps.
+    /// The number of sessions that the gateway caches.
     pub(crate) fn sessions() -> usize {
         amount(1_000, 100_000)
     }
@@ -130,7 +130,7 @@ impl Gate {
         gate
     }
 
-    /// Keys and credentials are there, and everything that is made once was made.
+    /// Waits until the gateway has keys and credentials, and has allocated everything that it allocates once.
     async fn wait_until_ready(&self) {
         const PATIENCE: Duration = Duration::from_secs(60);
         within(PATIENCE, "the listener", async || TcpStream::connect(self.http).await.is_ok()).await;
@@ -141,7 +141,7 @@ impl Gate {
         }
     }
 
-    /// A good token of `user`@acme.org.
+    /// A valid token of `user`@acme.org.
     pub(crate) fn token(&self, user: &str) -> String {
         let claims = Claims::of(user).claim("email", format!("{user}@acme.org"));
         self.standin.idp.mint(claims.algorithm(Algorithm::ES256))
@@ -156,8 +156,8 @@ impl Gate {
         TlsConnector::from(Arc::new(trust)).connect(name, stream).await.unwrap()
     }
 
-    /// Runs `abuse`, then prints and asserts what the gateway's memory and its log did, and that an honest client
-    /// beside it was answered always. Returns how that client was served.
+    /// Runs `abuse`, then prints and checks the growth of the gateway's memory and log. Also checks that an honest client
+    /// got all its answers meanwhile, and returns how it was served.
     pub(crate) async fn survives(
         &self,
         name: &str,
@@ -173,8 +173,8 @@ impl Gate {
         let (peak, after) = (self.child.memory("VmHWM"), self.child.memory("VmRSS"));
         let log = self.log();
         let logged = (log.len() - log_before) as u64;
-        // Past the harness, which would keep it to itself.
-        let told = format!(
+        // Written directly, because the test harness would capture it.
+        let report = format!(
             "abuse: {name}: {done}; RSS before {}, peak {}, after {}, ceiling {} MiB (unbounded: {} more); \
              log {logged} bytes; honest client: {} calls, p99 {} ms, slowest {} ms\n",
             before / MIB,
@@ -186,7 +186,7 @@ impl Gate {
             served.p99().as_millis(),
             served.slowest().as_millis(),
         );
-        std::io::stderr().write_all(told.as_bytes()).unwrap();
+        std::io::stderr().write_all(report.as_bytes()).unwrap();
         assert!(peak < before + growth.ceiling, "{name}: over the ceiling");
         let last = log.lines().last().unwrap_or_default();
         assert!(logged <= LOGGED, "{name}: {logged} bytes more in the process's log, the last line {last}");
@@ -194,7 +194,7 @@ impl Gate {
         served
     }
 
-    /// The process's log so far.
+    /// The process log so far.
     fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(log_file(self.folder())).unwrap()).into_owned()
     }
@@ -218,7 +218,7 @@ fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_bedrock-gateway").into(), PathBuf::from)
 }
 
-/// A caller who does nothing wrong.
+/// A caller that attacks nothing.
 struct Honest {
     address: SocketAddr,
     token: String,
@@ -247,7 +247,7 @@ impl Honest {
         Self { address: gate.http, token: gate.token("honest") }
     }
 
-    /// One call on a connection of its own.
+    /// Sends one call over a new connection.
     async fn call(&self) -> StatusCode {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -262,7 +262,7 @@ impl Honest {
         answer.status()
     }
 
-    /// Calls, now and then, until the abuse has ended, and once more then.
+    /// Sends a call every 50 ms until the attack has ended, and then one more.
     async fn calls_until(self, ended: Arc<AtomicBool>) -> Served {
         let mut served = Served { times: Vec::new() };
         loop {
@@ -295,7 +295,7 @@ pub(crate) fn post(
         .unwrap()
 }
 
-/// A connection whose peer's system takes little that it does not read, so that it is the gateway that holds it.
+/// A connection with a small receive buffer, so unread data stays in the gateway.
 pub(crate) async fn connect_narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
@@ -306,7 +306,7 @@ pub(crate) async fn connect_narrow(address: SocketAddr) -> TcpStream {
 pub(crate) async fn connect_h2(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    // How it ends is seen where requests are sent.
+    // An error of the connection shows where requests are sent.
     tokio::spawn(async move { connection.await.is_ok() });
     sender
 }

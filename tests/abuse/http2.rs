@@ -17,8 +17,8 @@ const CANCEL: u32 = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rapid_reset() {
-    // A request takes some 20 KiB while it lasts: its own state, the way to Bedrock, the record. With a good token
-    // it gets as far as Bedrock before it is given up.
+    // A request takes about 20 KiB while it lasts: its own state, the connection to Bedrock, the record. With a valid
+    // token it reaches Bedrock before it is reset.
     let gate = Gate::open().await;
     let rounds = amount(40, 400);
     for (name, token) in [("with a good token", gate.token("resetter")), ("without", "x".to_owned())] {
@@ -43,7 +43,7 @@ async fn rapid_reset() {
     }
 }
 
-/// Frames that are no request's: what they ask for, where it is anything, is all that could pile up.
+/// Frames that belong to no request. Only the answers that they ask for could accumulate.
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_of_no_request() {
     let gate = Gate::open().await;
@@ -54,7 +54,7 @@ async fn frames_of_no_request() {
         opened
     };
     let one = 1_u32.to_be_bytes();
-    // Who does not read leaves answers to SETTINGS and PING where they are, and there are no others.
+    // If the client does not read, answers to SETTINGS and PING stay in the gateway. Other frames have no answer.
     for (name, opened, piece, answered) in [
         ("SETTINGS", vec![], frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255]), true),
         ("PING", vec![], frame(PING, 0, 0, b"12345678"), true),
@@ -64,26 +64,26 @@ async fn frames_of_no_request() {
     ] {
         for reads in [true, false].into_iter().filter(|reads| *reads || answered) {
             let senders = Senders { connections: 8, reads };
-            // Kept, a frame would take 100 bytes at least.
+            // A frame that is kept would take at least 100 bytes.
             let frames = senders.connections * count * 32;
             let growth = Growth::mib(8, frames as u64 * 100 / (1 << 20));
             let mut opening = preface(&[]);
             opening.extend(&opened);
             let pieces = repeat_n(piece.repeat(32), count);
             gate.survives(&format!("{frames} {name} frames"), growth, async {
-                flood(gate.http, senders, opening, pieces).await.told(senders)
+                flood(gate.http, senders, opening, pieces).await.summary(senders)
             })
             .await;
         }
     }
 }
 
-/// … while the gateway waits for keys and has not begun to read the body.
+/// Tiny DATA frames while the gateway waits for keys, and while it reads the body.
 #[tokio::test(flavor = "multi_thread")]
 async fn tiny_data_frames() {
     let gate = Gate::open().await;
     gate.standin.idp.jwks_faults().always(DocumentFault::Hang);
-    let stranger = Claims::of("stranger").algorithm(Algorithm::ES256).kid("nobody-knows");
+    let stranger = Claims::of("stranger").algorithm(Algorithm::ES256).kid("unknown");
     let senders = Senders { connections: 8, reads: true };
     for (name, token) in [("waiting", gate.standin.idp.mint(stranger)), ("reading", gate.token("trickler"))] {
         for length in [0, 1] {
@@ -95,23 +95,23 @@ async fn tiny_data_frames() {
                 opening.extend(frame(HEADERS, END_HEADERS, 1, &call(CONVERSE, &token)));
                 let piece = frame(DATA, 0, 1, &vec![b' '; length]).repeat(32);
                 let taken: Taken = flood(gate.http, senders, opening, repeat_n(piece, count)).await;
-                taken.told(senders)
+                taken.summary(senders)
             })
             .await;
         }
     }
 }
 
-/// The HTTP library has a warning for each of them, and goes on.
+/// The HTTP library logs a warning for each of them and continues.
 #[tokio::test(flavor = "multi_thread")]
-async fn ping_acks_nobody_asked_for() {
+async fn unsolicited_ping_acks() {
     let (connections, count) = (4, amount(100_000, 1_000_000));
     for log in [Log::ToFile, Log::ToSlowReader] {
         let gate = Gate::open_with(log).await;
         for (listener, path) in [("http", "/"), ("https", "/"), ("probe", "/healthz")] {
-            // Kept, a frame would take 100 bytes at least.
+            // A frame that is kept would take at least 100 bytes.
             let growth = Growth::mib(16, (connections * count) as u64 * 100 / (1 << 20));
-            let name = format!("PING acks nobody asked for ({listener}, log {log:?})");
+            let name = format!("unsolicited PING acks ({listener}, log {log:?})");
             let abuse = async {
                 let mut sending = JoinSet::new();
                 for _ in 0..connections {
@@ -130,8 +130,8 @@ async fn ping_acks_nobody_asked_for() {
     }
 }
 
-/// Makes a request that is anybody's, then acknowledges as many PINGs that were never sent. Returns how many bytes
-/// the gateway took.
+/// Sends a request that needs no token, then acknowledges `count` PINGs that the gateway never sent. Returns the number
+/// of bytes that the gateway accepted.
 async fn acknowledge<S>(mut stream: S, path: &'static str, count: usize) -> usize
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -149,7 +149,7 @@ where
     while sent < count * piece.len() / 32 && writer.write_all(&piece).await.is_ok() {
         sent += piece.len();
     }
-    // The gateway closes its side when it has dealt with what was sent.
+    // The gateway closes its side when it has processed everything.
     if writer.shutdown().await.is_ok() {
         let _ended = reading.await.unwrap();
     }

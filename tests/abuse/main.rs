@@ -1,11 +1,11 @@
-//! What a peer can do to make the gateway grow, done to the real binary in a process of its own, whose memory
-//! is read from the system: under each abuse it stays below a ceiling that is printed, its log grows by 64 KiB at
-//! most, and an honest client is served throughout.
+//! Attacks by which a client tries to make the gateway use more memory. Each runs against the real binary in its own
+//! process, whose memory the test reads from the system. During each attack the memory stays below a ceiling, the log
+//! grows by at most 64 KiB, and an honest client is served all the time.
 //!
-//! A ceiling is for what memory grows by. It is chosen so that the limits that hold leave room below it and
-//! what would be, without them, lies far above it; both are printed. The amounts are such that the whole takes
-//! about a minute. `ABUSE=full` sends them as large as they are in the real world, and `ABUSE_GATEWAY` names
-//! another binary than the one under test, such as a release build.
+//! A ceiling limits the growth of memory. It is above the growth that the gateway's limits allow, and far below the
+//! growth without them. The test prints the ceiling and the growth without limits. By default, all attacks together take
+//! about a minute. `ABUSE=full` sends realistic amounts. `ABUSE_GATEWAY` names another binary to test, for example a
+//! release build.
 
 #![allow(
     clippy::unwrap_used,

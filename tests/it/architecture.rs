@@ -330,7 +330,7 @@ fn uses(code: &str, library: &str) -> BTreeSet<Vec<String>> {
     found
 }
 
-/// The dependencies in the manifest that neither have an owner nor are shared.
+/// The dependencies in the manifest that have no owner and are not shared.
 fn without_owner(manifest: &str) -> Vec<String> {
     let (_, rest) = manifest.split_once("[dependencies]\n").unwrap();
     let (table, _) = rest.split_once("\n[").unwrap();
