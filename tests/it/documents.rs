@@ -1,10 +1,12 @@
-//! Compares the documentation with the code.
+//! Checks that the documentation is true.
 
 use bedrock_gateway::config::Config;
 use bedrock_gateway::reason::Reason;
 use bedrock_gateway::route::Operation;
 
 const README: &str = include_str!("../../README.md");
+const CLIENTS: &str = include_str!("../../docs/CLIENTS.md");
+const DEPLOYING: &str = include_str!("../../docs/DEPLOYING.md");
 
 #[test]
 fn the_readmes_configuration_loads() {
@@ -17,12 +19,12 @@ fn the_readmes_configuration_loads() {
 }
 
 #[test]
-fn the_policies_are_json_and_the_readmes_is_the_deployed_one() {
+fn the_policies_are_json_and_the_documented_one_is_the_deployed_one() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/iam/");
     let policy = |name: &str| -> serde_json::Value {
         serde_json::from_str(&std::fs::read_to_string(format!("{folder}{name}")).unwrap()).unwrap()
     };
-    let (_, rest) = README.split_once("```json\n").unwrap();
+    let (_, rest) = DEPLOYING.split_once("```json\n").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let mut shown: serde_json::Value = serde_json::from_str(shown).unwrap();
     let trust = policy("invocation-role-trust.json");
@@ -62,14 +64,14 @@ fn the_invocation_roles_policy_covers_the_operations() {
     assert_eq!(allowed, needed);
 }
 
-/// The reference configuration and the README name each operation.
+/// The reference configuration and the document for application developers name each operation.
 #[test]
 fn operations_are_documented() {
     let reference = include_str!("../../config/gateway.toml");
     for operation in Operation::ALL {
         let name = operation.as_str();
         assert!(reference.contains(name), "{name} is not in config/gateway.toml");
-        assert!(README.contains(&format!("`{name}`")), "{name} is not in README.md");
+        assert!(CLIENTS.contains(&format!("`{name}`")), "{name} is not in docs/CLIENTS.md");
     }
 }
 
