@@ -1,7 +1,7 @@
-//! Sessions: for an identity, the credentials that STS granted it.
+//! Sessions: the credentials that STS granted for each identity.
 //!
-//! A session is asked of STS once and lifetime, however many requests want it, and renewed ahead of
-//! its end while requests go on with what there is. Every call goes through one map of flights.
+//! The gateway calls STS once for each session and lifetime, however many requests need the session. It renews the
+//! session before it expires; requests use the present one meanwhile. Every call goes through one map of flights.
 
 mod cache;
 mod cached_session;
@@ -41,21 +41,21 @@ use crate::reason::Reason;
 use crate::revoke::Clearance;
 use crate::telemetry::metrics::{Count, Metrics};
 
-/// A session with less than this to run is renewed as urgently as one that is missing.
+/// With less usable time than this, the renewal of a session is as urgent as a missing session.
 const URGENT: Duration = Duration::from_mins(1);
-/// A session that Bedrock refused is not replaced again for this long.
+/// The shortest time between two replacements of a session whose credentials Bedrock refused.
 const REPLACED_ONCE_IN: Duration = Duration::from_mins(1);
 
-/// The table `[sessions]`, but for the lifetime, which is part of each identity.
+/// The table `[sessions]`, except the lifetime, which is part of each identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// How long before its end a session is renewed; never more than a fifth of its lifetime.
+    /// How long before it expires a session is renewed; a fifth of its lifetime at most.
     pub refresh_before: Duration,
-    /// Sessions kept at most; the least recently used go first.
+    /// The most cached sessions. The least recently used one goes first.
     pub capacity: u64,
-    /// `AssumeRole` calls per second of this process.
+    /// The most `AssumeRole` calls per second of this process.
     pub max_sts_rate: u32,
-    /// Live sessions of one (role, session name), and new ones of it per minute.
+    /// The most live sessions of one role and session name, and the most new ones of them per minute.
     pub per_name: usize,
 }
 
@@ -101,11 +101,11 @@ impl Sessions {
         })
     }
 
-    /// The call with the session of its identity: from the cache, otherwise from STS. Only what is authorized and
-    /// cleared may ask, so that no refused call costs an `AssumeRole`.
+    /// The call with the session of its identity: from the cache, otherwise from STS. The call must be authorized and
+    /// cleared, so that no refused call costs an `AssumeRole`.
     ///
     /// # Errors
-    /// When there is no session and STS cannot be asked for one or gave none; see [`SessionError`].
+    /// When no session is cached and STS cannot be called or grants none; see [`SessionError`].
     pub async fn get(self: &Arc<Self>, cleared: Clearance, call: Authorized) -> Result<Ready, SessionError> {
         if !cleared.is_of(call.identity()) {
             return Err(SessionError::WrongClearance);
@@ -115,14 +115,15 @@ impl Sessions {
         Ok(Ready::new(call, session))
     }
 
-    /// Gives the call another session in place of one whose credentials Bedrock refused. `false`: there is no
-    /// other now, and Bedrock's refusal stands.
+    /// Replaces the session of a call whose credentials Bedrock refused. `false`: no other session is available now,
+    /// and Bedrock's refusal is the answer.
     pub async fn replace(self: &Arc<Self>, ready: &mut Ready) -> bool {
         let other = self.other_than(ready.session()).await;
         other.map(|session| ready.use_instead(session)).is_some()
     }
 
-    /// Whoever stops waiting leaves the call to STS running; its session is there for the next.
+    /// The session of an identity, and the count of the look-up. If the client leaves, the call to STS goes on; its
+    /// session serves the next request.
     async fn of(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
         let answer = match self.cached(id) {
             Some(session) => Ok(session),
@@ -137,10 +138,10 @@ impl Sessions {
         answer
     }
 
-    /// A session in place of one whose credentials Bedrock refused: another that is there already, or
-    /// else one that STS is asked for, once a minute at most. `None`: it was replaced a moment ago, or
-    /// STS gives no other, and Bedrock's refusal stands. The refused one stays until there is another,
-    /// since what one region refuses for a moment others may take.
+    /// Another session in place of one whose credentials Bedrock refused: a newer one of the cache, otherwise one from
+    /// STS, at most once a minute. `None`: the session was replaced less than a minute ago, or STS grants no other;
+    /// Bedrock's refusal is then the answer. The refused session stays in the cache until there is another: if one
+    /// region refuses it for a moment, others may accept it.
     async fn other_than(self: &Arc<Self>, refused: &Session) -> Option<Session> {
         let id = refused.identity();
         let begun = self.flights.join_or_start(id, || {
@@ -162,8 +163,8 @@ impl Sessions {
         }
     }
 
-    /// Drops the sessions of principals that are `revoked`, and returns how many. STS takes nothing back: whoever
-    /// knew their credentials could go on, but they never leave this process.
+    /// Drops the sessions of principals that are `revoked`, and returns their number. STS cannot withdraw credentials:
+    /// those of the dropped sessions stay valid until they expire, but they never leave this process.
     pub fn forget(&self, revoked: impl Fn(&str) -> bool) -> usize {
         let dropped: Vec<_> =
             self.cache.iter((self.now)()).filter(|live| revoked(live.principal())).collect();
@@ -174,12 +175,12 @@ impl Sessions {
         dropped.len()
     }
 
-    /// Whoever is cached now, without their secrets, in no order.
+    /// The cached sessions, without their secrets, in no particular order.
     pub fn list(&self) -> Vec<SessionRecord> {
         self.cache.iter((self.now)()).map(|live| SessionRecord::of(&live)).collect()
     }
 
-    /// How many sessions are cached now; the metric of it is brought up to date.
+    /// The number of cached sessions. Updates the metric.
     pub fn len(&self) -> u64 {
         let count = self.cache.len();
         self.metrics.sessions_cached(count);
@@ -190,7 +191,7 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// What the cache has; if that is to be renewed, renewal is set going.
+    /// The cached session, if there is one. Starts its renewal when it is due.
     fn cached(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Option<Session> {
         let now = (self.now)();
         let live = self.cache.get(id, now)?;
@@ -204,10 +205,10 @@ impl Sessions {
         Some(Session::new(live, lookup))
     }
 
-    /// The outcome of the flight that is under way, or of a new one.
+    /// The session of the flight in progress, or of a new flight.
     async fn obtain(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
         let begun = self.flights.join_or_start(id, || {
-            // A flight may have landed since the cache was asked.
+            // A flight may have landed since the look-up in the cache.
             if let Some(live) = self.cache.get(id, (self.now)()) {
                 return Err(Ok(live));
             }
@@ -224,14 +225,14 @@ impl Sessions {
         outcome.map(|live| Session::new(live, Lookup::Miss))
     }
 
-    /// Starts a renewal, unless one is under way, it is too soon after the last failure, or STS is
-    /// wanted by others and there is time.
+    /// Starts a renewal, except in three cases: one is in progress; the last one failed a moment ago; or it is not yet
+    /// urgent, and the rate of calls has no spare turn.
     fn renew(self: &Arc<Self>, live: &Arc<CachedSession>, now: SystemTime) {
         if !live.may_retry() {
             return;
         }
         let flight = self.flights.join_or_start(live.id(), || {
-            // This renewal may have landed, or failed, since the cache was asked.
+            // This renewal may have landed, or failed, since the look-up in the cache.
             let current = self.cache.get(live.id(), now);
             if !current.is_some_and(|current| Arc::ptr_eq(&current, live)) || !live.may_retry() {
                 return Err(());
@@ -243,7 +244,7 @@ impl Sessions {
             }
             Ok(Arc::clone(self).renewal(Arc::clone(live.id()), turn))
         });
-        // Nobody waits for it here; a miss that meets it does.
+        // This request does not wait for the renewal. A request that finds no session joins it and waits.
         drop(flight);
     }
 
@@ -262,7 +263,7 @@ impl Sessions {
         outcome
     }
 
-    /// One flight: a call to STS, and what is remembered of its outcome.
+    /// One flight: calls STS, then keeps the session or remembers the failure.
     async fn fly(
         self: Arc<Self>,
         id: Arc<SessionIdentity>,
@@ -277,7 +278,7 @@ impl Sessions {
                         principal = live.principal(),
                         usable_seconds = live.left((self.now)()).as_secs(),
                         %error,
-                        "a session could not be renewed yet"
+                        "cannot renew a session yet; requests go on with it for usable_seconds"
                     );
                 } else {
                     self.refusals.insert(&id, &error);
@@ -297,7 +298,7 @@ impl Sessions {
         let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id), &self.rate));
         let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));
         let outcome = outcome.map_err(SessionError::from).and_then(|issued| {
-            // Used, it would be refused; kept, it would be asked for again by every request.
+            // Bedrock would refuse an expired session, and a cached one would make every request call STS.
             if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::ended()) }
         });
         self.metrics.sts_called(outcome.as_ref().err().map_or("ok", |error| error.reason().as_str()));
@@ -316,7 +317,7 @@ impl Sessions {
         live
     }
 
-    /// A renewal for a session that Bedrock refused.
+    /// Renews a session whose credentials Bedrock refused.
     async fn replacement(
         self: Arc<Self>,
         id: Arc<SessionIdentity>,
@@ -329,7 +330,8 @@ impl Sessions {
         outcome
     }
 
-    /// Not within a minute of the last replacement, nor at once after a failed attempt.
+    /// Whether a session may be replaced: not within a minute of its last replacement, and not at once after a failed
+    /// attempt.
     fn may_replace(&self, id: &Arc<SessionIdentity>) -> bool {
         let mut replaced = self.replaced();
         replaced.retain(|_, at| at.elapsed() < REPLACED_ONCE_IN);
@@ -350,35 +352,39 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// How a flight comes to call STS.
+/// How a flight gets its turn to call STS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// In its turn, behind whoever waits already.
+    /// In the queue, behind the calls that already wait.
     Queue,
-    /// At once, with a turn that was free and is taken.
+    /// At once, with a spare turn that it has already taken.
     Spare,
 }
 
-/// Why there is no session. The texts are STS's and for the operator's log only.
+/// Why there is no session. The texts come from STS and are for the operator's log only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// STS refuses this session for good: the role's policies or the operator's mapping are at fault.
-    #[error("STS refuses this session: {code}: {message}")]
+    /// STS refused this session, and will refuse it again: the role's policies or the operator's mapping are wrong.
+    #[error("STS refused the session; check the role's trust policy and the mapping: {code}: {message}")]
     Denied { code: String, message: String },
-    /// STS gave no usable answer; it may later.
-    #[error("STS gave no session ({failure}): {message}")]
+    /// STS gave no usable answer; a later call may succeed.
+    #[error("{failure}: {message}")]
     Unavailable { failure: StsFailure, message: String },
-    /// STS refuses the gateway itself, or the gateway has no credentials: no caller's fault.
-    #[error("STS refuses the gateway: {code}: {message}")]
+    /// STS refused the gateway itself, or the gateway has no credentials. The caller did nothing wrong.
+    #[error(
+        "the gateway cannot call STS; check its own credentials, its clock and its region: {code}: {message}"
+    )]
     GatewayRefused { code: String, message: String },
-    /// This session name had too many sessions, by differing tags, within a minute.
-    #[error("too many sessions of one name within a minute")]
+    /// This session name asked for too many sessions, with differing tags, within a minute.
+    #[error("more new sessions of one session name within a minute than [sessions] per_name allows")]
     TooManySessions,
-    /// The clearance is another caller's.
-    #[error("the clearance is not one of the call's identity")]
+    /// The clearance belongs to another caller.
+    #[error("the clearance belongs to another identity than the call's")]
     WrongClearance,
-    /// More sessions are wanted than STS may be asked for.
-    #[error("the wait for STS would be too long")]
+    /// Requests need more new sessions than the configured rate of `AssumeRole` calls allows.
+    #[error(
+        "this AssumeRole call would wait longer than 10 s; [sessions] max_sts_rate limits the calls per second"
+    )]
     Overloaded,
 }
 
@@ -396,12 +402,12 @@ impl SessionError {
     }
 
     fn lost() -> Self {
-        let message = "the task that called STS broke off".to_owned();
+        let message = "the gateway's task that called STS ended early".to_owned();
         Self::Unavailable { failure: StsFailure::Failed, message }
     }
 
     fn ended() -> Self {
-        let message = "the session has ended already by this machine's clock".to_owned();
+        let message = "the session had already expired by this machine's clock; check the clock".to_owned();
         Self::Unavailable { failure: StsFailure::Failed, message }
     }
 }

@@ -1,7 +1,7 @@
-//! The sessions that are kept, each until shortly before its end.
+//! The cache of sessions. Each entry stays until shortly before its session expires.
 //!
-//! moka's own expiry only clears away: it goes by a clock of its own. Whether an entry still counts
-//! is decided here, by the clock that everything else goes by.
+//! moka's own expiry only frees memory, and uses a clock of its own. This module decides whether an entry is still
+//! usable, by the same clock as all other modules.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,14 +16,14 @@ use super::cached_session::CachedSession;
 use crate::identity::SessionIdentity;
 use crate::telemetry::metrics::Metrics;
 
-/// Sessions, the least recently used given up first when there are too many.
+/// The cached sessions. When there are too many, the least recently used one goes first.
 pub(super) struct Cache(sync::Cache<Arc<SessionIdentity>, Arc<CachedSession>, RandomState>);
 
 impl Cache {
     pub(super) fn new(capacity: u64, now: fn() -> SystemTime, metrics: Arc<Metrics>) -> Self {
         let sessions = sync::Cache::builder()
             .max_capacity(capacity)
-            // moka's default refuses newcomers for as long as the others are busier.
+            // moka's default rejects a new entry while all others are used more often.
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(UntilUnusable { now })
             .eviction_listener(move |_, _, cause| {
@@ -52,7 +52,7 @@ impl Cache {
         });
     }
 
-    /// How many there are, once what has ended is cleared away.
+    /// The number of sessions, after the expired ones are removed.
     pub(super) fn len(&self) -> u64 {
         self.0.run_pending_tasks();
         self.0.entry_count()
@@ -63,8 +63,8 @@ impl Cache {
     }
 }
 
-/// Both a new entry and a replaced one live until their own session ends; moka would keep the old
-/// deadline on replacing.
+/// The expiry of an entry, new or replaced: the end of its own session. Without this, moka would keep the old deadline
+/// for a replaced entry.
 struct UntilUnusable {
     now: fn() -> SystemTime,
 }

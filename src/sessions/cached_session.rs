@@ -1,4 +1,4 @@
-//! A session that STS granted: when it is renewed, and until when it is used.
+//! A cached session: when the gateway renews it, and until when it uses it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,17 @@ use super::sts::Issued;
 use crate::identity::SessionIdentity;
 use crate::jitter;
 
-/// How long before its end a session is no longer used: this, or this part of its lifetime,
-/// whichever is less. A request signed with it must still reach Bedrock.
+/// How long before it expires a session is no longer used: [`MARGIN`], or a twentieth of its lifetime if that is less.
+/// A request that is signed with it must still reach Bedrock.
 const MARGIN: Duration = Duration::from_secs(5);
 const MARGIN_PART: u32 = 20;
-/// The largest part of a lifetime that renewal may come ahead: a fifth.
+/// The renewal begins at most this part of the lifetime, a fifth, before the session expires.
 const WINDOW_PART: u32 = 5;
-/// The first pause after a failed renewal is this part of the window, then twice, then four times.
+/// The longest first pause after a failed renewal, as a part of the window: a thirty-second. The second is twice as
+/// long, all further ones four times.
 const PAUSE_PART: u32 = 32;
 
-/// A session that STS granted, with what is known of it.
+/// A session that STS granted, with the state of its use and renewal.
 pub(super) struct CachedSession {
     id: Arc<SessionIdentity>,
     principal: Box<str>,
@@ -31,25 +32,25 @@ pub(super) struct CachedSession {
     token: HeaderValue,
     signing_keys: SigningKeys,
     expires: SystemTime,
-    /// From here on it counts as gone.
+    /// The moment from which the gateway no longer uses it.
     usable_until: SystemTime,
-    /// From here on it is to be renewed.
+    /// The moment from which its renewal is due.
     renew_from: SystemTime,
-    /// Between that and its end.
+    /// The time between that moment and its expiry.
     window: Duration,
-    /// Nanoseconds since 1970.
+    /// The last use, nanoseconds since 1970.
     used: AtomicU64,
     retry: Mutex<Retry>,
 }
 
-/// When renewal may be tried again.
+/// The failed renewals, and the earliest moment for the next one.
 struct Retry {
     failures: u32,
     not_before: Instant,
 }
 
 impl CachedSession {
-    /// `refresh_before` is how long before its end a session is renewed.
+    /// A session that is renewed `refresh_before` its expiry, at the earliest.
     pub(super) fn new(
         id: Arc<SessionIdentity>,
         issued: Issued,
@@ -97,7 +98,7 @@ impl CachedSession {
         self.expires
     }
 
-    /// How much longer it can be used.
+    /// The time for which it can still be used.
     pub(super) fn left(&self, now: SystemTime) -> Duration {
         self.usable_until.duration_since(now).unwrap_or_default()
     }
@@ -115,7 +116,7 @@ impl CachedSession {
         self.retry().failures > 0
     }
 
-    /// Renewal failed, or is about to be tried and may fail unnoticed.
+    /// Delays the next renewal: because one failed, or because one starts now and its failure may stay unnoticed.
     pub(super) fn pause(&self, failed: bool) {
         let mut retry = self.retry();
         let doublings = retry.failures.min(2);

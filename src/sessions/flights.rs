@@ -1,8 +1,7 @@
-//! The one map of flights: for each key at most one task runs, and whoever wants its outcome waits
-//! for that one.
+//! The map of flights. For each key at most one task runs; all requests that need its outcome wait for that task.
 //!
-//! A flight is a task of its own, so it lands whether or not the caller who started it is still
-//! there. moka's own single flights die with their caller and are not shared between its methods.
+//! A flight is a task of its own, so it lands even if the request that started it has ended. The single flights of moka
+//! end with the request that started them, and its methods do not share them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,18 +10,18 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// Tasks under way, by key.
+/// The tasks in progress, by key.
 pub(super) struct Flights<K, V> {
     airborne: Arc<Airborne<K, V>>,
 }
 
-/// Never locked across an await, nor while anything but look-ups and counting happens.
+/// The tasks in progress. No code holds the lock across an await; under it, only look-ups and counting happen.
 type Airborne<K, V> = Mutex<HashMap<K, watch::Receiver<Option<V>>>>;
 
-/// A task under way, to be waited for.
+/// A task in progress, whose outcome a request can wait for.
 pub(super) struct Flight<V>(watch::Receiver<Option<V>>);
 
-/// The flight ended without an outcome: it panicked, or the process is going down.
+/// An error: the flight ended without an outcome, because it panicked or the process stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lost;
 
@@ -35,10 +34,10 @@ where
         Self { airborne: Arc::new(Mutex::new(HashMap::new())) }
     }
 
-    /// The flight under way for `key`, or the one that `prepare` makes.
+    /// Joins the flight in progress for `key`, or starts the one that `prepare` makes.
     ///
-    /// `prepare` runs while nobody else can start or land one, so what it looks up is what the last
-    /// flight left; it says what was settled meanwhile by an `Err`, which is handed back.
+    /// While `prepare` runs, no other task can start or land a flight. So `prepare` sees what the last flight left. If
+    /// that settles the request, `prepare` returns an `Err`, and so does this function.
     pub(super) fn join_or_start<F, E>(
         &self,
         key: &K,
@@ -73,8 +72,8 @@ impl<V: Clone> Flight<V> {
     }
 }
 
-/// Takes the flight off the map, also when its task panics, and only then lets its outcome be
-/// seen: who sees it and asks again must not meet the same flight.
+/// The end of a flight. It removes the flight from the map, also when its task panics, and only then publishes the
+/// outcome: a request that sees the outcome and tries again must not join the same flight.
 struct Landing<K: Hash + Eq, V> {
     key: K,
     airborne: Arc<Airborne<K, V>>,
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flight_that_panics_is_lost_and_leaves_the_way_clear() {
+    async fn after_a_flight_that_panics_another_can_start() {
         let flights = Flights::new();
         let first = start(&flights, async { panic!("on purpose") });
         let second = start(&flights, async { 2 });
@@ -125,7 +124,7 @@ mod tests {
         let handle = stopped.handle().clone();
         drop(stopped);
         let (done, outcome) = std::sync::mpsc::channel();
-        // A thread of its own, because a deadlock would last for ever.
+        // In a thread of its own, because a deadlock would never end.
         std::thread::spawn(move || {
             let _entered = handle.enter();
             let flight = start(&Flights::new(), async { 1 });
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_settled_meanwhile_is_handed_back() {
+    async fn an_error_of_prepare_is_returned() {
         let flights = Flights::<u8, u8>::new();
         let begun = flights.join_or_start(&0, || Err::<std::future::Ready<u8>, _>("settled"));
         assert_eq!(begun.err(), Some("settled"));

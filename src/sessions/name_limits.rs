@@ -1,5 +1,5 @@
-//! How many sessions one (role, session name) may have: a caller who varies his tags cannot fill
-//! the cache, nor use up the rate at which STS may be called.
+//! The limit on the sessions of one role and session name. A caller with changing tags can neither fill the cache nor
+//! use up the rate of `AssumeRole` calls.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use crate::attribution::session_name::SessionName;
 use crate::identity::SessionIdentity;
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// Below this many names none is looked for to be forgotten.
+/// The number of names from which the gateway begins to drop those without sessions.
 const FEW: usize = 1024;
 
 /// The sessions of every name.
@@ -25,7 +25,7 @@ pub(super) struct NameLimits {
 
 struct Known {
     names: HashMap<(RoleArn, SessionName), Name>,
-    /// At how many names those without sessions are forgotten.
+    /// The number of names at which those without sessions are dropped next.
     sweep_at: usize,
 }
 
@@ -33,23 +33,23 @@ struct Known {
 struct Name {
     /// Weak: the cache alone decides how long a session is kept.
     live: Vec<Weak<CachedSession>>,
-    /// What was asked of STS within a minute. The same session again counts once: it is no further
-    /// session, and one that STS refuses is asked for every few seconds.
+    /// The sessions that were requested from STS within a minute. The same session counts once, because the gateway
+    /// requests a session that STS refuses every few seconds.
     asked: Vec<(Arc<SessionIdentity>, Instant)>,
 }
 
-/// More sessions of a name within a minute than it may have.
+/// An error: the name has reached its limit of new sessions within a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl NameLimits {
-    /// At most `per_name` live sessions of a name, one at least.
+    /// A limit of `per_name` live sessions of a name, at least one.
     pub(super) fn new(per_name: usize) -> Self {
         let known = Known { names: HashMap::new(), sweep_at: FEW };
         Self { per_name: per_name.max(1), known: Mutex::new(known) }
     }
 
-    /// Counts that this session is about to be asked of STS because there is none.
+    /// Counts a session that the gateway is about to request from STS because it has none.
     pub(super) fn admit(&self, id: &Arc<SessionIdentity>) -> Result<(), TooMany> {
         let now = Instant::now();
         let mut known = self.known.lock();
@@ -66,7 +66,7 @@ impl NameLimits {
         Ok(())
     }
 
-    /// Takes back what [`NameLimits::admit`] counted: STS was not asked.
+    /// Undoes the count of [`NameLimits::admit`], because the gateway did not call STS.
     pub(super) fn withdraw(&self, id: &Arc<SessionIdentity>) {
         let mut known = self.known.lock();
         let key = (id.role_arn().clone(), id.name().clone());
@@ -78,8 +78,7 @@ impl NameLimits {
         }
     }
 
-    /// Counts a session that was granted, or renewed. Returns the least used of its name if that
-    /// has one too many now.
+    /// Counts a session that was granted or renewed. If the name now has too many, returns the least recently used one.
     pub(super) fn granted(&self, session: &Arc<CachedSession>) -> Option<Arc<CachedSession>> {
         let mut known = self.known.lock();
         let live = &mut known.name(session.id()).live;
@@ -101,7 +100,7 @@ impl Known {
         self.names.entry((id.role_arn().clone(), id.name().clone())).or_default()
     }
 
-    /// Forgets names that have no session, whenever there are twice as many as after the last time.
+    /// Drops names without a session, when there are twice as many names as after the last time.
     fn sweep(&mut self, now: Instant) {
         if self.names.len() < self.sweep_at {
             return;

@@ -1,39 +1,44 @@
-//! The gateway's own identity: where its credentials come from, and whether there were any.
+//! The gateway's own AWS credentials: where they come from, and whether the gateway has ever had any.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::imds;
+use aws_config::imds::client::error::ImdsError;
+use aws_config::meta::ProviderChainError;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_sts::config::{BehaviorVersion, Region};
+use aws_sdk_sts::error::ErrorMetadata;
 use parking_lot::Mutex;
 
 use super::transport::{StsSettings, StsSetupError, http_client};
 use crate::causes;
 
-/// The metadata service of EC2 is on the same machine or not at all: one attempt, a short one.
+/// How long the gateway waits for EC2's metadata service, with one attempt. The service is on the same machine, or
+/// there is none.
 const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The gateway's own credentials, by the order in which every AWS SDK looks for them: environment,
-/// profile, web identity, container, EC2.
+/// The gateway's own credentials. The gateway looks for them where every AWS SDK does, in the same order:
+/// environment, profile, web identity, container, EC2.
 #[derive(Debug, Clone)]
 pub struct OwnCredentials {
     provider: SharedCredentialsProvider,
     state: Arc<Mutex<OwnCredentialsStatus>>,
 }
 
-/// What is known of the gateway's own credentials.
+/// The state of the gateway's own credentials after the last attempt to fetch them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnCredentialsStatus {
-    /// Credentials were had once.
+    /// The gateway has fetched credentials at least once.
     pub had_credentials: bool,
-    /// They are those of a session, so that a role assumed with them is chained.
+    /// They belong to a session. A role assumed with them is chained ("role chaining").
     pub is_session: bool,
-    /// Why the last attempt to get some failed, if it did.
+    /// Why the last attempt failed, in words for the operator. `None`: it succeeded.
     pub last_error: Option<String>,
 }
 
@@ -56,7 +61,7 @@ impl OwnCredentials {
             .connect_timeout(IMDS_TIMEOUT)
             .read_timeout(IMDS_TIMEOUT)
             .build();
-        // With a region given it is not looked for, which would ask the metadata service.
+        // Without a region here the chain would look for one at the metadata service.
         let chain = DefaultCredentialsChain::builder()
             .configure(config)
             .region(region)
@@ -66,16 +71,16 @@ impl OwnCredentials {
         Ok(Self::new(chain))
     }
 
-    /// Credentials of this provider.
+    /// The credentials of `provider`.
     pub fn new(provider: impl ProvideCredentials + 'static) -> Self {
         let provider = SharedCredentialsProvider::new(provider);
         Self { provider, state: Arc::default() }
     }
 
-    /// Fetches credentials, so that [`OwnCredentials::status`] tells whether there are any.
+    /// Fetches credentials; [`OwnCredentials::status`] then says whether there are any.
     ///
     /// # Errors
-    /// When no source has any, or the one that should fails.
+    /// When no source has credentials, or a configured source fails.
     pub async fn warm(&self) -> Result<(), CredentialsError> {
         self.fetch().await.map(drop)
     }
@@ -95,7 +100,7 @@ impl OwnCredentials {
                     last_error: None,
                 };
             }
-            Err(error) => state.last_error = Some(causes::in_one_line(error)),
+            Err(error) => state.last_error = Some(explain(error)),
         }
         outcome
     }
@@ -114,12 +119,80 @@ impl ProvideCredentials for OwnCredentials {
     }
 }
 
+/// One sentence for each kind of error: what failed, the next step, then the cause.
+pub(super) fn explain(error: &CredentialsError) -> String {
+    let (sentence, cause) = match error {
+        CredentialsError::CredentialsNotLoaded(_) => (
+            "no AWS credentials found; set up one of the sources",
+            sources(error).unwrap_or_else(|| cause(error)),
+        ),
+        CredentialsError::ProviderTimedOut(timeout) => (
+            "the source of the AWS credentials did not answer in time; check that the gateway can reach it",
+            format!("timeout of {} s", timeout.timeout_duration().as_secs()),
+        ),
+        CredentialsError::InvalidConfiguration(_) => (
+            "the configuration of the AWS credentials is invalid; fix the profile or the environment",
+            cause(error),
+        ),
+        CredentialsError::ProviderError(_) => {
+            ("the source of the AWS credentials failed; check its address and its permissions", cause(error))
+        }
+        _ => ("the source of the AWS credentials gave an answer that the gateway cannot use", cause(error)),
+    };
+    if cause.is_empty() { sentence.to_owned() } else { format!("{sentence}: {cause}") }
+}
+
+/// Each source that the default chain tried, with the reason why it has no credentials. The SDK's own text of the
+/// same has several lines.
+fn sources(error: &CredentialsError) -> Option<String> {
+    let chain: &ProviderChainError<CredentialsError> = error.source()?.downcast_ref()?;
+    let tried = chain.attempts().iter().map(|attempt| {
+        let why = cause(attempt.error());
+        let why = if why.is_empty() { "has none" } else { &why };
+        format!("{} ({why})", attempt.name())
+    });
+    Some(tried.collect::<Vec<_>>().join(", "))
+}
+
+/// The causes of `error` in one line.
+fn cause(error: &CredentialsError) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for error in causes::chain(error).skip(1) {
+        let text = plain(error);
+        // Many errors repeat their cause.
+        if !words.last().is_some_and(|last| last.contains(&text)) {
+            words.push(text);
+        }
+    }
+    words.join(": ")
+}
+
+/// The text of one error. Two errors of the SDK print debug output instead, with the headers and the body of an
+/// answer.
+fn plain(error: &(dyn Error + 'static)) -> String {
+    if let Some(ImdsError::ErrorResponse(answer)) = error.downcast_ref() {
+        return format!(
+            "EC2's metadata service answered with status {}",
+            answer.response().status().as_u16()
+        );
+    }
+    if let Some(answer) = error.downcast_ref::<ErrorMetadata>() {
+        let parts = [answer.code(), answer.message()];
+        return parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    }
+    error.to_string()
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_config::meta::credentials::CredentialsProviderChain;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[tokio::test]
-    async fn tells_whether_there_were_credentials_and_of_which_kind() {
+    async fn the_status_says_whether_there_were_credentials_and_of_which_kind() {
         let key = Credentials::new("AKIA", "secret", None, None, "test");
         let source = OwnCredentials::new(key);
         assert_eq!(source.status(), OwnCredentialsStatus::default());
@@ -146,8 +219,82 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_kind_of_error_is_one_plain_sentence() {
+        let answer = ErrorMetadata::builder().code("AccessDenied").message("not authorized").build();
+        for (error, sentence) in [
+            (CredentialsError::not_loaded_no_source(), "no AWS credentials found; set up one of the sources"),
+            (
+                CredentialsError::provider_timed_out(Duration::from_secs(5)),
+                "the source of the AWS credentials did not answer in time; check that the gateway can reach it: \
+                 timeout of 5 s",
+            ),
+            (
+                CredentialsError::invalid_configuration("profile `x` was not defined"),
+                "the configuration of the AWS credentials is invalid; fix the profile or the environment: \
+                 profile `x` was not defined",
+            ),
+            (
+                CredentialsError::provider_error(answer),
+                "the source of the AWS credentials failed; check its address and its permissions: \
+                 AccessDenied: not authorized",
+            ),
+            (
+                CredentialsError::unhandled("no key id"),
+                "the source of the AWS credentials gave an answer that the gateway cannot use: no key id",
+            ),
+        ] {
+            assert_eq!(explain(&error), sentence);
+        }
+    }
+
     #[tokio::test]
-    async fn keeps_the_last_error_in_words() {
+    async fn a_chain_without_credentials_names_each_source_in_one_line() {
+        let chain = CredentialsProviderChain::first_try("Environment", Nothing).or_else("Profile", Nothing);
+        let error = chain.provide_credentials().await.unwrap_err();
+        assert_eq!(
+            explain(&error),
+            "no AWS credentials found; set up one of the sources: \
+             Environment (none here), Profile (none here)"
+        );
+    }
+
+    /// EC2's metadata service, which refuses with a body.
+    async fn refusing() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            // A token first; then no role.
+            for answer in [
+                "HTTP/1.1 200 OK\r\nconnection: close\r\nx-aws-ec2-metadata-token-ttl-seconds: 60\r\n\
+                 content-length: 5\r\n\r\ntoken",
+                "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 6\r\n\r\nhidden",
+            ] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 4096];
+                assert!(stream.read(&mut head).await.unwrap() > 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_ec2_is_a_status_without_headers_or_body() {
+        let config = ProviderConfig::default().with_http_client(http_client(None).unwrap());
+        let client = imds::Client::builder().configure(&config).endpoint(refusing().await).unwrap();
+        let client = client.max_attempts(1).build();
+        let provider = imds::credentials::ImdsCredentialsProvider::builder().imds_client(client).build();
+        let text = explain(&provider.provide_credentials().await.unwrap_err());
+        assert_eq!(
+            text,
+            "the source of the AWS credentials failed; check its address and its permissions: \
+             EC2's metadata service answered with status 403"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_status_keeps_the_last_error_in_words() {
         let source = OwnCredentials::new(Nothing);
         source.warm().await.unwrap_err();
         let status = source.status();

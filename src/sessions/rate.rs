@@ -1,57 +1,57 @@
-//! How many times a second this process calls STS, and who goes first when that is not enough.
+//! The rate of `AssumeRole` calls of this process, and the order of the calls that wait.
 //!
-//! Written here, because the published limiters, `governor` among them, have no queue with a bound and an order.
+//! This is hand-written: the published limiters, for example `governor`, have no queue with a limit and an order.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// How long a call waits for its turn at most.
+/// The longest time that a call waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How much unused rate is kept for later.
+/// The time whose unused turns are kept for later.
 const BURST: Duration = Duration::from_secs(1);
 
-/// An even rate of calls; after an idle second, a second's worth of them at once.
+/// A steady rate of calls. After an idle second, the calls of one second may go at once.
 #[derive(Debug)]
 pub struct Rate {
-    /// From one call to the next.
+    /// The time from one turn to the next.
     interval: Duration,
-    /// When the next call may go. Callers in the queue have theirs already, so a moment in the
-    /// future means that somebody waits.
+    /// The next free turn. Calls in the queue have their turns already, so a moment in the future means that a call
+    /// waits.
     next: Mutex<Instant>,
 }
 
-/// The turn would come too late to be worth waiting for.
+/// An error: the turn would come later than the call can wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLate;
 
 impl Rate {
-    /// At most `per_second` calls a second, one at least.
+    /// A rate of `per_second` calls a second, at least one.
     pub(super) fn new(per_second: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
         Self { interval, next: Mutex::new(earliest(interval)) }
     }
 
-    /// Waits for this call's turn, first come, first served.
+    /// Waits for this call's turn. The calls go in the order of their arrival.
     ///
     /// # Errors
-    /// At once, when the turn would come later than ten seconds from now.
+    /// At once, when the turn is more than ten seconds away.
     pub async fn turn(&self) -> Result<(), TooLate> {
         self.turn_within(LONGEST_WAIT).await
     }
 
-    /// Waits for this call's turn, if it comes within `longest`.
+    /// Waits for this call's turn for at most `longest`.
     ///
     /// # Errors
-    /// At once, when it comes later.
+    /// At once, when the turn comes later.
     pub async fn turn_within(&self, longest: Duration) -> Result<(), TooLate> {
         let turn = self.claim(longest).ok_or(TooLate)?;
         sleep_until(turn).await;
         Ok(())
     }
 
-    /// Takes a turn if one is free and nobody waits for it.
+    /// Takes a turn if one is free and no call waits for it.
     pub(super) fn take_spare(&self) -> bool {
         self.claim(Duration::ZERO).is_some()
     }
@@ -67,7 +67,7 @@ impl Rate {
     }
 }
 
-/// The oldest turn that may still be taken: what is older was not kept.
+/// The oldest unused turn that a call may still take.
 fn earliest(interval: Duration) -> Instant {
     let now = Instant::now();
     now.checked_sub(BURST.saturating_sub(interval)).unwrap_or(now)
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn keeps_to_the_rate_and_refuses_who_would_wait_too_long() {
+    async fn the_rate_holds_and_a_call_that_would_wait_too_long_fails() {
         let rate = Rate::new(2);
         let start = Instant::now();
         for _ in 0..6 {
@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_spare_turn_is_only_what_nobody_waits_for() {
+    async fn a_spare_turn_is_one_that_no_call_waits_for() {
         let rate = Rate::new(1);
         assert!(rate.take_spare());
         assert!(!rate.take_spare());
         let waiting = rate.claim(LONGEST_WAIT).unwrap();
         tokio::time::advance(Duration::from_millis(1500)).await;
         assert!(waiting <= Instant::now());
-        assert!(!rate.take_spare(), "the second second went to the one who waited");
+        assert!(!rate.take_spare(), "the call that waited took the second turn");
         tokio::time::advance(Duration::from_mins(1)).await;
         assert!(rate.take_spare());
         assert!(!rate.take_spare(), "an idle minute is kept as one second");

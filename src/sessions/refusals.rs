@@ -1,4 +1,5 @@
-//! Why callers without a session have none: remembered for seconds, so that STS is not asked at every request.
+//! The recent failures of callers without a session. They are remembered for seconds, so that not every request calls
+//! STS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +12,16 @@ use super::SessionError;
 use crate::identity::SessionIdentity;
 use crate::jitter;
 
-/// How long a denial is remembered.
+/// The time for which a denial is remembered.
 const DENIAL: Duration = Duration::from_secs(5);
-/// The first and the longest pause after STS failed a caller who had no session.
+/// The longest first pause, and the longest pause of all, after a failure of STS for a caller without a session.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How many callers without a session are remembered, and how long the count of their failures.
+/// The most callers without a session that are remembered, and the time for which their failures count.
 const REFUSALS: u64 = 10_000;
 const REFUSALS_KEPT: Duration = Duration::from_mins(1);
 
-/// Why callers without a session have none, for as long as it is not asked again.
+/// The remembered failures, each until the gateway may call STS again.
 pub(super) struct Refusals(sync::Cache<Arc<SessionIdentity>, Refusal>);
 
 #[derive(Clone)]
@@ -45,7 +46,7 @@ impl Refusals {
         self.0.get(id).filter(|refusal| Instant::now() < refusal.until).map(|refusal| refusal.error)
     }
 
-    /// Remembers why there is no session, unless that has nothing to do with the one who asked.
+    /// Remembers why there is no session, unless the reason has nothing to do with this caller.
     pub(super) fn insert(&self, id: &Arc<SessionIdentity>, error: &SessionError) {
         let (pause, failures) = match error {
             SessionError::Denied { .. } => (DENIAL, 0),

@@ -1,4 +1,4 @@
-//! What callers get of a session: the credentials to sign with, and the record for the operator.
+//! A session as requests use it to sign, and as the operator sees it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,17 +28,17 @@ impl Session {
         Self { live, lookup }
     }
 
-    /// `x-amz-security-token`: the session token, as every request bears it.
+    /// The session token, as the value of `x-amz-security-token`.
     pub fn token(&self) -> &HeaderValue {
         self.live.token()
     }
 
-    /// The key that signs in `scope`; `derive` makes it of the credentials when it is asked for first.
+    /// The signing key of `scope`. The first use in a scope calls `derive`, which makes the key from the credentials.
     pub fn signing_key(&self, scope: &Scope, derive: impl FnOnce(&Credentials) -> SigningKey) -> SigningKey {
         self.live.signing_keys().get(scope, self.live.credentials(), derive)
     }
 
-    /// Public: it stands in `CloudTrail` and in the access log.
+    /// The access key id, which is not secret: it is in `CloudTrail` and in the access log.
     pub fn access_key_id(&self) -> &str {
         self.live.credentials().access_key_id()
     }
@@ -47,7 +47,7 @@ impl Session {
         self.live.id()
     }
 
-    /// The ARN that the bill will name.
+    /// The principal that the bill will name.
     pub fn principal(&self) -> &str {
         self.live.principal()
     }
@@ -92,7 +92,7 @@ impl Ready {
         &self.session
     }
 
-    /// With any session, for the tests of the stages behind.
+    /// A call with any session, for the tests of later stages.
     #[cfg(test)]
     pub(crate) fn for_tests(call: Authorized, session: Session) -> Self {
         Self { call, session }
@@ -108,9 +108,9 @@ impl Ready {
 pub enum Lookup {
     /// In the cache.
     Hit,
-    /// Not in the cache: STS was waited for.
+    /// Not in the cache: the request waited for STS.
     Miss,
-    /// In the cache, but already to be renewed.
+    /// In the cache, and its renewal is due.
     Stale,
 }
 

@@ -1,4 +1,4 @@
-//! Signing keys of one session: each takes four HMACs to derive and is good for a day, a region and a
+//! The SigV4 signing keys of one session. Each takes four HMACs to derive, and is valid for one day, one region and one
 //! service.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _};
 use parking_lot::Mutex;
 use sha2::Sha256;
 
-/// What a signing key is good for.
+/// The scope of a signing key: the only day, region and service for which it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Days since 1970, UTC.
@@ -19,7 +19,7 @@ pub struct Scope {
     pub service: &'static str,
 }
 
-/// A derived key, ready to sign with. As secret as what it is derived from.
+/// A derived key, ready to sign with. It is as secret as the credentials.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -43,12 +43,12 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Those derived so far: as many as there are regions and services, of one day.
+/// The keys that were derived so far: at most one for each region and service, all of one day.
 #[derive(Default)]
 pub(super) struct SigningKeys(Mutex<Vec<(Scope, SigningKey)>>);
 
 impl SigningKeys {
-    /// The key for `scope`, which `derive` makes of `credentials` if it is not there yet.
+    /// The key for `scope`. If there is none yet, `derive` makes it from `credentials`.
     pub(super) fn get(
         &self,
         scope: &Scope,
@@ -61,7 +61,7 @@ impl SigningKeys {
         }
         let key = derive(credentials);
         keys.retain(|(known, _)| known.day == scope.day);
-        // Most sessions never need a second one.
+        // Most sessions never need a second key.
         keys.reserve_exact(1);
         keys.push((scope.clone(), key.clone()));
         key
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_scope_has_its_own_and_a_new_day_forgets_the_old() {
+    fn each_scope_has_its_own_key_and_a_new_day_drops_the_old_keys() {
         let (keys, derived) = (SigningKeys::default(), Cell::new(0));
         let credentials = Credentials::new("ASIA", "secret", None, None, "test");
         let get = |day, region: &str, service| {

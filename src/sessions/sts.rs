@@ -1,4 +1,4 @@
-//! The `AssumeRole` call, and what its failures mean.
+//! The `AssumeRole` call, and the meaning of its failures.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -20,7 +20,7 @@ use http::HeaderValue;
 
 use parking_lot::Mutex;
 
-use super::own_credentials::OwnCredentials;
+use super::own_credentials::{self, OwnCredentials};
 use super::rate::Rate;
 use super::transport::{StsSettings, StsSetupError, http_client};
 use crate::attribution::arn::RoleArn;
@@ -30,28 +30,28 @@ use crate::identity::SessionIdentity;
 use crate::jitter;
 use crate::reason::Reason;
 
-/// What a session may last that was assumed with another session's credentials ("role chaining").
+/// The longest session that can be assumed with another session's credentials ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
-/// How long STS may take for a session: attempts, the pauses between them and the turns of further ones. It begins
-/// with the first turn. If the wait for that turn (`rate`, ten seconds) counted too, STS would have no time left
-/// for a call whose turn comes late, and under a lasting overload every turn comes late.
+/// The time limit for one session: all attempts, the pauses between them, and the waits for the turns of the retries.
+/// It begins with the first turn. The wait for that turn (`rate`, ten seconds) does not count: otherwise STS would have
+/// no time left for a call whose turn comes late, and under a lasting overload every turn comes late.
 pub(super) const STS_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
-/// The longest pause before the second attempt; four times as long before the third.
+/// The longest pause before the second attempt. The pause before the third is up to four times as long.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long a further attempt waits for its turn: the first ones of others are worth more.
+/// The longest wait of a retry for its turn. First attempts for other callers are more important.
 const RETRY_WAIT: Duration = Duration::from_secs(2);
 
-/// What grants sessions: STS, or a test's stand-in for it.
+/// A source of sessions: STS, or a stand-in of a test.
 pub trait AssumeRole: Send + Sync + 'static {
-    /// Asks for one session. Callers bound the time, ask for a session once at a time, and have taken a
-    /// turn of `rate` for the first call; each further one takes its own.
+    /// Requests one session. The calling code sets the deadline, makes one call at a time for each session, and has
+    /// taken a turn of `rate` for the first attempt. Each retry takes its own turn.
     fn assume_role<'a>(&'a self, id: Arc<SessionIdentity>, rate: &'a Rate) -> Issuing<'a>;
 }
 
-/// The outcome of an `AssumeRole` call, when it comes.
+/// The future of an `AssumeRole` call.
 pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Issued, StsError>> + Send + 'a>>;
 
 /// A session as STS granted it.
@@ -59,35 +59,35 @@ pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Issued, StsError>> + S
 pub struct Issued {
     /// Key id and secret.
     pub credentials: Credentials,
-    /// `x-amz-security-token`, as every request bears it.
+    /// The session token, as the value of `x-amz-security-token`.
     pub token: HeaderValue,
     pub expires: SystemTime,
 }
 
-/// Why STS granted no session. The texts are STS's own: role ARNs stand in them.
+/// Why STS granted no session. The texts come from STS and contain role ARNs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StsError {
-    /// It will not grant this session, now or later.
+    /// STS will not grant this session, now or later.
     #[error("{code}: {message}")]
     Denied { code: String, message: String },
-    /// It gave no usable answer; it may later.
+    /// STS gave no usable answer; a later call may succeed.
     #[error("{failure}: {message}")]
     Unavailable { failure: StsFailure, message: String },
-    /// It would grant the gateway nothing, or the gateway could not even ask.
+    /// STS refuses every call of the gateway, or the gateway has no credentials to call it with.
     #[error("{code}: {message}")]
     GatewayRefused { code: String, message: String },
 }
 
-/// In which way STS gave no usable answer.
+/// The kind of failure when STS gives no usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StsFailure {
-    /// Too many calls of this account.
+    /// STS throttled the call: this account makes too many.
     Throttled,
-    /// No answer in time.
+    /// STS did not answer in time.
     TimedOut,
-    /// No connection.
+    /// The gateway could not connect to STS.
     Unreachable,
-    /// An answer that says, or shows, that something is broken.
+    /// STS answered with an error of its own, or with something that the gateway cannot use.
     Failed,
 }
 
@@ -105,23 +105,27 @@ impl StsFailure {
 
 impl fmt::Display for StsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason().fmt(f)
+        f.write_str(match self {
+            Self::Throttled => "STS throttled the call",
+            Self::TimedOut => "STS did not answer in time",
+            Self::Unreachable => "STS could not be reached",
+            Self::Failed => "STS gave no usable answer",
+        })
     }
 }
 
 impl StsError {
-    /// Nothing came within the time that the caller gives STS.
+    /// STS gave no answer within [`STS_DEADLINE`].
     pub(super) fn deadline() -> Self {
-        Self::unavailable(StsFailure::TimedOut, "no answer within the deadline")
+        Self::unavailable(StsFailure::TimedOut, format!("no session within {} s", STS_DEADLINE.as_secs()))
     }
 
     fn unavailable(failure: StsFailure, message: impl Into<String>) -> Self {
         Self::Unavailable { failure, message: message.into() }
     }
 
-    /// Whether the session asked for was longer than role chaining allows. STS says so in words
-    /// only: "The requested `DurationSeconds` exceeds the 1 hour session limit for roles assumed by
-    /// role chaining".
+    /// Whether the requested session was longer than role chaining allows. Only the message of STS says so: "The
+    /// requested `DurationSeconds` exceeds the 1 hour session limit for roles assumed by role chaining".
     fn is_chaining_cap(&self) -> bool {
         let Self::Denied { code, message } = self else { return false };
         let message = message.to_ascii_lowercase();
@@ -129,18 +133,18 @@ impl StsError {
             && (message.contains("role chaining") || message.contains("1 hour session limit"))
     }
 
-    /// What an error code of STS means; some come with and without `Exception`.
+    /// The meaning of an error code of STS. Some codes exist with and without `Exception` at the end.
     fn of_code(code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
         match code.strip_suffix("Exception").unwrap_or(&code) {
-            // The last one where a tag is set that the gateway's own session hands on (IAM user guide,
-            // "Pass session tags", chaining).
+            // STS returns the last one if a tag is set that the gateway's own session already passes on (IAM user
+            // guide, "Pass session tags", chaining).
             "AccessDenied"
             | "PackedPolicyTooLarge"
             | "MalformedPolicyDocument"
             | "ValidationError"
             | "InvalidParameterValue" => Self::Denied { code, message },
-            // The gateway's own credentials, its clock, or its region.
+            // These concern the gateway's own credentials, its clock, or its region.
             "ExpiredToken"
             | "InvalidClientTokenId"
             | "SignatureDoesNotMatch"
@@ -150,7 +154,7 @@ impl StsError {
             | "RequestExpired"
             | "RegionDisabled"
             | "OptInRequired" => Self::GatewayRefused { code, message },
-            // With status 400, unlike anywhere else in AWS.
+            // STS sends them with status 400, unlike other AWS services.
             "Throttling" | "Throttled" | "TooManyRequests" | "RequestLimitExceeded" => {
                 Self::unavailable(StsFailure::Throttled, format!("{code}: {message}"))
             }
@@ -159,7 +163,7 @@ impl StsError {
     }
 }
 
-/// The real STS, asked with the gateway's own credentials.
+/// The client of the real STS. It calls STS with the gateway's own credentials.
 #[derive(Debug)]
 pub struct StsClient {
     client: Client,
@@ -168,11 +172,11 @@ pub struct StsClient {
 }
 
 impl StsClient {
-    /// One client for every session: 2 s to connect, three attempts, and no time limit of an attempt. The client
-    /// caches the gateway's own credentials and renews them shortly before they end.
+    /// The client for all sessions: 2 s to connect, three attempts, no time limit for one attempt. It caches the
+    /// gateway's own credentials and renews them shortly before they expire. It opens no connection yet.
     ///
     /// # Errors
-    /// When the CA file is unusable. Nothing is connected to yet.
+    /// When the CA file is unusable.
     pub fn new(settings: &StsSettings, source: OwnCredentials) -> Result<Self, StsSetupError> {
         let http = http_client(settings.ca.as_deref())?;
         Ok(Self::of(Self::config(settings, &source).http_client(http), source))
@@ -182,21 +186,21 @@ impl StsClient {
         Self { client: Client::from_conf(config.build()), source, chaining: Chaining::new() }
     }
 
-    /// Everything except the way to the network.
+    /// The configuration of the client, without its HTTP client.
     fn config(settings: &StsSettings, source: &OwnCredentials) -> Builder {
-        // The caller's deadline is the only limit on an attempt: the gateway never gives a slow one up for another.
+        // The deadline is the only time limit of an attempt: the gateway never abandons a slow attempt for another.
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        // The SDK alone would give 6.2 s to a source of credentials, which may be another slow STS.
+        // The SDK's default for a source of credentials is 6.2 s, and that source may be another slow STS.
         let own = IdentityCache::lazy().load_timeout(STS_DEADLINE).build();
         let mut config = Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(source.clone())
             .identity_cache(own)
-            // It would call again without a turn.
+            // The SDK would retry without a turn of `rate`.
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            // It would end an attempt whose answer pauses for five seconds.
+            // The SDK would end an attempt whose answer pauses for five seconds.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .use_fips(settings.fips)
             .use_dual_stack(settings.dual_stack);
@@ -218,8 +222,11 @@ impl StsClient {
             };
             let error = if duration > CHAINED && error.is_chaining_cap() {
                 self.chaining.learn(id.role_arn());
-                // Not for good, if the next call cannot be made now.
-                StsError::unavailable(StsFailure::Throttled, "no turn for the call that role chaining allows")
+                // A later request may get a turn, so this is no lasting refusal.
+                StsError::unavailable(
+                    StsFailure::Throttled,
+                    "the rate limit has no turn left for a second call, with the hour that role chaining allows",
+                )
             } else if matches!(error, StsError::Unavailable { .. }) && attempt < ATTEMPTS {
                 attempt += 1;
                 tokio::time::sleep(jitter::up_to(pause)).await;
@@ -268,13 +275,13 @@ impl AssumeRole for StsClient {
     }
 }
 
-/// An empty list is not sent at all.
+/// The list, or `None` for an empty one, which must not be sent.
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
 fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
-    let malformed = || StsError::unavailable(StsFailure::Failed, "an answer without credentials");
+    let malformed = || StsError::unavailable(StsFailure::Failed, "the answer holds no usable credentials");
     let granted = granted.credentials().ok_or_else(malformed)?;
     let expires = SystemTime::try_from(*granted.expiration()).map_err(|_| malformed())?;
     let mut token = HeaderValue::try_from(granted.session_token()).map_err(|_| malformed())?;
@@ -284,14 +291,14 @@ fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
     Ok(Issued { credentials, token, expires })
 }
 
-/// What a failed call means.
+/// The meaning of a failed call.
 fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
     if let Some(code) = error.code() {
         return StsError::of_code(code, error.message().unwrap_or_default());
     }
     if let Some(cause) = missing_credentials(error) {
         let code = "NoCredentials".to_owned();
-        return StsError::GatewayRefused { code, message: causes::in_one_line(cause) };
+        return StsError::GatewayRefused { code, message: own_credentials::explain(cause) };
     }
     let failure = match error {
         SdkError::TimeoutError(_) => StsFailure::TimedOut,
@@ -302,15 +309,15 @@ fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
     StsError::unavailable(failure, causes::in_one_line(error))
 }
 
-/// The call was never made, for want of credentials to sign it with.
+/// The error of the gateway's own credentials, if the SDK had none to sign the call with.
 fn missing_credentials<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
     causes::chain(error).find_map(|error| error.downcast_ref::<CredentialsError>())
 }
 
-/// Where role chaining caps a session at one hour.
+/// The roles whose sessions AWS limits to one hour because of role chaining.
 #[derive(Debug)]
 struct Chaining {
-    /// Roles at which STS said so.
+    /// The roles for which STS has reported the limit.
     capped: Mutex<HashSet<RoleArn>>,
     explained: Once,
 }
@@ -320,7 +327,7 @@ impl Chaining {
         Self { capped: Mutex::default(), explained: Once::new() }
     }
 
-    /// The duration to ask for; `chained` when the gateway's own credentials are a session's.
+    /// The duration to request. `chained`: the gateway's own credentials belong to a session.
     fn allowed(&self, role: &RoleArn, wanted: Duration, chained: bool) -> Duration {
         if wanted <= CHAINED {
             return wanted;
@@ -329,8 +336,8 @@ impl Chaining {
             self.explained.call_once(|| {
                 tracing::warn!(
                     wanted_seconds = wanted.as_secs(),
-                    "the gateway's own credentials are a session's: roles assumed with them are \
-                     chained, and AWS caps those sessions at one hour, which is used"
+                    "sessions last one hour, not the configured duration: the gateway's own credentials belong \
+                     to a session, and AWS limits role chaining to one hour"
                 );
             });
             return CHAINED;
@@ -339,14 +346,14 @@ impl Chaining {
         if capped.contains(role) { CHAINED } else { wanted }
     }
 
-    /// STS said that this role is chained.
+    /// Notes that STS has reported the limit for this role.
     fn learn(&self, role: &RoleArn) {
         let mut capped = self.capped.lock();
         if capped.insert(role.clone()) {
             tracing::warn!(
                 role_arn = role.as_str(),
-                "AWS caps sessions of this role at one hour, because the gateway reaches it by role \
-                 chaining; one hour is used from here on"
+                "sessions of this role last one hour, not the configured duration: AWS limits role chaining to \
+                 one hour"
             );
         }
     }

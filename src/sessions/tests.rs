@@ -1,4 +1,4 @@
-//! Sessions against an STS in memory. Time is tokio's and stands still unless everybody waits.
+//! Sessions against an STS in memory. The clock is tokio's; it only advances while all tasks wait.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,13 +18,13 @@ thread_local! {
     static START: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// A wall clock that goes with tokio's.
+/// A wall clock that follows tokio's.
 fn now() -> SystemTime {
     let start = START.get().expect("a world was made");
     UNIX_EPOCH + Duration::from_hours(500_000) + start.elapsed()
 }
 
-/// STS as the test wants it to be at the moment.
+/// The present behaviour of STS, which the test sets.
 #[derive(Clone)]
 struct Sts(Arc<State>);
 
@@ -138,7 +138,7 @@ async fn a_thousand_first_requests_make_one_call_and_a_hundred_users_a_hundred()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn threads_make_no_difference_to_that() {
+async fn a_thousand_first_requests_on_several_threads_make_one_call() {
     let sts = Sts::by(clock::now);
     sts.set(|plan| plan.latency = Duration::ZERO);
     let sessions = Sessions::new(&settings(), sts.clone(), Metrics::new());
@@ -151,7 +151,7 @@ async fn threads_make_no_difference_to_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_survives_the_caller_who_started_it() {
+async fn a_flight_goes_on_when_the_request_that_started_it_ends() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
     let first = tokio::spawn({
@@ -174,7 +174,7 @@ async fn a_miss_that_meets_a_renewal_joins_it() {
     let id = user("alice");
     sessions.of(&id).await.unwrap();
 
-    // The session ends while it is being renewed.
+    // The session expires during its renewal.
     sts.set(|plan| plan.latency = 8 * SECOND);
     advance(93 * SECOND).await;
     assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
@@ -183,7 +183,7 @@ async fn a_miss_that_meets_a_renewal_joins_it() {
     assert_eq!((session.lookup(), session.access_key_id()), (Lookup::Miss, "ASIA2"));
     assert_eq!(sts.calls(), 2);
 
-    // The same where it is evicted meanwhile.
+    // The session is evicted during its renewal.
     advance(93 * SECOND).await;
     assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
     sessions.cache.remove(&id, "ASIA2");
@@ -215,7 +215,7 @@ async fn renewal_is_not_noticed_by_a_client_that_loops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_at_sts_is_noticed_when_the_session_ends() {
+async fn a_failure_of_sts_shows_only_when_the_session_expires() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
     let expires = sessions.of(&id).await.unwrap().expires();
@@ -226,7 +226,7 @@ async fn trouble_at_sts_is_noticed_when_the_session_ends() {
     }
     assert!((4..40).contains(&sts.calls()), "it backs off: {}", sts.calls());
 
-    // STS does not answer any more: an error, but within its deadline.
+    // STS no longer answers: the request fails within the deadline.
     sts.set(|plan| plan.latency = 60 * MINUTE);
     sleep(10 * SECOND).await;
     let asked = Instant::now();
@@ -272,7 +272,7 @@ async fn a_throttled_miss_backs_off_and_recovers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_concerns_the_gateway_is_not_held_against_a_user() {
+async fn a_refusal_of_the_gateway_is_not_remembered_for_a_caller() {
     let (sessions, sts) = world(&settings());
     sts.fail(StsError::GatewayRefused { code: "ExpiredToken".to_owned(), message: String::new() });
     let id = user("alice");
@@ -282,7 +282,7 @@ async fn what_concerns_the_gateway_is_not_held_against_a_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_that_panics_is_an_error_and_the_next_one_flies() {
+async fn a_flight_that_panics_is_an_error_and_the_next_one_succeeds() {
     let (sessions, sts) = world(&settings());
     sts.set(|plan| plan.panics = true);
     let id = user("alice");
@@ -294,7 +294,7 @@ async fn a_flight_that_panics_is_an_error_and_the_next_one_flies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_over_when_it_comes_is_not_used() {
+async fn a_session_that_has_expired_on_arrival_is_not_used() {
     let (sessions, sts) = world(&settings());
     sts.set(|plan| plan.lifetime = Duration::ZERO);
     assert_eq!(sessions.of(&user("alice")).await.unwrap_err().reason(), Reason::StsFailed);
@@ -302,7 +302,7 @@ async fn a_session_that_is_over_when_it_comes_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn above_the_rate_misses_wait_ten_seconds_at_most() {
+async fn misses_above_the_rate_wait_ten_seconds_at_most() {
     let (sessions, sts) = world(&SessionSettings { max_sts_rate: 2, ..settings() });
     let start = Instant::now();
     let answers = all_at_once(&sessions, (0..50).map(|n| user(&format!("user-{n}")))).await;
@@ -328,7 +328,7 @@ async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
     sleep(SECOND / 10).await;
     assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Stale);
     busy.await.unwrap();
-    assert_eq!(sts.calls(), 6, "nothing was left for the renewal");
+    assert_eq!(sts.calls(), 6, "no turn was left for the renewal");
 
     sleep((expires - 50 * SECOND).duration_since(now()).unwrap()).await;
     let busy = keep_busy(1);
@@ -361,9 +361,9 @@ async fn too_many_sessions_of_a_name_evict_the_least_used() {
     assert_eq!(sessions.of(&b).await.unwrap().lookup(), Lookup::Miss);
 }
 
-/// Nor is a name remembered for it: how many are depends on the rate, not on how many callers come.
+/// The name is not remembered either: the number of remembered names depends on the rate, not on the number of callers.
 #[tokio::test(start_paused = true)]
-async fn a_session_that_got_no_turn_is_no_further_session() {
+async fn a_session_that_got_no_turn_does_not_count() {
     let (sessions, _) = world(&SessionSettings { per_name: 1, max_sts_rate: 1, ..settings() });
     let answers = all_at_once(&sessions, (0..20).map(|n| user(&format!("user{n}")))).await;
     assert!(answers.iter().any(Result::is_ok));
@@ -379,7 +379,7 @@ async fn a_session_that_got_no_turn_is_no_further_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_sts_refuses_over_and_over_is_no_further_session() {
+async fn a_session_that_sts_refuses_again_and_again_counts_once() {
     let (sessions, sts) = world(&SessionSettings { per_name: 2, ..settings() });
     sts.fail(denied());
     for _ in 0..12 {
@@ -413,7 +413,7 @@ async fn a_refused_session_is_replaced_once_a_minute() {
     assert_eq!(sts.calls(), 3);
 }
 
-/// A renewal that found no turn to spare is no failure of STS.
+/// A renewal that gets no spare turn does not count as a failure of STS.
 #[tokio::test(start_paused = true)]
 async fn a_refused_session_is_replaced_while_renewals_wait_for_turns() {
     let (sessions, sts) = world(&SessionSettings { max_sts_rate: 1, ..settings() });
@@ -432,10 +432,10 @@ async fn a_refused_session_stays_until_there_is_another() {
     let id = user("alice");
     let refused = sessions.of(&id).await.unwrap();
     sts.fail(StsError::Unavailable { failure: StsFailure::Throttled, message: String::new() });
-    assert!(sessions.other_than(&refused).await.is_none(), "Bedrock's refusal stands");
-    assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may take it");
+    assert!(sessions.other_than(&refused).await.is_none(), "Bedrock's refusal is the answer");
+    assert_eq!(sessions.of(&id).await.unwrap().access_key_id(), "ASIA1", "other regions may accept it");
     assert!(sessions.other_than(&refused).await.is_none());
-    assert_eq!(sts.calls(), 2, "STS is not asked again at once");
+    assert_eq!(sts.calls(), 2, "the gateway does not call STS again at once");
 
     sts.heal();
     advance(MINUTE).await;
@@ -443,7 +443,7 @@ async fn a_refused_session_stays_until_there_is_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn capacity_is_kept_and_newcomers_are_let_in() {
+async fn the_capacity_holds_and_new_sessions_are_cached() {
     let (sessions, sts) = world(&SessionSettings { capacity: 50, ..settings() });
     let old: Vec<_> = (0..50).map(|n| user(&format!("old-{n}"))).collect();
     for _ in 0..5 {

@@ -10,35 +10,35 @@ use url::Url;
 
 use crate::trust::{self, CaError};
 
-/// How STS is reached.
+/// The settings of the connection to STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsSettings {
-    /// Its region, which is the gateway's.
+    /// The region of STS, which is the gateway's.
     pub region: String,
-    /// Another address than AWS's own; `http` is allowed.
+    /// An address to use instead of AWS's own; `http` is allowed.
     pub endpoint: Option<Url>,
-    /// A PEM file of CAs to trust besides this machine's.
+    /// A PEM file of CAs that the client trusts, besides those of this machine.
     pub ca: Option<PathBuf>,
     pub fips: bool,
     pub dual_stack: bool,
 }
 
-/// Why no client could be built.
+/// Why the client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum StsSetupError {
     #[error(transparent)]
     Ca(#[from] CaError),
-    #[error("the TLS client cannot be built: {0}")]
+    #[error("cannot set up TLS for STS: {0}")]
     Tls(String),
 }
 
-/// A client that trusts what this machine trusts, and `ca` besides. It speaks http to `http://`
-/// addresses: the metadata services of EC2, ECS and EKS have no others.
+/// A client that trusts the CAs of this machine and those of `ca`. It uses plain HTTP for `http://` addresses: the
+/// metadata services of EC2, ECS and EKS have no others.
 pub(super) fn http_client(ca: Option<&Path>) -> Result<SharedHttpClient, StsSetupError> {
-    // Without any roots of its own a machine would have the SDK stop on an assertion.
+    // On a machine without any CA the SDK would panic by an assertion.
     let mut trusted = TrustStore::empty().with_native_roots(!trust::machine().is_empty());
     if let Some(path) = ca {
-        // Checked: the SDK would panic on a bad one, at the first call.
+        // Checked here, because an unusable file would make the SDK panic at the first call.
         trusted.add_pem_certificate(trust::pem(path)?);
     }
     let context = TlsContext::builder().with_trust_store(trusted).build();
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_ca_file_is_refused_here_and_not_by_a_panic_later() {
+    fn an_unusable_ca_file_is_an_error_and_no_later_panic() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         assert!(matches!(http_client(Some(&path)), Err(StsSetupError::Ca(CaError::Unreadable { .. }))));

@@ -1,4 +1,4 @@
-//! What answers mean, and the real client against a socket that answers in STS's words.
+//! The meaning of answers, and the real client against a socket that answers as STS does.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ mod slow;
 const HOUR: Duration = CHAINED;
 
 #[test]
-fn every_code_is_told_apart() {
+fn every_code_has_its_meaning() {
     let denied =
         ["AccessDenied", "PackedPolicyTooLarge", "MalformedPolicyDocumentException", "ValidationError"];
     let gateway = ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"];
@@ -35,7 +35,7 @@ fn every_code_is_told_apart() {
 }
 
 #[test]
-fn a_chained_gateway_asks_for_an_hour_and_no_more() {
+fn a_chained_gateway_requests_an_hour_at_most() {
     let chaining = Chaining::new();
     let [one, other] = ["One", "Other"].map(|name| format!("arn:aws:iam::123456789012:role/{name}"));
     let [one, other] = [one, other].map(|arn| RoleArn::parse(&arn).unwrap());
@@ -59,7 +59,8 @@ fn granted() -> (u16, String) {
     (200, format!("<AssumeRoleResponse>{result}</AssumeRoleResponse>"))
 }
 
-/// Gives these answers, one a connection; returns the address and, in the end, the requests' bodies.
+/// A server that sends these answers, one for each connection. Returns its address and, at the end, the bodies of the
+/// requests.
 async fn serve(mut answers: VecDeque<(u16, String)>) -> (Url, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -109,7 +110,7 @@ fn alice(duration: Duration) -> Arc<SessionIdentity> {
 }
 
 #[tokio::test]
-async fn asks_for_role_name_and_tags_and_reads_what_is_granted() {
+async fn a_call_has_role_name_and_tags_and_its_session_is_read() {
     let (url, served) = serve([granted()].into()).await;
     let issued = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap();
     assert_eq!(issued.credentials.access_key_id(), "ASIA1");
@@ -131,7 +132,7 @@ async fn asks_for_role_name_and_tags_and_reads_what_is_granted() {
 }
 
 #[tokio::test]
-async fn a_denial_is_not_tried_again() {
+async fn a_denial_is_not_retried() {
     let (url, served) = serve([error(403, "AccessDenied", "User: x is not authorized")].into()).await;
     let error = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
     assert_eq!(error.to_string(), "AccessDenied: User: x is not authorized");
@@ -140,7 +141,7 @@ async fn a_denial_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn every_further_attempt_takes_a_turn_of_its_own() {
+async fn every_retry_takes_a_turn_of_its_own() {
     let late = || error(400, "Throttling", "Rate exceeded");
     let (url, served) = serve([late(), error(503, "ServiceUnavailable", ""), granted()].into()).await;
     let rate = Rate::new(4);
@@ -152,11 +153,11 @@ async fn every_further_attempt_takes_a_turn_of_its_own() {
     let (url, served) = serve([late(), late(), late()].into()).await;
     let error = client(url, None).assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
     assert!(matches!(error, StsError::Unavailable { failure: StsFailure::Throttled, .. }), "{error:?}");
-    assert_eq!(served.await.unwrap().len(), 3, "and then no more");
+    assert_eq!(served.await.unwrap().len(), 3, "three attempts at most");
 }
 
 #[tokio::test]
-async fn chaining_s_cap_is_learnt_from_sts_and_not_met_again() {
+async fn the_limit_of_role_chaining_is_learnt_once() {
     let words =
         "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
     let (url, served) = serve([error(400, "ValidationError", words), granted(), granted()].into()).await;
@@ -169,7 +170,7 @@ async fn chaining_s_cap_is_learnt_from_sts_and_not_met_again() {
 }
 
 #[tokio::test]
-async fn a_gateway_with_a_session_of_its_own_never_meets_the_cap() {
+async fn a_gateway_with_a_session_never_exceeds_the_limit_of_role_chaining() {
     let (url, served) = serve([granted()].into()).await;
     let client = client(url, Some("token"));
     client.source.warm().await.unwrap();
@@ -178,7 +179,7 @@ async fn a_gateway_with_a_session_of_its_own_never_meets_the_cap() {
 }
 
 #[tokio::test]
-async fn a_role_s_own_maximum_is_a_denial() {
+async fn a_duration_above_the_maximum_of_the_role_is_a_denial() {
     let words = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
     let (url, served) = serve([error(400, "ValidationError", words)].into()).await;
     let error = client(url, None).assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap_err();
@@ -200,7 +201,7 @@ impl aws_credential_types::provider::ProvideCredentials for Nothing {
 }
 
 #[tokio::test]
-async fn without_credentials_of_its_own_the_gateway_is_at_fault() {
+async fn missing_own_credentials_are_a_failure_of_the_gateway() {
     let (url, _) = serve(VecDeque::new()).await;
     let client = StsClient::new(&at(url), OwnCredentials::new(Nothing)).unwrap();
     let error = client.assume_role(alice(HOUR), &Rate::new(1000)).await.unwrap_err();
@@ -208,7 +209,7 @@ async fn without_credentials_of_its_own_the_gateway_is_at_fault() {
 }
 
 #[tokio::test]
-async fn the_default_chain_is_built_without_asking_anybody() {
+async fn the_default_chain_is_built_without_a_request() {
     let settings = at(Url::parse("http://127.0.0.1:1").unwrap());
     let source = OwnCredentials::from_environment(&settings).await.unwrap();
     assert!(!source.status().had_credentials);

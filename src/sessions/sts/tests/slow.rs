@@ -1,4 +1,4 @@
-//! The client against an STS that takes its time. The clock is tokio's, and stands still unless everything waits.
+//! The client against a slow STS. The clock is tokio's; it only advances while all tasks wait.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -25,16 +25,16 @@ use crate::telemetry::metrics::Metrics;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How STS answers one call.
+/// The answer of STS to one call.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// The head of the answer comes after some seconds, and its body after some more.
+    /// A session. The head of the answer arrives after the first number of seconds, its body after the second.
     Grants(u32, u32),
     Fails(u32, u16, &'static str),
     Resets(u32),
 }
 
-/// The SDK's clock, which goes with tokio's.
+/// The SDK's clock, which follows tokio's.
 #[derive(Debug)]
 struct Clock(Instant);
 
@@ -49,7 +49,7 @@ impl TimeSource for Clock {
 struct Sts {
     steps: Mutex<VecDeque<Step>>,
     calls: AtomicUsize,
-    under_way: AtomicUsize,
+    in_flight: AtomicUsize,
     most_at_once: AtomicUsize,
 }
 
@@ -60,14 +60,14 @@ impl HttpConnector for Connector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let sts = Arc::clone(&self.0);
         HttpConnectorFuture::new(async move {
-            // The SDK may watch how its request is read.
+            // The SDK may track how its request is read.
             while request.body_mut().frame().await.is_some() {}
             sts.calls.fetch_add(1, Ordering::SeqCst);
-            let at_once = sts.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            let at_once = sts.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
             sts.most_at_once.fetch_max(at_once, Ordering::SeqCst);
             let step = sts.steps.lock().pop_front();
             let answer = answer(step.expect("one call for each step")).await;
-            sts.under_way.fetch_sub(1, Ordering::SeqCst);
+            sts.in_flight.fetch_sub(1, Ordering::SeqCst);
             answer
         })
     }
@@ -88,7 +88,7 @@ async fn answer(step: Step) -> Result<Response<SdkBody>, ConnectorError> {
     Ok(Response::new(StatusCode::try_from(status).unwrap(), body))
 }
 
-/// A body that comes in one piece after a while.
+/// A body that arrives in one piece after a delay.
 struct Later {
     text: Option<String>,
     at: Pin<Box<Sleep>>,
@@ -107,7 +107,7 @@ impl http_body::Body for Later {
     }
 }
 
-/// Credentials of the gateway's own that come after so many seconds.
+/// The gateway's own credentials, which arrive after this number of seconds.
 #[derive(Debug)]
 struct Own(u32);
 
@@ -123,8 +123,8 @@ impl ProvideCredentials for Own {
     }
 }
 
-/// What a first request of Alice's gets of an STS that takes its calls like this, after how long, and what
-/// STS saw of it.
+/// Requests the first session of one caller from an STS that answers with `steps`. Returns the outcome, the time that
+/// it took, and STS with its counts.
 async fn ask(own: Own, steps: &[Step]) -> (Result<(), SessionError>, Duration, Arc<Sts>) {
     let sts = Arc::new(Sts { steps: Mutex::new(steps.iter().copied().collect()), ..Sts::default() });
     let connector = SharedHttpConnector::new(Connector(Arc::clone(&sts)));
@@ -151,14 +151,14 @@ async fn an_answer_that_comes_within_ten_seconds_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_attempt_is_not_given_up_for_another() {
+async fn a_slow_attempt_is_not_abandoned_for_another() {
     let (session, waited, sts) = ask(Own(0), &[Step::Grants(11, 0), Step::Grants(0, 0)]).await;
     assert_eq!(session.unwrap_err().reason(), Reason::StsTimeout);
     assert_eq!((waited.as_secs(), sts.calls.load(Ordering::SeqCst)), (10, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_failed_by_itself_is_followed_by_another_within_the_same_ten_seconds() {
+async fn a_failed_attempt_is_retried_within_the_same_ten_seconds() {
     let throttled = |after| Step::Fails(after, 400, "Throttling");
     let failed = |after| Step::Fails(after, 503, "ServiceUnavailable");
     for steps in [
@@ -171,7 +171,7 @@ async fn an_attempt_that_failed_by_itself_is_followed_by_another_within_the_same
         assert_eq!(session, Ok(()), "{steps:?}");
         assert!(waited < 10 * SECOND, "{steps:?}: {waited:?}");
         assert_eq!(sts.calls.load(Ordering::SeqCst), steps.len());
-        assert_eq!(sts.most_at_once.load(Ordering::SeqCst), 1, "nothing is hedged");
+        assert_eq!(sts.most_at_once.load(Ordering::SeqCst), 1, "one call at a time");
     }
     let (session, waited, sts) = ask(Own(0), &[failed(6), Step::Grants(6, 0)]).await;
     assert_eq!(session.unwrap_err().reason(), Reason::StsTimeout);
@@ -179,7 +179,7 @@ async fn an_attempt_that_failed_by_itself_is_followed_by_another_within_the_same
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_gateways_own_credentials_may_take_of_the_ten_seconds_what_they_need() {
+async fn the_gateways_own_credentials_may_use_the_ten_seconds() {
     let (session, waited, _) = ask(Own(8), &[Step::Grants(1, 0)]).await;
     assert_eq!((session, waited.as_secs()), (Ok(()), 9));
 }
