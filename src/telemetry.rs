@@ -1,4 +1,4 @@
-//! Logs and metrics: names, formats and where they go.
+//! The process log, the access log and the metrics: names, formats and destinations.
 
 pub mod access;
 pub mod log;

@@ -270,7 +270,7 @@ fn sessions_and_log() {
         let line = format!("{key} = 0");
         refused("[sessions]", &table(&line), key, &format!("sessions.{key}"), "it is 0");
     }
-    refused("[sessions]", "[log]\nlevel = \"inof\"", "level", "log.level", "is no level");
+    refused("[sessions]", "[log]\nlevel = \"inof\"", "level", "log.level", "is not a level");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The access log: one record for every request, written as one line. The fields and their names are
-//! those of the documentation, of `explain --json` and of `/sessions`.
+//! The access log: one line for each request. The documentation, `explain --json` and `/sessions` use the same field
+//! names.
 
 mod line;
 mod object;
@@ -18,50 +18,50 @@ use line::{Line, Words};
 use object::Object;
 use writer::Writer;
 
-/// What is known of one request when it has ended. What is not known is left out of the line.
+/// The record of one request at its end. The line leaves out fields that are not known.
 #[derive(Debug, Clone)]
 pub struct AccessRecord<'a> {
-    /// When the request's head had arrived.
+    /// The time at which the request's head had arrived.
     pub time: SystemTime,
-    /// The gateway's own id, `x-gateway-request-id` of the answer.
+    /// The request id: `x-gateway-request-id` of the answer.
     pub request_id: &'a str,
-    /// Bedrock's id.
+    /// Bedrock's id of the request.
     pub aws_request_id: Option<&'a str>,
-    /// The peer's address.
+    /// The client's address.
     pub client: Option<IpAddr>,
     pub user_agent: Option<&'a str>,
-    /// The configured name of the issuer whose token was verified.
+    /// The configured name of the issuer of the verified token.
     pub issuer: Option<&'a str>,
     pub subject: Option<&'a str>,
     pub jti: Option<&'a str>,
-    /// What a refused token says of itself. Anybody can write that.
+    /// The claims of a rejected token. Any client can invent them.
     pub unverified: Option<Unverified<'a>>,
-    /// Which `[[role]]` of the configuration matched, counted from 0.
+    /// The number of the `[[role]]` table that matched, from 0.
     pub role_rule: Option<usize>,
-    /// The ARN under which the request stands in the bill.
+    /// The principal: the ARN that the bill names.
     pub principal: Option<&'a str>,
     pub tags: Vec<(&'a str, &'a str)>,
-    /// The session's access key id, which joins with `CloudTrail`.
+    /// The session's access key id, which also is in `CloudTrail`.
     pub access_key_id: Option<&'a str>,
     pub operation: Option<&'static str>,
     pub model: Option<&'a str>,
     pub region: Option<&'a str>,
-    /// `http/1.1` or `h2`.
+    /// `http/1.1` or `h2c` without TLS, `https/1.1` or `h2` with it.
     pub protocol: &'static str,
     pub status: u16,
     /// `x-amzn-errortype` of the answer.
     pub error_type: Option<&'a str>,
-    /// Why the request ended as it did; the same as in the metric.
+    /// Why the request ended as it did. The metric has the same word.
     pub reason: Option<Reason>,
-    /// For the operator alone: STS's text, an expression's fault. Never part of an answer.
+    /// Details for the operator alone, for example the text of STS or the error of an expression. No answer has them.
     pub detail: Option<&'a str>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub first_byte_ms: Option<u64>,
     pub duration_ms: u64,
-    /// How often the request was sent to Bedrock.
+    /// The number of times that the gateway sent the request to Bedrock.
     pub upstream_attempts: u32,
-    /// How the session was had: `hit`, `miss` or `stale`.
+    /// How the session was found: `hit`, `miss` or `stale`.
     pub session: Option<&'static str>,
     pub ended: Ended,
 }
@@ -73,18 +73,18 @@ pub struct Unverified<'a> {
     pub subject: Option<&'a str>,
 }
 
-/// Who ended a request.
+/// The way in which a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The answer was sent whole.
+    /// The gateway sent the whole answer.
     Complete,
     /// The client left.
     Client,
-    /// Bedrock broke off.
+    /// Bedrock aborted its answer.
     Upstream,
-    /// The gateway was stopping and `drain_timeout` ran out.
+    /// The gateway stopped, and `drain_timeout` ended before the request.
     Drain,
-    /// An operator revoked the session.
+    /// An operator revoked the caller's access.
     Revoked,
 }
 
@@ -108,14 +108,14 @@ impl AccessRecord<'_> {
         line.into_string()
     }
 
-    /// The fields of the JSON line in the same order, the time without its name.
+    /// The line as text: the fields of the JSON line in the same order, with the time first and without its name.
     fn text(&self) -> String {
         let mut line = Words::after(timestamp(self.time));
         self.fields(&mut line);
         line.into_string()
     }
 
-    /// Every field except the time.
+    /// Writes every field except the time.
     fn fields(&self, line: &mut impl Line) {
         line.text("request_id", self.request_id);
         line.some_text("aws_request_id", self.aws_request_id);
@@ -155,7 +155,7 @@ impl AccessRecord<'_> {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, always equally long so that lines sort.
+/// The time in RFC 3339 format, UTC, with milliseconds. All have the same length, so that lines sort.
 fn timestamp(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -176,8 +176,8 @@ fn timestamp(time: SystemTime) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Where records go. Writing never waits: lines are handed to a thread that writes them whole and in
-/// order. Dropping it writes what is still waiting.
+/// The access log. Writing never waits: a thread of its own writes the lines whole and in order. Dropping the log
+/// writes the lines that still wait.
 #[derive(Debug)]
 pub struct AccessLog {
     json: bool,
@@ -191,10 +191,10 @@ enum Sink {
 }
 
 impl AccessLog {
-    /// The log that the configuration asks for: at the end of its file, or on standard output.
+    /// The access log of the configuration: appended to its file, or on standard output.
     ///
     /// # Errors
-    /// When the file cannot be opened or the writing thread not be started.
+    /// When the file cannot be opened, or the thread cannot be started.
     pub fn open(settings: &LogSettings) -> Result<Self, LogError> {
         let (target, terminal): (Box<dyn io::Write + Send>, bool) = match &settings.file {
             Some(path) => (Box::new(log::open(path)?), false),
@@ -204,12 +204,12 @@ impl AccessLog {
         Ok(Self { json: settings.format.is_json(terminal), sink: Sink::Thread(writer) })
     }
 
-    /// A log that only remembers its lines (JSON), for tests.
+    /// An access log that keeps its lines in memory, as JSON, for tests.
     pub fn memory() -> Self {
         Self { json: true, sink: Sink::Memory(Mutex::default()) }
     }
 
-    /// Writes one line, soon.
+    /// Hands one line to the thread, which writes it within milliseconds.
     pub fn write(&self, record: &AccessRecord<'_>) {
         let line = if self.json { record.json() } else { record.text() };
         match &self.sink {
@@ -218,14 +218,14 @@ impl AccessLog {
         }
     }
 
-    /// Returns when everything written so far is out, or after five seconds.
+    /// Waits until all lines so far are written, for at most five seconds.
     pub fn flush(&self) {
         if let Sink::Thread(writer) = &self.sink {
             writer.flush();
         }
     }
 
-    /// The lines of a log made by [`Self::memory`]; of any other, none.
+    /// The lines of a log that [`Self::memory`] made. Any other log returns none.
     pub fn lines(&self) -> Vec<String> {
         match &self.sink {
             Sink::Thread(_) => Vec::new(),

@@ -1,5 +1,5 @@
-//! The process's log: what the gateway has to say about itself. One event is one line, on standard
-//! error or at the end of a file; requests are logged by [`crate::telemetry::access`].
+//! The process log: lines about the gateway itself. One event is one line, on standard error or at the end of a
+//! file. [`crate::telemetry::access`] logs the requests.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -16,22 +16,24 @@ use crate::telemetry::log::limit::{Limit, is_within};
 
 mod limit;
 
-/// Libraries that speak with peers: a stranger can cause what they log, for example a line for every frame.
-const PROTOCOLS: [&str; 5] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls"];
+/// Libraries of which only errors are shown. The first five speak with peers: any client can make them log, for
+/// example a line for every frame. `aws_config` prints a whole answer of a metadata service, in debug form, at every
+/// attempt to fetch credentials; the gateway logs the same failure as one sentence.
+const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls", "aws_config"];
 
-/// `[log]` of the configuration, for the process's log and the access log alike.
+/// `[log]` of the configuration, for the process log and the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     pub format: LogFormat,
-    /// Both logs are appended to it. `None`: the process's log goes to standard error and the
-    /// access log to standard output.
+    /// The file that both logs are appended to. `None`: the process log goes to standard error, the access log to
+    /// standard output.
     pub file: Option<PathBuf>,
-    /// What the process's log shows, in the syntax of `tracing_subscriber`'s `EnvFilter`. The access
-    /// log is always whole.
+    /// The filter of the process log, in the syntax of `tracing_subscriber`'s `EnvFilter`. It does not apply to the
+    /// access log.
     pub level: String,
 }
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON everywhere else.
@@ -41,7 +43,7 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// Whether lines are JSON where this format was asked for.
+    /// Whether this format writes JSON.
     pub(crate) fn is_json(self, on_terminal: bool) -> bool {
         match self {
             Self::Auto => !on_terminal,
@@ -54,25 +56,25 @@ impl LogFormat {
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("the log level cannot be understood: {0}")]
+    #[error("[log] level is invalid: {0}")]
     Level(#[from] LevelFault),
-    #[error("the log file {path} cannot be opened for appending: {source}", path = path.display())]
+    #[error("cannot open the log file {path} for appending: {source}", path = path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("logging was set up already")]
+    #[error("the process log is already set up")]
     Twice,
-    #[error("the thread that writes the access log could not be started: {0}")]
+    #[error("cannot start the thread that writes the access log: {0}")]
     Thread(io::Error),
 }
 
-/// A filter that is not one, in words.
+/// Why a filter is invalid, in words for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LevelFault(String);
 
-/// Sets up the process's log, once.
+/// Sets up the process log, once.
 ///
 /// # Errors
-/// A level that is none, a file that cannot be opened, or a second call.
+/// When the level is invalid, the file cannot be opened, or the log is already set up.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let terminal = settings.file.is_none() && io::stderr().is_terminal();
     let json = settings.format.is_json(terminal);
@@ -89,7 +91,7 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     }
 }
 
-/// Opens a log file so that every write lands whole at its end, whoever else writes to it.
+/// Opens a log file for appending: each write lands whole at its end, even if other processes write to it.
 pub(crate) fn open(path: &Path) -> Result<File, LogError> {
     OpenOptions::new()
         .append(true)
@@ -98,20 +100,22 @@ pub(crate) fn open(path: &Path) -> Result<File, LogError> {
         .map_err(|source| LogError::File { path: path.to_owned(), source })
 }
 
-/// Whether `level` can be used, for the configuration's check.
+/// Checks `level`, a filter of the configuration.
 ///
 /// # Errors
-/// Words on what is wrong with it.
+/// Says in words what is wrong with it.
 pub fn check_level(level: &str) -> Result<(), LevelFault> {
     filter(level).map(drop)
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LevelFault> {
-    // EnvFilter takes a misspelt level for a module's name and then shows nothing at all.
+    // EnvFilter reads a misspelt level as a module's name, and then shows nothing at all.
     for directive in level.split(',').map(str::trim) {
         let level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
         if !level && !directive.contains(['=', '[']) {
-            return Err(LevelFault(format!("\"{directive}\" is no level")));
+            return Err(LevelFault(format!(
+                "\"{directive}\" is not a level; use error, warn, info, debug, trace or off"
+            )));
         }
     }
     EnvFilter::builder().parse(level).map_err(|error| LevelFault(error.to_string()))
@@ -129,40 +133,40 @@ where
 {
     let lines = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer);
     let lines = if json {
-        lines.json().flatten_event(true).map_event_format(|format| limit.telling(format)).boxed()
+        lines.json().flatten_event(true).map_event_format(|format| limit.reporting(format)).boxed()
     } else {
-        lines.with_ansi(colour).map_event_format(|format| limit.telling(format)).boxed()
+        lines.with_ansi(colour).map_event_format(|format| limit.reporting(format)).boxed()
     };
-    // Filters of the whole subscriber, not of one layer: a layer's filter that drops a single event also loses the
-    // next one of the same thread, unless every callsite asks the filter each time.
+    // These are filters of the whole subscriber, not of one layer. A layer's filter that drops a single event also
+    // loses the next one of the same thread, unless every callsite asks the filter each time.
     Ok(tracing_subscriber::registry()
         .with(lines)
         .with(limit)
         .with(filter_fn(keeps_secrets))
-        .with(filter_fn(quiet_protocols(level)))
+        .with(filter_fn(quiet_libraries(level)))
         .with(filter(level)?))
 }
 
-/// Shows errors only of [`PROTOCOLS`], except where a directive of the operator's filter names one of them.
-fn quiet_protocols(level: &str) -> impl Fn(&Metadata<'_>) -> bool + use<> {
-    let is_protocol = |target: &str| PROTOCOLS.iter().any(|protocol| is_within(target, protocol));
+/// Shows only errors of the [`QUIET`] libraries, except of one that the operator's filter names.
+fn quiet_libraries(level: &str) -> impl Fn(&Metadata<'_>) -> bool + use<> {
+    let is_quiet = |target: &str| QUIET.iter().any(|library| is_within(target, library));
     let named: Vec<String> = level
         .split(',')
         .filter_map(|directive| directive.trim().split(['[', '=']).next())
-        .filter(|target| is_protocol(target))
+        .filter(|target| is_quiet(target))
         .map(str::to_owned)
         .collect();
     move |event| {
         let target = event.target();
         *event.level() == Level::ERROR
-            || !is_protocol(target)
-            // EnvFilter, too, compares beginnings.
+            || !is_quiet(target)
+            // EnvFilter also compares only the beginning.
             || named.iter().any(|named| target.starts_with(named))
     }
 }
 
-/// What no filter of the operator's can turn on: `aws-sigv4` prints whole requests when tracing, with
-/// their headers, and the SDK's orchestrator whole requests, identities and answers.
+/// Drops events that would show secrets, at every level that the operator sets: `aws-sigv4` traces whole requests
+/// with their headers, and the SDK's orchestrator traces whole requests, identities and answers.
 pub fn keeps_secrets(event: &Metadata<'_>) -> bool {
     let target = event.target();
     if target.starts_with("aws_sigv4") {
@@ -199,7 +203,7 @@ mod tests {
         std::fs::read_to_string(file.path()).unwrap()
     }
 
-    /// What the HTTP library has to say of each PING that a peer acknowledges and nobody sent.
+    /// Logs as the HTTP library does when a peer acknowledges PINGs that were never sent.
     fn flood() {
         for _ in 0..100_000 {
             tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent");
@@ -207,15 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_cannot_make_libraries_that_speak_with_peers_log() {
+    fn a_client_cannot_make_libraries_that_speak_with_peers_log() {
         for level in ["info", "trace", "trace,bedrock_gateway=info", "warn,hyper_of_others=debug"] {
             let text = captured(level, true, || {
                 flood();
                 tracing::warn!(target: "rustls::conn", "by a peer");
                 tracing::error!(target: "h2::proto", "a fault");
                 tracing::warn!(target: "h2o", "of another library");
+                tracing::warn!(target: "aws_config::meta", "an answer in debug form");
             });
             assert!(!text.contains("never sent") && !text.contains("by a peer"), "{level}");
+            assert!(!text.contains("debug form"), "{level}: {text}");
             assert!(text.contains("a fault") && text.contains("of another library"), "{level}: {text}");
         }
         let text = captured("off", true, || tracing::error!(target: "h2::proto", "a fault"));
@@ -236,15 +242,15 @@ mod tests {
             });
             assert!(text.len() < 64 * 1024, "{level}: {} bytes", text.len());
             assert_eq!(text.matches("never sent").count(), 10, "{level}");
-            let told = text.lines().find(|line| line.contains("left out")).expect("it is told");
+            let report = text.lines().find(|line| line.contains("left out")).expect("a line says so");
             for part in ["WARN", "bedrock_gateway::telemetry::log", "h2::proto::ping_pong", "99990"] {
-                assert!(told.contains(part), "{level}: {told}");
+                assert!(report.contains(part), "{level}: {report}");
             }
         }
     }
 
     #[test]
-    fn lines_that_were_left_out_are_an_event_of_the_gateways() {
+    fn an_event_of_the_gateway_says_how_many_lines_were_left_out() {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&hand);
         let text =
@@ -268,7 +274,7 @@ mod tests {
     fn every_other_library_has_a_limit_too_and_the_gateway_none() {
         let text = captured("info", true, || {
             for _ in 0..1_000 {
-                tracing::warn!(target: "aws_config", "of a library");
+                tracing::warn!(target: "aws_runtime", "of a library");
                 tracing::info!("of the gateway");
             }
         });
@@ -313,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_neither_colour_nor_escape_sequences_of_others() {
+    fn text_has_neither_colour_nor_escape_sequences_of_a_caller() {
         let text = captured("info", false, || tracing::info!(agent = "\u{1b}[31mred", "hello"));
         assert!(text.contains("hello"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
@@ -335,8 +341,8 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_level_is_not_taken_for_a_module() {
-        for (level, good) in [
+    fn a_misspelt_level_is_rejected_rather_than_read_as_a_module() {
+        for (level, valid) in [
             ("info", true),
             ("warn,bedrock_gateway=debug", true),
             ("bedrock_gateway[request]=debug", true),
@@ -345,7 +351,7 @@ mod tests {
             ("a=b", false),
             ("", false),
         ] {
-            assert_eq!(check_level(level).is_ok(), good, "{level}");
+            assert_eq!(check_level(level).is_ok(), valid, "{level}");
         }
     }
 }

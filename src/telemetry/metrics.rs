@@ -1,5 +1,5 @@
-//! Every metric: its name, help and labels. No label ever holds a user, a token's text or anything
-//! else that a caller chooses; issuers are the configured names.
+//! Every metric: its name, help and labels. No label ever holds a caller's name, the text of a token or anything
+//! else that a caller chooses. Issuers are the configured names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::reason::Reason;
 /// The `Content-Type` of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds in seconds: a refusal takes a millisecond, a long generation half an hour.
+/// Upper bounds of the histograms, seconds: a refusal takes a millisecond, a long generation half an hour.
 const SECONDS: [f64; 17] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0];
 
-/// The process's metrics. Counting takes a read lock and a hash at most; nothing waits for a scrape.
+/// The process's metrics. To count costs a read lock and a hash at most. No request waits for a scrape.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -40,7 +40,7 @@ pub struct Metrics {
     token_checks: Family<IssuerOutcomeLabels, Counter>,
     key_refreshes: Family<IssuerOutcomeLabels, Counter>,
     keys_age: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
-    /// What `keys_age` is computed from when somebody scrapes.
+    /// When each issuer's keys were fetched. Each scrape computes `keys_age` from it.
     keys_fetched: Mutex<BTreeMap<String, SystemTime>>,
     mapping_replacements: Family<TargetLabels, Counter>,
     config_generation: Gauge<u64, AtomicU64>,
@@ -77,7 +77,7 @@ struct TargetLabels {
     target: String,
 }
 
-/// One counter of a metric that has several.
+/// The counter of one set of labels.
 #[derive(Debug, Clone)]
 pub struct Count(Counter);
 
@@ -93,15 +93,15 @@ impl Metrics {
         Arc::new(Self::default())
     }
 
-    /// Counts the remembered tokens of one issuer in `token_checks_total`: nearly every request has one, so
-    /// that their counter is looked up once.
+    /// `token_checks_total{issuer,outcome="remembered"}` of one issuer. Nearly every request counts here, so the
+    /// caller of this function looks the counter up once and keeps it.
     pub fn remembered_tokens(&self, issuer: &str) -> Count {
         let labels = IssuerOutcomeLabels { issuer: issuer.to_owned(), outcome: "remembered" };
         Count(self.token_checks.get_or_create_owned(&labels))
     }
 
-    /// `token_checks_total{issuer,outcome}`: outcome is `verified` or an `AuthError::reason`. The
-    /// issuer is a configured name, never what an unverified token says.
+    /// `token_checks_total{issuer,outcome}`, except for `remembered`: the outcome is `verified` or an
+    /// `AuthError::reason`. The issuer is a configured name, never the `iss` of an unverified token.
     pub fn token_checked(&self, issuer: &str, outcome: &'static str) {
         self.token_checks
             .get_or_create_owned(&IssuerOutcomeLabels { issuer: issuer.to_owned(), outcome })
@@ -115,7 +115,7 @@ impl Metrics {
             .inc();
     }
 
-    /// `keys_age_seconds{issuer}`, computed at scrape time from this.
+    /// Notes when an issuer's keys were fetched. Each scrape computes `keys_age_seconds{issuer}` from it.
     pub fn keys_fetched_at(&self, issuer: &str, at: SystemTime) {
         let mut fetched = self.keys_fetched.lock();
         fetched.insert(issuer.to_owned(), at);
@@ -131,17 +131,18 @@ impl Metrics {
         self.sts_calls.get_or_create_owned(&OutcomeLabels { outcome }).inc();
     }
 
-    /// `sessions`: how many are cached now.
+    /// `sessions`: the number of cached sessions.
     pub fn sessions_cached(&self, count: u64) {
         self.sessions.set(count);
     }
 
-    /// Counts the hits in `session_lookups_total`: nearly every request is one.
+    /// `session_lookups_total{outcome="hit"}`. Nearly every request counts here, so the caller of this function looks
+    /// the counter up once and keeps it.
     pub fn session_hits(&self) -> Count {
         Count(self.session_lookups.get_or_create_owned(&OutcomeLabels { outcome: "hit" }))
     }
 
-    /// `session_lookups_total{outcome}`, but for `hit`: `miss`, `stale`, `denied`, `failed`.
+    /// `session_lookups_total{outcome}`, except for `hit`: `miss`, `stale`, `denied`, `failed`.
     pub fn session_looked_up(&self, outcome: &'static str) {
         self.session_lookups.get_or_create_owned(&OutcomeLabels { outcome }).inc();
     }
@@ -188,12 +189,12 @@ impl Metrics {
         self.config_generation.set(generation);
     }
 
-    /// `config_reload_failed`: whether a file on disk is refused and what was there before is in use.
+    /// `config_reload_failed`: whether the gateway rejected a file on disk and still uses the version before.
     pub fn config_refused(&self, refused: bool) {
         self.config_reload_failed.set(refused.into());
     }
 
-    /// Which issuers there are: nothing is told any more of the keys of others.
+    /// Sets the names of the configured issuers. `keys_age_seconds` ends for all other names.
     pub fn issuers_are(&self, names: &[Arc<str>]) {
         let mut fetched = self.keys_fetched.lock();
         fetched.retain(|issuer, _| {
@@ -205,24 +206,24 @@ impl Metrics {
         });
     }
 
-    /// `revocations`: how many entries cut somebody off now.
+    /// `revocations`: the number of entries in force.
     pub fn revoked(&self, entries: usize) {
         self.revocations.set(entries as u64);
     }
 
-    /// `clock_skew_seconds`: AWS's clock minus ours, as used for signing.
+    /// `clock_skew_seconds`: AWS's clock minus this machine's, as used for signing.
     pub fn clock_skew(&self, seconds: i64) {
         self.clock_skew.set(seconds);
     }
 
-    /// The `OpenMetrics` text of all of them ([`CONTENT_TYPE`]).
+    /// The page of all metrics, in the `OpenMetrics` text format ([`CONTENT_TYPE`]).
     pub fn encode(&self) -> String {
         self.compute_ages();
         let mut page = String::new();
         match text::encode(&mut page, &self.registry) {
             Ok(()) => page,
-            // Writing to a String does not fail; if the crate's encoder does, a scraper must see no
-            // half page as a whole one.
+            // Writing to a String does not fail. If the crate's encoder does, the scraper gets an empty page rather
+            // than half of one.
             Err(std::fmt::Error) => String::from("# EOF\n"),
         }
     }
@@ -246,72 +247,87 @@ impl Default for Metrics {
         Self {
             requests: names.of(
                 "requests",
-                "Requests answered, by operation, status and reason of refusal",
+                "Requests that ended. operation: a row of the table of operations, or \"none\" before one was \
+                 recognized. status: the HTTP status of the answer. reason: why the request ended as it did",
                 Family::default(),
             ),
             request_duration: names.of(
                 "request_duration_seconds",
-                "From the request's head to the last byte of its answer",
+                "Time from a request's head to the last byte of its answer, in seconds, of every request that ended",
                 Histogram::new(SECONDS),
             ),
             first_byte: names.of(
                 "first_byte_seconds",
-                "From the request's head to the first byte of the answer's body",
+                "Time from a request's head to the first byte of its answer's body, in seconds, of every answer \
+                 that has a body",
                 Histogram::new(SECONDS),
             ),
-            streams_open: names.of("streams_open", "Answers being relayed now", Gauge::default()),
-            sts_calls: names.of("sts_calls", "Calls of sts:AssumeRole by outcome", Family::default()),
-            sessions: names.of("sessions", "Sessions cached now", Gauge::default()),
+            streams_open: names.of("streams_open", "Streams from Bedrock that the gateway relays now", Gauge::default()),
+            sts_calls: names.of(
+                "sts_calls",
+                "Sessions that the gateway requested from STS by AssumeRole, with their retries as one. outcome: \
+                 ok, or the reason of the failure",
+                Family::default(),
+            ),
+            sessions: names.of("sessions", "Sessions that are cached now", Gauge::default()),
             session_lookups: names.of(
                 "session_lookups",
-                "Look-ups of sessions by outcome",
+                "Requests that looked up their session. outcome: hit (cached), stale (cached; a renewal is due), \
+                 miss (from STS), denied (STS refused it), failed (no session for another reason)",
                 Family::default(),
             ),
             session_renewals: names.of(
                 "session_renewals",
-                "Renewals of sessions ahead of their end by outcome",
+                "Renewals of sessions before they expire. outcome: ok, denied (STS refused it), failed",
                 Family::default(),
             ),
             session_evictions: names.of(
                 "session_evictions",
-                "Sessions dropped before their end for want of room",
+                "Sessions that the gateway dropped before they expired, because a limit was reached",
                 Counter::default(),
             ),
-            token_checks: names.of("token_checks", "Tokens checked by issuer and outcome", Family::default()),
+            token_checks: names.of(
+                "token_checks",
+                "Tokens that the gateway checked. issuer: the configured name. outcome: verified, remembered \
+                 (verified before), or the reason of the rejection",
+                Family::default(),
+            ),
             key_refreshes: names.of(
                 "key_refreshes",
-                "Fetches of an issuer's key set by outcome",
+                "Fetches of an issuer's signing keys. issuer: the configured name. outcome: ok, failed",
                 Family::default(),
             ),
             keys_age: names.of(
                 "keys_age_seconds",
-                "Seconds since an issuer's key set was last fetched",
+                "Time since the gateway last fetched an issuer's signing keys, in seconds. issuer: the configured \
+                 name",
                 Family::default(),
             ),
             keys_fetched: Mutex::default(),
             mapping_replacements: names.of(
                 "mapping_replacements",
-                "Mapped values that AWS would not accept and that were replaced",
+                "Mapped values that the gateway replaced because AWS would not accept them. target: name, \
+                 source_identity, or a tag key",
                 Family::default(),
             ),
             config_generation: names.of(
                 "config_generation",
-                "Generation of the configuration in use",
+                "Number of the configuration in use; each configuration that is loaded adds one",
                 Gauge::default(),
             ),
             config_reload_failed: names.of(
                 "config_reload_failed",
-                "1 while a file of the configuration on disk is refused and the last good one is in use",
+                "1 while the gateway rejects a file on disk and uses the last valid one, otherwise 0",
                 Gauge::default(),
             ),
             clock_skew: names.of(
                 "clock_skew_seconds",
-                "AWS's clock minus this machine's, as used for signing",
+                "AWS's clock minus this machine's, in seconds, as used for signatures",
                 Gauge::default(),
             ),
             revocations: names.of(
                 "revocations",
-                "Entries of the deny file and of the admin port in force now",
+                "Revocations in force now, from the deny file and the admin port",
                 Gauge::default(),
             ),
             registry: names.0,
@@ -319,7 +335,7 @@ impl Default for Metrics {
     }
 }
 
-/// Registers what it hands back.
+/// The registry under construction. [`Names::of`] registers each metric and returns it.
 struct Names(Registry);
 
 impl Names {

@@ -1,4 +1,4 @@
-//! Requests that were cut off because the drain had ended before they had.
+//! The requests that the gateway aborted because the drain ended before they did.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-/// How many requests were cut, by operation.
+/// The number of aborted requests, by operation.
 #[derive(Debug, Default)]
 pub struct Unfinished {
     begun: AtomicBool,
@@ -14,7 +14,7 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// From now on whatever ends before its end was cut.
+    /// Notes that the drain has ended: from now on a request that ends early counts as aborted.
     pub fn begin(&self) {
         self.begun.store(true, Ordering::Relaxed);
     }
@@ -27,7 +27,7 @@ impl Unfinished {
         *self.requests.lock().entry(operation).or_default() += 1;
     }
 
-    /// How many there are so far.
+    /// The number of aborted requests so far.
     pub fn requests(&self) -> usize {
         self.requests.lock().values().sum()
     }

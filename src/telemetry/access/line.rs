@@ -1,15 +1,15 @@
-//! A line of the access log, written field by field: the fields are listed once and every form writes them.
+//! A line of the access log, written field by field. The fields are listed once, for all formats.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// One form of a line.
+/// A format of a line.
 pub(super) trait Line {
-    /// `name` is one of the gateway's own.
+    /// Writes a text. `name` is one of the gateway's own.
     fn text(&mut self, name: &str, text: &str);
     fn number(&mut self, name: &str, number: u64);
     fn address(&mut self, name: &str, address: IpAddr);
-    /// Texts that have names of their own.
+    /// Writes several texts that have names of their own.
     fn texts<'a>(&mut self, name: &str, members: impl Iterator<Item = (&'a str, &'a str)>);
 
     fn some_text(&mut self, name: &str, text: Option<&str>) {
@@ -25,7 +25,7 @@ pub(super) trait Line {
     }
 }
 
-/// The form for people: `name=value name=value`.
+/// The format for people: `name=value name=value`.
 pub(super) struct Words(String);
 
 impl Words {
@@ -57,15 +57,15 @@ impl Line for Words {
         self.text(name, &address.to_string());
     }
 
-    /// `key=value,key=value`.
+    /// Writes `key=value,key=value`.
     fn texts<'a>(&mut self, name: &str, members: impl Iterator<Item = (&'a str, &'a str)>) {
         let pairs: Vec<_> = members.map(|(key, text)| format!("{key}={text}")).collect();
         self.text(name, &pairs.join(","));
     }
 }
 
-/// Text as it is if it cannot be mistaken for anything else, otherwise quoted and with everything
-/// escaped that a terminal might act on: callers choose some of these values.
+/// The text unchanged if it is unambiguous. Otherwise it is quoted, and every character is escaped that a terminal
+/// might act on: callers choose some of these values.
 fn legible(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
     if !text.is_empty() && text.chars().all(plain) {

@@ -1,14 +1,14 @@
-//! A JSON object, written member by member. There is one for every request, and most of a serializer's time
-//! goes into looking at each byte of text for something to escape; here that is many at a time.
+//! A JSON object, written member by member. Each request writes one. A general serializer spends most of its time on
+//! single bytes, to find those that need escaping; this one checks many bytes at a time.
 
 use std::net::IpAddr;
 
 use super::line::Line;
 
-/// Room for most lines, bytes.
+/// The initial capacity of a line, bytes. Most lines fit.
 const LINE: usize = 1024;
 
-/// An object being written.
+/// An object under construction.
 pub(super) struct Object(String);
 
 impl Object {
@@ -23,7 +23,7 @@ impl Object {
         self.0
     }
 
-    /// `name` is one of ours: nothing of it has to be escaped.
+    /// Writes the name of a member. `name` is one of the gateway's own, so it needs no escaping.
     fn name(&mut self, name: &str) {
         self.comma();
         self.0.push('"');
@@ -43,7 +43,7 @@ impl Object {
             self.0.push_str(text);
             self.0.push('"');
         } else {
-            // Text always has a JSON form.
+            // Every text has a JSON form, so this never fails.
             self.0.push_str(&serde_json::to_string(text).unwrap_or_default());
         }
     }
@@ -88,9 +88,9 @@ impl Line for Object {
     }
 }
 
-/// Whether JSON has `text` as it stands (RFC 8259, section 7).
+/// Whether `text` is valid within a JSON string without escaping (RFC 8259, section 7).
 fn is_plain(text: &str) -> bool {
-    // Without a branch for each byte, which lets the compiler look at many at once.
+    // No branch for each byte, so that the compiler can check many bytes at once.
     let odd = |byte: &u8| u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
     text.as_bytes().iter().fold(0, |found, byte| found | odd(byte)) == 0
 }
@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(text in "\\PC{0,40}", odd in prop::collection::vec(any::<char>(), 0..40), number: u64, address: IpAddr) {
+        fn a_written_object_reads_back(text in "\\PC{0,40}", odd in prop::collection::vec(any::<char>(), 0..40), number: u64, address: IpAddr) {
             let odd: String = odd.into_iter().collect();
             let mut object = Object::new();
             object.text("a", &text);

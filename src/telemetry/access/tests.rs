@@ -62,7 +62,7 @@ fn the_json_line_has_the_documented_names_and_leaves_out_what_is_unknown() {
 }
 
 #[test]
-fn a_text_line_holds_its_values_whatever_they_contain() {
+fn a_text_line_escapes_its_values() {
     let line = record().text();
     assert!(line.starts_with("2027-01-15T08:00:00.007Z request_id=r-1 client=127.0.0.1"), "{line}");
     assert!(line.contains(r#"user_agent="aws-sdk\u{1b}[2J\nforged line""#), "{line}");
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Every field set: a new one cannot be forgotten here, and none may be missing from the line.
+/// The record has every field set. A new field must be added here, and none may be missing from the line.
 #[test]
 fn every_field_of_the_documentation_is_written() {
     let full = AccessRecord {
@@ -145,7 +145,7 @@ fn lines_of_many_threads_reach_the_file_whole() {
 }
 
 #[test]
-fn a_disk_that_takes_nothing_keeps_no_request_waiting() {
+fn a_full_disk_does_not_delay_requests() {
     struct Full;
     impl Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {

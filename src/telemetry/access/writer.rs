@@ -1,7 +1,7 @@
 //! The thread that writes the access log.
 //!
-//! Written here, because `tracing-appender` bounds waiting lines by their number and not by their bytes, and flushes
-//! only when it is dropped.
+//! This is hand-written: `tracing-appender` limits the number of waiting lines, not their bytes, and flushes only
+//! when it is dropped.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// Bytes of lines that may wait: a second's worth of a busy gateway. Beyond it lines are lost, and
-/// counted, rather than requests kept waiting for a full disk.
+/// The most bytes of lines that may wait: one second of a busy gateway. Further lines are lost and counted, so that no
+/// request waits for a full disk.
 const WAITING: usize = 16 * 1024 * 1024;
 
-/// How long lines are gathered before they are written together: to wake the thread for each would cost
-/// more than the line itself.
+/// How long the thread gathers lines before it writes them together. To wake the thread for each line would cost more
+/// than the line itself.
 const GATHERING: Duration = Duration::from_millis(10);
 
-/// How long a shutdown waits for a disk or a reader that does not take the lines.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a shutdown waits for a disk, or a reader of standard output, that does not accept the lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A buffer that had to grow beyond this is not kept, bytes.
+/// The largest buffer that is kept for the next lines, bytes.
 const KEPT: usize = 1024 * 1024;
 
-/// A handle on the writing thread, which ends when this is dropped and everything is written.
+/// The handle of the writing thread. The thread ends when the handle is dropped and all lines are written.
 #[derive(Debug)]
 pub(super) struct Writer(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Lines have come, or are waited for, or no more will come.
+    /// Notified when lines arrive, when a flush is requested, and at the end.
     wanted: Condvar,
     written: Condvar,
 }
@@ -41,7 +41,7 @@ struct State {
     /// Whole lines, one after the other.
     lines: Vec<u8>,
     lost: u64,
-    /// How many times somebody has asked to flush, and the last of them that was done.
+    /// The number of flushes that were requested, and the number of the last one that was done.
     flushes: u64,
     flushed: u64,
     ended: bool,
@@ -71,15 +71,15 @@ impl Writer {
         }
     }
 
-    /// Waits until what was handed over is written, but not longer than [`PATIENCE`].
+    /// Waits until all lines so far are written, for at most [`FLUSH_TIMEOUT`].
     pub(super) fn flush(&self) {
         let mut state = self.0.state();
         state.flushes += 1;
         let mine = state.flushes;
         self.0.wanted.notify_one();
-        let waited = self.0.written.wait_while_for(&mut state, |state| state.flushed < mine, PATIENCE);
+        let waited = self.0.written.wait_while_for(&mut state, |state| state.flushed < mine, FLUSH_TIMEOUT);
         if waited.timed_out() {
-            tracing::error!("the end of the access log could not be written in time");
+            tracing::error!("the last lines of the access log were not written within 5 s");
         }
     }
 }
@@ -92,7 +92,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread has taken over to write.
+/// The lines that the thread writes next.
 struct Batch {
     lines: Vec<u8>,
     lost: u64,
@@ -108,18 +108,20 @@ impl Shared {
         let mut broken = false;
         let mut spare = Vec::new();
         while let Some(Batch { mut lines, lost, flushes }) = self.next(spare) {
-            // Whole lines in one write, so that nobody else's land among them.
+            // Whole lines in one write, so that lines of other processes do not land between them.
             let outcome = target.write_all(&lines).and_then(|()| target.flush());
             match &outcome {
-                Err(error) if !broken => tracing::error!(%error, "the access log cannot be written"),
-                Ok(()) if broken => tracing::info!("the access log can be written again"),
+                Err(error) if !broken => {
+                    tracing::error!(%error, "cannot write the access log; its lines are lost")
+                }
+                Ok(()) if broken => tracing::info!("the access log is written again"),
                 _ => {}
             }
             broken = outcome.is_err();
             if lost > 0 {
                 tracing::error!(
                     lost,
-                    "access log lines were lost, because they could not be written fast enough"
+                    "lines of the access log were lost: the disk or the reader was too slow"
                 );
             }
             self.state().flushed = flushes;
@@ -130,7 +132,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines and gathers those that follow, unless somebody waits for them. `None` at the end.
+    /// Waits for lines and gathers those that follow, unless a flush is requested. `None` at the end.
     fn next(&self, spare: Vec<u8>) -> Option<Batch> {
         let idle =
             |state: &mut State| state.lines.is_empty() && state.flushes == state.flushed && !state.ended;

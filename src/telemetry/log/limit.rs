@@ -1,5 +1,5 @@
-//! A limit of what libraries write into the process's log. A peer can make a library log a line for every frame it
-//! sends. Without a limit that fills a disk, and every worker waits for standard error.
+//! A limit on the lines of libraries in the process log. A peer can make a library log a line for every frame it
+//! sends. Without a limit those lines fill a disk, and every worker waits for standard error.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,11 +18,11 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// How many lines a target of a library may have in each second.
+/// The most lines that one target of a library may log in each second.
 const LINES: u64 = 10;
-/// The target of the gateway's own lines, which have no limit, and the root of those below it.
+/// The root of the targets of the gateway's own lines, which have no limit.
 const OWN: &str = "bedrock_gateway";
-/// No second at all.
+/// The value of [`Counts::due`] when there is nothing to report.
 const NEVER: u64 = u64::MAX;
 
 /// Whether `target` is `module` or below it.
@@ -40,7 +40,7 @@ impl Limit {
         Self::by(move || begun.elapsed().as_secs())
     }
 
-    /// By a clock that counts seconds from any moment.
+    /// A limit with another clock, which counts seconds from any moment.
     pub(super) fn by(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(Counts {
             clock: Box::new(clock),
@@ -49,13 +49,13 @@ impl Limit {
         }))
     }
 
-    /// Writes events as `format` does, and before the next one how many were left out.
-    pub(super) fn telling<F>(&self, format: F) -> Telling<F> {
-        Telling { counts: Arc::clone(&self.0), format }
+    /// A format that writes events as `format` does. Before an event it first reports lines that were left out.
+    pub(super) fn reporting<F>(&self, format: F) -> Reporting<F> {
+        Reporting { counts: Arc::clone(&self.0), format }
     }
 }
 
-/// Dropped here, an event is never formatted, and does not wait for the writer.
+/// An event that this layer drops is never formatted and does not wait for the writer.
 impl<S: Subscriber> Layer<S> for Limit {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         self.0.admit(event.metadata().target())
@@ -64,12 +64,12 @@ impl<S: Subscriber> Layer<S> for Limit {
 
 struct Counts {
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// The second from which on there is something to tell. The gateway's own lines read it without a lock.
+    /// The second from which on there is something to report. The gateway's own lines read it without a lock.
     due: AtomicU64,
     second: Mutex<Second>,
 }
 
-/// The current second, and what is still to be told of earlier ones.
+/// The lines of the current second, and the reports of earlier ones that were not yet written.
 #[derive(Default)]
 struct Second {
     number: u64,
@@ -102,8 +102,8 @@ impl Counts {
         lines <= LINES
     }
 
-    /// What was left out in the seconds that have passed, once. A lock that is taken is not waited for: the next
-    /// line tells.
+    /// The lines that were left out in past seconds; each is returned once. If another thread holds the lock, this
+    /// returns nothing, and the next line reports them.
     fn take_left_out(&self) -> Vec<LeftOut> {
         let due = self.due.load(Ordering::Relaxed);
         if due == NEVER {
@@ -132,7 +132,7 @@ impl Second {
         self.left_out.extend(over.map(|(library, lines)| LeftOut { library, lines: lines - LINES }));
     }
 
-    /// The second from which on there is something to tell.
+    /// The second from which on there is something to report.
     fn due(&self) -> u64 {
         if !self.left_out.is_empty() {
             self.number
@@ -144,14 +144,14 @@ impl Second {
     }
 }
 
-/// A format that tells how many lines were left out. No timer is needed for that: the next line of any target
-/// brings it along.
-pub(super) struct Telling<F> {
+/// A format that reports how many lines were left out. It needs no timer: the next line of any target carries the
+/// report.
+pub(super) struct Reporting<F> {
     counts: Arc<Counts>,
     format: F,
 }
 
-impl<S, N, F> FormatEvent<S, N> for Telling<F>
+impl<S, N, F> FormatEvent<S, N> for Reporting<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -183,7 +183,8 @@ static LEFT_OUT: Metadata<'static> = Metadata::new(
 );
 
 impl LeftOut {
-    /// An event that no macro made: a macro's would come to the log while that is busy with another one.
+    /// The report as an event. No macro makes it: a macro's event would reach the log while the log still formats
+    /// another one.
     fn as_event(&self, say: impl FnOnce(&Event<'_>) -> fmt::Result) -> fmt::Result {
         let fields = LEFT_OUT.fields();
         let (Some(message), Some(library), Some(lines)) =
@@ -191,7 +192,7 @@ impl LeftOut {
         else {
             return Err(fmt::Error);
         };
-        let text = "lines of a library were left out: it logged too many within a second";
+        let text = "lines of a library were left out: it logged more than 10 in one second";
         let values: [(_, Option<&dyn Value>); 3] =
             [(&message, Some(&text)), (&library, Some(&self.library)), (&lines, Some(&self.lines))];
         say(&Event::new(&LEFT_OUT, &fields.value_set(&values)))
@@ -202,7 +203,7 @@ impl LeftOut {
 mod tests {
     use super::*;
 
-    /// A limit and the hand of its clock.
+    /// A limit, and the second that its clock shows.
     fn counts() -> (Arc<Counts>, Arc<AtomicU64>) {
         let hand = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&hand);
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told_once_when_its_second_has_passed() {
+    fn a_report_is_written_once_when_its_second_has_passed() {
         let (counts, hand) = counts();
         admitted(&counts, "h2", 25);
         admitted(&counts, "hyper", 10);
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn no_count_is_lost_where_the_next_second_floods_before_it_was_told() {
+    fn no_count_is_lost_when_the_next_second_floods_before_the_report() {
         let (counts, hand) = counts();
         admitted(&counts, "h2", 25);
         hand.store(1, Ordering::Relaxed);

@@ -55,7 +55,7 @@ fn every_metric_has_the_documented_name_and_labels() {
 }
 
 #[test]
-fn a_refused_configuration_shows_until_one_is_loaded() {
+fn a_rejected_configuration_shows_until_one_is_loaded() {
     let metrics = Metrics::new();
     metrics.config_refused(true);
     has(&metrics.encode(), "bedrock_gateway_config_reload_failed 1");
@@ -64,7 +64,7 @@ fn a_refused_configuration_shows_until_one_is_loaded() {
 }
 
 #[test]
-fn an_issuer_that_is_gone_has_no_keys_that_grow_old() {
+fn a_removed_issuer_has_no_age_of_keys() {
     let metrics = Metrics::new();
     for issuer in ["okta", "entra"] {
         metrics.keys_fetched_at(issuer, SystemTime::UNIX_EPOCH);
