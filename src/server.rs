@@ -1,5 +1,5 @@
-//! Callers' connections: accepted up to a number, TLS or plain, HTTP/1.1 or HTTP/2 by what the client
-//! speaks, drained in the end.
+//! The HTTP server. It accepts connections up to a limit, with TLS or without. The client chooses HTTP/1.1 or HTTP/2.
+//! When the server stops, it drains the connections.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,29 +36,31 @@ mod listener;
 mod throttle;
 pub mod tls;
 
-/// Connections of callers held at once; further ones wait in the listener's backlog.
+/// The most concurrent connections of clients. Further ones wait in the listener's backlog.
 pub const CONNECTIONS: usize = 10_000;
-/// The same of the probe listener, and of the admin listener.
+/// The most concurrent connections of the probe port, and of the admin port.
 pub const OPERATORS_CONNECTIONS: usize = 256;
-/// A request's head, bytes: Claude Code sends its token of up to 32 KiB twice.
+/// The largest head of a request, bytes. Claude Code sends its token, up to 32 KiB, twice in one head.
 const HEAD_BYTES: u32 = 128 * 1024;
-/// Streams of one HTTP/2 connection at once.
+/// The most concurrent streams of one HTTP/2 connection.
 const H2_STREAMS: u32 = 256;
-/// What is held of one answer that an HTTP/2 peer does not read, bytes, beside what is read of it upstream.
+/// The most bytes that the server holds of an answer that an HTTP/2 peer does not read. The bytes that the connection
+/// to Bedrock holds come on top.
 const H2_SEND_BYTES: usize = 64 * 1024;
-/// How long a connection without a request yet may still send one while the server stops.
-const LAST_WORD: Duration = Duration::from_secs(1);
-/// A silent HTTP/2 peer is asked whether it lives.
+/// How long the server, while it stops, waits for the first request of a connection that has sent none.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+/// After this silence the server sends an HTTP/2 peer a PING. After as long without an acknowledgement it closes the
+/// connection.
 const H2_PING: Duration = Duration::from_secs(20);
 
-/// What a request comes by.
+/// The connection that a request arrived over.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub address: SocketAddr,
     pub tls: bool,
 }
 
-/// What answers requests.
+/// A service that answers requests.
 pub trait Handler: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
@@ -70,18 +72,19 @@ pub trait Handler: Send + Sync + 'static {
         peer: Peer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// Something came that the HTTP parser refused; it was answered with the parser's bare 4xx.
+    /// Notes that the HTTP parser rejected a request, and answered with a bare 4xx.
     fn unreadable(&self) {}
 }
 
-/// How far a server's end has come.
+/// The stage of a server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stage {
     Serving,
-    /// Whoever comes is served, and asked to come by another connection the next time: HTTP/2 by GOAWAY,
-    /// HTTP/1.1 by `Connection: close`, since to close between two requests could cross with the next.
+    /// The server still serves every request, and asks the client to use another connection for the next one: over
+    /// HTTP/2 by GOAWAY, over HTTP/1.1 by `Connection: close` on the answer. Without that header, a close between two
+    /// requests could cross with the next request.
     Leaving,
-    /// Connections without a request are closed.
+    /// The server closes connections that have no request.
     Closing,
 }
 
@@ -89,20 +92,20 @@ enum Stage {
 #[derive(Debug)]
 pub struct Server<S> {
     service: Arc<S>,
-    seats: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     stage: watch::Sender<Stage>,
     timeouts: Timeouts,
     connections: JoinSet<()>,
-    /// Throttles the warning that a balancer does not speak the PROXY protocol.
+    /// The throttle of the warning about a balancer that does not speak the PROXY protocol.
     throttle: Arc<Throttle>,
 }
 
 impl<S: Handler> Server<S> {
-    /// Holds `connections` at once.
+    /// A server with at most `connections` concurrent connections.
     pub fn new(service: Arc<S>, connections: usize) -> Self {
         Self {
             service,
-            seats: Arc::new(Semaphore::new(connections)),
+            slots: Arc::new(Semaphore::new(connections)),
             stage: watch::Sender::new(Stage::Serving),
             timeouts: Timeouts::default(),
             connections: JoinSet::new(),
@@ -110,7 +113,7 @@ impl<S: Handler> Server<S> {
         }
     }
 
-    /// What has connections go elsewhere for their next request, while the server still accepts.
+    /// A function that asks clients to use another connection for their next request, while the server still accepts.
     pub fn leaving(&self) -> impl FnOnce() + use<S> {
         let stage = self.stage.clone();
         move || {
@@ -118,12 +121,12 @@ impl<S: Handler> Server<S> {
         }
     }
 
-    /// Accepts on `listeners` until `stop` completes; then the listeners are closed.
+    /// Accepts connections on `listeners` until `stop` completes, then closes the listeners.
     pub async fn accept(&mut self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
         let (found, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept_all(listener, Arc::clone(&self.seats), found.clone()));
+            accepting.spawn(accept_all(listener, Arc::clone(&self.slots), found.clone()));
         }
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -136,7 +139,7 @@ impl<S: Handler> Server<S> {
             }
         }
         accepting.shutdown().await;
-        // What the system had accepted for us before the listeners closed is served too.
+        // The server also serves connections that it accepted just before the listeners closed.
         arrivals.close();
         while let Some(accepted) = arrivals.recv().await {
             self.spawn(accepted);
@@ -144,14 +147,14 @@ impl<S: Handler> Server<S> {
     }
 
     fn spawn(&mut self, accepted: Accepted) {
-        let Accepted { stream, peer, tls, expected_header, balancers, seat } = accepted;
+        let Accepted { stream, peer, tls, expected_header, balancers, slot } = accepted;
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
         let (service, timeouts, stage) = (Arc::clone(&self.service), self.timeouts, self.stage.subscribe());
         let first_head = Instant::now() + timeouts.head;
-        let connection = ClientConnection { service, peer, balancers, timeouts, first_head, stage, seat };
-        // Several kinds of tasks: a plain connection has no need of the room that TLS takes.
+        let connection = ClientConnection { service, peer, balancers, timeouts, first_head, stage, slot };
+        // One kind of task for each case, so that a plain connection does not hold the memory of a TLS handshake.
         match (expected_header, tls) {
             (ExpectedHeader::Never, None) => self.connections.spawn(connection.speak(stream)),
             (ExpectedHeader::Never, Some(tls)) => self.connections.spawn(connection.shake_hands(tls, stream)),
@@ -162,8 +165,8 @@ impl<S: Handler> Server<S> {
         };
     }
 
-    /// Tells every connection to finish (GOAWAY, `Connection: close`) and waits until all have, or
-    /// until `give_up` completes. Returns how many were cut.
+    /// Asks every connection to finish (GOAWAY, `Connection: close`). Waits until all have finished, or until `give_up`
+    /// completes. Returns the number of connections that the server then aborted.
     pub async fn drain(mut self, give_up: impl Future<Output = ()>) -> usize {
         self.stage.send_replace(Stage::Closing);
         let finished = async { while self.connections.join_next().await.is_some() {} };
@@ -171,16 +174,16 @@ impl<S: Handler> Server<S> {
             () = finished => return 0,
             () = give_up => {}
         }
-        let mut cut = 0;
+        let mut aborted = 0;
         self.connections.abort_all();
         while let Some(ended) = self.connections.join_next().await {
-            cut += usize::from(ended.is_err());
+            aborted += usize::from(ended.is_err());
         }
-        cut
+        aborted
     }
 }
 
-/// One connection on its way.
+/// One open connection of a client.
 struct ClientConnection<S> {
     service: Arc<S>,
     peer: Peer,
@@ -188,11 +191,11 @@ struct ClientConnection<S> {
     timeouts: Timeouts,
     first_head: Instant,
     stage: watch::Receiver<Stage>,
-    seat: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
 }
 
 impl<S: Handler> ClientConnection<S> {
-    /// For a connection that begins with whom it is made for.
+    /// Reads the PROXY header of a balancer, then serves the connection.
     async fn listen_first(
         mut self,
         expected_header: ExpectedHeader,
@@ -204,23 +207,23 @@ impl<S: Handler> ClientConnection<S> {
         match tokio::time::timeout_at(self.first_head, balancers::read_header(&mut stream, expected_header))
             .await
         {
-            Ok(Ok(told)) => self.peer.address = told.unwrap_or(balancer),
-            // Health checks may connect and leave without a word.
+            Ok(Ok(client)) => self.peer.address = client.unwrap_or(balancer),
+            // Health checks may connect and close without sending anything.
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                debug!(%balancer, %error, "a balancer's connection ended in its PROXY header");
+                debug!(%balancer, %error, "a balancer closed its connection before the end of the PROXY header");
                 return;
             }
             Ok(Err(error)) => {
                 if let Some(left_out) = throttle.line() {
                     warn!(
                         %balancer, %error, left_out,
-                        "a balancer's connection was closed; have it speak PROXY protocol v2, or mend [listen.balancers]"
+                        "closed a balancer's connection; configure the balancer to send PROXY protocol v2, or fix [listen.balancers]"
                     );
                 }
                 return;
             }
             Err(_elapsed) => {
-                debug!(%balancer, "PROXY header not finished in time");
+                debug!(%balancer, "a balancer did not finish its PROXY header in time");
                 return;
             }
         }
@@ -234,8 +237,8 @@ impl<S: Handler> ClientConnection<S> {
         let client = self.peer.address;
         match tokio::time::timeout_at(self.first_head, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.speak(stream).await,
-            Ok(Err(error)) => debug!(%client, %error, "TLS handshake failed"),
-            Err(_elapsed) => debug!(%client, "TLS handshake not finished in time"),
+            Ok(Err(error)) => debug!(%client, %error, "the TLS handshake failed"),
+            Err(_elapsed) => debug!(%client, "the client did not finish the TLS handshake in time"),
         }
     }
 
@@ -243,13 +246,13 @@ impl<S: Handler> ClientConnection<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { service, peer, balancers, timeouts, first_head, stage, seat: _seat } = self;
+        let Self { service, peer, balancers, timeouts, first_head, stage, slot: _slot } = self;
         let (spoken, has_spoken) = watch::channel(false);
         let activity = Activity::new(&timeouts);
         let answering = {
             let (service, activity) = (Arc::clone(&service), Arc::clone(&activity));
             service_fn(move |request: Request<Incoming>| {
-                // Telling takes a lock, and has to be done once only.
+                // A notification takes a lock; one is enough.
                 spoken.send_if_modified(|spoken| !std::mem::replace(spoken, true));
                 let open = activity.begin(request.version() == Version::HTTP_2);
                 let address = balancers.as_ref().map_or(peer.address, |balancers| {
@@ -257,7 +260,7 @@ impl<S: Handler> ClientConnection<S> {
                 });
                 let service = Arc::clone(&service);
                 async move {
-                    // In a box of its own, which is gone while the answer's body is on its way.
+                    // In a box of its own, which is freed before the answer's body is sent.
                     let mut answer = Box::pin(service.call(request, Peer { address, ..peer })).await;
                     if open.is_the_last() {
                         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -289,7 +292,7 @@ impl<S: Handler> ClientConnection<S> {
                     connection.as_mut().graceful_shutdown();
                 }
                 Some(close_reason) => {
-                    debug!(client = %peer.address, fault = ?close_reason, "connection cut");
+                    debug!(client = %peer.address, %close_reason, "aborted a connection");
                     return;
                 }
             }
@@ -298,12 +301,12 @@ impl<S: Handler> ClientConnection<S> {
             if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
                 service.unreadable();
             }
-            debug!(client = %peer.address, %error, "connection ended");
+            debug!(client = %peer.address, %error, "a connection ended with an error");
         }
     }
 }
 
-/// Completes when no request has come in time, and never when one has.
+/// Completes if no request has arrived by `first_head`. Otherwise it never completes.
 async fn silent(first_head: Instant, has_spoken: watch::Receiver<bool>) {
     tokio::time::sleep_until(first_head).await;
     if *has_spoken.borrow() {
@@ -311,15 +314,15 @@ async fn silent(first_head: Instant, has_spoken: watch::Receiver<bool>) {
     }
 }
 
-/// Completes when the connection is to be told to finish: one of HTTP/2 when the server begins to leave, any
-/// other when it closes; one whose first request is perhaps just arriving, a moment later, since telling it
-/// to finish before it has begun would close it unread.
+/// Completes when the server must ask the connection to finish: over HTTP/2 at [`Stage::Leaving`], otherwise at
+/// [`Stage::Closing`]. For a connection without a request it waits [`FIRST_REQUEST_GRACE`] longer: the first request
+/// may just be arriving, and the HTTP library would close the connection without reading it.
 async fn to_finish(
     mut stage: watch::Receiver<Stage>,
     mut has_spoken: watch::Receiver<bool>,
     activity: Arc<Activity>,
 ) {
-    // Errors say that the sender is gone, which for the server means that it stops.
+    // An error means that the sender is gone, and so that the server has stopped.
     let _gone = stage.wait_for(|stage| *stage >= Stage::Leaving).await.is_err();
     activity.leave();
     let mut spoken = has_spoken.clone();
@@ -331,7 +334,8 @@ async fn to_finish(
     };
     let closing = async {
         let _gone = stage.wait_for(|stage| *stage >= Stage::Closing).await.is_err();
-        let _late = tokio::time::timeout(LAST_WORD, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
+        let _late =
+            tokio::time::timeout(FIRST_REQUEST_GRACE, has_spoken.wait_for(|spoken| *spoken)).await.is_err();
     };
     tokio::select! {
         () = h2 => {}
@@ -341,9 +345,8 @@ async fn to_finish(
 
 fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // How long a head may take is looked after in `activity`, which costs no timer for each request. Of
-    // header lines the library takes 100, for which alone it has room without allocating; real clients send
-    // some thirty.
+    // `activity` limits the time of a head, without a timer for each request. The library accepts 100 header lines,
+    // as many as fit without an allocation. Real clients send about thirty.
     builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES as usize);
     builder
         .http2()

@@ -1,9 +1,10 @@
-//! What a connection's peer does, and since when: a peer that neither sends nor reads holds places that
-//! others need, and the HTTP library notices only some of it.
+//! The activity of one connection's peer. A peer that neither sends nor reads holds slots that other clients need;
+//! the server closes its connection.
 //!
-//! Written here, because hyper has no timeout for a peer that does not read, and its timeout for a head costs a timer
-//! for each request.
+//! This is hand-written: hyper has no timeout for a peer that does not read, and its timeout for a head costs a
+//! timer for each request.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,20 +17,20 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// How long a connection's peer may take.
+/// The timeouts for a connection's peer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
-    /// From the connection's start (TLS included), or from a later head's first byte, to the head's end.
+    /// For a head: from the connection's start (TLS included), or from the first byte of a later head, to its end.
     pub(super) head: Duration,
-    /// From one answer's end to the next request's beginning. Longer than what clients and balancers keep
-    /// idle connections for (60 s), so that they close first and no request is lost on a connection that
-    /// closes as it is written.
+    /// From the end of one answer to the beginning of the next request. Clients and balancers keep idle connections
+    /// for 60 s. This is longer, so that they close first: a request that is written while the server closes would
+    /// be lost.
     pub(super) idle: Duration,
-    /// How long after an answer what comes may still be the body of its request.
+    /// How long after an answer the peer may still send the rest of its request's body.
     pub(super) leftovers: Duration,
-    /// For reading anything of what there is to read, of one answer or of all.
+    /// For a peer that reads nothing although there is something to read, of one answer or of all.
     pub(super) reading: Duration,
-    /// How often this is looked after.
+    /// The time between two checks of these timeouts.
     pub(super) tick: Duration,
 }
 
@@ -45,25 +46,35 @@ impl Default for Timeouts {
     }
 }
 
-/// What is wrong with a peer.
+/// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CloseReason {
-    /// It began a request and does not get to the head's end.
+    /// The peer began a request and did not finish the head in time.
     SlowHead,
-    /// It has had no request for long.
+    /// The peer has sent no request for too long.
     Idle,
-    /// It does not read what it asked for.
+    /// The peer does not read the answers that it requested.
     NotReading,
 }
 
-/// What one connection's peer does now.
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SlowHead => "the client did not finish a request's head in time",
+            Self::Idle => "the client sent no request for too long",
+            Self::NotReading => "the client does not read its answers",
+        })
+    }
+}
+
+/// The present activity of one connection's peer.
 #[derive(Debug)]
 pub(super) struct Activity {
     clock: Clock,
     leftovers: Duration,
     open: AtomicUsize,
     is_h2: AtomicBool,
-    /// The server wants this connection to end.
+    /// The server asks for the end of this connection.
     leaving: AtomicBool,
     idle: Since,
     head: Since,
@@ -71,16 +82,16 @@ pub(super) struct Activity {
     answers: Mutex<Vec<Arc<dyn Answer>>>,
 }
 
-/// An answer that is open.
-trait Answer: std::fmt::Debug + Send + Sync {
-    /// Set while nothing is taken of it.
-    fn untaken(&self) -> &Since;
+/// An answer that has not ended.
+trait Answer: fmt::Debug + Send + Sync {
+    /// Since when the peer has read nothing of the answer.
+    fn unread(&self) -> &Since;
 
-    /// Frees all that it holds; whoever asks for more of it is told that it broke off.
-    fn cut(&self);
+    /// Frees all that the answer holds. The next poll of its body returns an error.
+    fn abort(&self);
 }
 
-/// Milliseconds of one connection's life, from 1.
+/// A clock that counts milliseconds from the start of a connection, from 1.
 #[derive(Debug, Clone, Copy)]
 struct Clock(Instant);
 
@@ -90,7 +101,7 @@ impl Clock {
     }
 }
 
-/// Since when something has been so; 0 while it is not.
+/// The time since which a condition has been true; 0 while it is false.
 #[derive(Debug, Default)]
 struct Since(AtomicU64);
 
@@ -134,7 +145,7 @@ impl Activity {
         })
     }
 
-    /// A request's head has come whole.
+    /// Notes that a whole head has arrived.
     pub(super) fn begin(self: &Arc<Self>, is_h2: bool) -> Open {
         self.is_h2.store(is_h2, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -147,14 +158,14 @@ impl Activity {
         self.is_h2.load(Ordering::Relaxed)
     }
 
-    /// From now on an answer on HTTP/1.1 is the last of its connection.
+    /// Makes the next answer over HTTP/1.1 the last one of its connection.
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// The peer has sent something: a head, perhaps.
+    /// Notes that the peer has sent something, which may be a head.
     fn has_sent(&self) {
-        // HTTP/2 has frames that are no request's, and after a refusal comes the rest of what was refused.
+        // HTTP/2 also has frames without a request. After a refusal, the rest of the refused body arrives.
         let may_be_head = self.open.load(Ordering::Relaxed) == 0
             && !self.is_h2.load(Ordering::Relaxed)
             && !self.idle.less_than(self.leftovers, self.clock);
@@ -163,15 +174,15 @@ impl Activity {
         }
     }
 
-    /// What is wrong now, if anything.
+    /// The reason to close the connection now, if there is one.
     pub(super) fn close_reason(&self, timeouts: &Timeouts) -> Option<CloseReason> {
         if self.writing.longer_than(timeouts.reading, self.clock) {
             return Some(CloseReason::NotReading);
         }
         let open = self.open.load(Ordering::Relaxed);
-        // On HTTP/1.1 what is not read shows in writing; on HTTP/2 each stream has a window of its own.
+        // Over HTTP/1.1 a peer that does not read blocks `writing`. Over HTTP/2 each stream has a window of its own.
         if self.is_h2.load(Ordering::Relaxed) && open > 0 {
-            return (self.cut_untaken(timeouts) == open).then_some(CloseReason::NotReading);
+            return (self.abort_unread(timeouts) == open).then_some(CloseReason::NotReading);
         }
         if open > 0 {
             return None;
@@ -179,38 +190,38 @@ impl Activity {
         if self.head.longer_than(timeouts.head, self.clock) {
             return Some(CloseReason::SlowHead);
         }
-        // What it does not read of the last answers keeps a graceful end from coming.
+        // A graceful end never comes while the peer leaves a part of the last answers unread.
         if self.idle.longer_than(timeouts.idle + timeouts.reading, self.clock) {
             return Some(CloseReason::NotReading);
         }
         self.idle.longer_than(timeouts.idle, self.clock).then_some(CloseReason::Idle)
     }
 
-    /// Cuts the answers that nobody reads, and leaves those beside them alone. Returns how many there are.
-    fn cut_untaken(&self, timeouts: &Timeouts) -> usize {
-        let mut untaken = self.answers.lock().clone();
-        untaken.retain(|answer| answer.untaken().longer_than(timeouts.reading, self.clock));
-        for answer in &untaken {
-            answer.cut();
+    /// Aborts the answers that the peer does not read, and no others. Returns their number.
+    fn abort_unread(&self, timeouts: &Timeouts) -> usize {
+        let mut unread = self.answers.lock().clone();
+        unread.retain(|answer| answer.unread().longer_than(timeouts.reading, self.clock));
+        for answer in &unread {
+            answer.abort();
         }
-        untaken.len()
+        unread.len()
     }
 }
 
-/// A request that has not been answered to the end.
+/// A request whose answer has not ended.
 #[derive(Debug)]
 pub(super) struct Open(Arc<Activity>);
 
 impl Open {
-    /// Whether no further request is wanted on this connection, which HTTP/1.1 says with the answer.
+    /// Whether this answer is the last one of the connection. Over HTTP/1.1 the answer says so.
     pub(super) fn is_the_last(&self) -> bool {
         self.0.leaving.load(Ordering::Relaxed) && !self.0.is_h2()
     }
 
-    /// The answer's body, watched on its way out.
+    /// The answer's body, with its progress tracked.
     pub(super) fn answer<B: Send + 'static>(self, body: B) -> TrackedBody<B> {
-        let slot = Arc::new(Slot { untaken: Since::default(), body: Mutex::new(Some(body)) });
-        slot.untaken.set(self.0.clock);
+        let slot = Arc::new(Slot { unread: Since::default(), body: Mutex::new(Some(body)) });
+        slot.unread.set(self.0.clock);
         let answer = Arc::clone(&slot) as Arc<dyn Answer>;
         self.0.answers.lock().push(answer);
         TrackedBody { slot, open: self }
@@ -225,16 +236,16 @@ impl Drop for Open {
     }
 }
 
-/// An answer's body that notes when nothing is taken of it.
+/// An answer's body that notes since when the peer has read nothing of it.
 #[derive(Debug)]
 pub(super) struct TrackedBody<B: Send + 'static> {
     slot: Arc<Slot<B>>,
     open: Open,
 }
 
-/// The body, until it is cut.
+/// The body, until it is aborted.
 struct Slot<B> {
-    untaken: Since,
+    unread: Since,
     body: Mutex<Option<B>>,
 }
 
@@ -244,18 +255,18 @@ impl<B> Slot<B> {
     }
 }
 
-impl<B> std::fmt::Debug for Slot<B> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot").field("untaken", &self.untaken).finish_non_exhaustive()
+impl<B> fmt::Debug for Slot<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("unread", &self.unread).finish_non_exhaustive()
     }
 }
 
 impl<B: Send> Answer for Slot<B> {
-    fn untaken(&self) -> &Since {
-        &self.untaken
+    fn unread(&self) -> &Since {
+        &self.unread
     }
 
-    fn cut(&self) {
+    fn abort(&self) {
         drop(self.body().take());
     }
 }
@@ -281,13 +292,13 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut body = self.slot.body();
         let Some(body) = body.as_mut() else {
-            return Poll::Ready(Some(Err("nobody read the answer".into())));
+            return Poll::Ready(Some(Err("the client did not read the answer".into())));
         };
         let polled = Pin::new(body).poll_frame(cx);
         match polled {
-            // There is nothing to be read.
-            Poll::Pending => self.slot.untaken.clear(),
-            Poll::Ready(_) => self.slot.untaken.set(self.open.0.clock),
+            // The peer has nothing to read.
+            Poll::Pending => self.slot.unread.clear(),
+            Poll::Ready(_) => self.slot.unread.set(self.open.0.clock),
         }
         polled.map_err(Into::into)
     }
@@ -303,7 +314,7 @@ where
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A connection's bytes, watched.
+/// A connection whose reads and writes are tracked.
 #[derive(Debug)]
 pub(super) struct TrackedIo<I> {
     io: I,

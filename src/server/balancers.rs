@@ -1,8 +1,8 @@
-//! Load balancers in front: they connect on behalf of clients and tell whose. What they tell goes to the
-//! access log and nowhere else, and only those that are configured are believed.
+//! Load balancers in front of the gateway. They connect on behalf of clients and name the client's address. The gateway
+//! believes only the configured balancers, and writes the address to the access log and nowhere else.
 //!
-//! The `proxy-header` crate parses the header. Written here is what is believed: of which peers, and which of the
-//! addresses.
+//! The `proxy-header` crate parses the PROXY header. This module decides which peers the gateway believes, and which of
+//! the addresses is the client's.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,19 +13,19 @@ use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::TcpStream;
 
-/// Who they are and how they tell.
+/// The configured balancers, and how they name the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balancers {
     pub peers: Vec<IpNet>,
     pub client_address: ClientAddress,
 }
 
-/// How a balancer tells whom it connects for.
+/// The way in which a balancer names the client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAddress {
     /// PROXY protocol, version 2 (haproxy.org, proxy-protocol.txt), at the beginning of every connection.
     ProxyProtocol,
-    /// The header that each hop adds its peer's address to.
+    /// `X-Forwarded-For`: each hop adds the address of its peer.
     ForwardedFor,
 }
 
@@ -33,17 +33,17 @@ pub enum ClientAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExpectedHeader {
     Never,
-    /// Health checks come with and without.
+    /// Health checks may send one or not.
     Perhaps,
-    /// Never a matter of what comes: who could leave it out could also write their own.
+    /// Required of every connection: a client that could leave the header out could also write a false one.
     Always,
 }
 
 const HEADER: &str = "x-forwarded-for";
-/// What a PROXY header begins with, up to its length.
+/// The length of a PROXY header's fixed beginning, bytes. It ends with the length of the rest.
 const FIXED: usize = 16;
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// What may follow, bytes: addresses take 36, and balancers add some hundred of their own.
+/// The most bytes that may follow. Addresses take 36, and balancers add a few hundred of their own.
 const LONGEST: usize = 4096;
 
 impl Balancers {
@@ -52,8 +52,8 @@ impl Balancers {
         self.peers.iter().any(|network| network.contains(&address))
     }
 
-    /// The client of a request that arrived over a connection from `peer`: the last address in the header that is
-    /// not a balancer's, since whatever stands before it is the client's own invention.
+    /// The client address of a request that arrived over a connection from `peer`: the last address in the header that
+    /// does not belong to a balancer. The client could have invented every address before it.
     pub(super) fn forwarded_for(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut client = peer;
         if self.client_address != ClientAddress::ForwardedFor {
@@ -71,18 +71,18 @@ impl Balancers {
     }
 }
 
-/// An address as balancers write it: some with a port.
+/// An address in the form of a balancer; some add a port.
 fn address(text: &str) -> Option<IpAddr> {
     let address: Option<SocketAddr> = text.parse().ok();
     let bare = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
     address.map(|address| address.ip()).or_else(bare).map(|address| address.to_canonical())
 }
 
-/// Reads what a connection of a balancer begins with, and nothing behind it. `None`: the balancer speaks for
-/// itself, or of nobody who has an address.
+/// Reads the PROXY header at the beginning of a balancer's connection, and no byte more. `None`: the balancer connects
+/// for itself, or names no address.
 ///
 /// # Errors
-/// When it begins with anything else, or ends.
+/// When the connection begins with anything else, or ends early.
 pub(super) async fn read_header(
     stream: &mut TcpStream,
     expected_header: ExpectedHeader,
@@ -92,7 +92,7 @@ pub(super) async fn read_header(
         ExpectedHeader::Always => proxy_header(stream).await,
         ExpectedHeader::Perhaps => {
             let mut first = [0];
-            // No request begins so.
+            // No request begins with this byte.
             if stream.peek(&mut first).await? == 1 && first[0] == SIGNATURE[0] {
                 proxy_header(stream).await
             } else {
@@ -107,18 +107,18 @@ async fn proxy_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Optio
     let mut header = vec![0; FIXED];
     stream.read_exact(&mut header).await?;
     if !header.starts_with(SIGNATURE) {
-        return Err(invalid("this is no header of the PROXY protocol, version 2"));
+        return Err(invalid("the connection does not begin with a PROXY protocol v2 header"));
     }
     let rest = usize::from(u16::from_be_bytes([header[FIXED - 2], header[FIXED - 1]]));
     if rest > LONGEST {
-        return Err(invalid("the PROXY header is too long"));
+        return Err(invalid("the PROXY header is longer than 4096 bytes"));
     }
     header.resize(FIXED + rest, 0);
     stream.read_exact(&mut header[FIXED..]).await?;
     let only_addresses = ParseConfig { include_tlvs: false, allow_v1: false, allow_v2: true };
-    let (told, _length) =
+    let (parsed, _length) =
         ProxyHeader::parse(&header, only_addresses).map_err(|_| invalid("the PROXY header is malformed"))?;
-    Ok(told.proxied_address().map(|told| told.source))
+    Ok(parsed.proxied_address().map(|address| address.source))
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
         Balancers { peers, client_address: ClientAddress::ForwardedFor }
     }
 
-    fn told(peer: &str, values: &[&str]) -> String {
+    fn client(peer: &str, values: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(HEADER, value.parse().unwrap());
@@ -143,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_address_that_is_no_balancers() {
-        for (peer, values, client) in [
+    fn the_client_is_the_last_address_that_is_not_a_balancers() {
+        for (peer, values, expected) in [
             ("10.0.0.1", &["192.0.2.1"][..], "192.0.2.1"),
             ("10.0.0.1", &["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["6.6.6.6", "192.0.2.1 , 10.0.0.2"], "192.0.2.1"),
@@ -153,22 +153,22 @@ mod tests {
             ("fd00::1", &["2001:db8::1"], "2001:db8::1"),
             ("fd00::1", &["[2001:db8::1]"], "2001:db8::1"),
             ("10.0.0.1", &["::ffff:192.0.2.1"], "192.0.2.1"),
-            // Every hop is a balancer: the farthest.
+            // Every hop is a balancer: the first one counts.
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-            // Nothing before a word that is no address is believed.
+            // A word that is not an address ends the search.
             ("10.0.0.1", &["6.6.6.6, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["6.6.6.6, unknown, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["6.6.6.6,"], "10.0.0.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
-            // Whoever is no balancer is not believed.
+            // A peer that is not a balancer is not believed.
             ("192.0.2.9", &["192.0.2.1"], "192.0.2.9"),
         ] {
-            assert_eq!(told(peer, values), client, "{peer} {values:?}");
+            assert_eq!(client(peer, values), expected, "{peer} {values:?}");
         }
     }
 
-    fn header(told: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
-        let header = match told {
+    fn header(addresses: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+        let header = match addresses {
             Some((source, destination)) => {
                 ProxyHeader::with_address(ProxiedAddress::stream(source, destination))
             }
@@ -191,28 +191,28 @@ mod tests {
             let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
             let mut bytes = header(Some((source, destination)));
             bytes.extend(b"GET /");
-            let (told, left) = read(&bytes).await;
-            assert_eq!((told.unwrap(), left), (Some(source), &b"GET /"[..]));
+            let (client, left) = read(&bytes).await;
+            assert_eq!((client.unwrap(), left), (Some(source), &b"GET /"[..]));
         }
         let bytes = header(None);
-        let (told, left) = read(&bytes).await;
-        assert_eq!((told.unwrap(), left), (None, &b""[..]));
+        let (client, left) = read(&bytes).await;
+        assert_eq!((client.unwrap(), left), (None, &b""[..]));
     }
 
     #[tokio::test]
-    async fn what_is_none() {
-        let good = header(Some(("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap())));
-        let mut long = good.clone();
+    async fn anything_but_a_proxy_header_is_rejected() {
+        let valid = header(Some(("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap())));
+        let mut long = valid.clone();
         long[FIXED - 2..FIXED].copy_from_slice(&u16::MAX.to_be_bytes());
         long.resize(FIXED + usize::from(u16::MAX), 0);
-        let mut of_version_3 = good.clone();
+        let mut of_version_3 = valid.clone();
         of_version_3[12] = 0x31;
-        let mut short = good.clone();
+        let mut short = valid.clone();
         short[FIXED - 1] = 4;
         for bytes in [
             &b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"[..],
             b"GET / HTTP/1.1\r\nhost: gateway\r\n\r\n",
-            &good[..good.len() - 1],
+            &valid[..valid.len() - 1],
             &long,
             &of_version_3,
             &short,
@@ -224,17 +224,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_it_is_no_more_is_read_than_it_says(
-            kind: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..300), said in 0_u16..400,
+        fn no_byte_behind_the_announced_length_is_read(
+            kind: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..300), announced in 0_u16..400,
         ) {
             let mut bytes = SIGNATURE.to_vec();
             bytes.extend([kind, family]);
-            bytes.extend(said.to_be_bytes());
+            bytes.extend(announced.to_be_bytes());
             bytes.extend(&rest);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let (told, left) = runtime.block_on(read(&bytes));
-            let behind = rest.len().checked_sub(usize::from(said));
-            prop_assert!(behind.is_some() || told.is_err());
+            let (client, left) = runtime.block_on(read(&bytes));
+            let behind = rest.len().checked_sub(usize::from(announced));
+            prop_assert!(behind.is_some() || client.is_err());
             if let Some(behind) = behind {
                 prop_assert_eq!(left.len(), behind);
             }

@@ -1,4 +1,4 @@
-//! Sockets that connections arrive at.
+//! The sockets that accept connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use crate::server::throttle::Throttle;
 
 const BACKLOG: u32 = 4096;
 
-/// A listening socket and how it is spoken to.
+/// A listening socket, with its TLS settings and its load balancers.
 pub struct Listener {
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
     balancers: Option<Arc<Balancers>>,
-    /// Of balancers that speak the PROXY protocol.
+    /// Whether connections of balancers that speak the PROXY protocol begin with its header.
     expected_header: ExpectedHeader,
 }
 
@@ -38,10 +38,10 @@ impl std::fmt::Debug for Listener {
 }
 
 impl Listener {
-    /// Binds `address`.
+    /// A listener on `address`.
     ///
     /// # Errors
-    /// As the system says, with the address in the text.
+    /// Those of the system, with the address in the text.
     pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let bind = || {
             let socket = if address.is_ipv4() {
@@ -58,25 +58,25 @@ impl Listener {
         Ok(Self { socket, tls, balancers: None, expected_header: ExpectedHeader::Never })
     }
 
-    /// For clients that may come by these balancers.
+    /// The same listener for clients whose connections may arrive over these balancers.
     #[must_use]
     pub fn behind(mut self, balancers: Option<Arc<Balancers>>) -> Self {
         (self.balancers, self.expected_header) = (balancers, ExpectedHeader::Always);
         self
     }
 
-    /// For the health checks of these balancers.
+    /// The same listener for the health checks of these balancers.
     #[must_use]
     pub fn checked_by(mut self, balancers: Option<Arc<Balancers>>) -> Self {
         (self.balancers, self.expected_header) = (balancers, ExpectedHeader::Perhaps);
         self
     }
 
-    fn arrived(&self, stream: TcpStream, address: SocketAddr, seat: OwnedSemaphorePermit) -> Accepted {
+    fn arrived(&self, stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) -> Accepted {
         let speaks_proxy = |balancers: &Arc<Balancers>| {
             balancers.client_address == ClientAddress::ProxyProtocol && balancers.is_one(address.ip())
         };
-        // As an IPv4 address where a socket of both families has made IPv6 of it.
+        // A socket of both families shows IPv4 addresses as IPv6.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let spoken = self.balancers.as_ref().is_some_and(speaks_proxy);
         Accepted {
@@ -85,14 +85,14 @@ impl Listener {
             tls: self.tls.clone(),
             expected_header: if spoken { self.expected_header } else { ExpectedHeader::Never },
             balancers: self.balancers.clone(),
-            seat,
+            slot,
         }
     }
 
-    /// The address that was bound; the port is the real one where 0 was asked for.
+    /// The address of the socket. If port 0 was requested, it has the port that the system chose.
     ///
     /// # Errors
-    /// As the system says.
+    /// Those of the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -105,26 +105,29 @@ pub(super) struct Accepted {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) expected_header: ExpectedHeader,
     pub(super) balancers: Option<Arc<Balancers>>,
-    pub(super) seat: OwnedSemaphorePermit,
+    pub(super) slot: OwnedSemaphorePermit,
 }
 
-/// Accepts for as long as it is polled, and only while there is a seat.
-pub(super) async fn accept_all(listener: Listener, seats: Arc<Semaphore>, found: UnboundedSender<Accepted>) {
+/// Accepts connections while a slot is free, for as long as this is polled.
+pub(super) async fn accept_all(listener: Listener, slots: Arc<Semaphore>, found: UnboundedSender<Accepted>) {
     let throttle = Throttle::default();
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.socket.accept().await {
             Ok((stream, address)) => {
-                // Without a wait between the two, so that stopping never loses a connection that was
-                // accepted; their number is bounded by the seats.
-                if found.send(listener.arrived(stream, address, seat)).is_err() {
+                // No wait between accepting and sending, so that a stop never loses an accepted connection. The slots
+                // limit the length of the queue.
+                if found.send(listener.arrived(stream, address, slot)).is_err() {
                     return;
                 }
             }
             Err(error) => {
-                // Out of file descriptors, most likely: connections that end give some back.
+                // Most likely the process has no file descriptor left. Connections that end free some.
                 if let Some(left_out) = throttle.line() {
-                    warn!(%error, left_out, "cannot accept a connection");
+                    warn!(
+                        %error, left_out,
+                        "cannot accept a connection; the gateway retries; check the limit of open files (ulimit -n)"
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -1,4 +1,4 @@
-//! Peers that neither send nor read, over real sockets, by a server of little patience.
+//! Peers that neither send nor read, over real sockets, against a server with short timeouts.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-const PATIENCE: Timeouts = Timeouts {
+const TIMEOUTS: Timeouts = Timeouts {
     head: Duration::from_millis(300),
     idle: Duration::from_secs(3),
     leftovers: Duration::from_millis(100),
@@ -80,7 +80,7 @@ fn start_with(connections: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let service = Arc::new(Answers::default());
     let open = Arc::clone(&service.open);
     let mut server = Server::new(service, connections);
-    server.timeouts = PATIENCE;
+    server.timeouts = TIMEOUTS;
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.address().unwrap();
     tokio::spawn(async move { server.accept(vec![listener], std::future::pending()).await });
@@ -99,7 +99,7 @@ async fn h2(address: SocketAddr) -> (http2::SendRequest<Empty<Bytes>>, tokio::ta
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let ended = tokio::spawn(async move {
-        // How it ended is the server's business.
+        // The server decides how the connection ends.
         let _ended = connection.await.is_err();
     });
     (sender, ended)
@@ -110,7 +110,7 @@ fn get(address: SocketAddr, path: &str) -> Request<Empty<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_later_head_is_not_waited_for_longer_than_the_first() {
+async fn a_later_head_has_the_same_timeout_as_the_first() {
     let (address, _) = start();
     for first in ["", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -118,29 +118,29 @@ async fn a_later_head_is_not_waited_for_longer_than_the_first() {
         if !first.is_empty() {
             assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0, "it was answered");
         }
-        tokio::time::sleep(PATIENCE.leftovers * 2).await;
+        tokio::time::sleep(TIMEOUTS.leftovers * 2).await;
         stream.write_all(b"GET / HT").await.unwrap();
         let begun = Instant::now();
         assert!(matches!(stream.read(&mut [0; 1024]).await, Ok(0) | Err(_)), "{first:?}");
-        assert!(begun.elapsed() < PATIENCE.idle * 8 / 9, "{first:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < TIMEOUTS.idle * 8 / 9, "{first:?}: {:?}", begun.elapsed());
     }
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_kept_for_longer_than_a_head_takes_and_then_closed() {
+async fn an_idle_connection_is_closed_later_than_a_slow_head() {
     let (address, _) = start();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
     let begun = Instant::now();
     assert!(matches!(stream.read(&mut [0; 1024]).await, Ok(0) | Err(_)));
-    assert!(begun.elapsed() > PATIENCE.idle / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > TIMEOUTS.idle / 2, "{:?}", begun.elapsed());
 
     let (mut sender, ended) = h2(address).await;
     sender.send_request(get(address, "/")).await.unwrap();
     let begun = Instant::now();
     ended.await.unwrap();
-    assert!(begun.elapsed() > PATIENCE.idle / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > TIMEOUTS.idle / 2, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -151,34 +151,34 @@ async fn a_connection_with_a_silent_answer_is_kept() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /silent HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&open, 2).await;
-    tokio::time::sleep(PATIENCE.idle * 3 / 2).await;
-    assert_eq!(open.load(Ordering::SeqCst), 2, "who waits for Bedrock is not at fault");
+    tokio::time::sleep(TIMEOUTS.idle * 3 / 2).await;
+    assert_eq!(open.load(Ordering::SeqCst), 2, "a client that waits for Bedrock does nothing wrong");
     assert!(!ended.is_finished());
     drop((answer, stream));
     until(&open, 0).await;
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_cut() {
+async fn a_client_that_does_not_read_is_aborted() {
     let (address, open) = start();
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&open, 1).await;
     until(&open, 0).await;
-    assert!(begun.elapsed() >= PATIENCE.reading);
+    assert!(begun.elapsed() >= TIMEOUTS.reading);
 
     let begun = Instant::now();
     let (mut sender, _ended) = h2(address).await;
     let unread = sender.send_request(get(address, "/endless")).await.unwrap();
     until(&open, 1).await;
     until(&open, 0).await;
-    assert!(begun.elapsed() >= PATIENCE.reading);
+    assert!(begun.elapsed() >= TIMEOUTS.reading);
     drop(unread);
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_reads_is_cut_and_not_those_beside_it() {
+async fn an_answer_that_is_not_read_is_aborted_and_the_others_go_on() {
     let (address, open) = start();
     let (mut sender, ended) = h2(address).await;
     let unread = sender.send_request(get(address, "/endless")).await.unwrap();
@@ -204,24 +204,24 @@ async fn a_connection_too_many_waits_until_another_ends() {
     second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     let mut answered = std::pin::pin!(second.read_exact(&mut answer));
-    assert!(tokio::time::timeout(PATIENCE.head, &mut answered).await.is_err(), "it waits");
+    assert!(tokio::time::timeout(TIMEOUTS.head, &mut answered).await.is_err(), "it waits");
     drop(first);
     answered.await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 
 #[tokio::test]
-async fn who_reads_slowly_is_not_cut() {
+async fn a_client_that_reads_slowly_is_served_to_the_end() {
     let (address, open) = start();
     let (mut sender, _ended) = h2(address).await;
     let mut answer = sender.send_request(get(address, "/endless")).await.unwrap();
     let begun = Instant::now();
-    while begun.elapsed() < 2 * PATIENCE.reading {
-        // The client library gives its peer new room when half of it, 1 MiB or more, was read.
+    while begun.elapsed() < 2 * TIMEOUTS.reading {
+        // The client library opens its window again when half of it, 1 MiB or more, was read.
         for _ in 0..100 {
-            assert!(answer.body_mut().frame().await.unwrap().is_ok(), "cut after {:?}", begun.elapsed());
+            assert!(answer.body_mut().frame().await.unwrap().is_ok(), "aborted after {:?}", begun.elapsed());
         }
-        tokio::time::sleep(PATIENCE.reading / 10).await;
+        tokio::time::sleep(TIMEOUTS.reading / 10).await;
     }
     assert_eq!(open.load(Ordering::SeqCst), 1);
 }

@@ -1,4 +1,4 @@
-//! A throttle for lines of the process's log that a stranger can cause with every connection.
+//! A throttle for lines of the process log that any client can cause with each connection.
 
 use std::mem;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The time between two lines.
+/// The shortest time between two lines.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Lets one line through in each [`PERIOD`] and counts the others.
@@ -20,7 +20,7 @@ struct State {
 }
 
 impl Throttle {
-    /// How many lines were left out since the last one. `None`: this one is left out too.
+    /// Asks to write a line: the number of lines that were left out since the last one. `None`: leave this one out too.
     pub(super) fn line(&self) -> Option<u64> {
         let mut state = self.0.lock();
         if state.last.is_some_and(|last| last.elapsed() < PERIOD) {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_line_a_period_says_how_many_were_left_out() {
+    async fn each_period_has_one_line_with_the_number_left_out() {
         let throttle = Throttle::default();
         assert_eq!(throttle.line(), Some(0));
         assert_eq!((throttle.line(), throttle.line()), (None, None));

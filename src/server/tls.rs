@@ -1,4 +1,4 @@
-//! The listener's certificate, which may be replaced while it listens.
+//! The listener's certificate. A reload replaces it while the listener is open.
 
 use std::sync::Arc;
 
@@ -11,41 +11,41 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-/// Why TLS cannot be served.
+/// Why the listener cannot use a certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("the certificate cannot be read: {0}")]
+    #[error("cannot read the certificate: {0}")]
     Certificate(String),
-    /// Without the library's words, which might quote it.
+    /// Without the library's text, which might quote the key.
     #[error("the key file holds no private key in PEM")]
     Key,
-    #[error("certificate and key do not fit: {0}")]
+    #[error("the key is not the private key of the certificate: {0}")]
     Pair(#[from] rustls::Error),
 }
 
-/// The certificate that new connections are shown.
+/// The certificate that the listener shows to new connections.
 #[derive(Debug)]
 pub struct Certificate(ArcSwap<CertifiedKey>);
 
 impl Certificate {
-    /// A PEM chain and the PEM key that belongs to it.
+    /// The certificate of a PEM chain, with its PEM key.
     ///
     /// # Errors
-    /// When one is unreadable or the two do not belong together.
+    /// When one of them is unreadable, or the key belongs to another certificate.
     pub fn new(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Ok(Self(ArcSwap::from_pointee(pair(chain, key)?)))
     }
 
-    /// New connections are shown this one; those that are open go on.
+    /// Replaces the certificate for new connections. Open connections keep the one before.
     ///
     /// # Errors
-    /// As [`Certificate::new`]; then nothing is replaced.
+    /// As [`Certificate::new`]; the certificate is then not replaced.
     pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
         self.0.store(Arc::new(pair(chain, key)?));
         Ok(())
     }
 
-    /// An acceptor that shows it and offers HTTP/2 and HTTP/1.1.
+    /// An acceptor that shows this certificate and offers HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
     /// Those of the TLS library.

@@ -83,7 +83,7 @@ async fn a_balancer_without_the_proxy_protocol_is_not_served() {
     let closed = stream.read_to_end(&mut answer).await;
     assert!(answer.is_empty(), "{closed:?} {}", answer.escape_ascii());
     world.assert_untouched();
-    assert!(process_log().contains("have it speak PROXY protocol v2"));
+    assert!(process_log().contains("configure the balancer to send PROXY protocol v2"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
