@@ -1,4 +1,4 @@
-//! Where a region's Bedrock is: the operator's address, or the one that AWS's own rule set names.
+//! The endpoints of Bedrock in each region: the address of the configuration, or the one of AWS's own rule set.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::route::Service;
 
 pub mod idle;
 
-/// One service in one region, with the connections that there are to it.
+/// One service in one region, with the idle connections to it.
 #[derive(Debug)]
 pub struct Endpoint {
     scheme: Scheme,
     authority: Authority,
-    /// `Host`: the authority, without a port that is the scheme's own.
+    /// The `Host` header: the authority, without the default port of the scheme.
     pub(crate) host: HeaderValue,
     pub(crate) region: Arc<str>,
     /// The name in the signature's scope.
@@ -29,13 +29,13 @@ pub struct Endpoint {
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    #[error("AWS's rules name no Bedrock endpoint for region {region}: {detail}")]
+    #[error("AWS's rules have no Bedrock endpoint for region {region}: {detail}")]
     NotResolved { region: String, detail: String },
-    #[error("{0} is not the address of a server")]
+    #[error("{0} is not an address of a server; it needs a scheme and a host, and no path")]
     NotAnAddress(String),
 }
 
-/// The endpoints that there are, by region and service. A region may lack one.
+/// The endpoints, by region and service. A region may have no endpoint of a service.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints(BTreeMap<(Arc<str>, Service), Arc<Endpoint>>);
 
@@ -53,14 +53,15 @@ impl Endpoints {
     }
 }
 
-/// The region has no such service, or none for FIPS.
+/// An error: the region has no such service, or no FIPS endpoint of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this service has no endpoint in this region, or none for FIPS")]
+#[error("this service has no endpoint in this region, or no FIPS endpoint while aws.fips is set")]
 pub struct NoEndpoint;
 
 impl Endpoint {
-    /// The endpoint of a service in `region`: `written`, or what AWS's endpoint rules say for the region,
-    /// FIPS and dual-stack. `None` where there is none: FIPS never falls back to an endpoint without it.
+    /// The endpoint of a service in `region`: the configured address `written`, otherwise the one of AWS's endpoint
+    /// rules for the region, FIPS and dual-stack. `None`: there is no endpoint. With FIPS, the gateway never falls back
+    /// to an endpoint without FIPS.
     ///
     /// # Errors
     /// When the rules do not know the region, or the address has a path or no host.
@@ -74,12 +75,12 @@ impl Endpoint {
         let address = match (written, service) {
             (Some(url), _) => Some(url.as_str().to_owned()),
             (None, Service::Runtime) => Some(resolve(region, fips, dual_stack).await?),
-            // The same rules with another name before the region (service model, endpoint rule set).
+            // The same rules, with another name before the region (service model, endpoint rule set).
             (None, Service::ControlPlane) => {
                 let runtime = resolve(region, fips, dual_stack).await?;
                 Some(runtime.replacen("//bedrock-runtime", "//bedrock", 1))
             }
-            // Documented for AWS's commercial and GovCloud regions, without FIPS.
+            // AWS documents it for the commercial and GovCloud regions, without FIPS.
             (None, Service::Mantle) => {
                 let elsewhere =
                     ["cn-", "us-iso", "eu-iso", "eusc-"].iter().any(|prefix| region.starts_with(prefix));
@@ -107,7 +108,7 @@ impl Endpoint {
         Some(Self { host, scheme, authority, region, service, idle: Idle::default() })
     }
 
-    /// Where to connect to.
+    /// The address to connect to.
     pub(crate) fn address(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
@@ -116,7 +117,7 @@ impl Endpoint {
         Uri::from_parts(parts).unwrap_or_default()
     }
 
-    /// Whether the answers of this endpoint are known to be AWS's (their `Date` may then correct the clock).
+    /// Whether TLS proves that the answers come from AWS. Only then may their `Date` correct the clock.
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
@@ -137,7 +138,7 @@ async fn resolve(region: &str, fips: bool, dual_stack: bool) -> Result<String, E
 
 #[cfg(test)]
 impl Endpoints {
-    /// Every service in these regions, at an address where nothing is.
+    /// Every service in these regions, at an address where nothing listens.
     pub(crate) fn for_tests(regions: &[&str]) -> Self {
         let mut endpoints = Self::default();
         for (region, service) in

@@ -1,4 +1,4 @@
-//! How much may be under way at once: requests, and the memory that their bodies take.
+//! The limits on concurrent requests, and on the memory of their bodies.
 
 pub mod memory;
 pub mod requests;

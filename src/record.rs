@@ -1,5 +1,5 @@
-//! One request's record: filled in as the request goes its way, written once at its end, however it
-//! ends. Nothing here can fail or hold a byte back.
+//! The record of one request. Each stage of the request adds to it; the record is written once, at the end, however
+//! the request ends. Nothing here can fail or delay a byte.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::telemetry::access::{self, AccessRecord, Ended};
 #[derive(Debug)]
 pub struct Record(Box<Fields>);
 
-/// What is known of the request so far.
+/// The facts about the request that are known so far.
 #[derive(Debug)]
 struct Fields {
     /// Holds the sinks that the record is written to.
@@ -45,7 +45,7 @@ struct Fields {
     region: Option<Arc<str>>,
     model: Option<ModelId>,
     session: Option<Session>,
-    /// How the first one was had.
+    /// How the first session was found.
     lookup: Option<&'static str>,
     attempts: u32,
     status: u16,
@@ -58,13 +58,12 @@ struct Fields {
     first_byte: Option<Duration>,
     stream: bool,
     ended: Ended,
-    /// Given back when all of this is written, so that a client that holds every slot finds each of its records
-    /// written; or before the gateway's own answer is sent.
+    /// Freed after the record is written: when a slot is free again, the record of its last request is in the log.
+    /// The gateway's own answers free it before they are sent.
     slot: Option<RequestSlot>,
 }
 
-/// The status in the log of a request whose client left before there was an answer; no such answer is
-/// ever sent.
+/// The status in the log of a request whose client left before there was an answer. No client ever receives it.
 const CLIENT_LEFT: u16 = 499;
 
 impl Record {
@@ -108,12 +107,12 @@ impl Record {
         &self.0.request_id
     }
 
-    /// The request holds one of the gateway's slots.
+    /// Keeps the request's slot until the record is written.
     pub fn admitted(&mut self, slot: RequestSlot) {
         self.0.slot = Some(slot);
     }
 
-    /// Only the gateway's own answer is left to be sent, which takes no slot.
+    /// Frees the request's slot, before the gateway sends an answer of its own.
     pub(crate) fn free_slot(&mut self) {
         self.0.slot = None;
     }
@@ -130,7 +129,7 @@ impl Record {
         self.0.caller = Some(Arc::clone(caller));
     }
 
-    /// The caller was not verified: what the refused token said of itself.
+    /// Notes the issuer and the subject that a rejected token claims.
     pub fn unverified(&mut self, error: &AuthError) {
         self.0.unverified = error.unverified().cloned();
     }
@@ -142,12 +141,12 @@ impl Record {
         self.0.identity = Some(Arc::clone(caller.identity()));
     }
 
-    /// The caller may make the call, as far as its head tells.
+    /// Notes that the head of the request passed its checks.
     pub fn permitted(&mut self, permit: &Permit) {
         self.0.region = Some(Arc::clone(permit.region()));
     }
 
-    /// The request has been read and may be sent.
+    /// Notes that the request is read and authorized.
     pub fn received(&mut self, call: &Authorized) {
         self.0.model = call.model().cloned();
         self.0.request_bytes = call.body().len() as u64;
@@ -162,7 +161,7 @@ impl Record {
         self.0.attempts += 1;
     }
 
-    /// The request ends in an answer of the gateway's own.
+    /// Notes that the gateway refused the request, with an answer of its own.
     pub fn refused(&mut self, status: StatusCode, kind: &'static str, reason: Reason, detail: String) {
         self.0.status = status.as_u16();
         self.0.error_type = Some(kind.into());
@@ -170,7 +169,8 @@ impl Record {
         self.0.reason = reason;
     }
 
-    /// The request is answered without a failure: by the gateway itself, or by Bedrock with `status`.
+    /// Notes an answer with `status` that is not a refusal: from Bedrock, or the gateway's answer to a client that only
+    /// asks whether a server is here.
     pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, stream: bool) {
         self.0.status = status.as_u16();
         self.0.aws_request_id = text(headers.get(&REQUEST_ID));
@@ -193,7 +193,7 @@ impl Record {
         }
     }
 
-    /// `bytes` of the answer's body are passed on.
+    /// Counts `bytes` of the answer's body that are passed on.
     pub(crate) fn passed(&mut self, bytes: usize) {
         if self.0.first_byte.is_none() {
             self.0.first_byte = Some(self.0.started.elapsed());
@@ -201,24 +201,24 @@ impl Record {
         self.0.response_bytes += bytes as u64;
     }
 
-    /// The answer has been passed on to its end.
+    /// Notes that the whole answer was passed on.
     pub(crate) fn complete(&mut self) {
         self.0.ended = Ended::Complete;
     }
 
-    /// Whether an operator wants this answer broken off.
+    /// Whether the gateway must abort this answer because its caller was revoked.
     pub(crate) fn is_revoked(&self) -> bool {
         let (Some(caller), Some(identity)) = (&self.0.caller, &self.0.identity) else { return false };
         self.0.gateway.revocations.cuts(caller.verified(), identity)
     }
 
-    /// An operator has the answer broken off.
+    /// Notes that the gateway aborts the answer because its caller was revoked.
     pub(crate) fn revoked(&mut self) {
         self.0.ended = Ended::Revoked;
         self.0.reason = Reason::Revoked;
     }
 
-    /// Bedrock broke the answer off.
+    /// Notes that Bedrock aborted the answer.
     pub(crate) fn broken(&mut self, detail: String) {
         self.0.ended = Ended::Upstream;
         self.0.detail = Some(detail);
@@ -299,12 +299,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A header of Bedrock's, if it is text.
+/// The value of a header from Bedrock, if it is text.
 fn text(value: Option<&HeaderValue>) -> Option<Box<str>> {
     value.and_then(|value| value.to_str().ok()).map(|text| clipped(text).into())
 }
 
-/// Text of a stranger's, cut to what a log line can bear.
+/// Text that a client chose, truncated to 256 characters for the log.
 fn clipped(text: &str) -> &str {
     const MOST: usize = 256;
     if text.len() <= MOST {

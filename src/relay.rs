@@ -1,4 +1,4 @@
-//! The answer's body on its way to the caller: bytes as they come, one record at the end.
+//! The relay: it passes the bytes of an answer's body to the caller as they arrive, and writes one record at the end.
 
 use std::fmt;
 use std::future::Future as _;
@@ -18,15 +18,15 @@ use crate::upstream::retry::RewoundBody;
 
 pub mod frames;
 
-/// Longest silence within an answer from Bedrock.
+/// The longest silence within an answer from Bedrock.
 pub const IDLE: Duration = Duration::from_secs(10 * 60);
-/// How often it is looked whether a silent answer is to go on.
-const LOOK: Duration = Duration::from_secs(2);
+/// The time between two checks of a silent answer: whether its caller was revoked, whether it was silent for too long.
+const CHECK: Duration = Duration::from_secs(2);
 /// Messages to the caller of a stream that the gateway ends.
 const REVOKED: &str = "Your access was revoked. Contact the gateway's operator.";
 const ABORTED: &str = "The stream from Bedrock ended before it was complete. What arrived may be billed.";
 
-/// An answer's body and everything that is held until it ends.
+/// An answer's body, with everything that the gateway holds until the body ends.
 pub struct Relay {
     source: Source,
     record: Record,
@@ -34,7 +34,7 @@ pub struct Relay {
 }
 
 enum Source {
-    /// The gateway's own words.
+    /// An answer of the gateway's own.
     Whole(Bytes),
     Upstream(Box<Upstream>),
     Ended,
@@ -42,19 +42,18 @@ enum Source {
 
 struct Upstream {
     body: RewoundBody,
-    /// Set for event streams: there, a break can be told in the client's own terms.
+    /// Set for event streams. Only there can the relay report an aborted answer in a form that SDKs read.
     frames: Option<Frames>,
-    /// How it broke off, while what came before is still on its way.
+    /// Why Bedrock's answer ended early, until the bytes before it are sent.
     broken: Option<String>,
-    /// When something last came, and the timer of the silence since: from the first wait on, since short
-    /// answers come at once.
+    /// When bytes last arrived, and the timer of the silence. `None` until the first wait: short answers never wait.
     silence: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-/// The answer broke off; the client's connection or stream is reset.
+/// Why the answer ended early. The server resets the client's connection or stream.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer broke off: {0}")]
-pub struct BrokenOff(String);
+#[error("the answer ended early: {0}")]
+pub struct Aborted(String);
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,14 +64,14 @@ impl fmt::Debug for Relay {
 impl Relay {
     /// An answer of the gateway's own.
     pub fn whole(bytes: Bytes, mut record: Record) -> Self {
-        // It may not be polled at all, when it is empty or answers HEAD.
+        // A body that is empty, or that answers HEAD, may never be polled.
         record.complete();
-        // Strangers get such answers, too, and may leave them unread: they take nobody's slot.
+        // Clients without a token also get such answers, and may leave them unread. They must not hold a slot.
         record.free_slot();
         Self { source: Source::Whole(bytes), record, _slot: None }
     }
 
-    /// Bedrock's answer. `slot` is given back when it has been passed on.
+    /// Bedrock's answer. The relay frees `slot` when it has passed the answer on.
     pub fn upstream(body: RewoundBody, event_stream: bool, mut record: Record, slot: PrincipalSlot) -> Self {
         let slot = Some(slot);
         if body.is_end_stream() {
@@ -86,17 +85,17 @@ impl Relay {
 }
 
 impl Relay {
-    /// Ends the answer before its end: in the client's own terms where there is room for them, else by
-    /// breaking the connection or stream.
-    fn break_off(&mut self, message: &str, error: String) -> Result<Frame<Bytes>, BrokenOff> {
-        let room = match &self.source {
+    /// Ends the answer early. Between two frames of an event stream, the client gets `message` as an exception of the
+    /// stream; otherwise the server resets the connection or stream.
+    fn abort(&mut self, message: &str, error: String) -> Result<Frame<Bytes>, Aborted> {
+        let has_room = match &self.source {
             Source::Upstream(upstream) => upstream.frames.as_ref().is_some_and(Frames::between_frames),
             Source::Whole(_) | Source::Ended => false,
         };
         self.source = Source::Ended;
         let message = with_request_id(message, self.record.request_id());
-        let frame = room.then(|| exception_frame(&message)).flatten();
-        frame.map(Frame::data).ok_or(BrokenOff(error))
+        let exception = has_room.then(|| exception_frame(&message)).flatten();
+        exception.map(Frame::data).ok_or(Aborted(error))
     }
 }
 
@@ -111,13 +110,14 @@ impl Upstream {
                     if let Some((heard, _)) = &mut self.silence {
                         *heard = Instant::now();
                     }
-                    // Trailers are not passed on: no operation has any.
+                    // The relay passes no trailers on: no operation has any.
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    // The HTTP library drops what it has not written when a body fails, even the head.
+                    // When a body fails, the HTTP library drops all that it has not written, even the head. So the
+                    // error waits for the next poll.
                     self.broken = Some(error.to_string());
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -127,27 +127,27 @@ impl Upstream {
             }
         }
         let (heard, timer) =
-            self.silence.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(LOOK))));
-        // The timer is moved only when it fires, not with every frame; each time that it does, whoever polls
-        // has looked whether the answer is to go on.
+            self.silence.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(CHECK))));
+        // The timer is set again only when it fires, not with every frame. Each time that it fires, `Relay::poll_frame`
+        // has just checked whether the caller was revoked.
         loop {
             ready!(timer.as_mut().poll(cx));
             if heard.elapsed() >= IDLE {
-                return Poll::Ready(Some(Err("silence for ten minutes".to_owned())));
+                return Poll::Ready(Some(Err("Bedrock sent nothing for 10 minutes".to_owned())));
             }
-            timer.as_mut().reset(Instant::now() + LOOK);
+            timer.as_mut().reset(Instant::now() + CHECK);
         }
     }
 }
 
 impl Body for Relay {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = Aborted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let this = &mut *self;
         let upstream = match &mut this.source {
             Source::Ended => return Poll::Ready(None),
@@ -161,7 +161,7 @@ impl Body for Relay {
         };
         if this.record.is_revoked() {
             this.record.revoked();
-            return Poll::Ready(Some(this.break_off(REVOKED, "access was revoked".to_owned())));
+            return Poll::Ready(Some(this.abort(REVOKED, "the caller's access was revoked".to_owned())));
         }
         match ready!(upstream.poll(cx)) {
             Some(Ok(data)) => {
@@ -182,7 +182,7 @@ impl Body for Relay {
             }
             Some(Err(error)) => {
                 this.record.broken(error.clone());
-                Poll::Ready(Some(this.break_off(ABORTED, error)))
+                Poll::Ready(Some(this.abort(ABORTED, error)))
             }
         }
     }
@@ -199,7 +199,7 @@ impl Body for Relay {
         match &self.source {
             Source::Ended => SizeHint::with_exact(0),
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            // The length that Bedrock announced stands in the header that is passed on.
+            // The header that is passed on has the length that Bedrock announced.
             Source::Upstream(_) => SizeHint::default(),
         }
     }

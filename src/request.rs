@@ -1,8 +1,8 @@
-//! One request, start to finish, one line a stage.
+//! One request from start to finish, with one line for each stage.
 //!
-//! The order is the design. Nothing reaches STS before the call is authorized and its body read. Nothing reaches
-//! Bedrock except a [`Signed`](crate::sign::Signed) request. What decides is a value that the next stage needs: a
-//! decision that is left out does not compile.
+//! The order is the design. The gateway calls STS only after the call is authorized and its body is read. It sends
+//! nothing to Bedrock except a [`Signed`](crate::sign::Signed) request. Each decision is a value that the next stage
+//! needs: without the decision, the code does not compile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Handler for Gateway {
         let mut record = Record::start(Arc::clone(&self), &head, peer);
         let config = self.config.load_full();
         let dialect = Dialect::of(&head.uri, &config.regions);
-        // Until it is read the body discards itself, wherever the request ends.
+        // A body that is not read is discarded on drop, wherever the request ends.
         match self.answer(&config, head, Unread::new(body), &mut record).await {
             Ok(reply) => reply.into_response(record),
             Err(failure) => respond::refused(&failure, dialect, record),
@@ -47,7 +47,7 @@ impl Handler for Gateway {
 }
 
 impl Gateway {
-    /// The way of a request.
+    /// The stages of a request.
     async fn answer(
         &self,
         config: &ActiveConfig,
@@ -56,27 +56,27 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Reply, Failure> {
         record.admitted(self.limits.enter()?);
-        // What is asked.
+        // The call.
         let Route::Call(call) = route::parse(&head, &config.regions)? else { return Ok(Reply::Probed) };
         record.routed(&call);
-        // Who asks, and as whom AWS will see them.
+        // The caller, and the principal that AWS will see.
         let verified = config.auth.verify(&head.headers).await;
         let caller = verified.inspect_err(|error| record.unverified(error))?;
         record.verified(&caller);
         let caller = config.mapping.resolve(&caller, &head.headers)?;
         record.identified(&caller);
-        // Whether they may, by all that the head tells.
+        // The decision by the head: whether the caller may make the call.
         let cleared = self.revocations.clear(&caller)?;
         let slot = self.limits.enter_as(caller.identity().principal())?;
         let permit = authorize(cleared, call, &config.home, &head.headers)?;
         record.permitted(&permit);
         let headers = Forwarded::of(&head.headers)?;
-        // Where it goes, and whether they may by the body.
+        // The endpoint, and the decision by the body.
         let call = permit.read_body(&config.endpoints, headers, body, &config.bodies).await?;
-        // A body takes minutes: the caller may have been revoked meanwhile.
+        // A body may take minutes; the caller may have been revoked in that time.
         let cleared = self.revocations.clear(&caller)?;
         record.received(&call);
-        // Session, signature, Bedrock.
+        // The session, the signature, and Bedrock's answer.
         let answer = self.exchange(cleared, call, record).await?;
         Ok(Reply::Answered(answer, slot))
     }

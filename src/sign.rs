@@ -1,9 +1,9 @@
 //! `SigV4` over an explicit list of headers: a pure function of call, session, endpoint and time.
 //!
-//! What is signed is what is sent: the target's bytes are the caller's, the query was re-encoded when
-//! it was parsed, and the body is hashed as it stands. Keys are derived by `aws-sigv4`; the canonical
-//! request is written here, once and in one piece, since that crate's own way to it takes three times as
-//! long, and derives the key anew each time. Its signatures are what ours are tested against.
+//! The gateway sends exactly the bytes that it signs: the caller's path, the query as it was encoded again when it
+//! was parsed, and the body unchanged. `aws-sigv4` derives the keys. This module writes the canonical request itself,
+//! in one piece: that crate takes three times as long for it, and derives the key again each time. Tests compare the
+//! signatures with those of that crate.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,9 +22,10 @@ use crate::sign::canonical::{Canonical, Stamp};
 
 mod canonical;
 
-/// A request that bears its caller's signature. Made only here; the only thing that is ever sent.
+/// A request that is signed with its caller's session. Only this module makes it, and the gateway sends nothing else to
+/// Bedrock.
 ///
-/// It can be sent, and nobody outside can open or change it:
+/// Code outside this crate can send it, but cannot open or change it:
 ///
 /// ```
 /// # use bedrock_gateway::sign::Signed;
@@ -53,12 +54,12 @@ impl std::fmt::Debug for Signed {
 }
 
 impl Signed {
-    /// The time that the signature bears.
+    /// The time in the signature.
     pub fn at(&self) -> SystemTime {
         self.at
     }
 
-    /// The request to write, and where to.
+    /// The request, and the endpoint to send it to.
     pub(crate) fn into_parts(self) -> (Request<Full<Bytes>>, Arc<Endpoint>) {
         (self.request, self.endpoint)
     }
@@ -67,9 +68,9 @@ impl Signed {
 /// Why a request was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    #[error("the session, or the clearance, is not one of the call's identity")]
+    #[error("the session or the clearance belongs to another identity than the call's")]
     WrongSession,
-    #[error("the request cannot be signed: {0}")]
+    #[error("cannot sign the request: {0}")]
     Unsignable(#[from] InvalidHeaderValue),
 }
 
@@ -80,7 +81,7 @@ static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-toke
 /// twice, no `x-amz-content-sha256` header, the session token among the signed headers, as AWS's own SDK signs
 /// Bedrock calls.
 ///
-/// A call and its session are one value, so nobody signs a call with another's session:
+/// A call and its session are one value, so no code can sign a call with the session of another caller:
 ///
 /// ```
 /// # use std::time::SystemTime;
@@ -100,13 +101,13 @@ static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-toke
 /// ```
 ///
 /// # Errors
-/// When the session or the clearance belongs to another identity, or something of the request is no HTTP.
+/// When the session or the clearance belongs to another identity, or a part of the request is not valid HTTP.
 pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed, SignError> {
     let (call, session) = (ready.call(), ready.session());
     let endpoint = call.endpoint();
-    let (whose, wanted) = (session.identity(), call.identity().session());
-    // The types let no other session come here. A clearance of another caller could.
-    let same_session = Arc::ptr_eq(whose, wanted) || whose == wanted;
+    let (owner, expected) = (session.identity(), call.identity().session());
+    // The types exclude the session of another caller. They do not exclude a clearance of another caller.
+    let same_session = Arc::ptr_eq(owner, expected) || owner == expected;
     if !same_session || !cleared.is_of(call.identity()) {
         return Err(SignError::WrongSession);
     }
@@ -129,7 +130,7 @@ pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed
     let mut request = Request::new(Full::new(call.body().clone()));
     *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(target.clone());
-    // A clone would have no room for those of the signature.
+    // A clone would have no room for the headers of the signature.
     let mut headers = HeaderMap::with_capacity(call.headers().len() + 4);
     headers.extend(call.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
     headers.insert(header::HOST, endpoint.host.clone());
@@ -140,12 +141,12 @@ pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed
     Ok(Signed { request, endpoint: Arc::clone(endpoint), at: now })
 }
 
-/// Whether a header is covered by the signature: those AWS says must be, and those that steer the call.
+/// Whether the signature covers a header: those that AWS requires, and those that change the call.
 fn is_signed(name: &HeaderName) -> bool {
     *name == header::CONTENT_TYPE || *name == header::ACCEPT || name.as_str().starts_with("x-amz")
 }
 
-/// Days since 1970: the finest part of time that a signing key depends on.
+/// The number of days since 1970. A signing key depends on the day and on no smaller unit of time.
 fn day(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / (24 * 60 * 60)
 }
@@ -157,7 +158,7 @@ fn derive(credentials: &Credentials, now: SystemTime, scope: &Scope) -> SigningK
     SigningKey::new(&bytes)
 }
 
-/// Keeps it out of what HTTP libraries print.
+/// Marks a value as sensitive, so that the HTTP libraries do not print it.
 fn secret(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value

@@ -1,4 +1,4 @@
-//! The state that all requests share. Only the configuration is replaced while the gateway runs.
+//! The state that all requests share. While the gateway runs, a reload replaces only the configuration.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::telemetry::unfinished::Unfinished;
 use crate::upstream::Upstream;
 use crate::upstream::skew::Skew;
 
-/// What requests need.
+/// The state that all requests share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Replaced whole when the configuration is loaded again. A request goes by the one that was active when it
-    /// came, to its end.
+    /// The active configuration. A reload replaces it as a whole. A request uses to its end the one that was active
+    /// when it arrived.
     pub config: ArcSwap<ActiveConfig>,
     pub limits: Limits,
     pub revocations: Revocations,
@@ -34,22 +34,22 @@ pub struct Gateway {
     pub unfinished: Unfinished,
 }
 
-/// What one configuration says of requests.
+/// The part of a configuration that requests use.
 #[derive(Debug)]
 pub struct ActiveConfig {
     pub auth: Authenticator<IdentityMemo>,
     pub mapping: Mapping,
     pub bodies: Bodies,
-    /// The region of a path that names none.
+    /// The region of a request whose path names none.
     pub home: Arc<str>,
-    /// Those that a path may name.
+    /// The further regions that a path may name.
     pub regions: Vec<Arc<str>>,
     pub endpoints: Endpoints,
 }
 
 impl Gateway {
-    /// Drops the cached sessions of all revoked callers, and returns how many. It looks at every caller whom the
-    /// token cache remembers, which takes its time: not for a thread that serves.
+    /// Drops the cached sessions of all revoked callers, and returns their number. It checks every caller in the token
+    /// cache, which takes too long for a thread that serves requests.
     pub fn drop_revoked(&self) -> usize {
         let revocations = &self.revocations;
         let mut principals: HashSet<Arc<str>> = revocations.principals().into_iter().collect();

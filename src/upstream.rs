@@ -1,8 +1,8 @@
-//! A signed request's way to Bedrock and the head of its answer back.
+//! Sends a signed request to Bedrock and returns the head of its answer.
 //!
-//! One rule about sending twice: a request that Bedrock may have read is never written again, since a
-//! generation would be billed twice. One that was provably never written, because a connection that was
-//! kept had been closed, goes to another.
+//! There is one rule about retries: the gateway never sends a request again that Bedrock may have read, because a
+//! generation would be billed twice. If an idle connection turns out to be closed, the request was provably never
+//! written; the gateway then sends it over another connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,26 +19,26 @@ pub mod pool;
 pub mod retry;
 pub mod skew;
 
-/// Longest wait for the head of an answer: some models think for up to an hour (Bedrock user guide,
-/// Claude inference time-out).
+/// The longest wait for the head of an answer. Some models think for up to an hour (Bedrock user guide, Claude
+/// inference time-out).
 pub const FIRST_BYTE: Duration = Duration::from_secs(60 * 60);
 
-/// How often it is looked for connections that have been idle for long.
+/// The time between two searches for connections that were idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// The way to Bedrock.
+/// The client for Bedrock.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     connector: Connector,
 }
 
-/// Why there is no answer from Bedrock.
+/// Why Bedrock gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// No connection: Bedrock has not seen the request.
-    #[error("no connection to Bedrock: {0}")]
+    /// No connection: Bedrock cannot have read the request.
+    #[error("cannot connect to Bedrock: {0}")]
     Connect(String),
-    /// The request was written, in whole or in part: Bedrock may be working on it.
+    /// The gateway wrote the request, in whole or in part. Bedrock may be processing it.
     #[error("Bedrock did not answer: {0}")]
     NotAnswered(String),
 }
@@ -48,19 +48,19 @@ impl Upstream {
         Self { connector }
     }
 
-    /// Writes `signed` and waits for the head of the answer. Dropping the future drops the connection.
+    /// Sends `signed` and waits for the head of the answer. Dropping the future closes the connection.
     ///
     /// # Errors
     /// [`UpstreamError::Connect`] only when Bedrock cannot have read the request.
     pub async fn send(&self, signed: Signed) -> Result<Response<PooledBody>, UpstreamError> {
         let (mut request, endpoint) = signed.into_parts();
-        // Ends with the first new connection at the latest.
+        // The loop ends with the first new connection at the latest.
         loop {
             let kept = endpoint.idle.take();
             let was_kept = kept.is_some();
             let mut connection = match kept {
                 Some(connection) => connection,
-                // In a box of its own: it is seldom wanted, and larger than all the rest.
+                // In a box of its own: it is rarely needed, and larger than all the rest.
                 None => Box::pin(self.connect(&endpoint)).await?,
             };
             let answer = tokio::time::timeout(FIRST_BYTE, connection.try_send_request(request)).await;
@@ -70,7 +70,7 @@ impl Upstream {
                 }
                 Ok(Err(failed)) => failed,
                 Err(_elapsed) => {
-                    return Err(UpstreamError::NotAnswered("no answer within the hour".to_owned()));
+                    return Err(UpstreamError::NotAnswered("no answer within 1 hour".to_owned()));
                 }
             };
             match failed.take_message() {
@@ -89,7 +89,7 @@ impl Upstream {
     }
 }
 
-/// Closes connections to `endpoint` that have been idle for long, for as long as there is one.
+/// Closes connections to `endpoint` that were idle for too long, in the background, until the endpoint is dropped.
 pub fn keep_swept(endpoint: &Arc<Endpoint>) {
     let endpoint = Arc::downgrade(endpoint);
     tokio::spawn(async move {

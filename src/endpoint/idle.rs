@@ -9,13 +9,13 @@ use hyper::client::conn::http1::SendRequest;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// Idle connections are closed well before anything between here and Bedrock forgets them.
+/// The longest time that a connection stays idle. Network devices on the way to Bedrock forget connections much later.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// A connection that can bear a request.
+/// A connection that can send a request.
 pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
-/// An endpoint's connections without a request.
+/// The idle connections of one endpoint.
 #[derive(Default)]
 pub struct Idle(Mutex<Vec<(Connection, Instant)>>);
 
@@ -26,11 +26,11 @@ impl fmt::Debug for Idle {
 }
 
 impl Idle {
-    /// The one used last, so that those that are too many grow old.
+    /// Takes the connection that was used last, so that surplus ones stay idle until they are closed.
     pub(crate) fn take(&self) -> Option<Connection> {
         let mut connections = self.connections();
         let ready = connections.iter().rposition(|(connection, _)| connection.is_ready())?;
-        // Those behind it have not yet noticed that they are ready, or closed.
+        // The connections behind it do not yet know whether they are ready or closed.
         let (connection, since) = connections.remove(ready);
         (since.elapsed() < POOL_IDLE).then_some(connection)
     }
@@ -39,11 +39,11 @@ impl Idle {
         self.connections().push((connection, Instant::now()));
     }
 
-    /// Closes what has been idle for long, and forgets what the other side closed.
+    /// Closes connections that were idle for too long, and drops those that the other side closed.
     pub(crate) fn sweep(&self) {
-        let is_good =
+        let is_usable =
             |connection: &Connection, since: &Instant| !connection.is_closed() && since.elapsed() < POOL_IDLE;
-        self.connections().retain(|(connection, since)| is_good(connection, since));
+        self.connections().retain(|(connection, since)| is_usable(connection, since));
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
@@ -53,7 +53,7 @@ impl Idle {
 
 #[cfg(test)]
 impl Idle {
-    /// How many there are.
+    /// The number of idle connections.
     pub(crate) fn len(&self) -> usize {
         self.connections().len()
     }

@@ -1,16 +1,16 @@
-//! The memory that request bodies take: one budget for all, of which each principal has a share.
+//! The memory limit for request bodies: one for the gateway, and a smaller one for each principal.
 
 use std::sync::Arc;
 
 use foldhash::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 
-/// Request bodies held in memory at once by this process, bytes.
+/// The most bytes of request bodies that this process holds in memory at once.
 pub const MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// … of which one principal's take this at most: nobody shuts the others out by sending slowly.
+/// The most bytes of them for one principal. A caller who sends slowly cannot take the memory of all others.
 pub const PRINCIPAL_BYTES: usize = MEMORY_BYTES / 4;
 
-/// The budget.
+/// The memory of request bodies that is in use, and its limit.
 #[derive(Debug)]
 pub struct BodyMemory {
     all: usize,
@@ -23,7 +23,7 @@ struct Taken {
     principals: HashMap<Arc<str>, usize>,
 }
 
-/// Memory for one body; given back on drop.
+/// The memory of one body. Dropping it returns the memory.
 #[derive(Debug)]
 pub struct MemorySlot {
     memory: Arc<BodyMemory>,
@@ -32,27 +32,27 @@ pub struct MemorySlot {
     bytes: usize,
 }
 
-/// Whose share of the memory is used up.
+/// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfMemory {
-    #[error("too many request bodies at once")]
+    #[error("the request bodies in memory have reached the gateway's limit")]
     Gateway,
-    #[error("too many request bodies of one caller at once")]
+    #[error("the request bodies in memory have reached the limit of one caller")]
     Caller,
 }
 
 impl BodyMemory {
-    /// `all`: bytes that all bodies may take together.
+    /// The memory for all bodies, `all` bytes at most.
     pub fn new(all: usize) -> Arc<Self> {
         Arc::new(Self { all, taken: Mutex::default() })
     }
 
-    /// An empty slot for a body of `principal`, whose bodies may take `each` bytes together.
+    /// An empty slot for a body of `principal`. All bodies of one principal may take `each` bytes together.
     pub fn slot(self: &Arc<Self>, principal: &Arc<str>, each: usize) -> MemorySlot {
         MemorySlot { memory: Arc::clone(self), principal: Arc::clone(principal), each, bytes: 0 }
     }
 
-    /// Bytes that are taken, and by how many principals.
+    /// The bytes in use, and the number of principals that use them.
     #[cfg(test)]
     pub(crate) fn in_use(&self) -> (usize, usize) {
         let taken = self.taken();
@@ -65,10 +65,10 @@ impl BodyMemory {
 }
 
 impl MemorySlot {
-    /// Takes as many bytes more as make `bytes` in all.
+    /// Reserves more memory, so that this slot has `bytes` in all.
     ///
     /// # Errors
-    /// When the gateway or the principal has none left.
+    /// When a limit is reached.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let more = bytes.saturating_sub(self.bytes);
         let mut taken = self.memory.taken();

@@ -1,4 +1,4 @@
-//! How many requests may be under way at once: in all, and of one principal.
+//! The limits on concurrent requests: of all callers, and of one principal.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests under way in this process.
+/// The most concurrent requests of this process.
 pub const IN_FLIGHT: usize = 4_096;
-/// Requests under way of one principal.
+/// The most concurrent requests of one principal.
 pub const PER_PRINCIPAL: usize = 256;
 
-/// Which limit is reached.
+/// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
-    #[error("the gateway has as many requests under way as it takes")]
+    #[error("the gateway is at its limit of concurrent requests ({IN_FLIGHT})")]
     Gateway,
-    #[error("you have as many requests under way as one caller may")]
+    #[error("the caller is at the limit of concurrent requests ({PER_PRINCIPAL})")]
     Caller,
 }
 
-/// The counts. A place in them is held until its request's answer has been relayed.
+/// The numbers of concurrent requests. A request holds its slots until its answer has been relayed.
 #[derive(Debug)]
 pub struct Limits {
     all: Arc<Semaphore>,
     principals: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
 
-/// A place among all requests; given back on drop.
+/// A slot under the gateway's limit. Dropping it frees the slot.
 #[derive(Debug)]
 pub struct RequestSlot {
     _permit: OwnedSemaphorePermit,
@@ -40,22 +40,24 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How many requests are under way.
+    /// The number of requests in flight.
     pub fn in_flight(&self) -> usize {
         IN_FLIGHT - self.all.available_permits()
     }
 
-    /// Completes when no request is under way.
+    /// Completes when no request is in flight.
     pub async fn idle(&self) {
         #[expect(clippy::cast_possible_truncation, reason = "some thousands")]
         const ALL: u32 = IN_FLIGHT as u32;
-        // An error would say that the semaphore is closed, which it never is.
+        // An error would mean that the semaphore is closed, which it never is.
         let _all = self.all.acquire_many(ALL).await;
     }
 
+    /// A slot for one request.
+    ///
     /// # Errors
-    /// [`Busy::Gateway`] when all places are taken; nobody waits, because what would be waited for
-    /// may take an hour.
+    /// [`Busy::Gateway`] when no slot is free. The request does not wait for one, because the other requests may take
+    /// an hour.
     pub fn enter(&self) -> Result<RequestSlot, Busy> {
         Arc::clone(&self.all)
             .try_acquire_owned()
@@ -63,8 +65,10 @@ impl Limits {
             .map_err(|_| Busy::Gateway)
     }
 
+    /// A slot for one request of `principal`.
+    ///
     /// # Errors
-    /// [`Busy::Caller`] when `principal` has all of its places taken.
+    /// [`Busy::Caller`] when `principal` has no free slot.
     pub fn enter_as(&self, principal: &Arc<str>) -> Result<PrincipalSlot, Busy> {
         let mut principals = self.principals.lock();
         let count = principals.entry(Arc::clone(principal)).or_default();
@@ -77,7 +81,7 @@ impl Limits {
     }
 }
 
-/// A place among one principal's requests; given back on drop.
+/// A slot under the limit of one principal. Dropping it frees the slot.
 #[derive(Debug)]
 pub struct PrincipalSlot {
     principal: Arc<str>,
@@ -101,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_caller_does_not_take_every_place_and_slots_come_back() {
+    fn one_caller_cannot_take_every_slot_and_slots_are_freed() {
         let limits = Limits::default();
         let (alice, bob) = ("alice".into(), "bob".into());
         let slots: Vec<PrincipalSlot> =
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateway_takes_so_many_and_no_more() {
+    fn the_gateway_refuses_a_request_over_its_limit() {
         let limits = Limits::default();
         let slots: Vec<RequestSlot> = (0..IN_FLIGHT).map(|_| limits.enter().unwrap()).collect();
         assert_eq!(limits.enter().unwrap_err(), Busy::Gateway);

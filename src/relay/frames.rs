@@ -1,7 +1,7 @@
-//! Following an event stream's frames in the bytes that pass, without copying or holding them back.
+//! The position within an event stream. The bytes that pass are neither copied nor delayed.
 //!
-//! All that is needed is whether the stream stands between two frames: only there can a frame of our
-//! own be put, to tell a client's SDK that the stream broke off.
+//! The relay only needs to know whether the position is between two frames. Only there can it insert a frame of its
+//! own, which tells the client's SDK that the stream ended early.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -10,19 +10,19 @@ use bytes::Bytes;
 /// The position within an event stream.
 #[derive(Debug, Default)]
 pub struct Frames {
-    /// Bytes of the current frame that are still to come, once its length is known.
+    /// The bytes of the current frame that have not arrived yet, once its length is known.
     left: u32,
-    /// The first bytes of a frame, until its four length bytes are together.
+    /// The first bytes of a frame, until all four bytes of its length have arrived.
     head: [u8; 4],
     have: usize,
     lost: bool,
 }
 
-/// Smallest legal frame: prelude, two checksums, nothing else.
+/// The length of the smallest valid frame, bytes: a prelude and two checksums.
 const SMALLEST: u32 = 16;
 
 impl Frames {
-    /// Takes note of `data`, which is passed on regardless.
+    /// Follows `data`, which the relay passes on in any case.
     pub fn follow(&mut self, mut data: &[u8]) {
         while !data.is_empty() && !self.lost {
             if self.left > 0 {
@@ -51,8 +51,8 @@ impl Frames {
     }
 }
 
-/// The frame with which Bedrock itself says that a stream failed: every SDK raises it as an exception
-/// of the stream. `None` cannot occur for this constant message but for a fault of the encoder.
+/// The frame by which Bedrock itself reports that a stream failed. Every SDK raises it as an exception of the stream.
+/// `None`: the encoder rejected this constant message, which would be a bug of the encoder.
 pub fn exception_frame(message: &str) -> Option<Bytes> {
     let text = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
     let payload = serde_json::json!({ "message": message, "originalMessage": message }).to_string();
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exception_frame_is_one_that_sdks_read() {
+    fn sdks_can_read_the_exception_frame() {
         let frame = exception_frame("the stream broke off").unwrap();
         let message = read_message_from(&mut frame.clone()).unwrap();
         let kind =
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_frames_are_never_followed_by_one() {
+    fn bytes_that_are_not_frames_are_never_followed_by_a_frame() {
         let mut frames = Frames::default();
         frames.follow(&[0, 0, 0, 3, 1, 2, 3]);
         assert!(!frames.between_frames());
@@ -91,14 +91,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_position_does_not_depend_on_the_chunks(cuts in prop::collection::vec(1usize..40, 0..30), stop in 0usize..400) {
+        fn the_position_does_not_depend_on_the_chunks(lengths in prop::collection::vec(1usize..40, 0..30), stop in 0usize..400) {
             let frame = exception_frame("x").unwrap();
             let stream: Vec<u8> = frame.iter().chain(frame.iter()).copied().collect();
             let stop = stop.min(stream.len());
             let mut frames = Frames::default();
             let mut rest = &stream[..stop];
-            for cut in cuts {
-                let (now, later) = rest.split_at(cut.min(rest.len()));
+            for length in lengths {
+                let (now, later) = rest.split_at(length.min(rest.len()));
                 frames.follow(now);
                 rest = later;
             }

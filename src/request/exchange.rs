@@ -1,7 +1,7 @@
-//! The exchange with Bedrock: session, signature, request, and the head of the answer.
+//! The exchange with Bedrock: the session, the signature, the request, and the head of the answer.
 //!
-//! A request that Bedrock may have read is never written again, except once, after Bedrock itself refused its
-//! signature and so has done nothing for it.
+//! The gateway never sends a request again that Bedrock may have read, with one exception: once, after Bedrock refused
+//! the signature and so has not processed the request.
 
 use std::time::SystemTime;
 
@@ -48,8 +48,8 @@ impl Gateway {
         }
     }
 
-    /// Clears the caller for one signature. STS takes its time, too: a caller who was revoked meanwhile leaves no
-    /// session behind.
+    /// Clears the caller for one signature. STS takes time, so the caller may have been revoked since the last check;
+    /// the gateway then drops the session.
     fn clear_or_forget(&self, ready: &Ready) -> Result<Clearance, Revoked> {
         let caller = ready.call().caller();
         self.revocations.clear(caller).inspect_err(|_revoked| {
@@ -57,17 +57,18 @@ impl Gateway {
         })
     }
 
-    /// Signs with AWS's clock from now on. `false`: that clock is too far off to be believed.
+    /// Signs with AWS's clock from now on. `false`: the clocks differ by more than a day, and the gateway keeps its
+    /// own.
     fn learn_clock(&self, date: SystemTime) -> bool {
         let Some(seconds) = self.skew.learn(date) else {
             warn!(
-                "AWS refuses signatures for their time, and its clock is over a day off ours: set this machine's clock"
+                "AWS refuses the time of the signatures, and its clock differs by more than a day; set this machine's clock"
             );
             return false;
         };
         info!(
             seconds,
-            "AWS refuses signatures for their time: signing with its clock from now on; check this machine's clock"
+            "AWS refuses the time of the signatures; the gateway now signs with AWS's clock; check this machine's clock"
         );
         self.metrics.clock_skew(seconds);
         true

@@ -1,4 +1,4 @@
-//! The answers to requests: Bedrock's, passed on, and the gateway's own.
+//! The answers to requests: those of Bedrock, which are passed on, and the gateway's own.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -11,10 +11,10 @@ use crate::relay::Relay;
 use crate::route::Dialect;
 use crate::upstream::retry::UpstreamResponse;
 
-/// What a request is answered with.
+/// The answer to a request that the gateway does not refuse.
 #[expect(clippy::large_enum_variant, reason = "nearly every reply is the large one")]
 pub(super) enum Reply {
-    /// A client that only asks whether something is here: yes.
+    /// The empty answer to a client that only asks whether a server is here.
     Probed,
     /// Bedrock's answer, and the slot that its request holds.
     Answered(UpstreamResponse, PrincipalSlot),
@@ -36,7 +36,7 @@ fn answered(answer: UpstreamResponse, slot: PrincipalSlot, mut record: Record) -
     };
     let event_stream = is("application/vnd.amazon.eventstream");
     let stream = event_stream || is("text/event-stream");
-    // With an announced length there is no room for a frame of ours.
+    // With an announced length there is no room for a frame of the gateway's own.
     let tapped = event_stream && !headers.contains_key(header::CONTENT_LENGTH);
     record.answered(answer.status, &headers, stream);
     mark(&mut headers, record.request_id());
@@ -55,7 +55,7 @@ fn probed(mut record: Record) -> Response<Relay> {
     response
 }
 
-/// The answer to a request that failed, in the words of its caller's client library.
+/// The answer to a request that failed, in the format of the caller's client library.
 pub(super) fn refused(failure: &Failure, dialect: Dialect, mut record: Record) -> Response<Relay> {
     let answer = failure.answer();
     record.refused(answer.status, answer.kind, answer.reason, failure.detail());
@@ -87,7 +87,8 @@ pub(super) fn refused(failure: &Failure, dialect: Dialect, mut record: Record) -
 
 static GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-request-id");
 
-/// Puts both request ids on an answer: Bedrock's where it gave one, else ours twice.
+/// Puts both request ids on an answer: Bedrock's and the gateway's. Without one from Bedrock, both headers have the
+/// gateway's.
 fn mark(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         if !headers.contains_key(&headers::REQUEST_ID) {

@@ -1,4 +1,4 @@
-//! The canonical request and what is made of it (IAM user guide, "Create a signed AWS API request").
+//! The canonical request and its signature (IAM user guide, "Create a signed AWS API request").
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::sessions::{Scope, SigningKey};
 
-/// The moment that a signature bears, as `x-amz-date` has it: `20261123T093000Z`.
+/// The time in a signature, in the format of `x-amz-date`: `20261123T093000Z`.
 pub(super) struct Stamp([u8; 16]);
 
 impl Stamp {
@@ -41,14 +41,14 @@ impl Stamp {
     }
 }
 
-/// What is signed.
+/// The parts of a request that are signed.
 pub(super) struct Canonical<'a> {
     pub(super) method: &'a Method,
-    /// Without segments that a normaliser would touch, its query percent-encoded throughout: the router
-    /// sees to both.
+    /// The target. Its path has no segments that normalisation would change, and its query is percent-encoded. The
+    /// router ensures both.
     pub(super) target: &'a PathAndQuery,
-    /// Lower-case names with their values, `host` and `x-amz-date` among them, in any order; those of one
-    /// name in theirs.
+    /// Lower-case names with their values, including `host` and `x-amz-date`, in any order. Several values of one name
+    /// keep their order.
     pub(super) headers: Vec<(&'a str, &'a [u8])>,
     pub(super) body: &'a [u8],
 }
@@ -92,7 +92,7 @@ impl Canonical<'_> {
         value
     }
 
-    /// The text that is hashed.
+    /// The canonical request, which is hashed.
     fn request(&self, signed_headers: &[u8]) -> Vec<u8> {
         let lengths = self.headers.iter().map(|(name, value)| name.len() + value.len() + 2);
         let mut text = Vec::with_capacity(256 + 3 * self.target.as_str().len() + lengths.sum::<usize>());
@@ -120,7 +120,7 @@ impl Canonical<'_> {
         let mut last = "";
         for (name, value) in &self.headers {
             if *name == last {
-                // One name, one line.
+                // Several values of one name share a line.
                 text.pop();
                 text.push(b',');
             } else {
@@ -139,7 +139,7 @@ impl Canonical<'_> {
     }
 }
 
-/// Percent-encodes what is percent-encoded already, as every service but S3 wants it.
+/// Percent-encodes a path that is percent-encoded already, as every service except S3 requires.
 fn encode_again(path: &str, text: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in path.bytes() {
@@ -151,10 +151,10 @@ fn encode_again(path: &str, text: &mut Vec<u8>) {
     }
 }
 
-/// A header's value without spaces around it, and with one where it has several. No value has tabs: the gateway
-/// trims or refuses them when it copies the caller's headers.
+/// A header's value without spaces around it, with one space in place of several. No value has tabs: the gateway trims
+/// or rejects them when it copies the caller's headers.
 fn trimmed(value: &[u8], text: &mut Vec<u8>) {
-    // Long ones, like session tokens, have no space at all.
+    // Long values, for example session tokens, have no space at all.
     if !value.contains(&b' ') {
         text.extend_from_slice(value);
         return;

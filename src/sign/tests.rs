@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// A request of the vectors: the raw HTTP/1.1 text.
+/// A request of the published vectors, from its raw HTTP/1.1 text.
 struct Raw {
     method: String,
     target: String,
@@ -43,7 +43,7 @@ fn raw(text: &str) -> Raw {
     Raw { method: method.to_owned(), target: target.to_owned(), headers, body: body.to_owned() }
 }
 
-/// What [`sign`] puts together for a call, from its parts.
+/// The `Authorization` value as [`sign`] makes it, from the parts of a call.
 fn ours(
     request: &Raw,
     credentials: &Credentials,
@@ -65,7 +65,7 @@ fn ours(
     String::from_utf8(canonical.authorization(credentials.access_key_id(), key, &stamp, &scope)).unwrap()
 }
 
-/// The query as the router sends it on, and nothing of the path.
+/// The target with its query encoded as the router does it, and its path unchanged.
 fn routed(target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let encode = |text: &str| {
@@ -80,7 +80,7 @@ fn routed(target: &str) -> String {
 }
 
 #[test]
-fn the_published_vectors_are_signed_as_they_should_be() {
+fn the_published_vectors_have_their_published_signatures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/sigv4");
     let mut passed = 0;
     for case in std::fs::read_dir(folder).unwrap() {
@@ -91,7 +91,7 @@ fn the_published_vectors_are_signed_as_they_should_be() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let read = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
         let context: Value = serde_json::from_str(&read("context.json")).unwrap();
-        // These differ from Bedrock's settings in what the context says of them.
+        // The context of these vectors differs from the settings for Bedrock.
         if context["sign_body"] == true
             || context["omit_session_token"] == true
             || context["normalize"] == false
@@ -102,7 +102,7 @@ fn the_published_vectors_are_signed_as_they_should_be() {
         request.target = routed(&request.target.replace(' ', "%20"));
         let path = request.target.split('?').next().unwrap();
         if path != "/" && path.split('/').skip(1).any(|segment| ["", ".", ".."].contains(&segment)) {
-            // Nobody gets to sign what would have to be normalised.
+            // The router rejects every path that would need normalisation.
             let uri = request.target.parse().unwrap();
             let head = crate::route::head(&request.method.parse().unwrap(), uri);
             let refused = crate::route::parse(&head, &[]);
@@ -133,7 +133,7 @@ fn the_published_vectors_are_signed_as_they_should_be() {
     assert!(passed >= 20, "only {passed} vectors apply");
 }
 
-/// The same by AWS's own crate, with the settings that its SDK signs Bedrock calls with.
+/// The same value by AWS's own crate, with the settings of its SDK for Bedrock.
 fn theirs(request: &Raw, credentials: &Credentials, region: &str, service: &str, at: SystemTime) -> String {
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Double;

@@ -1,9 +1,9 @@
-//! Connections to Bedrock: HTTP/1.1 over TLS, kept for the next request, with the time-outs that NAT
-//! gateways and load balancers force on anyone who keeps connections.
+//! The connections to Bedrock: HTTP/1.1 over TLS. Idle ones are kept for the next request, with timeouts that respect
+//! NAT gateways and load balancers on the way.
 //!
-//! HTTP/1.1, because on one HTTP/2 connection long streams starve the rest. The pool is written here, since
-//! what a request costs is decided here: each endpoint has its own, nothing is looked up for a request, and
-//! its future holds no more than it needs. `hyper_util::client::pool` (0.1) has no types that can be named yet.
+//! HTTP/1.1, because long streams starve all others on one HTTP/2 connection. The pool is hand-written, because it
+//! decides the cost of a request: each endpoint has its own pool, no request needs a look-up, and the future of a
+//! request holds no more than it needs. `hyper_util::client::pool` (0.1) has no types that can be named yet.
 
 use std::fmt;
 use std::future::Future;
@@ -30,15 +30,15 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
 use crate::trust::{self, CaError};
 
-/// Longest wait for a connection, TLS included.
+/// The longest wait for a connection, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(3);
-/// NAT gateways and network load balancers forget a silent connection after 350 s; this keeps it known.
+/// The interval of TCP keep-alive. NAT gateways and network load balancers forget a silent connection after 350 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// What is read of an answer at once, and the largest head of one, bytes. An answer whose caller does not read
-/// holds this.
+/// The most bytes that are read of an answer at once, and the largest head of an answer. An answer whose caller does
+/// not read holds this much memory.
 const READ_BYTES: usize = 64 * 1024;
 
-/// An answer's body, which gives its connection back when it ends. Dropped before, it closes it.
+/// An answer's body. At its end it returns its connection to the pool. Dropped earlier, it closes the connection.
 pub struct PooledBody {
     body: Incoming,
     connection: Option<(Connection, Arc<Endpoint>)>,
@@ -46,9 +46,9 @@ pub struct PooledBody {
 
 impl PooledBody {
     pub(super) fn new(body: Incoming, connection: Connection, endpoint: Arc<Endpoint>) -> Self {
-        let mut lent = Self { body, connection: Some((connection, endpoint)) };
-        lent.give_back_at_end();
-        lent
+        let mut pooled = Self { body, connection: Some((connection, endpoint)) };
+        pooled.give_back_at_end();
+        pooled
     }
 
     fn give_back_at_end(&mut self) {
@@ -96,18 +96,18 @@ impl Body for PooledBody {
     }
 }
 
-/// Why no connection could ever be made.
+/// Why the connector cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
     #[error(transparent)]
     Ca(#[from] CaError),
-    #[error("TLS cannot be set up: {0}")]
+    #[error("cannot set up TLS for Bedrock: {0}")]
     Tls(#[from] rustls::Error),
-    #[error("no CA certificates are to be found on this machine; install its CA bundle or set SSL_CERT_FILE")]
+    #[error("no CA certificates found on this machine; install its CA bundle or set SSL_CERT_FILE")]
     NoRoots,
 }
 
-/// A connector that trusts the machine's CAs and those of the files in `extra`.
+/// A connector that trusts the CAs of this machine and those of the files in `extra`.
 ///
 /// # Errors
 /// When a CA file is unusable, or there is no CA at all.
@@ -129,7 +129,7 @@ pub fn connector(extra: &[&Path]) -> Result<Connector, ConnectorError> {
     Ok(Connector(https))
 }
 
-/// Opens connections, each with one deadline over TCP and TLS together.
+/// The connector. Each new connection has one deadline for TCP and TLS together.
 #[derive(Debug, Clone)]
 pub struct Connector(HttpsConnector<HttpConnector>);
 
@@ -146,7 +146,7 @@ impl Connector {
         let (connection, speaking) = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream).await?;
         tokio::spawn(async move {
             if let Err(error) = speaking.await {
-                debug!(%error, "connection to Bedrock ended");
+                debug!(%error, "a connection to Bedrock ended with an error");
             }
         });
         Ok(connection)
@@ -168,8 +168,8 @@ mod tests {
     use crate::endpoint::idle::{Idle, POOL_IDLE};
     use crate::route::Service;
 
-    /// A server that gives the same answer to whatever comes, and an endpoint for it. Its task ends with how
-    /// often it was asked on the first connection.
+    /// A server that gives the same answer to every request, and an endpoint for it. Its task returns the number of
+    /// requests on the first connection.
     async fn serving(answer: &'static str) -> (Arc<Endpoint>, tokio::task::JoinHandle<usize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_without_a_certificate_is_refused() {
+    fn a_ca_file_without_a_certificate_is_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(matches!(connector(&[file.path()]), Err(ConnectorError::Ca(_))));
     }
@@ -202,7 +202,7 @@ mod tests {
         PooledBody::new(answer.into_body(), connection, Arc::clone(endpoint))
     }
 
-    /// The idle connection, as soon as it has noticed that it is.
+    /// The idle connection, as soon as it is ready.
     async fn kept(endpoint: &Endpoint) -> Connection {
         loop {
             if let Some(connection) = endpoint.idle.take() {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_comes_back_when_its_answer_has_ended_and_not_before() {
+    async fn a_connection_returns_to_the_pool_only_when_its_answer_has_ended() {
         for answer in [
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_wants_to_its_end_closes_its_connection() {
+    async fn an_answer_that_is_dropped_early_closes_its_connection() {
         let (endpoint, served) = serving("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhello").await;
         let mut body = ask(None, &endpoint).await;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_been_idle_for_long_is_not_used() {
+    async fn a_connection_that_was_idle_for_too_long_is_not_used() {
         let looks: [fn(&Idle); 2] = [Idle::sweep, |idle| assert!(idle.take().is_none())];
         for look in looks {
             let (endpoint, served) = serving("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;

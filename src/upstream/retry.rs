@@ -1,5 +1,5 @@
-//! Reading why Bedrock refused: because the session's credentials are no longer good, or for the
-//! clock. Everything else is Bedrock's answer to the caller.
+//! The reasons for a retry. If Bedrock refuses the session's credentials or the time of the signature, the gateway may
+//! sign and send again. Every other refusal is Bedrock's answer to the caller.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,34 +14,34 @@ use http_body_util::BodyExt as _;
 
 use crate::upstream::pool::PooledBody;
 
-/// Most of a refusal's body that is looked at for its type, bytes.
-const LOOKED_AT_BYTES: usize = 16 * 1024;
-/// … and the longest it is waited for.
-const LOOKED_AT_TIME: Duration = Duration::from_secs(5);
-/// A difference of clocks below this is not why a signature was refused (the AWS SDKs' threshold).
+/// The most bytes of a refusal's body that the gateway reads to find the error type.
+const TYPE_BYTES: usize = 16 * 1024;
+/// The longest time that the gateway waits for those bytes.
+const TYPE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The smallest difference of clocks that counts as the reason of a refused signature (the AWS SDKs' threshold).
 const SKEW: Duration = Duration::from_secs(4 * 60);
 
-/// A refusal that a new signature may mend.
+/// Why a new signature may succeed after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryReason {
-    /// The session's credentials are expired, unknown or revoked.
+    /// The session's credentials are expired, unknown or revoked; another session may be accepted.
     Credentials,
-    /// The signature's time was too far from Bedrock's, which is this.
+    /// The time of the signature was too far from Bedrock's time, which this is.
     Clock(SystemTime),
 }
 
-/// An answer's head and body.
+/// The head and the body of an answer.
 pub struct UpstreamResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: RewoundBody,
 }
 
-/// An answer's body: what was read of it already, and the rest.
+/// An answer's body: the pieces that were read already, then the rest.
 pub struct RewoundBody {
     read: VecDeque<Bytes>,
     rest: PooledBody,
-    /// How it broke off after what was read.
+    /// The error that ended the body after those pieces.
     broken: Option<hyper::Error>,
 }
 
@@ -79,8 +79,8 @@ impl Body for RewoundBody {
     }
 }
 
-/// Looks at `response`, which answers a request signed as of `signed_at`. A refusal's body is read as
-/// far as its type may stand in it; nothing of it is lost.
+/// Finds out whether to retry after `response`, the answer to a request that was signed at `signed_at`. It reads a
+/// refusal's body as far as it needs for the error type; the returned body still has every byte.
 pub async fn classify(
     response: Response<PooledBody>,
     signed_at: SystemTime,
@@ -122,14 +122,14 @@ fn reason_for(kind: &str, signed_at: SystemTime, date: Option<SystemTime>) -> Op
     }
 }
 
-/// A type without the namespace before `#` and the address after `:`.
+/// An error type without the namespace before `#` and the address after `:`.
 fn bare(kind: &str) -> &str {
     let kind = kind.split(':').next().unwrap_or(kind);
     kind.rsplit('#').next().unwrap_or(kind).trim()
 }
 
 async fn kind_in_body(body: &mut RewoundBody) -> Option<String> {
-    let end = tokio::time::Instant::now() + LOOKED_AT_TIME;
+    let end = tokio::time::Instant::now() + TYPE_TIMEOUT;
     let mut length = 0;
     loop {
         match tokio::time::timeout_at(end, body.rest.frame()).await {
@@ -138,7 +138,7 @@ async fn kind_in_body(body: &mut RewoundBody) -> Option<String> {
                     length += data.len();
                     body.read.push_back(data);
                 }
-                if length > LOOKED_AT_BYTES {
+                if length > TYPE_BYTES {
                     return None;
                 }
             }
@@ -154,7 +154,7 @@ async fn kind_in_body(body: &mut RewoundBody) -> Option<String> {
     kind_in(&serde_json::from_slice(&text).ok()?).map(str::to_owned)
 }
 
-/// The type in AWS's own form, or within the `error` of the OpenAI- and Anthropic-shaped paths.
+/// The error type of a body: in AWS's own form, or within `error` on the OpenAI- and Anthropic-shaped paths.
 fn kind_in(body: &serde_json::Value) -> Option<&str> {
     let own = ["__type", "code", "Code"].iter().find_map(|name| body.get(name)?.as_str());
     let nested = || ["code", "type"].iter().find_map(|name| body.get("error")?.get(name)?.as_str());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_credentials_and_the_clock_are_mended() {
+    fn only_credentials_and_the_clock_are_reasons_to_retry() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let late = now + Duration::from_secs(600);
         for kind in

@@ -1,14 +1,14 @@
-//! AWS's clock, as far as it is known: what signatures are dated with.
+//! AWS's clock, as far as it is known. Signatures have its time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
 
-/// The largest correction that is believed.
+/// The largest difference of clocks that the gateway corrects.
 const MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The difference between AWS's clock and this machine's, learnt from refusals.
+/// The difference between AWS's clock and this machine's, learnt from Bedrock's refusals.
 #[derive(Debug, Default)]
 pub struct Skew {
     seconds: AtomicI64,
@@ -20,13 +20,13 @@ impl Skew {
         shifted(clock::now(), self.seconds())
     }
 
-    /// AWS's clock minus ours, seconds.
+    /// AWS's clock minus this machine's, seconds.
     pub fn seconds(&self) -> i64 {
         self.seconds.load(Ordering::Relaxed)
     }
 
-    /// Takes `date`, which AWS has just sent, as the present moment. Returns the new difference in
-    /// seconds, or `None` when it is over a day and not believed.
+    /// Learns the difference from `date`, which AWS has just sent. Returns the new difference in seconds. `None`: it is
+    /// more than a day, and the gateway does not use it.
     pub fn learn(&self, date: SystemTime) -> Option<i64> {
         let ours = clock::now();
         let (apart, sign) = match date.duration_since(ours) {
