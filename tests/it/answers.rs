@@ -1,4 +1,4 @@
-//! The rows of the answer table, each over a real socket, each with what its caller and its operator see.
+//! The rows of the answer table over a real socket: the answer that the caller sees, and the line that the operator sees.
 
 use bedrock_bed::until;
 use http::{Method, Request};
@@ -82,7 +82,7 @@ team = "claims.team"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_mapping_and_role_refuse() {
+async fn mapping_and_role_refuse_a_caller() {
     let world = World::with(&Setup { roles: REFUSING, mapping: REQUIRING, ..Setup::default() }).await;
     let denied = "AccessDeniedException";
     let claims = || World::claims("alice").claim("email_verified", true);
@@ -117,12 +117,12 @@ async fn a_body_over_the_limit_is_refused_and_the_refusal_arrives() {
     let answer = world.send(post(CONVERSE, &token, vec![b'x'; 100_000])).await;
     expect(&world, answer, 413, "ValidationException", "body_too_large").await;
     let answer = world.send(post(CONVERSE, "x.y.z", vec![b'x'; 200_000])).await;
-    assert_eq!(answer.status, 401, "a refusal reaches who is still sending");
+    assert_eq!(answer.status, 401, "a refusal reaches a client that is still sending");
     world.assert_untouched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_access_log_tells_the_whole_story() {
+async fn the_access_log_describes_each_request() {
     let world = World::start().await;
     let token = world.token("alice");
     let request = Request::post(CONVERSE)
@@ -204,14 +204,11 @@ async fn one_caller_gets_429_and_a_full_gateway_gives_503() {
     drop(open);
     world.standin.bedrock.release(1_000_000);
     let honest = world.token("honest");
-    until("places that are given back", async || {
-        world.send(post(CONVERSE, &honest, HELLO)).await.status == 200
-    })
-    .await;
+    until("free slots", async || world.send(post(CONVERSE, &honest, HELLO)).await.status == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_cut_short_reaches_nobody() {
+async fn an_unfinished_body_does_not_reach_bedrock() {
     use tokio::io::AsyncWriteExt as _;
     let world = World::start().await;
     let token = world.token("alice");

@@ -1,4 +1,4 @@
-//! SIGTERM: readiness goes down, nothing new is accepted, what is open finishes or is cut.
+//! SIGTERM: the gateway is no longer ready and accepts nothing new. Requests in flight finish, or are aborted at the end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) async fn no_longer_accepts(address: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_accepted_finishes_and_nothing_new_is() {
+async fn accepted_requests_finish_and_no_others_are_accepted() {
     let mut world = World::start().await;
     let token = world.token("alice");
     world.standin.bedrock.hold();
@@ -29,7 +29,7 @@ async fn what_was_accepted_finishes_and_nothing_new_is() {
     world.standin.bedrock.release(1_000);
     assert!(!read(h1).await.body.is_empty());
     assert!(!read(h2).await.body.is_empty());
-    assert_eq!(world.gateway.stopped().await, 0, "nothing was cut");
+    assert_eq!(world.gateway.stopped().await, 0, "the gateway aborted nothing");
     assert_eq!(world.logged(2).await["ended"], "complete");
 }
 
@@ -96,7 +96,7 @@ async fn under_load_no_accepted_request_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_timeout_what_is_open_is_cut_and_said_so() {
+async fn at_the_timeout_open_requests_are_aborted_and_logged() {
     let mut world = World::with(&Setup { listen: "drain_timeout = \"200ms\"", ..Setup::default() }).await;
     let token = world.token("alice");
     world.standin.bedrock.hold();
@@ -111,7 +111,7 @@ async fn at_the_timeout_what_is_open_is_cut_and_said_so() {
     assert_eq!(world.gateway.stopped().await, 3);
     let lines = world.log.lines();
     let cut = lines.iter().filter(|line| line.contains(r#""ended":"drain""#)).count();
-    assert_eq!((cut, lines.len()), (3, 3), "each is written down before the gateway is gone");
+    assert_eq!((cut, lines.len()), (3, 3), "each request is logged before the gateway ends");
     let said = "connections=3 requests=3 operations=converse 2, invoke 1";
     assert!(process_log().contains(said), "{said}");
     drop((h1, h2));
@@ -155,7 +155,7 @@ async fn a_connection_whose_first_request_is_just_arriving_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn for_the_delay_connections_are_accepted_and_asked_to_be_others_the_next_time() {
+async fn during_the_delay_clients_are_asked_to_use_another_connection() {
     use hyper_util::rt::TokioIo;
     let setup = Setup { listen: "drain_delay = \"60s\"", ..Setup::default() };
     let mut world = World::with(&setup).await;
@@ -185,7 +185,7 @@ async fn for_the_delay_connections_are_accepted_and_asked_to_be_others_the_next_
     read(h2.send_request(over_h2(CONVERSE)).await.unwrap()).await;
 
     world.gateway.drain();
-    until("the connection of HTTP/2 is told to finish", async || h2.is_closed()).await;
+    until("the HTTP/2 connection is asked to finish", async || h2.is_closed()).await;
     assert_eq!(get(probe, "/readyz").await.status, 503);
     for mut sender in [kept, connect().await] {
         let answer = sender.send_request(hello()).await.unwrap();

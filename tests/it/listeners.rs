@@ -1,4 +1,4 @@
-//! The probe and admin listeners, and what clients find that only probe.
+//! The probe port and the admin port, and the answers to clients that only probe.
 
 use bedrock_bed::{send, until};
 use http::Request;
@@ -21,7 +21,7 @@ async fn ready(world: &World) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ready_once_keys_and_credentials_were_had_and_then_for_good() {
+async fn the_gateway_is_ready_once_keys_and_credentials_are_fetched() {
     let world = World::start().await;
     let probe = world.gateway.addresses().probe.unwrap();
     assert_eq!(get(probe, "/healthz").await.status, 200);
@@ -81,7 +81,7 @@ async fn sessions_are_listed_without_secrets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_only_probe_find_somebody() {
+async fn clients_that_only_probe_get_an_answer() {
     let world = World::start().await;
     for method in ["GET", "HEAD"] {
         let answer = world.send(Request::builder().method(method).uri("/").body("".into()).unwrap()).await;
@@ -93,7 +93,7 @@ async fn clients_that_only_probe_find_somebody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_http_is_counted() {
+async fn bytes_that_are_not_http_are_counted() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let world = World::start().await;
     let mut stream = tokio::net::TcpStream::connect(world.gateway.addresses().http.unwrap()).await.unwrap();

@@ -35,7 +35,7 @@ fn test_of(reason: Reason) -> Test {
         Reason::HeaderMalformed => Socket("refusals", "a_header_to_bedrock_that_is_not_ascii"),
         Reason::BodyTooLarge => Socket("answers", "a_body_over_the_limit_is_refused_and_the_refusal_arrives"),
         Reason::BodyTooSlow => Unit("a_silent_body_is_too_slow"),
-        Reason::BodyBroken => Socket("answers", "a_body_that_is_cut_short_reaches_nobody"),
+        Reason::BodyBroken => Socket("answers", "an_unfinished_body_does_not_reach_bedrock"),
         Reason::BodyMalformed | Reason::ProjectForbidden | Reason::StoredForbidden => {
             Socket("dialects", "refusals_before_anything_is_sent")
         }

@@ -1,4 +1,4 @@
-//! Two replicas behind a TCP balancer, restarted in turn and reloaded while callers go on: nobody notices.
+//! Two replicas behind a TCP balancer. They restart in turn and reload while callers send requests; no request fails.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use tokio::time::{Instant, interval};
 
 use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post};
 
-/// How often the balancer asks a replica whether it is ready.
+/// The time between two readiness checks of the balancer.
 const CHECK: Duration = Duration::from_millis(25);
 /// Of one caller.
 const PACE: Duration = Duration::from_millis(25);
 const CALLERS: usize = 24;
 
-/// A replica as the balancer knows it.
+/// A replica as the balancer sees it.
 #[derive(Clone)]
 struct Target {
     http: SocketAddr,
@@ -55,7 +55,7 @@ impl Target {
 
 type Targets = Arc<Mutex<Vec<Target>>>;
 
-/// Where new connections are given to ready replicas in turn.
+/// The balancer: it gives new connections to the ready replicas in turn. Returns its address.
 async fn balancer(targets: Targets, balancing: &mut JoinSet<()>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -113,7 +113,7 @@ impl Sender {
         }
     }
 
-    /// Whether a well-behaved client sends one more request here.
+    /// Whether a well-behaved client would send another request over this connection.
     async fn is_open(&mut self) -> bool {
         match self {
             Self::H1(sender) => sender.ready().await.is_ok(),
@@ -121,7 +121,7 @@ impl Sender {
         }
     }
 
-    /// `Ok(None)`: the connection ended before the request was written, so that it may be sent by another.
+    /// Sends a request. `Ok(None)`: the connection ended before the request was written, so it may go over another one.
     async fn call(&mut self, request: Request<Full<Bytes>>) -> Result<Option<(u16, Bytes)>, hyper::Error> {
         let sent = match self {
             Self::H1(sender) => sender.try_send_request(request).await,
@@ -140,7 +140,7 @@ impl Sender {
     }
 }
 
-/// Calls in a steady pace until told to stop; returns how often.
+/// Sends requests at a steady rate until `stop` is set. Returns their number.
 async fn caller(balancer: SocketAddr, token: String, h2: bool, stop: Arc<AtomicBool>) -> usize {
     let mut sender = Sender::open(balancer, h2).await;
     let mut pace = interval(PACE);
@@ -186,9 +186,12 @@ async fn a_rolling_restart_with_reloads_loses_no_request() {
     for round in 0..2 {
         for index in 0..replicas.len() {
             let before = world.standin.bill.call_count();
-            until("everybody calls", async || world.standin.bill.call_count() > before + 4 * CALLERS).await;
+            until("every caller has sent requests", async || {
+                world.standin.bill.call_count() > before + 4 * CALLERS
+            })
+            .await;
             replicas[index].drain();
-            assert_eq!(replicas[index].stopped().await, 0, "nothing was cut");
+            assert_eq!(replicas[index].stopped().await, 0, "the gateway aborted nothing");
             replicas[index] = world.replica().await;
             targets.lock().unwrap()[index] = Target::of(&replicas[index]);
             until("the new replica is ready", async || all_ready()).await;
@@ -211,7 +214,7 @@ async fn a_rolling_restart_with_reloads_loses_no_request() {
     for call in world.standin.bill.calls() {
         *billed.entry(call.principal.clone()).or_insert(0) += 1;
     }
-    assert_eq!(billed, calls, "each call is billed once, to whoever made it");
+    assert_eq!(billed, calls, "each call is billed once, to its caller");
     let all: usize = calls.values().sum();
     let rate = all as u128 * 1000 / took.as_millis();
     println!("rolling: {all} calls in {took:.1?}, {rate} a second, 4 restarts, 8 reloads, 0 failed");

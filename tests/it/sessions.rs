@@ -1,4 +1,4 @@
-//! One `AssumeRole` per session and lifetime, whatever happens to callers and to STS.
+//! One `AssumeRole` for each session and lifetime, whatever happens to clients and to STS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +24,13 @@ async fn a_thousand_first_requests_of_one_user_are_one_assume_role() {
     until("the first AssumeRole", async || !world.standin.sts.calls().is_empty()).await;
     let mut rest = JoinSet::new();
     for round in 0..4 {
-        // 256 requests of one principal may be under way at once.
+        // One principal may have 256 concurrent requests.
         for _ in 0..250 {
             let (world, token) = (Arc::clone(&world), token.clone());
             rest.spawn(async move { world.send(post(CONVERSE, &token, HELLO)).await.status });
         }
         if round == 0 {
-            // The caller who started it leaves.
+            // The client that started the call leaves.
             first.abort();
             assert!((&mut first).await.is_err());
         }
@@ -169,7 +169,7 @@ async fn a_revoked_session_is_replaced_once_and_unseen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bedrocks_refusal_stands_where_sts_gives_no_other_session() {
+async fn bedrocks_refusal_is_the_answer_if_sts_grants_no_other_session() {
     let world = World::start().await;
     let token = world.token("alice");
     assert_eq!(world.send(post(CONVERSE, &token, HELLO)).await.status, 200);
@@ -183,7 +183,7 @@ async fn bedrocks_refusal_stands_where_sts_gives_no_other_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_word_for_bad_credentials_is_understood_wherever_it_stands() {
+async fn every_word_for_invalid_credentials_is_found_in_every_format() {
     for (kind, in_body_only) in [
         ("ExpiredTokenException", false),
         ("ExpiredToken", true),
