@@ -1,5 +1,5 @@
-//! What the parts of a request's way cost, each by itself. In the order of that way they are listed by
-//! `cargo bench --bench micro -- --sort location`.
+//! The cost of each stage of a request, by itself. `cargo bench --bench micro -- --sort location` lists the stages in
+//! their order.
 //!
 //! Callers are real: their tokens come from an issuer and their sessions from STS, both stand-ins on
 //! loopback; nothing that is timed waits for either. The time of a part has the freeing of what it made.
@@ -64,7 +64,7 @@ fn mapping_remembered(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box_drop(WORLD.resolve(&caller, &headers)));
 }
 
-/// With the check of the token, which makes a caller of whom nothing is remembered; see `token_new` for that alone.
+/// The mapping for a caller without a memo, together with the check of the token. `token_new` measures the check alone.
 #[divan::bench]
 fn token_and_mapping_new(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| request_headers(&WORLD.token(Algorithm::RS256))).bench_refs(|headers| {
@@ -95,7 +95,7 @@ fn authorized_by_path(bencher: Bencher<'_, '_>) {
     model_in(bencher, CONVERSE, 10);
 }
 
-/// The same where the body does, which is looked through.
+/// The same if the body names the model: the gateway reads the body.
 #[divan::bench(args = KIB)]
 fn authorized_by_body(bencher: Bencher<'_, '_>, kib: usize) {
     model_in(bencher.counter(BytesCount::new(kib * 1024)), CHAT, kib);
@@ -143,7 +143,7 @@ fn tap(bencher: Bencher<'_, '_>, chunk: usize) {
     });
 }
 
-/// A line handed to the thread that writes it, as in `serve`.
+/// One line, handed to the writing thread as `serve` does it.
 #[divan::bench]
 fn access_line(bencher: Bencher<'_, '_>) {
     let (log, record) = (thread_log(), record());

@@ -64,7 +64,7 @@ pub(crate) async fn run(settings: &Settings) {
         tokio::spawn(async move {
             let service = service_fn(move |request| forward(pool.clone(), upstream.clone(), request));
             let server = auto::Builder::new(TokioExecutor::new());
-            // Whoever goes away in the middle is none of the floor's business.
+            // A client that leaves in the middle is no error of the floor.
             let _served = match tls {
                 None => server.serve_connection(TokioIo::new(stream), service).await.is_ok(),
                 Some(tls) => match tls.accept(stream).await {

@@ -1,4 +1,4 @@
-//! What the upstream answers with.
+//! The answers of the upstream.
 
 use bytes::Bytes;
 use serde_json::json;

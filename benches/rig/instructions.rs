@@ -1,8 +1,8 @@
-//! Instructions that a request takes in the gateway's process, by callgrind: the same on every machine and under
-//! every load, so that a change that makes requests dearer shows in review.
+//! The instructions of a request in the gateway's process, counted by callgrind. The count is the same on every machine
+//! and under every load, so a review shows whether a change makes requests cost more.
 //!
-//! What the process executes to start and to stop is taken off by counting twice, with few requests and with
-//! many.
+//! The benchmark counts twice, with few requests and with many. The difference leaves out the start and the stop of the
+//! process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -154,7 +154,7 @@ impl Counter<'_> {
     }
 }
 
-/// The sum that stands at the end of callgrind's file.
+/// The sum at the end of callgrind's file.
 fn total(profile: &Path) -> u64 {
     let text = fs::read_to_string(profile).unwrap();
     let line = text.lines().rev().find_map(|line| line.strip_prefix("totals: "));

@@ -80,7 +80,7 @@ pub(crate) struct Timing {
     pub(crate) whole: Duration,
 }
 
-/// What a window of load saw.
+/// The results of one window of load.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
@@ -88,7 +88,7 @@ pub(crate) struct Seen {
     pub(crate) timings: Vec<Timing>,
 }
 
-/// Whence requests come: each as the bytes to write, until there are no more.
+/// A source of requests, each as the bytes to write, until there are no more.
 pub(crate) type Requests = Rc<RefCell<dyn FnMut() -> Option<Bytes>>>;
 
 /// Always the same ones, in turn.
@@ -179,7 +179,7 @@ impl Closed {
         load
     }
 
-    /// What is answered in the next `time`.
+    /// The answers in the next `time`.
     pub(crate) async fn watch(&self, time: Duration) -> Seen {
         let before = self.answered.get();
         self.timings.borrow_mut().clear();
@@ -285,7 +285,7 @@ pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// What the head announces; `None` is a chunked body.
+/// The length that the head announces. `None`: the body is chunked.
 pub(crate) fn content_length(head: &[u8]) -> Option<usize> {
     let name = b"content-length:";
     let line = head

@@ -1,4 +1,4 @@
-//! What is printed.
+//! The table that is printed.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub(crate) struct Row {
     pub(crate) nginx: String,
     pub(crate) floor: String,
     pub(crate) gateway: String,
-    /// What the target is about.
+    /// The figure that the target limits.
     pub(crate) figure: String,
     pub(crate) target: String,
     pub(crate) met: bool,

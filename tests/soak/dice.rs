@@ -1,4 +1,4 @@
-//! Chance that can be had again: everything drawn follows from the seed.
+//! Random numbers that can be repeated: all of them follow from the seed.
 
 /// `SplitMix64` (Steele, Lea and Flood, 2014): small, and good enough to draw calls with.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// Dice of their own for somebody else.
+    /// Separate dice, for another part of the run.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }

@@ -20,7 +20,7 @@ const ECHO: Moment = 500;
 /// `AssumeRole` calls within a second: the gateway's default for `max_sts_rate`, and as many that it has saved up.
 pub(crate) const MOST_IN_A_SECOND: usize = 2 * 100;
 
-/// What leaves callers without sessions.
+/// The causes that leave callers without a session.
 const STS_TROUBLE: [Cause; 3] = [Cause::StsThrottles, Cause::StsFails, Cause::StsIsDown];
 
 /// A principal with its tags: what has one session.
@@ -83,7 +83,7 @@ impl<'a> Verdict<'a> {
         found
     }
 
-    /// Trouble of one of these kinds while the call was under way, or this long before.
+    /// Whether one of these causes was active while the call was in flight, or at most `echo` before it.
     fn during(&self, call: &Entry, echo: Moment, causes: &[Cause]) -> bool {
         let meets = |window: &&Window| call.began <= window.to + echo && call.ended + ECHO >= window.from;
         self.windows.iter().filter(meets).any(|window| causes.contains(&window.cause))
@@ -129,8 +129,8 @@ impl<'a> Verdict<'a> {
         if explained { Ok(()) } else { Err(format!("{} without a cause", call.outcome)) }
     }
 
-    /// Why a call ended with the session that Bedrock refused: STS gave no other, there had been one within the
-    /// minute, or the call had been signed anew already, for the clock.
+    /// Whether the refused session of a call could not be replaced: STS granted no other, the session had been replaced
+    /// within the minute, or the call had already been signed again because of the clock.
     fn could_not_be_replaced(&self, call: &Entry) -> bool {
         let minute = call.arrived.saturating_sub(61_000)..=call.ended;
         let refused = self.refused.get(&self.who(call)).map(Vec::as_slice).unwrap_or_default();
@@ -261,8 +261,8 @@ fn who(user: &User, project: Option<&str>) -> Who {
     (user.principal.clone(), user.tags(project))
 }
 
-/// Renewal may begin in the last fifth of what the gateway sees of a session's lifetime; a second is for what the end
-/// is cut by, and the way.
+/// Whether a renewal came too early. It may begin in the last fifth of a session's lifetime, as the gateway sees it. One
+/// second is for the fraction that the expiry loses, and for the network.
 fn is_early(session: &IssuedSession, next: &IssuedSession) -> bool {
     next.issued + lifetime(session) / 5 + Duration::from_secs(1) < session.expires
 }

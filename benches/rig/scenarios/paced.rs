@@ -1,4 +1,4 @@
-//! Requests at a rate that nobody minds: what a proxy adds to the wait.
+//! Requests at a low rate: the time that a proxy adds to the wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -25,16 +25,16 @@ pub struct Setup<'a> {
     pub bedrock: Option<&'a str>,
     /// `bedrock-runtime` of the further regions if it is another.
     pub bedrock_elsewhere: Option<&'a str>,
-    /// What stands in `[sessions]`.
+    /// The lines of `[sessions]`.
     pub sessions: &'a str,
     /// More of the issuer.
     pub issuer: &'a str,
     /// The issuer's tables; further issuers may follow.
     pub mapping: &'a str,
     pub roles: &'a str,
-    /// What the deny file has in it, if there is one.
+    /// The lines of the deny file, if there is one.
     pub deny: Option<&'a str>,
-    /// What stands in `[log]`.
+    /// The lines of `[log]`.
     pub log: &'a str,
 }
 

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 /// Far above what anything here takes, since the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is asked.
+/// The time between two checks.
 const PACE: Duration = Duration::from_millis(5);
 
-/// What says that something has come true: `true`, or `Some` with what came.
+/// The result of a check: `true`, or `Some` with a value, ends the wait.
 pub trait Awaited {
     type Came;
 
@@ -33,7 +33,7 @@ impl<T> Awaited for Option<T> {
     }
 }
 
-/// Asks over and over until the answer is `true` or `Some`, and returns what came; panics after half a minute.
+/// Repeats a check until it returns `true` or `Some`, and returns the value. Panics after half a minute.
 pub async fn until<T: Awaited>(what: &str, holds: impl AsyncFnMut() -> T) -> T::Came {
     within(PATIENCE, what, holds).await
 }
