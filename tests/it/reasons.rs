@@ -16,7 +16,7 @@ enum Test {
 fn test_of(reason: Reason) -> Test {
     use Test::{Socket, Unit};
     match reason {
-        Reason::Ok => Socket("answers", "the_access_log_tells_the_whole_story"),
+        Reason::Ok => Socket("answers", "the_access_log_describes_each_request"),
         Reason::UpstreamError => Socket("forwarding", "bedrocks_errors_pass_unchanged_and_are_not_retried"),
         Reason::UpstreamAborted => {
             Socket("forwarding", "an_incomplete_error_does_not_look_complete_to_the_client")
@@ -25,7 +25,7 @@ fn test_of(reason: Reason) -> Test {
             Socket("forwarding", "a_request_that_bedrock_may_have_read_is_not_retried")
         }
         Reason::ClientLeft => Socket("forwarding", "a_client_that_leaves_before_the_answer_ends_the_call"),
-        Reason::NotHttp => Socket("listeners", "what_is_no_http_is_counted"),
+        Reason::NotHttp => Socket("listeners", "bytes_that_are_not_http_are_counted"),
         Reason::BusyGateway | Reason::BusyCaller => {
             Socket("answers", "one_caller_gets_429_and_a_full_gateway_gives_503")
         }
@@ -70,7 +70,7 @@ fn test_of(reason: Reason) -> Test {
         | Reason::ValueMissing
         | Reason::OperationForbidden
         | Reason::ModelForbidden
-        | Reason::RegionForbidden => Socket("answers", "what_mapping_and_role_refuse"),
+        | Reason::RegionForbidden => Socket("answers", "mapping_and_role_refuse_a_caller"),
         Reason::EvaluationFailed => {
             Socket("claims", "a_number_that_is_not_a_64_bit_integer_never_becomes_a_name_or_tag")
         }
