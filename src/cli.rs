@@ -1,4 +1,4 @@
-//! The command line: what each command takes, and its exit code.
+//! The command line: the arguments of each command, and its exit codes.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ mod explain;
 mod revoke;
 mod serve;
 
-/// A command line that makes no sense, as `clap` has it.
+/// The arguments are invalid; `clap` uses the same code.
 const EXIT_USAGE: u8 = 2;
-/// `serve` refused its configuration (`EX_CONFIG` of sysexits.h).
+/// `serve` rejected its configuration (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
 
 /// Signs every Amazon Bedrock call as the person who made it, so that the bill names them.
@@ -29,7 +29,7 @@ const EXIT_CONFIG: u8 = 78;
   bedrock-gateway explain --config config/gateway.toml --token token.jwt
   bedrock-gateway serve --config config/gateway.toml
 
-Exit codes: 0 fine or drained; 1 a fault was found, or a failure at run time; 2 usage; 78 the configuration was refused."
+Exit codes: 0 success, also after a drain; 1 a problem was found, or a failure at run time; 2 invalid arguments; 78 `serve` rejected the configuration."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -40,28 +40,29 @@ pub struct Arguments {
 enum Command {
     /// Serve callers until SIGTERM or Ctrl-C, then drain; a second signal stops at once.
     ///
-    /// Its files are read again when they change, and on SIGHUP; what is refused changes nothing.
+    /// The gateway reloads its files when they change, and on SIGHUP. A file that it rejects changes nothing.
     #[command(after_help = "Example:
   AWS_REGION=us-east-1 bedrock-gateway serve --config /etc/bedrock-gateway/gateway.toml")]
     Serve(ConfigFile),
-    /// Check a configuration and report every problem at once. Nothing is sent anywhere.
+    /// Check a configuration and report every problem at once. Nothing is sent over the network.
     #[command(after_help = "Example:
   bedrock-gateway check --config gateway.toml && kubectl rollout restart deployment/bedrock-gateway")]
     Check(ConfigFile),
     /// Show what a token becomes, and why: issuer, requirements, role, session name, tags, bill.
     ///
-    /// Keys are fetched from the token's issuer; nothing is sent to AWS, and the token is not printed.
+    /// The command fetches the signing keys of the token's issuer. It sends nothing to AWS and does not print the
+    /// token.
     #[command(after_help = "Examples:
   bedrock-gateway explain --config gateway.toml --token token.jwt
   okta-token | bedrock-gateway explain --config gateway.toml --token - --json | jq -r .principal
   bedrock-gateway explain --config gateway.toml --claims alice.json --issuer okta --header x-project=apollo
 
-Exit codes: 0 it becomes an identity; 1 it is refused, or the configuration is; 2 usage.")]
+Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configuration is invalid; 2 invalid arguments.")]
     Explain(explain::Explain),
     /// Print a token in the shape of AWS credentials, for a profile's `credential_process`.
     ///
-    /// With it every AWS SDK that can sign uses the gateway, and asks anew before the token expires. The token
-    /// is not verified here; it stands in the output, as credentials do.
+    /// With it, every AWS SDK that can sign uses the gateway, and runs the command again before the token
+    /// expires. This command does not verify the token. Its output contains the token, so treat it as a secret.
     #[command(after_help = "Example, in ~/.aws/config:
   [profile bedrock]
   region = us-east-1
@@ -75,17 +76,17 @@ Exit codes: 0 it becomes an identity; 1 it is refused, or the configuration is; 
 Or with a command that prints the token:
   credential_process = bedrock-gateway credentials --token-command 'gcloud auth print-identity-token'")]
     Credentials(credentials::Credentials),
-    /// Cut somebody off, at every replica that is named, from the next request on.
+    /// Revoke a caller's access at each replica that `--admin` names, from the next request on.
     ///
-    /// It lasts until the time given or until the replica restarts: for good is what stands in the deny file
-    /// (`[revoke]` of the configuration). A time that is over takes back what was told before.
+    /// The revocation ends at `--until`, or when the replica restarts. To revoke permanently, add an entry to the
+    /// deny file (`[revoke]` of the configuration). Pass a past `--until` to undo an earlier revocation.
     #[command(after_help = "Examples:
   bedrock-gateway revoke --admin http://10.0.1.7:9091 --admin http://10.0.2.9:9091 --token-file admin-token \\
     --principal arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org --cut-streams
   bedrock-gateway revoke --admin http://127.0.0.1:9091 --issuer okta --subject 00u1abc --until 2026-12-01T18:00:00Z
   bedrock-gateway revoke --admin http://127.0.0.1:9091 --expression \"'contractors' in claims.groups\"
 
-Exit codes: 0 every replica took it; 1 one did not; 2 usage.")]
+Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid arguments.")]
     Revoke(revoke::Revoke),
     /// Print the JSON Schema of the configuration.
     #[command(after_help = "Example:
@@ -115,20 +116,20 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Writes to standard output; whoever reads it may have gone.
+/// Writes to standard output. Fails if the reader has closed the pipe.
 fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Larger files are no token and no claims.
+/// Bytes of a file that are read at most. A token and its claims are far smaller.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// The text of a file, or of standard input where it is `-`.
+/// The text of a file, or of standard input if `path` is `-`.
 ///
 /// # Errors
-/// Says what cannot be read, and why.
+/// When it cannot be read: the path and the cause.
 fn read_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let read = if path == Path::new("-") {

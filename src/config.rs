@@ -25,7 +25,7 @@ use toml::de::{DeTable, Deserializer};
 
 pub use aws::{Aws, EndpointUrls};
 pub use deny::{deny_file, read_deny_file};
-pub use diagnostics::{ConfigError, Diagnostic};
+pub use diagnostics::{ConfigError, Diagnostic, counted};
 pub use expand::Environment;
 pub use listen::{Listen, Tls};
 pub use schema::json_schema;

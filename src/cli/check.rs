@@ -1,24 +1,23 @@
-//! `check`: every problem of a configuration, or that it is good.
+//! `check`: reports every problem of a configuration, or that it is valid.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{self, Config, ConfigError, Diagnostic};
+use crate::config::{self, Config, ConfigError, Diagnostic, counted};
 
 pub(super) fn run(path: &Path) -> ExitCode {
-    match config::load(path) {
-        Ok(config) => {
-            let beside = match deny_file(&config) {
-                Ok(warnings) => warnings,
-                Err(problems) => {
-                    eprintln!("{problems}");
-                    return ExitCode::FAILURE;
-                }
-            };
-            for warning in config.warnings.iter().chain(&beside) {
-                eprintln!("{warning}");
+    let checked = config::load(path).and_then(|config| Ok((deny_file(&config)?, config)));
+    match checked {
+        Ok((warnings_of_deny_file, config)) => {
+            for warning in config.warnings.iter().chain(&warnings_of_deny_file) {
+                eprintln!("warning: {warning}");
             }
-            println!("{}: good", path.display());
+            let summary = [
+                counted(config.issuers.len(), "issuer"),
+                counted(config.mapping.roles.len(), "role"),
+                counted(config.warnings.len() + warnings_of_deny_file.len(), "warning"),
+            ];
+            println!("{} is valid ({})", path.display(), summary.join(", "));
             ExitCode::SUCCESS
         }
         Err(problems) => {
@@ -28,7 +27,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     }
 }
 
-/// What there is to say of the deny file, if there is one.
+/// The warnings about the deny file, if the configuration names one.
 fn deny_file(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
     let Some(path) = &config.revoke else { return Ok(Vec::new()) };
     let issuers: Vec<_> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();

@@ -1,4 +1,4 @@
-//! `credentials`: a token in the shape of credentials, so that every AWS SDK renews it by itself
+//! `credentials`: prints a token in the shape of AWS credentials, so that every AWS SDK renews it by itself
 //! (`credential_process` of a profile; AWS SDKs and Tools Reference Guide, "Process credential provider").
 
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::auth::UnverifiedToken;
 use crate::cli::{print, read_file};
 use crate::clock;
 
-/// Time that a command has: it may wait for somebody to log in.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// More than any token has, bytes.
+/// The timeout of `--token-command`. The command may wait until the user has logged in.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Bytes of the command's output that are read at most. No token is that long.
 const LARGEST: u64 = 64 * 1024;
-/// Stands for both keys. SDKs sign with it, and the gateway throws their signature away.
+/// The value of both keys. SDKs sign with it; the gateway ignores their signature.
 const PLACEHOLDER: &str = "bedrock-gateway";
 
 #[derive(Debug, Args)]
@@ -35,8 +35,8 @@ pub(super) struct Credentials {
 pub(super) fn run(arguments: &Credentials) -> ExitCode {
     let text = match (&arguments.token_file, &arguments.token_command) {
         (Some(file), _) => read_file(file),
-        (None, Some(command)) => output_of(command, PATIENCE),
-        (None, None) => Err("give --token-file or --token-command".to_owned()),
+        (None, Some(command)) => output_of(command, TIMEOUT),
+        (None, None) => Err("pass --token-file or --token-command".to_owned()),
     };
     match text.and_then(|text| as_credentials(text.trim(), clock::now())) {
         Ok(credentials) => print(&credentials),
@@ -47,15 +47,16 @@ pub(super) fn run(arguments: &Credentials) -> ExitCode {
     }
 }
 
-/// Nothing is verified here: the gateway does that with every request.
+/// The token in the JSON format that SDKs expect. It is not verified here: the gateway does so for each request.
 fn as_credentials(token: &str, now: SystemTime) -> Result<String, String> {
     let parts = UnverifiedToken::read(token).map_err(|_| {
-        if token.is_empty() { "there is no token" } else { "this is no JWT of at most 32 KiB" }.to_owned()
+        let why = if token.is_empty() { "the token is empty" } else { "not a JWT, or longer than 32 KiB" };
+        why.to_owned()
     })?;
-    let expires = parts.expires().map_err(|_| "exp of the token is no time".to_owned())?;
-    let expires = expires.ok_or("the token has no exp, and the gateway takes none without")?;
+    let expires = parts.expires().map_err(|_| "the token's `exp` is not a number of seconds".to_owned())?;
+    let expires = expires.ok_or("the token has no `exp`; the gateway accepts only tokens that expire")?;
     if expires <= now {
-        return Err(format!("the token has expired, at {}", clock::rfc3339(expires)));
+        return Err(format!("the token expired at {}; get a new one", clock::rfc3339(expires)));
     }
     let credentials = json!({
         "Version": 1,
@@ -67,26 +68,26 @@ fn as_credentials(token: &str, now: SystemTime) -> Result<String, String> {
     Ok(format!("{credentials}\n"))
 }
 
-fn output_of(command: &str, patience: Duration) -> Result<String, String> {
+fn output_of(command: &str, limit: Duration) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    runtime.block_on(printed(command, patience))
+    let runtime = runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?;
+    runtime.block_on(printed(command, limit))
 }
 
-/// What the command prints, if it ends well. Its standard error is this process's; it has no standard input,
-/// as a group of its own could not read from a terminal. The group is killed where it does not end well.
-async fn printed(command: &str, patience: Duration) -> Result<String, String> {
+/// The output of the command if it succeeds. It writes to this process's standard error. It has no standard
+/// input, because a process group of its own cannot read from the terminal. If it fails, its group is killed.
+async fn printed(command: &str, limit: Duration) -> Result<String, String> {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut shell = shell.kill_on_drop(true).spawn().map_err(failed)?;
     let text = tokio::select! {
         text = text_of(&mut shell) => text,
-        () = tokio::time::sleep(patience) => {
-            Err(format!("the command did not end within {} s", patience.as_secs()))
+        () = tokio::time::sleep(limit) => {
+            Err(format!("the token command did not end within {} s and was killed", limit.as_secs()))
         }
         _interrupt = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
     };
-    // It has no id any more once it was waited for.
+    // After `wait` has returned, it has no id any more.
     if let Some(group) = shell.id() {
         let kill = format!("kill -s KILL -- -{group}");
         let _killed = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().await.is_ok();
@@ -100,12 +101,12 @@ async fn text_of(shell: &mut Child) -> Result<String, String> {
         output.take(LARGEST).read_to_string(&mut text).await.map_err(failed)?;
     }
     let status = shell.wait().await.map_err(failed)?;
-    if status.success() { Ok(text) } else { Err(format!("the command failed: {status}")) }
+    if status.success() { Ok(text) } else { Err(format!("the token command failed: {status}")) }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
 fn failed(error: std::io::Error) -> String {
-    format!("the command cannot be run: {error}")
+    format!("cannot run the token command: {error}")
 }
 
 #[cfg(test)]
@@ -140,24 +141,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_and_why() {
+    fn unusable_tokens_are_rejected_with_the_cause() {
         let fault = |text: &str, now| as_credentials(text, at(now)).unwrap_err();
-        assert!(fault("", 0).contains("no token"));
-        assert!(fault("sk-123", 0).contains("no JWT"));
-        assert!(fault("a.b.c", 0).contains("no JWT"));
+        assert!(fault("", 0).contains("the token is empty"));
+        assert!(fault("sk-123", 0).contains("not a JWT"));
+        assert!(fault("a.b.c", 0).contains("not a JWT"));
         assert!(fault(&token(&json!({ "exp": 5, "pad": "x".repeat(32 * 1024) })), 0).contains("32 KiB"));
-        assert!(fault(&token(&json!({ "sub": "a" })), 0).contains("no exp"));
-        assert!(fault(&token(&json!({ "exp": "soon" })), 0).contains("no time"));
+        assert!(fault(&token(&json!({ "sub": "a" })), 0).contains("no `exp`"));
+        assert!(fault(&token(&json!({ "exp": "soon" })), 0).contains("not a number of seconds"));
         let late = fault(&token(&json!({ "exp": 5 })), 5);
         assert!(late.contains("expired") && late.contains("1970-01-01T00:00:05Z"), "{late}");
     }
 
     #[test]
     fn commands_print_tokens_or_fail() {
-        assert_eq!(output_of("printf ' a.b.c\\n'", PATIENCE).unwrap(), " a.b.c\n");
-        assert!(output_of("echo a; exit 3", PATIENCE).unwrap_err().contains('3'));
+        assert_eq!(output_of("printf ' a.b.c\\n'", TIMEOUT).unwrap(), " a.b.c\n");
+        assert!(output_of("echo a; exit 3", TIMEOUT).unwrap_err().contains('3'));
         assert!(output_of("sleep 5", Duration::from_millis(50)).unwrap_err().contains("did not end"));
-        assert_eq!(output_of("cat", PATIENCE).unwrap(), "");
+        assert_eq!(output_of("cat", TIMEOUT).unwrap(), "");
     }
 
     #[test]

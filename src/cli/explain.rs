@@ -1,5 +1,5 @@
-//! `explain`: what a token, or bare claims, become under a configuration, and why. Keys are fetched as
-//! `serve` fetches them; nothing is sent to AWS.
+//! `explain`: shows what a token, or claims from a file, become under a configuration, and why. It fetches signing
+//! keys as `serve` does, and sends nothing to AWS.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -28,13 +28,13 @@ pub(super) struct Explain {
     config: ConfigFile,
     #[command(flatten)]
     source: TokenOrClaims,
-    /// The name of the issuer whose token would have the claims.
+    /// The configured name of the issuer to explain the claims for.
     #[arg(long, value_name = "NAME", conflicts_with = "token")]
     issuer: Option<String>,
-    /// A header of the request, for expressions that read one. May be given several times.
+    /// A header of the request, for expressions that read one. Repeat the option for several headers.
     #[arg(long, value_name = "NAME=VALUE")]
     header: Vec<Header>,
-    /// Print one JSON object, with the names of the access log.
+    /// Print one JSON object, with the field names of the access log.
     #[arg(long)]
     json: bool,
 }
@@ -42,15 +42,15 @@ pub(super) struct Explain {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct TokenOrClaims {
-    /// A file with the token, or - for standard input. Its signature and claims are verified.
+    /// A file with the token, or - for standard input. The signature and the claims are verified.
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
-    /// A file with claims as JSON, or - for standard input. Nothing of them is verified.
+    /// A file with the claims as a JSON object, or - for standard input. Needs --issuer. Nothing is verified.
     #[arg(long, value_name = "FILE", requires = "issuer")]
     claims: Option<PathBuf>,
 }
 
-/// A header as given on the command line.
+/// One `--header` of the command line.
 #[derive(Debug, Clone)]
 struct Header {
     name: HeaderName,
@@ -62,37 +62,43 @@ impl FromStr for Header {
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
-        let name = name.trim().parse().map_err(|_| "this is no header's name")?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| "this is no header's value")?;
+        let name =
+            name.trim().parse().map_err(|_| "the name contains characters that a header cannot have")?;
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| "the value contains characters that a header cannot have")?;
         Ok(Self { name, value })
     }
 }
 
-/// Whoever is asked about, as far as known.
+/// The caller that the token or the claims name, as far as known.
 struct Holder {
-    /// The issuer's configured name; of a refused token, the one it says it is of.
+    /// The issuer's configured name; for a rejected token, the `iss` that it claims.
     issuer: Option<String>,
     subject: Option<String>,
     jti: Option<String>,
     basis: Basis,
 }
 
-/// What the claims rest on.
+/// How far the claims can be trusted.
 enum Basis {
+    /// The gateway would accept the token.
     Verified,
-    /// Bare claims.
+    /// The claims come from a file.
     Unchecked,
+    /// The gateway would reject the token.
     Refused {
         error: AuthError,
-        /// In detail.
+        /// The cause, in detail.
         why: String,
     },
 }
 
-/// All there is to be printed.
+/// Everything that is printed.
 struct Report<'a> {
     holder: Holder,
-    /// Of all but a refused token.
+    /// Empty for a rejected token.
+    claims: Map<String, Value>,
+    /// Absent only for a rejected token.
     explanation: Option<Explanation>,
     config: &'a Config,
     notes: Vec<String>,
@@ -119,7 +125,7 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     let report = match (&arguments.source.token, &arguments.source.claims, &arguments.issuer) {
         (Some(file), _, _) => of_token(file, &headers, &config),
         (None, Some(file), Some(issuer)) => of_claims(file, issuer, &headers, &config),
-        _ => Err("give --token, or --claims with --issuer".to_owned()),
+        _ => Err("pass --token, or --claims with --issuer".to_owned()),
     };
     let report = match report {
         Ok(report) => report,
@@ -150,10 +156,10 @@ fn of_claims<'a>(
 ) -> Result<Report<'a>, String> {
     let Some(settings) = config.issuers.iter().find(|known| *known.name == *issuer) else {
         let known: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
-        return Err(format!("no issuer is named {issuer}; there are: {}", known.join(", ")));
+        return Err(format!("no issuer is named {issuer}; the configured issuers are: {}", known.join(", ")));
     };
     let claims = read_claims(&read_file(file)?)
-        .map_err(|fault| format!("{}: the claims are no JSON object: {fault}", file.display()))?;
+        .map_err(|fault| format!("{}: the claims are not a JSON object: {fault}", file.display()))?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let holder = Holder {
         issuer: Some(issuer.to_owned()),
@@ -164,17 +170,17 @@ fn of_claims<'a>(
     let explanation = Some(config.mapping.explain(issuer, &claims, headers));
     let mut notes = refusal::of_claims(&claims, settings);
     notes.extend(unread_headers(issuer, headers, config));
-    Ok(Report { holder, explanation, config, notes })
+    Ok(Report { holder, claims, explanation, config, notes })
 }
 
-/// The fault says where and of what sort it is; the library's own words could hold a token that was given
-/// where claims should be.
+/// Parses the claims. The error has the kind and the place of the problem only: the library's own text could quote
+/// a token that was passed instead of claims.
 fn read_claims(json: &str) -> Result<Map<String, Value>, String> {
     serde_json::from_str(json).map_err(|error| {
         let fault = match error.classify() {
             Category::Syntax => "it is not JSON",
             Category::Eof => "it ends too early",
-            Category::Data | Category::Io => "it is something else",
+            Category::Data | Category::Io => "it is another JSON value",
         };
         format!("{fault}, at line {}, column {}", error.line(), error.column())
     })
@@ -184,12 +190,12 @@ fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<
     let text = read_file(file)?;
     let token = text.trim();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let runtime = runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?;
     let authenticator =
         Authenticator::<IdentityMemo>::new(config.issuers.clone(), CacheLimits::default(), Metrics::new());
     let authenticator = authenticator.map_err(|error| error.to_string())?;
     let parts = UnverifiedToken::read(token);
-    // A token's characters are a header's, once it has the shape of one.
+    // A string in the shape of a token has only characters that a header can have.
     let error = match (&parts, HeaderValue::from_str(&format!("Bearer {token}"))) {
         (Ok(_), Ok(bearer)) => {
             let carrier = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
@@ -210,7 +216,7 @@ fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<
         jti: None,
         basis: Basis::Refused { error, why },
     };
-    Ok(Report { holder, explanation: None, config, notes: Vec::new() })
+    Ok(Report { holder, claims: Map::new(), explanation: None, config, notes: Vec::new() })
 }
 
 fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -> Report<'a> {
@@ -221,16 +227,19 @@ fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -
         basis: Basis::Verified,
     };
     let explanation = Some(config.mapping.explain(caller.issuer(), caller.claims(), headers));
-    Report { holder, explanation, config, notes: unread_headers(caller.issuer(), headers, config) }
+    let notes = unread_headers(caller.issuer(), headers, config);
+    Report { holder, claims: caller.claims().clone(), explanation, config, notes }
 }
 
-/// Headers that were given in vain.
+/// A note for each `--header` that no expression of the issuer can read.
 fn unread_headers(issuer: &str, headers: &HeaderMap, config: &Config) -> Vec<String> {
     let mapping = config.mapping.issuers.iter().find(|mapping| *mapping.issuer == *issuer);
     let listed =
         |name: &str| mapping.is_some_and(|mapping| mapping.request_headers.iter().any(|l| l == name));
     let unread = headers.keys().filter(|name| !listed(name.as_str()));
-    unread.map(|name| format!("{name} is not among request_headers of {issuer}: nothing reads it")).collect()
+    unread
+        .map(|name| format!("{name} is not in request_headers of {issuer}: no expression can read it"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -238,9 +247,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_fault_holds_what_was_given_for_claims() {
+    fn the_error_does_not_quote_the_text_passed_as_claims() {
         for (given, fault) in [
-            ("\"aaa.bbb.ccc\"", "it is something else, at line 1, column 13"),
+            ("\"aaa.bbb.ccc\"", "it is another JSON value, at line 1, column 13"),
             ("{\n\"sub\": aaa.bbb.ccc}", "it is not JSON, at line 2, column 8"),
             ("{\"aaa.bbb.ccc\"", "it ends too early, at line 1, column 14"),
         ] {

@@ -1,4 +1,4 @@
-//! `serve`: run the gateway until a signal, then drain it. SIGHUP has it read its files again.
+//! `serve`: runs the gateway until a signal arrives, then drains it. On SIGHUP the gateway reloads its files.
 
 use std::io;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::gateway::{GatewayHandle, StartError};
 use crate::telemetry::log;
 
 pub(super) fn run(path: &Path) -> ExitCode {
-    // Libraries that ask for the process's default get the one that is used everywhere; an error
-    // only says that it is there already.
+    // Libraries that ask for the process's default provider get the one that is used everywhere. An error only
+    // means that it is installed already.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
     let (config, file) = match File::read(path).and_then(|file| Ok((file.parse()?, file))) {
         Ok(loaded) => loaded,
@@ -24,7 +24,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         }
     };
     if let Err(error) = log::init(&config.log) {
-        eprintln!("the log cannot be opened: {error}");
+        eprintln!("cannot open the log: {error}");
         return ExitCode::from(EXIT_CONFIG);
     }
     for warning in &config.warnings {
@@ -38,7 +38,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!(%error, "not started");
+            error!(%error, "startup failed");
             ExitCode::FAILURE
         }
     }
@@ -67,7 +67,7 @@ async fn serve(config: Config, file: File) -> Result<(), StartError> {
     running.drain();
     loop {
         tokio::select! {
-            _cut = running.stopped() => return Ok(()),
+            _aborted = running.stopped() => return Ok(()),
             () = signals.next() => break,
             _ = hang_up.recv() => running.reload(),
         }

@@ -69,6 +69,12 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The number with its noun, in the plural except for 1: `1 problem`, `2 problems`.
+pub fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 /// Where something stands in the text.
 pub(super) type Span = Range<usize>;
 

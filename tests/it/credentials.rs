@@ -38,7 +38,7 @@ async fn an_invalid_token_is_reported_but_not_shown() {
     let expired = standin.idp.mint(Claims::of("alice").expired_for(Duration::from_secs(60)));
     let endless = standin.idp.mint(Claims::of("alice").without("exp"));
     for (token, words) in
-        [(expired.as_str(), "has expired"), (&endless, "no exp"), ("sk-1234", "no JWT"), ("", "no token")]
+        [(expired.as_str(), "expired at"), (&endless, "no `exp`"), ("sk-1234", "not a JWT"), ("", "is empty")]
     {
         let ended = run(&["credentials", "--token-file", "-"], token);
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{}", ended.err);

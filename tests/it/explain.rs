@@ -86,10 +86,10 @@ async fn the_explanation_of_a_valid_token_equals_serving() {
     let text = desk.explain_token(&token, &["--header", "X-Project=apollo"]).await;
     assert_eq!(text.code, Some(0), "{}{}", text.out, text.err);
     for part in [
-        "verified: signature and claims are good",
+        "verified: signature and claims are valid",
         "met: claims.email_verified",
         "does not match: 'ml' in claims.groups",
-        "replaced: AWS does not take \"R&D\"",
+        "changed: contains characters AWS does not allow; original \"R&D\"",
         "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org",
         "iamPrincipal/project      apollo",
         "Accepted",
@@ -140,19 +140,19 @@ async fn the_exact_fault_of_a_rejected_token_is_shown() {
     let (signed, _) = good.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{}", idp.mint(alice()).rsplit('.').next().unwrap());
     for (token, reason, words) in [
-        (idp.mint(alice().expired_for(hour)), "token_expired", "exp is 20"),
+        (idp.mint(alice().expired_for(hour)), "token_expired", "`exp` is 20"),
         (
             idp.mint(alice().audience("other")),
             "token_audience",
             "\"other\"; audiences is [\"bedrock-gateway\"]",
         ),
         (idp.mint(alice().issuer("https://evil.example")), "token_issuer", "https://evil.example"),
-        (idp.mint(alice().good_in(hour)), "token_not_yet_valid", "nbf is"),
+        (idp.mint(alice().good_in(hour)), "token_not_yet_valid", "`nbf` is"),
         (idp.mint(alice().typ(Some("id+jwt"))), "token_type", "\"id+jwt\""),
         (idp.mint(alice().header("kid", "gone")), "token_key_unknown", "\"gone\""),
-        (idp.mint(alice().without("exp")), "token_claims", "exp is not there"),
-        (forged, "token_signature", "not by the issuer's key"),
-        ("sk-123".to_owned(), "token_malformed", "no JWT"),
+        (idp.mint(alice().without("exp")), "token_claims", "`exp` is missing"),
+        (forged, "token_signature", "not made with the issuer's signing key"),
+        ("sk-123".to_owned(), "token_malformed", "not a JWT"),
         (format!("a.b.{}", "c".repeat(40_000)), "token_oversized", "32 KiB"),
     ] {
         let text = desk.explain_token(&token, &[]).await;
@@ -166,7 +166,7 @@ async fn the_exact_fault_of_a_rejected_token_is_shown() {
     }
     idp.jwks_faults().always(DocumentFault::Status(503));
     let text = desk.explain_token(&good, &[]).await;
-    assert!(text.out.contains("cannot be fetched") && text.out.contains("503"), "{}", text.out);
+    assert!(text.out.contains("cannot fetch the signing keys") && text.out.contains("503"), "{}", text.out);
     assert!(text.out.contains("keys_unavailable"), "{}", text.out);
 }
 
@@ -177,13 +177,13 @@ async fn every_step_is_shown_for_refused_claims() {
     let text = desk.explain(&["--claims", &claims, "--issuer", "acme", "--header", "x-other=1"]).await;
     assert_eq!(text.code, Some(1));
     for part in [
-        "not verified",
-        "reads what is not there (the address is not verified)",
+        "from file, signature not checked",
+        "claim `email_verified` is missing (the address is not verified)",
         "matches: 'ml' in claims.groups",
         "the value of team is missing",
         "left out",
-        "x-other is not among request_headers of acme",
-        "its aud must be of [\"bedrock-gateway\"] and is not there",
+        "x-other is not in request_headers of acme",
+        "`aud` is missing; audiences is [\"bedrock-gateway\"]",
         "Refused: requirement_failed",
     ] {
         assert!(text.out.contains(part), "{part} is not in\n{}", text.out);
@@ -224,8 +224,11 @@ async fn an_invalid_command_line_is_rejected() {
         (vec![], "--token"),
         (vec!["--token", "a", "--claims", "b", "--issuer", "acme"], "cannot be used with"),
         (vec!["--claims", &claims], "--issuer"),
-        (vec!["--claims", &claims, "--issuer", "acne"], "no issuer is named acne; there are: acme"),
-        (vec!["--claims", &list, "--issuer", "acme"], "no JSON object"),
+        (
+            vec!["--claims", &claims, "--issuer", "acne"],
+            "no issuer is named acne; the configured issuers are: acme",
+        ),
+        (vec!["--claims", &list, "--issuer", "acme"], "not a JSON object"),
         (vec!["--claims", "/nonexistent", "--issuer", "acme"], "/nonexistent cannot be read"),
         (vec!["--claims", &claims, "--issuer", "acme", "--header", "x"], "name=value"),
     ] {

@@ -1,5 +1,5 @@
-//! The explanation for scripts: one object, with the names of the access log. What is not known is
-//! left out.
+//! The explanation for scripts: one JSON object with the field names of the access log. Unknown values are left
+//! out.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(super) fn of(report: &Report<'_>) -> Value {
     without_nulls(object)
 }
 
-/// What a refused token says of itself.
+/// The claims that a rejected token makes about itself.
 fn unverified(holder: &Holder) -> Value {
     let said = holder.issuer.is_some() || holder.subject.is_some();
     if !said {
@@ -109,7 +109,7 @@ fn rule((index, rule): (usize, &Rule)) -> Value {
     }))
 }
 
-/// What the value stands for that AWS would not have taken, by `name`, `source_identity` or tag key.
+/// The original of a replaced value, by `name`, `source_identity` or tag key.
 fn replaced(made: &Made) -> Option<(&str, &str)> {
     let original = made.outcome.as_ref().ok()?.as_ref()?.replaced.as_deref()?;
     let target = match &made.target {

@@ -1,9 +1,12 @@
-//! The explanation for people: sections of labelled lines.
+//! The explanation as text: sections of labelled lines.
 
 use std::fmt::Write as _;
 
 use super::{Basis, Holder, Report};
+use crate::attribution::session_name::SessionName;
+use crate::attribution::tags::TagValue;
 use crate::config::Config;
+use crate::expression::Expression;
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, RequirementOutcome, Rule, RuleOutcome, Target,
 };
@@ -15,7 +18,7 @@ pub(super) fn of(report: &Report<'_>, colour: bool) -> String {
         page.line("note", &printable(note));
     }
     if let Some(explanation) = &report.explanation {
-        steps(explanation, &mut page);
+        steps(report, explanation, &mut page);
         if let Ok(becomes) = &explanation.outcome {
             bill(becomes, &mut page);
             allowed(becomes, report.config, &mut page);
@@ -25,7 +28,7 @@ pub(super) fn of(report: &Report<'_>, colour: bool) -> String {
     page.text
 }
 
-/// What came of a step, and so its colour.
+/// The result of a step, which decides its colour.
 #[derive(Clone, Copy)]
 enum Sign {
     Good,
@@ -39,7 +42,7 @@ struct Page {
 }
 
 impl Page {
-    /// A label and what it is for.
+    /// A label and its value.
     fn line(&mut self, label: &str, value: &str) {
         /// Room for `iamPrincipal/cost-center`.
         const WIDTH: usize = 25;
@@ -59,10 +62,10 @@ impl Page {
         }
     }
 
-    /// A step with its outcome, and what more there is to say of it.
-    fn step(&mut self, label: &str, sign: Sign, outcome: &str, more: &str) {
+    /// A step with its outcome and the details.
+    fn step(&mut self, label: &str, sign: Sign, outcome: &str, details: &str) {
         let outcome = self.painted(sign, outcome);
-        self.line(label, &format!("{outcome}: {}", printable(more)));
+        self.line(label, &format!("{outcome}: {}", printable(details)));
     }
 }
 
@@ -73,11 +76,11 @@ fn holder(holder: &Holder, page: &mut Page) {
             ("issuer (unverified)", "subject (unverified)")
         }
         Basis::Verified => {
-            page.step("token", Sign::Good, "verified", "signature and claims are good");
+            page.step("token", Sign::Good, "verified", "signature and claims are valid");
             ("issuer", "subject")
         }
         Basis::Unchecked => {
-            page.step("claims", Sign::Neutral, "not verified", "as if a token had them");
+            page.line("claims", "from file, signature not checked");
             ("issuer", "subject")
         }
     };
@@ -88,27 +91,44 @@ fn holder(holder: &Holder, page: &mut Page) {
     }
 }
 
-fn steps(explanation: &Explanation, page: &mut Page) {
+fn steps(report: &Report<'_>, explanation: &Explanation, page: &mut Page) {
     for (index, requirement) in explanation.requirements.iter().enumerate() {
-        requirement_line(index, requirement, page);
+        requirement_line(index, requirement, report, page);
     }
     for (index, rule) in explanation.rules.iter().enumerate() {
-        rule_line(index, rule, page);
+        rule_line(index, rule, report, page);
     }
     for made in &explanation.values {
         made_line(made, page);
     }
 }
 
-fn requirement_line(index: usize, requirement: &RequirementOutcome, page: &mut Page) {
+/// Names the claims that the expression reads and that the caller does not have; `None` if there are none.
+fn missing(expression: Option<&Expression>, report: &Report<'_>) -> Option<String> {
+    let is_missing = |name: &&str| report.claims.get(*name).is_none_or(serde_json::Value::is_null);
+    let names: Vec<_> =
+        expression?.claims_read().filter(is_missing).map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => None,
+        [name] => Some(format!("claim {name} is missing")),
+        _ => Some(format!("claims {} are missing", names.join(", "))),
+    }
+}
+
+fn requirement_line(index: usize, requirement: &RequirementOutcome, report: &Report<'_>, page: &mut Page) {
     let RequirementOutcome { expression, message, outcome } = requirement;
     let label = format!("require[{index}]");
     match outcome {
         Condition::Met => page.step(&label, Sign::Good, "met", expression),
         Condition::NotMet => page.step(&label, Sign::Bad, "not met", &format!("{expression} ({message})")),
         Condition::Missing => {
-            let more = format!("{expression} reads what is not there ({message})");
-            page.step(&label, Sign::Bad, "not met", &more);
+            let mappings = &report.config.mapping.issuers;
+            let mapping =
+                mappings.iter().find(|mapping| Some(&*mapping.issuer) == report.holder.issuer.as_deref());
+            let compiled = mapping.and_then(|mapping| mapping.require.get(index));
+            let why = missing(compiled.map(|requirement| &requirement.expression), report);
+            let why = why.unwrap_or_else(|| "a value that it reads is missing".to_owned());
+            page.step(&label, Sign::Bad, "not met", &format!("{expression}: {why} ({message})"));
         }
         Condition::Failed(error) => {
             page.step(&label, Sign::Bad, "failed", &format!("{expression} ({error})"));
@@ -116,14 +136,25 @@ fn requirement_line(index: usize, requirement: &RequirementOutcome, page: &mut P
     }
 }
 
-fn rule_line(index: usize, rule: &Rule, page: &mut Page) {
+fn rule_line(index: usize, rule: &Rule, report: &Report<'_>, page: &mut Page) {
     let label = format!("role[{index}]");
-    let when = rule.when.as_deref().unwrap_or("everybody's");
+    let when = rule.when.as_deref().unwrap_or_default();
+    let compiled = report.config.mapping.roles.get(index);
     match &rule.outcome {
+        RuleOutcome::Matches if rule.when.is_none() => {
+            let matches = page.painted(Sign::Good, "matches");
+            page.line(&label, &format!("{matches} (no condition)"));
+        }
         RuleOutcome::Matches => page.step(&label, Sign::Good, "matches", when),
-        RuleOutcome::DoesNotMatch => page.step(&label, Sign::Neutral, "does not match", when),
+        RuleOutcome::DoesNotMatch => {
+            let missing = missing(compiled.and_then(|role| role.when.as_ref()), report);
+            let details = missing.map_or_else(|| when.to_owned(), |missing| format!("{when} ({missing})"));
+            page.step(&label, Sign::Neutral, "does not match", &details);
+        }
         RuleOutcome::OtherIssuers => {
-            page.step(&label, Sign::Neutral, "does not match", "it is for callers of other issuers");
+            let names = compiled.and_then(|role| role.issuers.as_ref());
+            let names = names.map(|names| names.join(", ")).unwrap_or_default();
+            page.step(&label, Sign::Neutral, "skipped", &format!("only for issuer {names}"));
         }
         RuleOutcome::Failed(error) => page.step(&label, Sign::Bad, "failed", &format!("{when} ({error})")),
     }
@@ -143,13 +174,28 @@ fn made_line(made: &Made, page: &mut Page) {
             let value = printable(&text.value);
             match &text.replaced {
                 Some(original) => {
-                    page.line(&label, &format!("{value} (replaced: AWS does not take {original:?})"));
+                    let cause = cause(&made.target, original);
+                    page.line(&label, &format!("{value} (changed: {cause}; original {original:?})"));
                 }
                 None => page.line(&label, &value),
             }
         }
-        Ok(None) => page.line(&label, "left out: what it reads is not there"),
+        Ok(None) => page.line(&label, "left out: the claim or header that it reads is missing"),
         Err(error) => page.step(&label, Sign::Bad, "refused", &error.to_string()),
+    }
+}
+
+/// The cause for which AWS would not accept the original of a replaced value.
+fn cause(target: &Target, original: &str) -> &'static str {
+    // A single legal character is a legal tag value; a session name has two characters at least.
+    let is_legal = |c: char| match target {
+        Target::Tag(_) => TagValue::exact(&c.to_string()).is_ok(),
+        Target::Name | Target::SourceIdentity => SessionName::exact(&format!("{c}{c}")).is_ok(),
+    };
+    if original.chars().all(is_legal) {
+        "too long or too short for AWS, or it ends like a replaced value"
+    } else {
+        "contains characters AWS does not allow"
     }
 }
 
@@ -162,9 +208,10 @@ fn bill(becomes: &Becomes, page: &mut Page) {
 }
 
 fn allowed(becomes: &Becomes, config: &Config, page: &mut Page) {
-    page.heading("What the role may be used for");
+    page.heading("Allowed with this role");
     let operations = becomes.operations.as_ref().map(|names| names.join(", "));
-    page.line("operations", operations.as_deref().unwrap_or("all but those of state that users share"));
+    let default = "default set (no access to stored responses and jobs)";
+    page.line("operations", operations.as_deref().unwrap_or(default));
     let models = becomes.models.as_ref().map(|patterns| patterns.join(", "));
     page.line("models", models.as_deref().unwrap_or("all"));
     let regions = becomes.regions.as_ref().map(|names| names.join(", "));
@@ -187,8 +234,29 @@ fn outcome(report: &Report<'_>, page: &mut Page) {
     page.heading(&words);
 }
 
-/// Text of which nothing can act on a terminal.
+/// The text, escaped if it contains characters that act on a terminal.
 fn printable(text: &str) -> String {
     let plain = text.chars().all(|c| c == '\'' || c == '"' || c == '\\' || c.escape_debug().len() == 1);
     if plain { text.to_owned() } else { format!("{text:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_a_replaced_value_is_its_characters_or_its_length() {
+        let tag = || Target::Tag("team".to_owned());
+        for (target, original, words) in [
+            (tag(), "R&D", "characters"),
+            (tag(), &"x".repeat(257), "too long"),
+            (Target::Name, "alice müller", "characters"),
+            (Target::Name, "a", "too short"),
+            (Target::SourceIdentity, &"x".repeat(65), "too long"),
+            (Target::Name, "RD==afwutvu2hgfdklxt", "ends like a replaced value"),
+        ] {
+            let cause = cause(&target, original);
+            assert!(cause.contains(words), "{original}: {cause}");
+        }
+    }
 }
