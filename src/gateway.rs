@@ -1,9 +1,10 @@
-//! Builds every part from the configuration, owns them, runs them and drains them.
+//! Builds every part of the gateway from the configuration, runs the parts and drains them.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
-use crate::config::{Aws, Config, EndpointUrls, File};
+use crate::config::{Aws, Config, EndpointUrls, File, counted};
 use crate::endpoint::{Endpoint, EndpointError, Endpoints};
 use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::listeners::Listeners;
@@ -46,14 +47,14 @@ mod listeners;
 mod reload;
 mod restart_only;
 
-/// Why the gateway did not start.
+/// The cause for which the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The operator's files beside the configuration.
+    /// The certificate, its key or the deny file.
     #[error("{0}")]
     File(String),
     #[error(transparent)]
@@ -62,25 +63,25 @@ pub enum StartError {
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Pool(#[from] ConnectorError),
-    #[error("STS cannot be used: {0}")]
+    #[error("cannot build the STS client: {0}")]
     Sts(#[from] crate::sessions::StsSetupError),
     #[error(transparent)]
     Log(#[from] LogError),
 }
 
-/// What of its surroundings a gateway may be given instead of finding it itself.
+/// Parts of its environment that the caller of [`GatewayHandle::start_with`] can replace.
 #[derive(Debug)]
 pub struct Overrides {
     pub log: Arc<AccessLog>,
-    /// The gateway's own credentials; `None` looks for them where every AWS SDK does.
+    /// The gateway's own credentials. `None`: the default chain of the AWS SDKs finds them.
     pub credentials: Option<SharedCredentialsProvider>,
-    /// What the configuration was read from, to be read again when it changes; `None`: it stays as it is.
+    /// The file of the configuration, which is reloaded when it changes. `None`: the configuration never changes.
     pub file: Option<File>,
-    /// How often the operator's files are looked at; `None`: every second.
+    /// The time between two readings of the operator's files. `None`: one second.
     pub look_every: Option<Duration>,
 }
 
-/// Where the gateway listens; ports are the real ones.
+/// The addresses that the gateway listens on. A configured port 0 is replaced by the port that the system chose.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Addresses {
     pub https: Option<SocketAddr>,
@@ -89,7 +90,7 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
-/// How far stopping has come.
+/// How the gateway has to stop, from "not" to "at once".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stop {
     Not,
@@ -97,7 +98,7 @@ enum Stop {
     Now,
 }
 
-/// A gateway that serves until it is told to stop.
+/// A running gateway.
 #[derive(Debug)]
 pub struct GatewayHandle {
     addresses: Addresses,
@@ -107,21 +108,21 @@ pub struct GatewayHandle {
 }
 
 impl GatewayHandle {
-    /// Builds everything that `config` says, which was read from `file`, binds the listeners and serves. Keys
-    /// and credentials are fetched in the background; `/readyz` tells when they are there.
+    /// Builds the gateway from `config`, which was read from `file`, binds the listeners and serves. Signing keys and
+    /// own credentials are fetched in the background; `/readyz` reports when they are available.
     ///
     /// # Errors
-    /// When something that `config` names cannot be read, bound or resolved.
+    /// When a file, an address or a host name of `config` cannot be read, bound or resolved.
     pub async fn start(config: Config, file: File) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log)?);
         Self::start_with(config, Overrides { log, credentials: None, file: Some(file), look_every: None })
             .await
     }
 
-    /// [`GatewayHandle::start`] with some of the gateway's surroundings given.
+    /// [`GatewayHandle::start`] with parts of the gateway's environment replaced.
     ///
     /// # Errors
-    /// As [`GatewayHandle::start`].
+    /// The same as for [`GatewayHandle::start`].
     pub async fn start_with(config: Config, overrides: Overrides) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         metrics.config_loaded(config.mapping.generation);
@@ -184,17 +185,17 @@ impl GatewayHandle {
             drain_timeout: config.listen.drain_timeout,
         };
         let look_again = Arc::new(Notify::new());
-        // To the very end: whoever is cut off while open requests finish is cut off, too.
+        // The files are watched until the drain is over: a revocation also applies to the requests in flight then.
         let reloading = tokio::spawn(reloader.run(Arc::clone(&look_again)));
         let serving = tokio::spawn(async move {
-            let cut = serving.run(callers, probe, admin, stopping).await;
+            let aborted = serving.run(callers, probe, admin, stopping).await;
             reloading.abort();
-            cut
+            aborted
         });
         Ok(Self { addresses, stop, serving, look_again })
     }
 
-    /// Reads the operator's files again now, whether they have changed or not.
+    /// Reloads the operator's files now, also if they have not changed.
     pub fn reload(&self) {
         self.look_again.notify_one();
     }
@@ -203,24 +204,24 @@ impl GatewayHandle {
         self.addresses
     }
 
-    /// Readiness goes down; after `drain_delay` no connection is accepted any more, and what is open has
+    /// Makes the gateway not ready. After `drain_delay` it accepts no new connections, and the requests in flight have
     /// `drain_timeout` to finish.
     pub fn drain(&self) {
         self.stop.send_if_modified(|stop| std::mem::replace(stop, Stop::Drain.max(*stop)) == Stop::Not);
     }
 
-    /// What is open is cut.
+    /// Aborts all open connections.
     pub fn stop_now(&self) {
         self.stop.send_replace(Stop::Now);
     }
 
-    /// Waits until everything has stopped; returns how many connections were cut.
+    /// Waits until everything has stopped. Returns the number of aborted connections.
     pub async fn stopped(&mut self) -> usize {
         (&mut self.serving).await.unwrap_or_default()
     }
 }
 
-/// How long what was cut may take to be written down.
+/// The timeout for writing the access log's lines of aborted requests.
 const LAST_RECORDS: Duration = Duration::from_secs(1);
 
 struct Serving {
@@ -234,7 +235,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Serves until told to stop. The listeners for probes and operators live longest: they say that we drain.
+    /// Serves until `stop` changes. The probe port and the admin port close last: they show the drain.
     async fn run(
         mut self,
         callers: Vec<Listener>,
@@ -260,7 +261,7 @@ impl Serving {
                     reached(stop.clone(), Stop::Drain).await;
                     readiness.drain();
                     if !delay.is_zero() {
-                        info!(?delay, "leaving: not ready any more, but still accepting connections");
+                        info!(?delay, "drain started: not ready, but still accepting connections");
                         leave();
                         tokio::select! {
                             () = tokio::time::sleep(delay) => {}
@@ -271,39 +272,44 @@ impl Serving {
                 .await;
         }
         let requests = self.gateway.limits.in_flight();
-        info!(requests, timeout = ?self.drain_timeout, "draining: no new connections, open requests may finish");
+        info!(requests, timeout = ?self.drain_timeout, "draining: no new connections, waiting for requests in flight");
         let gateway = Arc::clone(&self.gateway);
+        let timed_out = AtomicBool::new(false);
         let give_up = async {
             tokio::select! {
-                () = tokio::time::sleep(self.drain_timeout) => {}
+                () = tokio::time::sleep(self.drain_timeout) => timed_out.store(true, Ordering::Relaxed),
                 () = reached(stop, Stop::Now) => {}
             }
             gateway.unfinished.begin();
         };
-        let cut = self.callers.drain(give_up).await;
-        if cut > 0 {
-            // Requests by HTTP/2 are tasks of their own, which notice a moment later.
+        let aborted = self.callers.drain(give_up).await;
+        if aborted > 0 {
+            // HTTP/2 requests are tasks of their own, which end a moment after their connection.
             let _late = tokio::time::timeout(LAST_RECORDS, self.gateway.limits.idle()).await.is_err();
+            let requests = gateway.unfinished.requests();
             warn!(
-                connections = cut,
-                requests = gateway.unfinished.requests(),
+                connections = aborted,
+                requests,
                 operations = %gateway.unfinished,
-                "cut what had not finished; the access log has each request, with `ended` = `drain`"
+                "{}: aborted {}, {}; the access log has a line for each request, with `ended` = `drain`",
+                if timed_out.load(Ordering::Relaxed) { "drain timeout" } else { "second signal" },
+                counted(aborted, "connection"),
+                counted(requests, "request"),
             );
         }
         gateway.log.flush();
         probes_end.send_replace(Stop::Now);
         for task in [probing, administering] {
             if let Err(error) = task.await {
-                warn!(%error, "a listener's task failed");
+                warn!(%error, "the task of a listener failed");
             }
         }
-        cut
+        aborted
     }
 }
 
 async fn reached(mut stop: watch::Receiver<Stop>, level: Stop) {
-    // An error says that the sender is gone, and with it whoever wanted this to run.
+    // An error means that the sender was dropped together with the `GatewayHandle`.
     let _gone = stop.wait_for(|stop| *stop >= level).await.is_err();
 }
 
@@ -317,12 +323,12 @@ fn sts_settings(aws: &Aws) -> StsSettings {
     }
 }
 
-/// Fetches the gateway's own credentials until they were had once; from then on STS calls renew them.
+/// Fetches the gateway's own credentials until it succeeds once. From then on STS calls renew them.
 async fn keep_trying(source: OwnCredentials) {
     const PAUSE: Duration = Duration::from_secs(5);
     while let Err(error) = source.warm().await {
         let causes = source.status().last_error.unwrap_or_else(|| error.to_string());
-        warn!(error = causes, "the gateway has no AWS credentials of its own yet");
+        warn!(error = causes, "no AWS credentials found for the gateway itself; retrying every 5 s");
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -335,7 +341,7 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
     Ok(Upstream::new(pool::connector(&extra)?))
 }
 
-/// What one configuration says of requests.
+/// The part of one configuration that requests use.
 fn active_config(
     auth: Authenticator<IdentityMemo>,
     mapping: Mapping,

@@ -1,5 +1,6 @@
-//! What operators ask of the gateway: the probe listener and the admin listener.
+//! The endpoints for operators: the probe port and the admin port.
 
 pub mod admin;
 mod answer;
 pub mod probe;
+pub mod problem;

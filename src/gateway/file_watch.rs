@@ -1,9 +1,9 @@
-//! Whether files have changed, told by what they hold.
+//! Detects changed files by their content.
 //!
-//! They are read every second and compared. The kernel could tell of changes instead, but it tells nothing of
-//! network file systems, loses track of files that are renamed over or reached by a link that is turned
-//! (`..data` of a Kubernetes volume), and what it tells has to be looked at in the same way. A few small
-//! files a second cost nothing.
+//! The gateway reads the files every second and compares them. The kernel could report changes instead (inotify). But
+//! it reports none on network file systems. It also loses files that are replaced by a rename, or that are reached
+//! over a symbolic link that changes (`..data` of a Kubernetes volume). And each report would need the same
+//! comparison. Reading a few small files every second costs nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,69 +12,69 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// What some files hold, in their order, or why one cannot be read.
+/// The content of some files, in their order, or the cause for which one cannot be read.
 pub(super) type Content = Result<Vec<Vec<u8>>, String>;
 
-/// How long a file system may take.
+/// The timeout of one reading.
 const READING: Duration = Duration::from_secs(5);
-/// Between two readings that have to be the same, where somebody waits for them.
+/// The time between the two readings of [`FileWatch::read`], which must be the same.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// Files that belong together.
+/// Watches files that are used together, for example a certificate and its key.
 #[derive(Debug)]
 pub(super) struct FileWatch {
     paths: Vec<PathBuf>,
-    /// A file system that does not answer is not asked again before it has.
+    /// The reading in progress. If the file system hangs, no second reading starts.
     reading: Option<JoinHandle<Content>>,
-    /// What was last made use of, or refused.
-    known: Mark,
-    /// What was last read, where that is something else.
-    seen: Option<Mark>,
+    /// The content that was last used or rejected.
+    known: Hash,
+    /// The content that was last read, if it differs from `known`.
+    seen: Option<Hash>,
 }
 
-/// SHA-256 of a content: nothing of it is kept, one of the files is a private key.
-type Mark = [u8; 32];
+/// SHA-256 of a content. The content itself is not kept, because one of the files is a private key.
+type Hash = [u8; 32];
 
 impl FileWatch {
-    /// `content` is what the files held when they were read and made use of.
+    /// Watches `paths`, whose content at the last use was `content`.
     pub(super) fn knowing(paths: Vec<PathBuf>, content: &Content) -> Self {
-        Self { paths, reading: None, known: mark(content), seen: None }
+        Self { paths, reading: None, known: hash(content), seen: None }
     }
 
-    /// What the files hold, from now on known; `None` while somebody writes them.
+    /// The present content, which counts as used from now on; `None` while another program is writing the files.
     pub(super) async fn read(&mut self) -> Option<Content> {
-        let first = mark(&self.fetch().await);
+        let first = hash(&self.fetch().await);
         sleep(MOMENT).await;
         let content = self.fetch().await;
-        let mark = mark(&content);
-        if mark != first {
-            self.seen = Some(mark);
+        let hash = hash(&content);
+        if hash != first {
+            self.seen = Some(hash);
             return None;
         }
-        (self.known, self.seen) = (mark, None);
+        (self.known, self.seen) = (hash, None);
         Some(content)
     }
 
-    /// What the files hold if that is new, and the same as when this was last asked: half of a file may be as
-    /// good as a whole one, with the last role missing.
+    /// The present content if it has changed since the last use, but not since the last call. The second condition
+    /// skips files that are half written: half a file can be valid, with the last role missing.
     pub(super) async fn changed(&mut self) -> Option<Content> {
         let content = self.fetch().await;
-        let mark = mark(&content);
-        if mark == self.known {
+        let hash = hash(&content);
+        if hash == self.known {
             self.seen = None;
             return None;
         }
-        if self.seen.replace(mark) != Some(mark) {
+        if self.seen.replace(hash) != Some(hash) {
             return None;
         }
-        (self.known, self.seen) = (mark, None);
+        (self.known, self.seen) = (hash, None);
         Some(content)
     }
 
-    /// What the files hold if that is still what is known.
+    /// The present content if it has not changed since the last use.
     pub(super) async fn still(&mut self) -> Option<Content> {
         let content = self.fetch().await;
-        (mark(&content) == self.known).then_some(content)
+        (hash(&content) == self.known).then_some(content)
     }
 
     async fn fetch(&mut self) -> Content {
@@ -90,13 +90,13 @@ impl FileWatch {
             }
             Err(_elapsed) => {
                 let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
-                Err(format!("{} cannot be read: nothing within 5 s", names.join(", ")))
+                Err(format!("{} cannot be read: the file system did not answer within 5 s", names.join(", ")))
             }
         }
     }
 }
 
-/// What these files hold now.
+/// The present content of these files.
 pub(super) async fn read(paths: &[PathBuf]) -> Content {
     FileWatch::knowing(paths.to_vec(), &Ok(Vec::new())).fetch().await
 }
@@ -108,7 +108,7 @@ fn read_now(paths: &[PathBuf]) -> Content {
     paths.iter().map(read).collect()
 }
 
-fn mark(content: &Content) -> Mark {
+fn hash(content: &Content) -> Hash {
     let mut hash = Sha256::new();
     match content {
         Ok(files) => {
@@ -117,7 +117,7 @@ fn mark(content: &Content) -> Mark {
                 hash.update(file);
             }
         }
-        Err(fault) => hash.update(fault),
+        Err(error) => hash.update(error),
     }
     hash.finalize().into()
 }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_counts_once_it_has_stayed() {
+    async fn a_change_is_reported_once_two_readings_agree() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "one").unwrap();
@@ -135,23 +135,23 @@ mod tests {
         assert_eq!(watch.changed().await, None);
 
         std::fs::write(&path, "half").unwrap();
-        assert_eq!(watch.changed().await, None, "it may be half");
+        assert_eq!(watch.changed().await, None, "the file may be half written");
         std::fs::write(&path, "half and whole").unwrap();
-        assert_eq!(watch.changed().await, None, "it is another again");
+        assert_eq!(watch.changed().await, None, "the content changed between two readings");
         assert_eq!(watch.changed().await, Some(Ok(vec![b"half and whole".to_vec()])));
         assert_eq!(watch.changed().await, None);
 
         std::fs::remove_file(&path).unwrap();
         assert_eq!(watch.changed().await, None);
         assert!(watch.changed().await.unwrap().unwrap_err().contains("file cannot be read"));
-        assert_eq!(watch.changed().await, None, "told once");
-        assert!(watch.still().await.is_some(), "but by request");
+        assert_eq!(watch.changed().await, None, "reported once");
+        assert!(watch.still().await.is_some(), "except on request");
         std::fs::write(&path, "half").unwrap();
-        assert_eq!(watch.still().await, None, "this may be half");
+        assert_eq!(watch.still().await, None, "the file may be half written");
     }
 
     #[tokio::test]
-    async fn half_a_file_does_not_count_for_those_who_ask_either() {
+    async fn half_a_file_is_not_reported_on_request_either() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "half").unwrap();
@@ -167,30 +167,30 @@ mod tests {
         assert_eq!(watch.read().await, Some(whole));
     }
 
-    /// A pipe that nobody writes to is like a file system that does not answer.
+    /// Reading a pipe without a writer hangs, as a file system does that does not answer.
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_answer_is_given_up_and_not_asked_twice() {
+    async fn a_reading_that_hangs_times_out_and_is_not_started_twice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         let mut watch = FileWatch::knowing(vec![path.clone()], &Ok(Vec::new()));
         for _ in 0..2 {
-            // The clock stands still while the pipe is read, and goes on once that is waited for.
+            // The paused clock stops while the pipe is read, and advances once the reading is awaited.
             let passing = async {
                 tokio::task::yield_now().await;
                 tokio::time::advance(READING).await;
             };
             let (read, ()) = tokio::join!(watch.fetch(), passing);
-            assert!(read.unwrap_err().contains("nothing within 5 s"));
+            assert!(read.unwrap_err().contains("did not answer within 5 s"));
         }
-        // One reading is waiting for it, and not two.
+        // Only one reading waits for the pipe.
         std::fs::write(&path, "there").unwrap();
         assert_eq!(watch.fetch().await, Ok(vec![b"there".to_vec()]));
     }
 
     #[tokio::test]
-    async fn a_link_that_is_turned_is_a_change() {
+    async fn a_symbolic_link_to_another_folder_is_a_change() {
         let folder = tempfile::tempdir().unwrap();
         for version in ["1", "2"] {
             std::fs::create_dir(folder.path().join(version)).unwrap();

@@ -1,4 +1,4 @@
-//! The operator's files beside the configuration: what is made of them, and what is said of bad ones.
+//! The certificate and the deny file: how they are read, and how an invalid file is reported.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,26 +7,28 @@ use tracing::{error, warn};
 
 use super::StartError;
 use super::file_watch::{Content, FileWatch, read};
-use crate::config::{ConfigError, Tls, deny_file};
+use crate::config::{ConfigError, Tls, counted, deny_file};
 use crate::revoke::Entry;
 use crate::server::tls::Certificate;
 
-/// The listener's certificate, and where it comes from.
+/// The certificate that the HTTPS listener presents, and its files.
 pub(super) struct CertificateFiles {
     files: Tls,
     pub(super) watch: FileWatch,
     pub(super) shown: Arc<Certificate>,
 }
 
-/// Why what files hold is not put into place.
-pub(super) enum Refused {
+/// The cause for which the content of a file is rejected.
+pub(super) enum Rejected {
+    /// The file has these problems.
     File(ConfigError),
+    /// The cause is outside the file, for example another file that it names.
     Other(String),
 }
 
 impl CertificateFiles {
     /// # Errors
-    /// When a file cannot be read, or they are no certificate and its key.
+    /// When a file cannot be read, or the files are not a certificate and its private key.
     pub(super) async fn read(files: &Tls) -> Result<Self, StartError> {
         let content = read(&paths(files)).await;
         let (chain, key) = halves(&content).map_err(StartError::File)?;
@@ -34,13 +36,14 @@ impl CertificateFiles {
         Ok(Self { files: files.clone(), watch: FileWatch::knowing(paths(files), &content), shown })
     }
 
-    pub(super) fn show(&self, content: &Content) -> Result<(), Refused> {
-        let (chain, key) = halves(content).map_err(Refused::Other)?;
-        self.shown.replace(chain, key).map_err(Refused::other)
+    /// Presents this certificate to new connections.
+    pub(super) fn show(&self, content: &Content) -> Result<(), Rejected> {
+        let (chain, key) = halves(content).map_err(Rejected::Other)?;
+        self.shown.replace(chain, key).map_err(Rejected::other)
     }
 
-    /// Shows the certificate of other files, if these are others.
-    pub(super) async fn go_by(&mut self, files: &Tls) -> Result<(), Refused> {
+    /// Changes to the certificate in `files`, if these are not the present files.
+    pub(super) async fn use_files(&mut self, files: &Tls) -> Result<(), Rejected> {
         if self.files == *files {
             return Ok(());
         }
@@ -59,39 +62,42 @@ fn paths(files: &Tls) -> Vec<PathBuf> {
 fn halves(content: &Content) -> Result<(&[u8], &[u8]), String> {
     match content.as_ref().map_err(Clone::clone)?.as_slice() {
         [chain, key] => Ok((chain, key)),
-        _ => Err("there is a certificate and a key".to_owned()),
+        _ => Err("a certificate and a key are required".to_owned()),
     }
 }
 
-/// The deny file, and where it is.
+/// The deny file: its path and its watch.
 pub(super) struct DenyFile {
     pub(super) path: PathBuf,
     pub(super) watch: FileWatch,
 }
 
 impl DenyFile {
+    /// Reads the file and its entries.
+    ///
     /// # Errors
-    /// When it is not there, or anything is wrong with it.
-    pub(super) async fn read(path: &Path, issuers: &[Arc<str>]) -> Result<(Self, Vec<Arc<Entry>>), Refused> {
+    /// When the file does not exist, cannot be read or has a problem.
+    pub(super) async fn read(path: &Path, issuers: &[Arc<str>]) -> Result<(Self, Vec<Arc<Entry>>), Rejected> {
         let mut watch = FileWatch::knowing(vec![path.to_owned()], &Ok(Vec::new()));
         let content = watch.read().await;
-        let content = content.ok_or_else(|| Refused::other("the deny file is being written"))?;
+        let content =
+            content.ok_or_else(|| Rejected::other("the deny file changed while the gateway read it"))?;
         let file = Self { path: path.to_owned(), watch };
         let entries = file.entries(content, issuers).await?;
         Ok((file, entries))
     }
 
-    /// The entries of a content, all or none.
+    /// Parses all entries. One invalid entry rejects the whole file.
     pub(super) async fn entries(
         &self,
         content: Content,
         issuers: &[Arc<str>],
-    ) -> Result<Vec<Arc<Entry>>, Refused> {
-        let content = content.map_err(Refused::Other)?.concat();
+    ) -> Result<Vec<Arc<Entry>>, Rejected> {
+        let content = content.map_err(Rejected::Other)?.concat();
         let (path, issuers) = (self.path.clone(), issuers.to_vec());
-        // Compiles expressions, which takes its time.
+        // In a thread of its own: it compiles expressions, which is slow.
         let read = tokio::task::spawn_blocking(move || deny_file(&content, &path, &issuers)).await;
-        let (entries, warnings) = read.map_err(Refused::other)?.map_err(Refused::File)?;
+        let (entries, warnings) = read.map_err(Rejected::other)?.map_err(Rejected::File)?;
         for warning in warnings {
             warn!("{warning}");
         }
@@ -99,12 +105,13 @@ impl DenyFile {
     }
 }
 
-impl Refused {
+impl Rejected {
     pub(super) fn other(error: impl std::fmt::Display) -> Self {
         Self::Other(error.to_string())
     }
 
-    /// What is wrong with a file is wrong with what names it, which may be good without having changed.
+    /// The problems of a file that another file names. The other file becomes valid once these are fixed, without a
+    /// change of its own, so this is a cause outside it.
     pub(super) fn of_another(self) -> Self {
         match self {
             Self::File(problems) => Self::other(problems),
@@ -112,31 +119,34 @@ impl Refused {
         }
     }
 
-    /// Every problem to the log. Returns what anybody may know, which is nothing that stands in the file.
-    pub(super) fn tell(&self, what: &str) -> String {
-        const KEPT: &str = "the last good one stays in use, see the log";
+    /// Logs every problem. Returns a message for `/readyz` that quotes nothing of the file, because clients of the
+    /// probe port are not authenticated.
+    pub(super) fn report(&self, kind: &str) -> String {
+        const KEPT: &str = "the last valid version stays in use";
+        const LOG: &str = "see the process log";
         match self {
             Self::File(ConfigError(problems)) => {
                 for problem in problems {
                     error!("{problem}");
                 }
-                error!(problems = problems.len(), "{what} is refused; the last good one stays in use");
-                let first = problems.first().map_or(0, |problem| problem.line);
-                format!("refused for {} problems, the first in line {first}; {KEPT}", problems.len())
+                let count = counted(problems.len(), "problem");
+                error!(problems = problems.len(), "{kind} rejected: {count}; {KEPT}");
+                let line = problems.first().map_or(0, |problem| problem.line);
+                format!("{kind} rejected: {count}, the first in line {line}; {KEPT}; {LOG}")
             }
-            Self::Other(fault) => {
-                error!(fault, "{what} is refused; the last good one stays in use");
-                format!("refused; {KEPT}")
+            Self::Other(error) => {
+                error!(error, "{kind} rejected; {KEPT}");
+                format!("{kind} rejected; {KEPT}; {LOG}")
             }
         }
     }
 }
 
-impl From<Refused> for StartError {
-    fn from(refused: Refused) -> Self {
-        Self::File(match refused {
-            Refused::File(problems) => problems.to_string(),
-            Refused::Other(fault) => fault,
+impl From<Rejected> for StartError {
+    fn from(rejected: Rejected) -> Self {
+        Self::File(match rejected {
+            Rejected::File(problems) => problems.to_string(),
+            Rejected::Other(fault) => fault,
         })
     }
 }

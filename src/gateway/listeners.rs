@@ -1,4 +1,4 @@
-//! The listeners, bound as the configuration says.
+//! Binds the listeners of the configuration.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::Listen;
 use crate::server::Listener;
 use crate::server::tls::Certificate;
 
-/// The bound listeners.
+/// The bound listeners and their addresses.
 pub(super) struct Listeners {
     pub(super) addresses: Addresses,
     pub(super) callers: Vec<Listener>,
@@ -16,7 +16,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// `certificate` is there where `https` is.
+    /// Binds every configured address. `certificate` is required for `https`.
     pub(super) fn open(listen: &Listen, certificate: Option<&Arc<Certificate>>) -> Result<Self, StartError> {
         let balancers = listen.balancers.clone().map(Arc::new);
         let mut listeners =

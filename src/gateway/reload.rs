@@ -1,5 +1,5 @@
-//! The operator's files while the gateway runs: read again when they change or when somebody asks, checked
-//! whole, and put into place between two requests. What is refused changes nothing.
+//! Reloads the operator's files while the gateway runs: when they change, and on SIGHUP. Each file is checked whole
+//! and replaces the old one between two requests. A rejected file changes nothing.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use super::file_watch::{Content, FileWatch};
-use super::files::{CertificateFiles, DenyFile, Refused};
+use super::files::{CertificateFiles, DenyFile, Rejected};
 use super::restart_only::RestartOnly;
 use super::{active_config, endpoints};
 use crate::auth::Authenticator;
@@ -22,33 +22,31 @@ use crate::operator::probe::Readiness;
 use crate::revoke::Entry;
 use crate::state::{ActiveConfig, Gateway};
 
-/// How often files are looked at.
+/// The time between two readings of the files.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
-/// A configuration that was refused for something outside it, such as a file that it names, is tried again after so
-/// many looks.
+/// Readings until the gateway retries a configuration that it rejected for a cause outside the file, for example
+/// for another file that it names.
 const AGAIN: u32 = 10;
 
-const CONFIGURATION: &str = "the configuration file";
-const CERTIFICATE: &str = "the certificate files";
-const DENY_FILE: &str = "the deny file";
-/// A note, not a fault: what was changed in vain.
-const RESTART: &str = "waiting for a restart";
+const CONFIGURATION: &str = "configuration";
+const CERTIFICATE: &str = "certificate";
+const DENY_FILE: &str = "deny file";
 
-/// Looks after the operator's files.
+/// Watches the operator's files and reloads them.
 pub(super) struct Reloader {
     gateway: Arc<Gateway>,
     readiness: Arc<Readiness>,
     restart_only: RestartOnly,
     every: Duration,
     configuration: Option<(PathBuf, FileWatch)>,
-    /// When the configuration is tried again whether it has changed or not.
+    /// When the gateway retries the configuration even if it has not changed.
     again: Option<Instant>,
     certificate: Option<CertificateFiles>,
     deny: Option<DenyFile>,
-    /// All that is in the deny file, where more is in force.
+    /// The entries of the deny file, while entries that were removed from it are still in force.
     entries: Option<Vec<Arc<Entry>>>,
-    /// The files that are refused as they are now.
-    refused: BTreeSet<&'static str>,
+    /// The kinds of files whose present version is rejected.
+    rejected: BTreeSet<&'static str>,
 }
 
 impl Reloader {
@@ -65,7 +63,7 @@ impl Reloader {
             let watch = FileWatch::knowing(vec![path.clone()], &Ok(vec![content]));
             (path, watch)
         });
-        let refused = BTreeSet::new();
+        let rejected = BTreeSet::new();
         Self {
             gateway,
             readiness,
@@ -76,14 +74,14 @@ impl Reloader {
             certificate,
             deny,
             entries: None,
-            refused,
+            rejected,
         }
     }
 
-    /// Looks after the files for as long as it is polled; `asked` makes it read them at once.
+    /// Watches the files for as long as it is polled. `asked` makes it read them at once.
     pub(super) async fn run(mut self, asked: Arc<Notify>) {
         let mut tick = interval(self.every);
-        // A file system that hung once is not to be asked many times at once.
+        // After a file system has hung, the gateway does not make up for the readings it missed.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let at_once = tokio::select! {
@@ -95,12 +93,12 @@ impl Reloader {
     }
 
     async fn look(&mut self, at_once: bool) {
-        // First, since nothing else is as urgent.
+        // The deny file first: revocations are the most urgent change.
         self.look_at_denials(at_once).await;
         self.look_at_configuration(at_once).await;
-        // Whoever left the deny file may have been meant to be without a role, by a configuration that was written
-        // along with it: until that one is good, they stay cut off.
-        if !self.refused.contains(CONFIGURATION)
+        // A removed entry may rely on a role change in the same edit, so it stays in force until that configuration
+        // loads.
+        if !self.rejected.contains(CONFIGURATION)
             && let Some(entries) = self.entries.take()
         {
             self.gateway.revocations.of_file(entries);
@@ -110,7 +108,7 @@ impl Reloader {
         {
             let outcome = certificate.show(&content);
             if outcome.is_ok() {
-                info!("new connections are shown the certificate that was read again");
+                info!("certificate reloaded; new connections get it");
             }
             self.settle(CERTIFICATE, outcome);
         }
@@ -123,12 +121,12 @@ impl Reloader {
             let issuers = issuers(&self.gateway);
             let outcome = file.entries(content, &issuers).await;
             let outcome = outcome.map(|entries| {
-                // Nobody is let back in yet.
+                // Added entries apply now; removed entries stay in force for the moment.
                 self.gateway.revocations.also_of_file(&entries);
                 self.entries = Some(entries);
             });
             if outcome.is_ok() {
-                self.cut_off().await;
+                self.drop_revoked().await;
             }
             self.settle(DENY_FILE, outcome);
         }
@@ -144,50 +142,50 @@ impl Reloader {
         {
             let outcome = self.load(content).await;
             self.again =
-                matches!(outcome, Err(Refused::Other(_))).then(|| Instant::now() + AGAIN * self.every);
+                matches!(outcome, Err(Rejected::Other(_))).then(|| Instant::now() + AGAIN * self.every);
             self.settle(CONFIGURATION, outcome);
         }
     }
 
-    /// Has whoever is cut off now leave no session behind.
-    async fn cut_off(&self) {
+    /// Drops the cached sessions of revoked callers.
+    async fn drop_revoked(&self) {
         let gateway = Arc::clone(&self.gateway);
         let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
         let entries = self.gateway.revocations.len();
-        info!(entries, sessions_dropped = dropped, "the deny file was loaded again");
+        info!(entries, sessions_dropped = dropped, "deny file reloaded");
     }
 
-    /// Makes rules of the configuration and has requests go by them from now on.
-    async fn load(&mut self, content: Content) -> Result<(), Refused> {
+    /// Builds the active configuration from the file's content, and makes it the one of all requests from now on.
+    async fn load(&mut self, content: Content) -> Result<(), Rejected> {
         let Some((path, _)) = &self.configuration else { return Ok(()) };
-        let file = File { path: path.clone(), content: content.map_err(Refused::Other)?.concat() };
+        let file = File { path: path.clone(), content: content.map_err(Rejected::Other)?.concat() };
         let old = self.gateway.config.load_full();
         let made = {
             let old = Arc::clone(&old);
-            // Compiles expressions and reads files, which takes its time.
+            // In a thread of its own: it compiles expressions and reads files, which is slow.
             tokio::task::spawn_blocking(move || {
-                let mut config = file.parse().map_err(Refused::File)?;
+                let mut config = file.parse().map_err(Rejected::File)?;
                 let issuers = std::mem::take(&mut config.issuers);
-                let auth = old.auth.successor(issuers).map_err(Refused::other)?;
+                let auth = old.auth.successor(issuers).map_err(Rejected::other)?;
                 Ok((config, auth))
             })
         };
-        let (mut config, auth) = made.await.map_err(Refused::other)??;
-        let waiting = self.restart_only.changed_in(&config);
+        let (mut config, auth) = made.await.map_err(Rejected::other)??;
+        let restart = self.restart_only.changed_in(&config);
         let aws = self.restart_only.aws(&config.aws).clone();
         config.mapping.generation = old.mapping.generation + 1;
         let (generation, bodies) = (config.mapping.generation, old.bodies.with_max(config.listen.max_body));
         let names =
             config.mapping.issuers.iter().map(|issuer| Arc::clone(&issuer.issuer)).collect::<Vec<_>>();
-        // The same endpoints keep their connections.
+        // Unchanged endpoints keep their open connections.
         let endpoints = if self.restart_only.has(&aws) {
             old.endpoints.clone()
         } else {
-            endpoints(&aws).await.map_err(Refused::other)?
+            endpoints(&aws).await.map_err(Rejected::other)?
         };
         let deny = match &config.revoke {
             Some(path) if self.deny.as_ref().is_none_or(|file| file.path != *path) => {
-                Some(DenyFile::read(path, &names).await.map_err(Refused::of_another)?)
+                Some(DenyFile::read(path, &names).await.map_err(Rejected::of_another)?)
             }
             Some(_) | None => None,
         };
@@ -196,13 +194,13 @@ impl Reloader {
         let file = deny.as_ref().map(|(_, entries)| entries).or(self.entries.as_ref());
         self.keeps_names(&old, &auth, file.map(Vec::as_slice))?;
         if let (Some(certificate), Some(files)) = (&mut self.certificate, &config.listen.tls) {
-            certificate.go_by(files).await?;
+            certificate.use_files(files).await?;
         }
 
         let revocations = &self.gateway.revocations;
-        let new_file = deny.is_some();
+        let is_new_file = deny.is_some();
         if let Some((file, entries)) = deny {
-            // Until the new rules are there, by the old file, too.
+            // Until the new configuration is active, the entries of the old file stay in force as well.
             revocations.also_of_file(&entries);
             (self.deny, self.entries) = (Some(file), Some(entries));
         }
@@ -214,11 +212,11 @@ impl Reloader {
         }
         if config.revoke.is_none() && self.deny.take().is_some() {
             revocations.of_file(Vec::new());
-            warn!("the configuration names no deny file any more: its entries are gone");
+            warn!("the configuration no longer names a deny file: its entries are no longer in force");
             self.settle(DENY_FILE, Ok(()));
         }
-        if new_file {
-            self.cut_off().await;
+        if is_new_file {
+            self.drop_revoked().await;
             self.settle(DENY_FILE, Ok(()));
         }
         let metrics = &self.gateway.metrics;
@@ -227,19 +225,16 @@ impl Reloader {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        info!(generation, "the configuration was loaded again");
-        if !waiting.is_empty() {
-            warn!(
-                keys = waiting.join(", "),
-                "what was changed here stays as it was until the gateway is restarted"
-            );
+        info!(generation, "configuration reloaded");
+        if !restart.is_empty() {
+            warn!("restart required for: {}", restart.join(", "));
         }
-        self.readiness.file(RESTART, (!waiting.is_empty()).then(|| waiting.join(", ")));
+        self.readiness.restart_required(restart);
         Ok(())
     }
 
-    /// Waits for the keys of new issuers, so that no request has to because of a reload. Whoever is cut off
-    /// meanwhile does not wait for them.
+    /// Waits for the signing keys of new issuers, so that no request waits for them after a reload. Meanwhile the
+    /// gateway still reads the deny file: a revocation does not wait for an issuer.
     async fn first_keys(&mut self, auth: &Authenticator<IdentityMemo>) {
         let mut keys = pin!(auth.first_keys());
         while timeout(self.every, &mut keys).await.is_err() {
@@ -247,51 +242,52 @@ impl Reloader {
         }
     }
 
-    /// Whoever is cut off by their issuer's name would be let back in if the issuer had another, and stay so if they
-    /// are cut off by both. `file` has the entries that are to be in force.
+    /// Rejects a configuration that renames an issuer with revoked subjects: entries have the old name, so these
+    /// subjects would get access again. The rename is accepted if each of them is revoked under the new name as well.
+    /// `file` has the entries that will be in force.
     fn keeps_names(
         &self,
         old: &ActiveConfig,
         new: &Authenticator<IdentityMemo>,
         file: Option<&[Arc<Entry>]>,
-    ) -> Result<(), Refused> {
-        let meant = self.gateway.revocations.subjects(file);
+    ) -> Result<(), Rejected> {
+        let revoked = self.gateway.revocations.subjects(file);
         for (name, url) in old.auth.names() {
             let Some((now, _)) = new.names().find(|(now, its)| *its == url && *now != name) else { continue };
-            let both = |subject: &String| meant.contains(&(now.to_owned(), subject.clone()));
-            if meant.iter().any(|(issuer, subject)| issuer == name && !both(subject)) {
-                return Err(Refused::Other(format!(
-                    "issuer {name} is named {now} here, and subjects of {name} are cut off; cut them off as subjects of \
-                     {now}, too"
+            let both = |subject: &String| revoked.contains(&(now.to_owned(), subject.clone()));
+            if revoked.iter().any(|(issuer, subject)| issuer == name && !both(subject)) {
+                return Err(Rejected::Other(format!(
+                    "issuer {name} is renamed to {now}, but subjects of {name} are revoked; revoke them as subjects of \
+                     {now} as well"
                 )));
             }
         }
         Ok(())
     }
 
-    /// Tells log, metric and `/readyz` what became of a file.
-    fn settle(&mut self, what: &'static str, outcome: Result<(), Refused>) {
-        let amiss = match outcome {
+    /// Reports in log, metric and `/readyz` whether a file is valid.
+    fn settle(&mut self, kind: &'static str, outcome: Result<(), Rejected>) {
+        let rejected = match outcome {
             Ok(()) => {
-                self.refused.remove(what);
+                self.rejected.remove(kind);
                 None
             }
-            Err(refused) => {
-                self.refused.insert(what);
-                Some(refused.tell(what))
+            Err(rejected) => {
+                self.rejected.insert(kind);
+                Some(rejected.report(kind))
             }
         };
-        self.gateway.metrics.config_refused(!self.refused.is_empty());
-        self.readiness.file(what, amiss);
+        self.gateway.metrics.config_refused(!self.rejected.is_empty());
+        self.readiness.file(kind, rejected);
     }
 }
 
-/// What is to be looked at: something new, or whatever there is.
+/// The content of the watched files if it is new; with `at_once`, also if it is not.
 async fn news(watch: &mut FileWatch, at_once: bool) -> Option<Content> {
     if at_once { watch.read().await } else { watch.changed().await }
 }
 
-/// The configured names.
+/// The configured names of the issuers.
 fn issuers(gateway: &Gateway) -> Vec<Arc<str>> {
     let rules = gateway.config.load();
     rules.mapping.issuers.iter().map(|mapping| Arc::clone(&mapping.issuer)).collect()

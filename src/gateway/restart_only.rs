@@ -1,5 +1,5 @@
-//! What of the configuration stays as it was at the start: sockets are bound, clients are built, logs are
-//! open.
+//! The keys of the configuration that take effect only at the start: sockets are bound, clients are built and logs
+//! are open by then.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use crate::config::{Aws, Config, Listen};
 use crate::sessions;
 use crate::telemetry::log::LogSettings;
 
-/// The tables that hold such keys, as they are in use.
+/// The tables with such keys, with the values in use.
 #[derive(Debug)]
 pub(super) struct RestartOnly {
     listen: Listen,
     aws: Aws,
-    /// Files of the CAs that the connections to Bedrock are made with.
+    /// The CA files that connections to Bedrock trust.
     trusted: Vec<PathBuf>,
     sessions: sessions::SessionSettings,
     log: LogSettings,
@@ -29,7 +29,7 @@ impl RestartOnly {
         }
     }
 
-    /// The keys that `config` has otherwise, none of which it will have until the next start.
+    /// The keys that `config` changes and that take effect only after a restart.
     pub(super) fn changed_in(&self, config: &Config) -> Vec<&'static str> {
         let (listen, other) = (&self.listen, &config.listen);
         let (sessions, asked) = (&self.sessions, &config.sessions);
@@ -52,18 +52,18 @@ impl RestartOnly {
         keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 
-    /// Whether that is the table `[aws]` in use.
+    /// Whether `aws` is the table in use.
     pub(super) fn has(&self, aws: &Aws) -> bool {
         self.aws == *aws
     }
 
-    /// From now on `aws` is what was chosen.
+    /// Records that `aws` is in use from now on.
     pub(super) fn use_aws(&mut self, aws: Aws) {
         self.aws = aws;
     }
 
-    /// The table `[aws]` to go by: the new one where the clients of AWS that there are can serve it, else the
-    /// old one whole, since half of each would be neither.
+    /// The table `[aws]` to use: the new one if the existing AWS clients can serve it, otherwise the old one. Never a
+    /// mixture of both.
     pub(super) fn aws<'a>(&'a self, new: &'a Aws) -> &'a Aws {
         if self.can_serve(new) { new } else { &self.aws }
     }
@@ -78,7 +78,7 @@ impl RestartOnly {
     }
 }
 
-/// All files of CAs that a table names.
+/// All CA files that a table names.
 fn authorities(aws: &Aws) -> impl Iterator<Item = &PathBuf> {
     std::iter::once(&aws.endpoints).chain(aws.region_endpoints.values()).filter_map(|all| all.ca.as_ref())
 }

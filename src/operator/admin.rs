@@ -1,5 +1,5 @@
-//! The admin listener: who is cached, and who is cut off. No secrets, but people's names: on loopback, or
-//! behind a token.
+//! The admin port: lists cached sessions and accepts revocations. It shows no secrets, but it names callers, so it
+//! listens on loopback only, or requires a token.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub struct Admin {
     lists: PageLimit,
 }
 
-/// Lists of sessions on their way: one of 100,000 takes some 30 MB.
+/// Downloads of `/sessions` in progress at once: a list of 100,000 sessions takes some 30 MB.
 const LISTS: usize = 2;
 
 impl std::fmt::Debug for Admin {
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// `token_file` holds what callers must send as a bearer token; white space around it is not part of it.
+    /// `token_file` contains the token that clients must send as a bearer token, without the white space around it.
     ///
     /// # Errors
     /// When the file cannot be read or is empty.
@@ -44,9 +44,13 @@ impl Admin {
         let token = match token_file {
             None => None,
             Some(path) => {
-                let token = std::fs::read_to_string(path)?.trim().to_owned();
+                let failed = |why: &dyn std::fmt::Display| {
+                    let file = path.display();
+                    std::io::Error::other(format!("listen.admin_token_file: {file}: {why}"))
+                };
+                let token = std::fs::read_to_string(path).map_err(|error| failed(&error))?.trim().to_owned();
                 if token.is_empty() {
-                    return Err(std::io::Error::other("the admin token file is empty"));
+                    return Err(failed(&"the file is empty"));
                 }
                 Some(token)
             }
@@ -79,7 +83,8 @@ impl Handler for Admin {
             return answer;
         }
         if self.token.is_none() && !names_an_address(&request) {
-            let message = "ask by address or as localhost, or give listen.admin_token_file";
+            let message =
+                "without listen.admin_token_file, the Host header must be an IP address or localhost";
             return json_answer(StatusCode::FORBIDDEN, &json!({ "message": message }));
         }
         match (request.method(), request.uri().path()) {
@@ -89,15 +94,16 @@ impl Handler for Admin {
             }),
             (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
             _ => {
-                let message = "GET /sessions or POST /sessions/revoke";
+                let message = "no such page; this port has GET /sessions and POST /sessions/revoke";
                 json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
             }
         }
     }
 }
 
-/// Whether the request names its machine by address. Without a token, whoever can connect is trusted, and that
-/// is also a web page in a browser on this machine whose own name was made to resolve to here.
+/// Whether the request's Host is an IP address or localhost. Without a token the gateway trusts every client that
+/// can connect. A web page in a browser on this machine could be one, if its own host name resolves to this machine
+/// (DNS rebinding); its Host is that name.
 fn names_an_address(request: &Request<Incoming>) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = host.and_then(|host| host.parse::<Authority>().ok());
@@ -106,7 +112,7 @@ fn names_an_address(request: &Request<Incoming>) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
-/// A session as the access log names its parts.
+/// A session, with the field names of the access log.
 fn shown(record: &SessionRecord) -> Value {
     let tags: Map<String, Value> =
         record.tags.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().into())).collect();

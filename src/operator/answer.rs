@@ -1,5 +1,5 @@
-//! Answers of the probe and admin listeners. The large ones are counted: each is in memory until its peer has
-//! read it, or is cut for not reading.
+//! Answers of the probe port and the admin port. Large ones are limited in number: each stays in memory until the
+//! client has read it, or until the server closes the connection of a client that does not read.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many large answers may be on their way.
+/// Limits how many large answers are in memory at once.
 #[derive(Debug)]
 pub(super) struct PageLimit(Arc<Semaphore>);
 
@@ -21,12 +21,12 @@ impl PageLimit {
         Self(Arc::new(Semaphore::new(answers)))
     }
 
-    /// What `make` makes, or 503 when there are as many as there may be.
+    /// The answer that `make` builds, or 503 at the limit.
     pub(super) fn answer(&self, make: impl FnOnce() -> Response<Page>) -> Response<Page> {
         match Arc::clone(&self.0).try_acquire_owned() {
-            Ok(place) => make().map(|text| Page { _place: Some(place), ..text }),
-            Err(_taken) => {
-                let body = json!({ "message": "as many answers as may be are on their way; try again" });
+            Ok(slot) => make().map(|text| Page { _slot: Some(slot), ..text }),
+            Err(_full) => {
+                let body = json!({ "message": "too many concurrent downloads of this page; retry in 5 s" });
                 let mut busy = json_answer(StatusCode::SERVICE_UNAVAILABLE, &body);
                 busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
                 busy
@@ -35,17 +35,17 @@ impl PageLimit {
     }
 }
 
-/// An answer's body.
+/// The body of an answer.
 #[derive(Debug)]
 pub struct Page {
     bytes: Full<Bytes>,
-    /// Given back when the body has been sent or given up.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Released when the body has been sent or dropped.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl From<String> for Page {
     fn from(text: String) -> Self {
-        Self { bytes: Full::from(text), _place: None }
+        Self { bytes: Full::from(text), _slot: None }
     }
 }
 

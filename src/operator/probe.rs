@@ -1,4 +1,4 @@
-//! The probe listener: alive, ready, metrics. No user is in any of it.
+//! The probe port: liveness, readiness, metrics. None of its answers names a caller.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,25 +6,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::operator::answer::{Page, PageLimit, json_answer};
+use crate::operator::problem::ProblemCode;
 use crate::server::{Handler, Peer};
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::state::Gateway;
 
-/// Whether the gateway may be sent traffic.
+/// Whether load balancers may send requests to the gateway, and the problems that `/readyz` reports.
 #[derive(Debug)]
 pub struct Readiness {
     gateway: Arc<Gateway>,
     source: OwnCredentials,
-    /// Keys and credentials were had once: from then on only draining is a reason to send traffic
-    /// elsewhere, since every replica would fail this check at once.
+    /// Set once keys and credentials have been fetched. From then on only a drain makes the gateway not ready:
+    /// a failure of the identity provider or of AWS would take all replicas out at once.
     was_ready: AtomicBool,
     draining: AtomicBool,
-    /// What is wrong with the operator's files, by what they are.
-    files: Mutex<BTreeMap<&'static str, String>>,
+    /// The causes of rejected files, by the file's kind.
+    rejected: Mutex<BTreeMap<&'static str, String>>,
+    /// The keys of the configuration whose changes need a restart.
+    restart: Mutex<Vec<&'static str>>,
 }
 
 impl Readiness {
@@ -34,29 +37,31 @@ impl Readiness {
             source,
             was_ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            files: Mutex::default(),
+            rejected: Mutex::default(),
+            restart: Mutex::default(),
         }
     }
 
-    /// What is wrong with one of the operator's files, if anything. No words of the file: anybody may read
-    /// them here.
-    pub fn file(&self, what: &'static str, amiss: Option<String>) {
-        match amiss {
-            Some(amiss) => self.files().insert(what, amiss),
-            None => self.files().remove(what),
+    /// Records that a file of this kind was rejected, or with `None`, that it is valid. The message must not quote
+    /// the file: `/readyz` needs no authentication.
+    pub fn file(&self, kind: &'static str, rejected: Option<String>) {
+        match rejected {
+            Some(message) => self.rejected.lock().insert(kind, message),
+            None => self.rejected.lock().remove(kind),
         };
     }
 
-    fn files(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.files.lock()
+    /// Records the keys of the configuration whose changes need a restart.
+    pub fn restart_required(&self, keys: Vec<&'static str>) {
+        *self.restart.lock() = keys;
     }
 
-    /// From now on the gateway is not ready any more.
+    /// Makes the gateway not ready, for good.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether traffic is welcome, and everything that is amiss.
+    /// Whether the gateway is ready, and the body of `/readyz`.
     pub fn report(&self) -> (bool, Value) {
         let config = self.gateway.config.load_full();
         let (issuers, generation) = (config.auth.status(), config.mapping.generation);
@@ -64,32 +69,39 @@ impl Readiness {
         if issuers.iter().any(|issuer| issuer.keys_loaded) && credentials.had_credentials {
             self.was_ready.store(true, Ordering::Relaxed);
         }
-        let mut amiss = Vec::new();
+        let mut problems = Vec::new();
         for issuer in &issuers {
-            if let Some(error) = &issuer.last_error {
-                amiss.push(format!("keys of issuer {}: {error}", issuer.name));
-            } else if !issuer.keys_loaded {
-                amiss.push(format!("keys of issuer {}: not fetched yet", issuer.name));
+            let not_fetched = (!issuer.keys_loaded).then_some("not fetched yet");
+            if let Some(why) = issuer.last_error.as_deref().or(not_fetched) {
+                let message = format!("signing keys of issuer {}: {why}", issuer.name);
+                problems.push(ProblemCode::IssuerKeys.with(message));
             }
         }
-        match &credentials.last_error {
-            Some(error) => amiss.push(format!("the gateway's own credentials: {error}")),
-            None if !credentials.had_credentials => {
-                amiss.push("the gateway's own credentials: not had yet".to_owned());
-            }
-            None => {}
+        let not_fetched = (!credentials.had_credentials).then_some("not fetched yet");
+        if let Some(why) = credentials.last_error.as_deref().or(not_fetched) {
+            let message = format!("the gateway's own AWS credentials: {why}");
+            problems.push(ProblemCode::OwnCredentials.with(message));
         }
-        amiss.extend(self.files().iter().map(|(what, fault)| format!("{what}: {fault}")));
+        problems.extend(self.rejected.lock().values().map(|message| ProblemCode::FileRejected.with(message)));
+        let restart = self.restart.lock().join(", ");
+        if !restart.is_empty() {
+            problems.push(ProblemCode::RestartRequired.with(format!("restart required for: {restart}")));
+        }
         let skew = self.gateway.skew.seconds();
         if skew != 0 {
-            amiss.push(format!("this machine's clock is {skew} s off AWS's"));
+            let (apart, side) = (skew.unsigned_abs(), if skew > 0 { "behind" } else { "ahead of" });
+            let message = format!("this machine's clock is {apart} s {side} AWS's clock; synchronize it");
+            problems.push(ProblemCode::ClockSkew.with(message));
         }
         let draining = self.draining.load(Ordering::Relaxed);
         let ready = self.was_ready.load(Ordering::Relaxed) && !draining;
-        (
-            ready,
-            json!({ "ready": ready, "draining": draining, "config_generation": generation, "amiss": amiss }),
-        )
+        let report = json!({
+            "ready": ready,
+            "draining": draining,
+            "config_generation": generation,
+            "problems": problems,
+        });
+        (ready, report)
     }
 }
 
@@ -100,7 +112,7 @@ pub struct Probe {
     pages: PageLimit,
 }
 
-/// Pages of metrics on their way to whoever scrapes.
+/// Downloads of `/metrics` in progress at once.
 const PAGES: usize = 16;
 
 impl Probe {
@@ -109,7 +121,7 @@ impl Probe {
     }
 
     fn metrics(&self) -> Response<Page> {
-        // Counting brings the gauges up to date: entries end without anybody noticing.
+        // Sessions and revocations expire without an event, so counting them here updates their gauges.
         self.readiness.gateway.sessions.len();
         let gateway = &self.readiness.gateway;
         gateway.metrics.revoked(gateway.revocations.len());
@@ -125,7 +137,8 @@ impl Handler for Probe {
 
     async fn call(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response<Page> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "message": "GET only" }));
+            let message = "only GET and HEAD are allowed here";
+            return json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "message": message }));
         }
         match request.uri().path() {
             "/healthz" => json_answer(StatusCode::OK, &json!({ "alive": true })),
@@ -134,7 +147,10 @@ impl Handler for Probe {
                 json_answer(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
             }
             "/metrics" => self.pages.answer(|| self.metrics()),
-            _ => json_answer(StatusCode::NOT_FOUND, &json!({ "message": "/healthz, /readyz or /metrics" })),
+            _ => {
+                let message = "no such page; this port has /healthz, /readyz and /metrics";
+                json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
+            }
         }
     }
 }

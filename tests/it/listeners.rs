@@ -1,9 +1,11 @@
 //! The probe port and the admin port, and the answers to clients that only probe.
 
 use bedrock_bed::{send, until};
+use bedrock_gateway::operator::problem::ProblemCode;
 use http::Request;
 use serde_json::Value;
 
+use crate::reload::has_problem;
 use crate::world::{CONVERSE, HELLO, World, post, read};
 
 pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> crate::world::Answer {
@@ -28,14 +30,14 @@ async fn the_gateway_is_ready_once_keys_and_credentials_are_fetched() {
     assert_eq!(get(probe, "/nothing").await.status, 404);
     until("readiness", async || ready(&world).await.0 == 200).await;
     let (status, body) = ready(&world).await;
-    assert_eq!((status, &body["amiss"]), (200, &serde_json::json!([])), "{body}");
+    assert_eq!((status, &body["problems"]), (200, &serde_json::json!([])), "{body}");
 
     world.standin.idp.server().stop().await;
     let stranger = world.mint(World::claims("eve").header("kid", "unknown"));
     world.send(post(CONVERSE, &stranger, HELLO)).await;
     let (status, body) = ready(&world).await;
     assert_eq!(status, 200, "one dead identity provider takes no replica out");
-    assert!(body["amiss"][0].as_str().unwrap().contains("acme"), "{body}");
+    assert!(has_problem(&body, ProblemCode::IssuerKeys, "signing keys of issuer acme: "), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,9 +107,9 @@ async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for()
     let child = Process::spawn(bed.complete(&mut binary(), &mounted));
     line(&log, &["\"message\":\"serving\""]).await;
     swap("..2", &text.replace("claims.email", "claims.sub"));
-    line(&log, &["loaded again", "\"generation\":2"]).await;
+    line(&log, &["configuration reloaded", "\"generation\":2"]).await;
     child.signal(Signal::HUP);
-    line(&log, &["loaded again", "\"generation\":3"]).await;
+    line(&log, &["configuration reloaded", "\"generation\":3"]).await;
     swap("..3", &text.replace("claims.email", "clams.sub"));
     line(&log, &["gateway.toml:", "there is no `clams`"]).await;
     child.signal(Signal::TERM);
@@ -118,7 +118,7 @@ async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for()
 }
 
 #[test]
-fn a_bad_configuration_is_refused_with_every_problem() {
+fn an_invalid_configuration_is_rejected_with_every_problem() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(
         file.path(),

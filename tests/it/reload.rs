@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bedrock_bed::until;
+use bedrock_gateway::operator::problem::ProblemCode;
 use bedrock_standin::{Options, Standin};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -79,8 +80,17 @@ pub(crate) fn replace(file: &Path, text: &str) {
     std::fs::rename(new, file).unwrap();
 }
 
-pub(crate) fn is_amiss(body: &Value, words: &str) -> bool {
-    body["amiss"].as_array().unwrap().iter().any(|fault| fault.as_str().unwrap().contains(words))
+/// Whether `/readyz` reports a problem of this kind whose message has these words.
+pub(crate) fn has_problem(body: &Value, code: ProblemCode, words: &str) -> bool {
+    let problems = body["problems"].as_array().unwrap();
+    problems.iter().any(|problem| {
+        problem["code"] == code.as_str() && problem["message"].as_str().unwrap().contains(words)
+    })
+}
+
+/// Whether `/readyz` reports a rejected file with these words.
+pub(crate) fn is_rejected(body: &Value, words: &str) -> bool {
+    has_problem(body, ProblemCode::FileRejected, words)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +147,8 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
     assert_eq!(world.status(&token).await, 200);
     world
         .configure(|text| text.replace("claims.email", "clams.email").replace("[\"bedrock-gateway\"]", "[]"));
-    let body = world.readyz("the refusal", |body| is_amiss(body, "refused for 2 problems")).await;
+    let body =
+        world.readyz("the refusal", |body| is_rejected(body, "configuration rejected: 2 problems,")).await;
     assert_eq!((&body["config_generation"], &body["ready"]), (&json!(1), &json!(true)), "{body}");
     assert!(!body.to_string().contains("clams"), "nothing of the file is told to everybody: {body}");
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
@@ -151,7 +162,7 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
     assert_eq!(world.status(&token).await, 200);
 
     std::fs::remove_file(world.folder().join("gateway.toml")).unwrap();
-    world.readyz("the file to be missed", |body| is_amiss(body, "the configuration file: refused;")).await;
+    world.readyz("the file to be missed", |body| is_rejected(body, "configuration rejected;")).await;
     assert_eq!(world.status(&token).await, 200);
 }
 
@@ -159,10 +170,10 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
 async fn a_bad_file_that_is_mended_is_loaded() {
     let world = World::start().await;
     world.configure(|text| text.replace("[[role]]", "[[rule]]"));
-    world.readyz("the refusal", |body| is_amiss(body, "refused for 1 problems")).await;
+    world.readyz("the refusal", |body| is_rejected(body, "configuration rejected: 1 problem,")).await;
     world.configure(|text| text.replace("[[rule]]", "# mended\n[[role]]"));
     world.generation(2).await;
-    world.readyz("the mending", |body| !is_amiss(body, "refused")).await;
+    world.readyz("the mending", |body| !is_rejected(body, "")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
 }
 
@@ -293,11 +304,9 @@ async fn what_needs_a_restart_says_so_and_stays() {
             .replace("region = \"us-east-1\"", "region = \"eu-west-1\"")
     });
     let body = world.readyz("the new one", |body| body["config_generation"] == 2).await;
-    assert!(is_amiss(&body, "waiting for a restart: listen.http, aws, sessions.capacity"), "{body}");
-    assert!(process_log().lines().any(|line| {
-        line.contains("until the gateway is restarted")
-            && line.contains("listen.http, aws, sessions.capacity")
-    }));
+    let restart = "restart required for: listen.http, aws, sessions.capacity";
+    assert!(has_problem(&body, ProblemCode::RestartRequired, restart), "{body}");
+    assert!(process_log().lines().any(|line| line.contains(restart)));
     assert_eq!(world.status(&token).await, 200);
     let large = world.send(post(CONVERSE, &token, vec![b' '; 2_000])).await;
     assert_eq!(large.status, 413, "what needs no restart counts");
@@ -346,12 +355,12 @@ async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_to_nobody()
 
     // The certificate alone does not fit the old key.
     replace(&world.folder().join("tls.crt"), &certificate);
-    world.readyz("the refusal", |body| is_amiss(body, "the certificate files: refused")).await;
+    world.readyz("the refusal", |body| is_rejected(body, "certificate rejected")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
     assert_eq!(shown(&world).await, first);
 
     replace(&world.folder().join("tls.key"), &key);
-    world.readyz("the new one", |body| !is_amiss(body, "the certificate files")).await;
+    world.readyz("the new one", |body| !is_rejected(body, "certificate")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
     let second = shown(&world).await;
     assert_ne!(second, first);
@@ -370,7 +379,7 @@ async fn a_certificate_in_other_files_comes_with_the_configuration() {
     world.secret(&key);
     std::fs::write(world.folder().join("other.crt"), certificate).unwrap();
     world.configure(|text| text.replace("/tls.crt", "/other.crt").replace("/tls.key", "/other.key"));
-    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
+    world.readyz("the refusal", |body| is_rejected(body, "configuration rejected")).await;
     assert_eq!(shown(&world).await, first);
     std::fs::write(world.folder().join("other.key"), key).unwrap();
     world.gateway.reload();

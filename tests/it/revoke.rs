@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::listeners::get;
 use crate::process;
-use crate::reload::{is_amiss, replace};
+use crate::reload::{is_rejected, replace};
 use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, MODEL, Setup, World, post, read};
 
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org";
@@ -105,14 +105,14 @@ async fn an_invalid_deny_file_restores_no_access() {
     assert_eq!(world.status(&alice).await, 403);
     for invalid in ["[[revoke]]\nissuer = \"acme\"\n", "[[revoke]]\nsub = \"x\"\n", "[[revo"] {
         world.deny(invalid);
-        world.readyz("the problem", |body| is_amiss(body, "the deny file: refused for 1 problems")).await;
+        world.readyz("the problem", |body| is_rejected(body, "deny file rejected: 1 problem,")).await;
         assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
         assert_eq!(world.status(&alice).await, 403, "{invalid}");
         world.deny(&format!("{SUBJECT}# {}\n", invalid.len()));
-        world.readyz("the repair", |body| !is_amiss(body, "the deny file")).await;
+        world.readyz("the repair", |body| !is_rejected(body, "deny file")).await;
     }
     std::fs::remove_file(world.folder().join("deny.toml")).unwrap();
-    world.readyz("the missing file", |body| is_amiss(body, "the deny file: refused;")).await;
+    world.readyz("the missing file", |body| is_rejected(body, "deny file rejected;")).await;
     assert_eq!(world.status(&alice).await, 403);
 
     // A reload of the configuration keeps the entries too, until the configuration names no deny file.
@@ -122,8 +122,8 @@ async fn an_invalid_deny_file_restores_no_access() {
     world.configure(|text| text.split("[revoke]").next().unwrap().to_owned());
     world.generation(3).await;
     assert_eq!(world.status(&alice).await, 200);
-    let body = world.readyz("no problem", |body| !is_amiss(body, "the deny file")).await;
-    assert_eq!(body["amiss"], json!([]), "{body}");
+    let body = world.readyz("no problem", |body| !is_rejected(body, "deny file")).await;
+    assert_eq!(body["problems"], json!([]), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +133,7 @@ async fn a_configuration_whose_deny_file_cannot_be_read_is_rejected() {
     let other = world.folder().join("other.toml");
     let table = format!("[revoke]\nfile = \"{}\"\n", other.display());
     world.configure(|text| format!("{text}{table}"));
-    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused;")).await;
+    world.readyz("the refusal", |body| is_rejected(body, "configuration rejected;")).await;
     assert_eq!(world.status(&alice).await, 200);
     std::fs::write(&other, SUBJECT).unwrap();
     // The configuration itself has not changed.
@@ -166,7 +166,7 @@ async fn the_admin_port_revokes_at_once_until_the_given_time() {
         (json!({ "principal": "alice" }), "not the ARN of a session"),
         (json!({ "expression": "clams.x" }), "there is no `clams`"),
         (json!({ "issuer": "okta", "subject": "alice" }), "no issuer is named"),
-        (json!({ "principal": ALICE, "until": "tomorrow" }), "no moment"),
+        (json!({ "principal": ALICE, "until": "tomorrow" }), "not a time"),
         (json!({ "user": "alice" }), "unknown field"),
     ] {
         let answer = world.revoke(&entry).await;
@@ -295,7 +295,7 @@ async fn the_command_reaches_every_replica_and_names_those_that_failed() {
 
     let ended = revoke(vec![url(&one), url(&other), principal.clone()]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert_eq!(ended.out.matches(": revoked, 1 cached sessions dropped").count(), 2, "{}", ended.out);
+    assert_eq!(ended.out.matches(": revoked, 1 cached session dropped").count(), 2, "{}", ended.out);
     for world in [&one, &other] {
         assert_eq!(world.status(&world.token("alice")).await, 403);
     }
@@ -303,7 +303,7 @@ async fn the_command_reaches_every_replica_and_names_those_that_failed() {
     let dead = "--admin=http://127.0.0.1:1".to_owned();
     let ended = revoke(vec![dead, url(&guarded), url(&one), principal.clone()]).await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.err.contains("http://127.0.0.1:1/: FAILED: it cannot be connected to"), "{}", ended.err);
+    assert!(ended.err.contains("http://127.0.0.1:1/: FAILED: cannot connect"), "{}", ended.err);
     assert!(ended.err.contains("FAILED: 401 Unauthorized: send the admin token"), "{}", ended.err);
     assert!(ended.out.contains(": revoked"), "{}", ended.out);
     assert_eq!(guarded.status(&guarded.token("alice")).await, 200);
@@ -356,7 +356,7 @@ async fn renaming_an_issuer_restores_no_access() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     world.configure(|text| text.replace("name = \"acme\"", "name = \"acme-main\""));
-    world.readyz("the problem", |body| is_amiss(body, "the configuration file: refused;")).await;
+    world.readyz("the problem", |body| is_rejected(body, "configuration rejected;")).await;
     assert_eq!(world.status(&alice).await, 403);
     // With entries for both names the gateway completes the reload by itself.
     let renamed = SUBJECT.replace("acme", "acme-main");
@@ -374,7 +374,7 @@ async fn a_rejected_configuration_restores_no_access() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     world.configure(|text| text.replace("[[role]]", "[[rolle]]"));
-    world.readyz("the refusal", |body| is_amiss(body, "the configuration file: refused")).await;
+    world.readyz("the refusal", |body| is_rejected(body, "configuration rejected")).await;
     // Alice's entry is removed because the intended configuration gives her no role. Bob's is added, and applies at once.
     world.deny(&SUBJECT.replace("alice", "bob"));
     world.in_force(2).await;
