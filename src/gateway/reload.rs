@@ -123,12 +123,14 @@ impl Reloader {
             let outcome = outcome.map(|entries| {
                 // Added entries apply now; removed entries stay in force for the moment.
                 self.gateway.revocations.also_of_file(&entries);
+                let in_file = entries.len();
                 self.entries = Some(entries);
+                in_file
             });
-            if outcome.is_ok() {
-                self.drop_revoked().await;
+            if let Ok(in_file) = outcome {
+                self.drop_revoked(in_file).await;
             }
-            self.settle(DENY_FILE, outcome);
+            self.settle(DENY_FILE, outcome.map(drop));
         }
     }
 
@@ -147,11 +149,11 @@ impl Reloader {
         }
     }
 
-    /// Drops the cached sessions of revoked callers.
-    async fn drop_revoked(&self) {
+    /// Drops the cached sessions of revoked callers. `entries` is the number of entries in the deny file: the number
+    /// in force may be larger, because removed entries stay in force until the configuration has been looked at.
+    async fn drop_revoked(&self, entries: usize) {
         let gateway = Arc::clone(&self.gateway);
         let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
-        let entries = self.gateway.revocations.len();
         info!(entries, sessions_dropped = dropped, "deny file reloaded");
     }
 
@@ -198,7 +200,7 @@ impl Reloader {
         }
 
         let revocations = &self.gateway.revocations;
-        let is_new_file = deny.is_some();
+        let in_new_file = deny.as_ref().map(|(_, entries)| entries.len());
         if let Some((file, entries)) = deny {
             // Until the new configuration is active, the entries of the old file stay in force as well.
             revocations.also_of_file(&entries);
@@ -215,8 +217,8 @@ impl Reloader {
             warn!("the configuration no longer names a deny file: its entries are no longer in force");
             self.settle(DENY_FILE, Ok(()));
         }
-        if is_new_file {
-            self.drop_revoked().await;
+        if let Some(entries) = in_new_file {
+            self.drop_revoked(entries).await;
             self.settle(DENY_FILE, Ok(()));
         }
         let metrics = &self.gateway.metrics;

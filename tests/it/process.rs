@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use tokio::net::TcpStream;
 
 use crate::drain::no_longer_accepts;
+use crate::reload::replace;
 use crate::world::{CONVERSE_STREAM, HELLO, World, post};
 
 fn binary() -> Command {
@@ -115,6 +116,27 @@ async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for()
     child.signal(Signal::TERM);
     let (code, _, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
     assert_eq!(code, Some(0), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_deny_file_is_logged_with_no_entries() {
+    let bed = Bed::start();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let log_file = format!("file = \"{}\"", log.display());
+    let entry = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
+    let config = bed.write(&Setup { deny: Some(entry), log: &log_file, ..setup(ANY_PORT) });
+    let child = Process::spawn(bed.complete(&mut binary(), &config));
+    line(&log, &["\"message\":\"serving\""]).await;
+    replace(&bed.folder().join("deny.toml"), "");
+    line(&log, &["deny file reloaded"]).await;
+    child.signal(Signal::TERM);
+    let (code, _, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let reloaded: Vec<_> = text.lines().filter(|line| line.contains("deny file reloaded")).collect();
+    assert_eq!(reloaded.len(), 1, "{reloaded:?}");
+    assert!(reloaded[0].contains("\"entries\":0"), "{reloaded:?}");
 }
 
 #[test]
