@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 
@@ -88,13 +88,27 @@ Or with a command that prints the token:
 
 Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid arguments.")]
     Revoke(revoke::Revoke),
-    /// Print the JSON Schema of the configuration.
-    #[command(after_help = "Example:
+    /// Print the JSON Schema of the configuration, or the document of it.
+    #[command(after_help = "Examples:
   bedrock-gateway schema > gateway.schema.json
+  bedrock-gateway schema --format markdown > CONFIGURATION.md
 
 Editors find it by a first line in the configuration:
   #:schema ./gateway.schema.json")]
-    Schema,
+    Schema(Schema),
+}
+
+#[derive(Debug, Args)]
+struct Schema {
+    /// JSON Schema for editors and programs, or Markdown for readers.
+    #[arg(long, value_enum, default_value_t = SchemaFormat::Json)]
+    format: SchemaFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SchemaFormat {
+    Json,
+    Markdown,
 }
 
 #[derive(Debug, Args)]
@@ -112,7 +126,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
-        Command::Schema => print(&config::json_schema()),
+        Command::Schema(Schema { format: SchemaFormat::Json }) => print(&config::json_schema()),
+        Command::Schema(Schema { format: SchemaFormat::Markdown }) => print(&config::schema_document()),
     }
 }
 

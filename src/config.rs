@@ -28,7 +28,7 @@ pub use deny::{deny_file, read_deny_file};
 pub use diagnostics::{ConfigError, Diagnostic, counted};
 pub use expand::Environment;
 pub use listen::{Listen, Tls};
-pub use schema::json_schema;
+pub use schema::{json_schema, schema_document};
 
 use crate::auth;
 use crate::identity::Mapping;
@@ -37,6 +37,7 @@ use crate::telemetry::log::{LogFormat, LogSettings, check_level};
 use diagnostics::Diagnostics;
 
 /// Bounds of a session's lifetime at STS (API reference, `AssumeRole`, `DurationSeconds`).
+// Assumption A12.
 const SHORTEST_SESSION: Duration = Duration::from_mins(15);
 const LONGEST_SESSION: Duration = Duration::from_hours(12);
 
@@ -47,6 +48,7 @@ const REFRESH_BEFORE: Duration = Duration::from_mins(10);
 /// Some hundred megabytes at most.
 const CAPACITY: u64 = 100_000;
 /// Well below what STS allows an account, which others need, too.
+// Assumption A13.
 const MAX_STS_RATE: u32 = 100;
 /// One person on several projects, but not one whose tags change with every request.
 const PER_NAME: usize = 8;

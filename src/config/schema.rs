@@ -8,15 +8,26 @@ use serde_json::{Value, json};
 
 use super::raw;
 
+mod markdown;
+
 /// The schema (draft 2020-12), as it stands in `config/gateway.schema.json`.
 pub fn json_schema() -> String {
+    format!("{:#}\n", schema().as_value())
+}
+
+/// The schema as a document, which is `docs/CONFIGURATION.md`.
+pub fn schema_document() -> String {
+    markdown::document(schema().as_value())
+}
+
+fn schema() -> Schema {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<raw::File>();
     schema.insert("title".to_owned(), "bedrock-gateway".into());
     RecursiveTransform(without_null).transform(&mut schema);
     RecursiveTransform(unwrapped).transform(&mut schema);
     or_from_the_environment(&mut schema);
-    format!("{:#}\n", schema.as_value())
+    schema
 }
 
 /// TOML has no null: what is optional is left out.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{GOOD, parse};
-use crate::config::json_schema;
+use crate::config::{json_schema, schema_document};
 use crate::route::Operation;
 
 fn folder() -> PathBuf {
@@ -17,6 +17,34 @@ fn the_schema_in_the_repository_is_what_the_command_prints() {
     let kept = std::fs::read_to_string(folder().join("gateway.schema.json")).unwrap_or_default();
     let help = "cargo run -- schema > config/gateway.schema.json";
     assert!(kept == json_schema(), "config/gateway.schema.json is stale; run: {help}");
+}
+
+#[test]
+fn the_document_of_the_schema_is_what_the_command_prints() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    let help = "cargo run -- schema --format markdown > docs/CONFIGURATION.md";
+    assert!(kept == schema_document(), "docs/CONFIGURATION.md is stale; run: {help}");
+}
+
+/// Every key of the schema has a row, in the section of its table.
+#[test]
+fn the_document_has_every_key() {
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    let document = schema_document();
+    let tables = schema["$defs"].as_object().unwrap().values();
+    let keys = tables.filter_map(|table| table.get("properties")?.as_object()).flat_map(|keys| keys.keys());
+    let mut count = 0;
+    for key in keys {
+        assert!(document.contains(&format!("\n| `{key}` | ")), "{key} has no row");
+        count += 1;
+    }
+    assert!(count > 60, "{count}");
+    for heading in
+        ["[listen.tls]", "[aws.region_endpoints.NAME]", "[[issuer.require]]", "[issuer.session.tags]"]
+    {
+        assert!(document.contains(&format!("\n## `{heading}`\n")), "{heading}");
+    }
 }
 
 /// What the schema says of a configuration.
