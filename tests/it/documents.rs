@@ -4,6 +4,9 @@ use bedrock_gateway::config::Config;
 use bedrock_gateway::reason::Reason;
 use bedrock_gateway::route::Operation;
 
+mod metrics;
+mod numbers;
+
 const README: &str = include_str!("../../README.md");
 const CLIENTS: &str = include_str!("../../docs/CLIENTS.md");
 const DEPLOYING: &str = include_str!("../../docs/DEPLOYING.md");
@@ -75,21 +78,74 @@ fn operations_are_documented() {
     }
 }
 
-/// Every reason is documented, and no other.
+/// A row of a table whose first cell is one word of code: that word, and the second cell.
+fn row(line: &str) -> Option<(&str, &str)> {
+    let mut cells = line.strip_prefix("| ")?.split(" | ");
+    Some((cells.next()?.strip_prefix('`')?.strip_suffix('`')?, cells.next()?))
+}
+
+/// Every reason has one row, with the status of its answers, and no other word has one.
 #[test]
 fn reasons_are_documented() {
-    let document = include_str!("../../docs/operations.md");
-    let (_, table) = document.split_once("## Reasons").unwrap();
-    let (table, _) = table.split_once("## The probe port").unwrap();
-    let documented: std::collections::BTreeSet<&str> = table
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .flat_map(|line| line.split('|').nth(1).unwrap().split('`'))
-        .filter(|word| !word.trim().is_empty() && *word != ", ")
-        .collect();
-    let given: std::collections::BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let document = include_str!("../../docs/TROUBLESHOOTING.md");
+    let (_, section) = document.split_once("\n## Every reason\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut documented: Vec<&str> = section.lines().filter_map(row).map(|(word, _)| word).collect();
+    let mut given: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    documented.sort_unstable();
+    given.sort_unstable();
     assert_eq!(documented, given);
+    given.dedup();
     assert_eq!(given.len(), Reason::ALL.len(), "two reasons have one word");
+    let statuses = statuses();
+    assert!(statuses.len() > 50, "{statuses:?}");
+    for (word, status) in section.lines().filter_map(row) {
+        assert!(statuses.get(word).is_none_or(|known| known == status), "{word}: {status}, not {statuses:?}");
+    }
+}
+
+/// The statuses of the gateway's own answers by reason, as the cases of answers have them.
+fn statuses() -> std::collections::BTreeMap<String, String> {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/answers")).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|end| end == "toml"));
+    let cases = files.map(|path| std::fs::read_to_string(path).unwrap());
+    let cases: Vec<toml::Table> = cases.map(|text| text.parse().unwrap()).collect();
+    let answers = cases.iter().flat_map(|table| table.values());
+    answers.map(|case| (case["reason"].as_str().unwrap().to_owned(), case["status"].to_string())).collect()
+}
+
+/// A link to a heading of a document of `docs` leads to one that is there.
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let anchors = |text: &str| -> Vec<String> {
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        let anchor = |heading: &str| {
+            let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            words.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+        };
+        headings.map(anchor).collect()
+    };
+    let own = ["OPERATIONS.md", "TROUBLESHOOTING.md", "METRICS.md", "CONFIGURATION.md"];
+    let mut count = 0;
+    for name in own {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if file.starts_with("http") {
+                continue;
+            }
+            let at = folder.join(if file.is_empty() { name } else { file });
+            let there = std::fs::read_to_string(&at).unwrap_or_else(|_| panic!("{name}: {target}"));
+            assert!(
+                anchor.is_empty() || anchors(&there).iter().any(|known| known == anchor),
+                "{name}: {target}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count}");
 }
 
 /// The tests that the threat model names exist, so it claims nothing that was removed.
