@@ -56,6 +56,7 @@ pub enum Refused {
 }
 
 /// Headers that name the project or workspace which is billed within the account (user guide, projects and workspaces).
+// Assumption A28.
 static PROJECTS: [HeaderName; 2] =
     [HeaderName::from_static("openai-project"), HeaderName::from_static("anthropic-workspace-id")];
 

@@ -76,11 +76,13 @@ impl Endpoint {
             (Some(url), _) => Some(url.as_str().to_owned()),
             (None, Service::Runtime) => Some(resolve(region, fips, dual_stack).await?),
             // The same rules, with another name before the region (service model, endpoint rule set).
+            // Assumption A38.
             (None, Service::ControlPlane) => {
                 let runtime = resolve(region, fips, dual_stack).await?;
                 Some(runtime.replacen("//bedrock-runtime", "//bedrock", 1))
             }
             // AWS documents it for the commercial and GovCloud regions, without FIPS.
+            // Assumption A38.
             (None, Service::Mantle) => {
                 let elsewhere =
                     ["cn-", "us-iso", "eu-iso", "eusc-"].iter().any(|prefix| region.starts_with(prefix));

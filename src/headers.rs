@@ -20,6 +20,7 @@ const TO_BEDROCK: &[&str] = &[
 
 /// The prefix of headers that control a model call (guardrail, trace, service tier, …). All of them pass, because AWS
 /// adds such headers without notice.
+// Assumption A29.
 const BEDROCK_PREFIX: &str = "x-amzn-bedrock-";
 
 /// The number of passing headers that most requests have.
@@ -98,6 +99,7 @@ fn trimmed(value: &HeaderValue) -> Option<HeaderValue> {
     Some(trimmed)
 }
 
+// Assumption A18.
 fn is_plain(text: &[u8]) -> bool {
     // There is no early exit, so the compiler checks many bytes at once.
     text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))

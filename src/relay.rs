@@ -19,6 +19,7 @@ use crate::upstream::retry::RewoundBody;
 pub mod frames;
 
 /// The longest silence within an answer from Bedrock.
+// Assumption A34.
 pub const IDLE: Duration = Duration::from_secs(10 * 60);
 /// The time between two checks of a silent answer: whether its caller was revoked, whether it was silent for too long.
 const CHECK: Duration = Duration::from_secs(2);
@@ -111,6 +112,7 @@ impl Upstream {
                         *heard = Instant::now();
                     }
                     // The relay passes no trailers on: no operation has any.
+                    // Assumption A30.
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }

@@ -102,6 +102,7 @@ static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-toke
 ///
 /// # Errors
 /// When the session or the clearance belongs to another identity, or a part of the request is not valid HTTP.
+// Assumption A17.
 pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed, SignError> {
     let (call, session) = (ready.call(), ready.session());
     let endpoint = call.endpoint();
@@ -142,6 +143,7 @@ pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed
 }
 
 /// Whether the signature covers a header: those that AWS requires, and those that change the call.
+// Assumption A17.
 fn is_signed(name: &HeaderName) -> bool {
     *name == header::CONTENT_TYPE || *name == header::ACCEPT || name.as_str().starts_with("x-amz")
 }

@@ -21,6 +21,7 @@ pub mod skew;
 
 /// The longest wait for the head of an answer. Some models think for up to an hour (Bedrock user guide, Claude
 /// inference time-out).
+// Assumption A33.
 pub const FIRST_BYTE: Duration = Duration::from_secs(60 * 60);
 
 /// The time between two searches for connections that were idle for too long.
@@ -52,6 +53,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError::Connect`] only when Bedrock cannot have read the request.
+    // Assumption A37.
     pub async fn send(&self, signed: Signed) -> Result<Response<PooledBody>, UpstreamError> {
         let (mut request, endpoint) = signed.into_parts();
         // The loop ends with the first new connection at the latest.

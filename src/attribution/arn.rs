@@ -55,6 +55,7 @@ impl RoleArn {
     }
 
     /// The principal of a session with this name, as `line_item_iam_principal` shows it.
+    // Assumption A1.
     pub fn principal(&self, name: &SessionName) -> String {
         let (partition, account, role) = (self.partition(), self.account(), self.role_name());
         format!("arn:{partition}:sts::{account}:assumed-role/{role}/{}", name.as_str())

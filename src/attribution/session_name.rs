@@ -16,6 +16,7 @@ pub struct SessionName(Arc<str>);
 )]
 pub struct IllegalName;
 
+// Assumption A4.
 const LONGEST: usize = 64;
 
 impl SessionName {

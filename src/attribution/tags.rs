@@ -8,6 +8,7 @@ use regex::Regex;
 use crate::attribution::replacement;
 
 /// The most tags that a session can have (STS API reference, `AssumeRole`).
+// Assumption A5.
 pub const MOST: usize = 50;
 
 /// A tag key: 1 to 128 letters, digits, separators and `_.:/=+-@`; it does not begin with `aws:`.
@@ -40,6 +41,7 @@ pub enum IllegalTag {
     Duplicate,
 }
 
+// Assumption A5.
 const LONGEST_VALUE: usize = 256;
 const LONGEST_KEY: usize = 128;
 

@@ -133,6 +133,7 @@ impl Fetcher {
         let document = self.get(&url).await?.document;
         let discovery: Discovery =
             serde_json::from_slice(&document).map_err(|_| not_discovery(address.clone()))?;
+        // Assumption A40.
         if discovery.issuer != settings.url {
             let named = unverified::truncated(&discovery.issuer);
             return Err(FetchError::OtherIssuer { url: address, named, expected: settings.url.clone() });

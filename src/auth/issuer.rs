@@ -58,6 +58,7 @@ impl IssuerSettings {
     }
 
     /// The claim that holds the audience.
+    // Assumption A42.
     pub fn audience_claim(&self) -> &str {
         self.audience_claim.as_deref().unwrap_or("aud")
     }

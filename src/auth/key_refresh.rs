@@ -29,6 +29,7 @@ const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between the starts of two refreshes for unknown keys, whether they succeed or not. It is limited because a
 /// client without a valid token can send a made-up `kid`. A fetch takes at most 5 s, so the gateway knows a rotated key
 /// within 15 s.
+// Assumption A39.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 /// First pause after a failed refresh. Each further failure doubles it.
 const RETRY: Duration = Duration::from_secs(1);

@@ -69,9 +69,11 @@ fn is_json(content_type: &HeaderValue) -> bool {
 }
 
 /// Members that name the model. Each upstream service reads one of them.
+// Assumption A26.
 const MODELS: [&str; 2] = ["model", "modelId"];
 /// Members that refer to stored objects, unless they are null (OpenAI API reference, create a response; Anthropic API
 /// reference, create a message).
+// Assumption A27.
 const STORED: [&str; 4] = ["previous_response_id", "conversation", "prompt", "container"];
 
 /// Reads the members that the decision needs. `model` is the member that names the model for this upstream service.

@@ -127,6 +127,7 @@ fn is_region(text: &Text, diagnostics: &mut Diagnostics<'_>) -> bool {
 
 /// By the region's prefix, as the SDKs' partition data has it (`partitions.json`, `regionRegex`).
 fn partition(region: &str) -> &'static str {
+    // Assumption A38.
     const PREFIXES: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),
         ("us-gov-", "aws-us-gov"),

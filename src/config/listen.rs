@@ -13,6 +13,7 @@ use super::values::path;
 use crate::server::balancers::{Balancers, ClientAddress};
 
 /// What model requests with documents and images come to; Bedrock's own limits are of this order.
+// Assumption A32.
 const MAX_BODY: usize = 32 << 20;
 /// All bodies in memory together have 512 MiB: a larger one could never be let in.
 const LARGEST_MAX_BODY: usize = 512 << 20;

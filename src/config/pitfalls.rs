@@ -20,6 +20,7 @@ pub(super) fn check(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diag
 }
 
 /// Issuers that anybody in the world can have tokens from, and the claims that say whose they are.
+// Assumption A43.
 fn owner_claims(url: &str) -> Option<&'static [&'static str]> {
     let url = url.parse::<Url>().ok()?;
     let first = url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();

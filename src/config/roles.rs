@@ -17,6 +17,7 @@ use crate::identity::role::Role;
 use crate::route::Operation;
 
 /// Characters of inline and managed policies together (STS API reference, `AssumeRole`).
+// Assumption A12.
 const LONGEST_POLICY: usize = 2048;
 /// Managed policies of one session (the same).
 const MOST_POLICIES: usize = 10;

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// The longest time that a connection stays idle. Network devices on the way to Bedrock forget connections much later.
+// Assumption A35.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// A connection that can send a request.

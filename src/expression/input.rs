@@ -134,6 +134,7 @@ impl Input<'_> {
 /// The claims that the token says it left out. They are distributed claims (`OpenID` Connect Core 1.0 §5.6.2), which
 /// Entra writes for users in many groups, or Entra's `hasgroups`. If the token has such a claim as well, its value may
 /// be incomplete.
+// Assumption A41.
 fn left_out(claims: &Map<String, Json>) -> Vec<String> {
     let named = claims.get("_claim_names").and_then(Json::as_object);
     let mut left_out: Vec<String> = named.into_iter().flat_map(Map::keys).cloned().collect();

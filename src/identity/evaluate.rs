@@ -158,6 +158,7 @@ pub(super) fn session_name(
     })
 }
 
+// Assumption A4.
 pub(super) fn source_identity(
     mapping: &IssuerMapping,
     input: &Input<'_>,

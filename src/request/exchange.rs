@@ -25,6 +25,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<UpstreamResponse, Failure> {
         let mut ready = self.sessions.get(cleared, call).await?;
+        // Assumption A19.
         let mut may_retry = true;
         loop {
             let cleared = self.clear_or_forget(&ready)?;

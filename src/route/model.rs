@@ -5,6 +5,7 @@ use std::sync::Arc;
 /// A model id, percent-decoded once: 1 to 2048 bytes of `[A-Za-z0-9._:/-]`, which is the alphabet of the `modelId`
 /// pattern in the Bedrock service model. Only an ARN may contain `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+// Assumption A22.
 pub struct ModelId(Arc<str>);
 
 /// The error for a text that cannot be a model id.

@@ -45,6 +45,7 @@ impl Service {
     pub const ALL: [Self; 3] = [Self::Runtime, Self::ControlPlane, Self::Mantle];
 
     /// The service name in the scope of the signature.
+    // Assumption A15.
     pub fn signing_name(self) -> &'static str {
         match self {
             Self::Runtime | Self::ControlPlane => "bedrock",
@@ -55,6 +56,7 @@ impl Service {
 
 impl Operation {
     /// All operations, in the order of the documentation.
+    // Assumption A3.
     pub const ALL: [Self; 13] = [
         Self::Invoke,
         Self::Converse,
@@ -92,6 +94,7 @@ impl Operation {
 
     /// Whether the operation reaches data that Bedrock stores for all users of an account. Only a role that names such an
     /// operation allows it, because its callers can read the stored data of all users.
+    // Assumption A24.
     pub fn is_shared(self) -> bool {
         matches!(self, Self::AsyncGet | Self::AsyncList | Self::ResponsesStored)
     }
@@ -99,6 +102,7 @@ impl Operation {
     /// The IAM actions that the caller's role needs for the operation. Sources: Service Authorization Reference, Amazon
     /// Bedrock and Bedrock Mantle; user guide, pages on responses and chat completions. No action is documented for
     /// `InvokeGuardrailChecks`.
+    // Assumption A25.
     pub fn iam_actions(self) -> &'static [&'static str] {
         match self {
             Self::Invoke | Self::Converse | Self::OpenaiChat | Self::Responses | Self::Messages => {

@@ -72,6 +72,7 @@ pub(super) fn find(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
 }
 
 /// Finds the row of a route of mantle, which serves the same routes under `/v1` and `/openai/v1`, for different models.
+// Assumption A23.
 fn mantle(method: &str, segments: &[&str]) -> Result<Row, RouteError> {
     let (operation, model_in) = match (method, segments) {
         ("POST", ["v1", "chat", "completions"] | ["v1", "responses"]) => {

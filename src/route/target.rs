@@ -77,6 +77,7 @@ pub(super) fn assemble(segments: &[&str], received: &Uri) -> Result<PathAndQuery
 }
 
 /// Percent-encodes all characters except the unreserved ones of RFC 3986, like the canonical query of `SigV4`.
+// Assumption A16.
 fn encode(text: &str) -> impl std::fmt::Display + '_ {
     const RESERVED: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

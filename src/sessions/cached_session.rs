@@ -16,6 +16,7 @@ use crate::jitter;
 
 /// How long before it expires a session is no longer used: [`MARGIN`], or a twentieth of its lifetime if that is less.
 /// A request that is signed with it must still reach Bedrock.
+// Assumption A11.
 const MARGIN: Duration = Duration::from_secs(5);
 const MARGIN_PART: u32 = 20;
 /// The renewal begins at most this part of the lifetime, a fifth, before the session expires.

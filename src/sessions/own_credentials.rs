@@ -96,6 +96,7 @@ impl OwnCredentials {
             Ok(credentials) => {
                 *state = OwnCredentialsStatus {
                     had_credentials: true,
+                    // Assumption A10.
                     is_session: credentials.session_token().is_some(),
                     last_error: None,
                 };

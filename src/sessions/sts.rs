@@ -126,6 +126,7 @@ impl StsError {
 
     /// Whether the requested session was longer than role chaining allows. Only the message of STS says so: "The
     /// requested `DurationSeconds` exceeds the 1 hour session limit for roles assumed by role chaining".
+    // Assumption A10.
     fn is_chaining_cap(&self) -> bool {
         let Self::Denied { code, message } = self else { return false };
         let message = message.to_ascii_lowercase();
@@ -139,12 +140,14 @@ impl StsError {
         match code.strip_suffix("Exception").unwrap_or(&code) {
             // STS returns the last one if a tag is set that the gateway's own session already passes on (IAM user
             // guide, "Pass session tags", chaining).
+            // Assumption A7.
             "AccessDenied"
             | "PackedPolicyTooLarge"
             | "MalformedPolicyDocument"
             | "ValidationError"
             | "InvalidParameterValue" => Self::Denied { code, message },
             // These concern the gateway's own credentials, its clock, or its region.
+            // Assumption A9.
             "ExpiredToken"
             | "InvalidClientTokenId"
             | "SignatureDoesNotMatch"
@@ -155,6 +158,7 @@ impl StsError {
             | "RegionDisabled"
             | "OptInRequired" => Self::GatewayRefused { code, message },
             // STS sends them with status 400, unlike other AWS services.
+            // Assumption A8.
             "Throttling" | "Throttled" | "TooManyRequests" | "RequestLimitExceeded" => {
                 Self::unavailable(StsFailure::Throttled, format!("{code}: {message}"))
             }
@@ -257,6 +261,7 @@ impl StsClient {
             .role_arn(id.role_arn().as_str())
             .role_session_name(id.name().as_str())
             .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX))
+            // Assumption A6.
             .set_tags(some(tags))
             .set_transitive_tag_keys(some(transitive.collect()))
             .set_source_identity(id.source_identity().map(str::to_owned))

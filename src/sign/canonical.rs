@@ -140,6 +140,7 @@ impl Canonical<'_> {
 }
 
 /// Percent-encodes a path that is percent-encoded already, as every service except S3 requires.
+// Assumption A16.
 fn encode_again(path: &str, text: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in path.bytes() {

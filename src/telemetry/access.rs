@@ -42,6 +42,7 @@ pub struct AccessRecord<'a> {
     pub principal: Option<&'a str>,
     pub tags: Vec<(&'a str, &'a str)>,
     /// The session's access key id, which also is in `CloudTrail`.
+    // Assumption A14.
     pub access_key_id: Option<&'a str>,
     pub operation: Option<&'static str>,
     pub model: Option<&'a str>,

@@ -33,6 +33,7 @@ use crate::trust::{self, CaError};
 /// The longest wait for a connection, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(3);
 /// The interval of TCP keep-alive. NAT gateways and network load balancers forget a silent connection after 350 s.
+// Assumption A36.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// The most bytes that are read of an answer at once, and the largest head of an answer. An answer whose caller does
 /// not read holds this much memory.

@@ -19,6 +19,7 @@ const TYPE_BYTES: usize = 16 * 1024;
 /// The longest time that the gateway waits for those bytes.
 const TYPE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The smallest difference of clocks that counts as the reason of a refused signature (the AWS SDKs' threshold).
+// Assumption A21.
 const SKEW: Duration = Duration::from_secs(4 * 60);
 
 /// Why a new signature may succeed after a refusal.
@@ -106,6 +107,7 @@ pub async fn classify(
 
 fn reason_for(kind: &str, signed_at: SystemTime, date: Option<SystemTime>) -> Option<RetryReason> {
     match kind.strip_suffix("Exception").unwrap_or(kind) {
+        // Assumption A20.
         "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClient" | "InvalidToken" => {
             Some(RetryReason::Credentials)
         }
@@ -155,6 +157,7 @@ async fn kind_in_body(body: &mut RewoundBody) -> Option<String> {
 }
 
 /// The error type of a body: in AWS's own form, or within `error` on the OpenAI- and Anthropic-shaped paths.
+// Assumption A20.
 fn kind_in(body: &serde_json::Value) -> Option<&str> {
     let own = ["__type", "code", "Code"].iter().find_map(|name| body.get(name)?.as_str());
     let nested = || ["code", "type"].iter().find_map(|name| body.get("error")?.get(name)?.as_str());

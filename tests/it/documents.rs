@@ -4,6 +4,7 @@ use bedrock_gateway::config::Config;
 use bedrock_gateway::reason::Reason;
 use bedrock_gateway::route::Operation;
 
+mod assumptions;
 mod metrics;
 mod numbers;
 
@@ -127,7 +128,7 @@ fn links_between_the_documents_lead_somewhere() {
         };
         headings.map(anchor).collect()
     };
-    let own = ["OPERATIONS.md", "TROUBLESHOOTING.md", "METRICS.md", "CONFIGURATION.md"];
+    let own = ["OPERATIONS.md", "TROUBLESHOOTING.md", "METRICS.md", "CONFIGURATION.md", "ASSUMPTIONS.md"];
     let mut count = 0;
     for name in own {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();

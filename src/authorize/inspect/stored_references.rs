@@ -30,6 +30,7 @@ pub(super) enum Place {
 }
 
 /// Members whose value is the id of a stored object.
+// Assumption A27.
 const IDS: [&str; 3] = ["file_id", "container_id", "skill_id"];
 /// Members whose value is a list of such ids.
 const ID_LISTS: [&str; 2] = ["file_ids", "vector_store_ids"];

@@ -61,6 +61,7 @@ fn explained(explanation: &Explanation, config: &Config) -> Map<String, Value> {
 fn identity(becomes: &Becomes, config: &Config) -> Value {
     let tags: BTreeMap<_, _> = becomes.tags.iter().map(|(key, value)| (key, value)).collect();
     let mut report: BTreeMap<_, _> =
+        // Assumption A2.
         becomes.tags.iter().map(|(key, value)| (format!("iamPrincipal/{key}"), value)).collect();
     report.insert("line_item_iam_principal".to_owned(), &becomes.principal);
     let every = || config.aws.all_regions().map(str::to_owned).collect();
