@@ -40,7 +40,7 @@ fn scraped(page: &str) -> Known {
         };
         let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
         let histogram = histogram.filter(|name| types.get(name) == Some(&"histogram"));
-        let family = histogram.or(name.strip_suffix("_total")).unwrap_or(name);
+        let family = histogram.or_else(|| name.strip_suffix("_total")).unwrap_or(name);
         let labels = labels.split("\",").filter_map(|label| label.split_once("=\""));
         let labels = labels.map(|(name, _)| name.to_owned()).filter(|name| name != "le").collect();
         known.insert(histogram.unwrap_or(name).to_owned(), (types[family].to_owned(), labels));

@@ -40,7 +40,7 @@ impl Number {
                     (true, _) if unit.is_empty() => texts.push((*word).to_owned()),
                     (true, _) => {}
                     (false, 1) => {
-                        texts.extend(["a", "an", "every", "one"].map(|one| format!("{one} {long}")))
+                        texts.extend(["a", "an", "every", "one"].map(|one| format!("{one} {long}")));
                     }
                     (false, _) => texts.push(format!("{word} {long}s")),
                 }
@@ -158,7 +158,7 @@ fn constant(file: &str, name: &str) -> Option<Number> {
 /// What a comment says that is behind a number: the constants, and the version of a library.
 fn reference(text: &str) -> Result<Vec<String>, String> {
     if let Some((library, number)) = text.split_once(" = ") {
-        let (name, version) = library.split_once(' ').ok_or(format!("{text}: name a version"))?;
+        let (name, version) = library.split_once(' ').ok_or_else(|| format!("{text}: name a version"))?;
         let lock = std::fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
         let locked = format!("name = \"{name}\"\nversion = \"{version}\"\n");
         if !lock.contains(&locked) {
@@ -173,8 +173,8 @@ fn reference(text: &str) -> Result<Vec<String>, String> {
             operator = word;
             continue;
         }
-        let (file, name) = word.split_once(':').ok_or(format!("{text}: write FILE:NAME"))?;
-        let value = constant(file, name).ok_or(format!("src/{file} has no number {name}"))?;
+        let (file, name) = word.split_once(':').ok_or_else(|| format!("{text}: write FILE:NAME"))?;
+        let value = constant(file, name).ok_or_else(|| format!("src/{file} has no number {name}"))?;
         result = Some(match (result, operator) {
             (None, _) => value,
             (Some(left), "+") => Number { value: left.value + value.value, ..left },
@@ -268,7 +268,11 @@ fn documents() -> Vec<(String, String)> {
     let mut paths = vec!["README.md".to_owned(), "SECURITY.md".to_owned()];
     let folder = std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    paths.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
+    paths.extend(
+        names
+            .filter(|name| Path::new(name).extension().is_some_and(|end| end == "md"))
+            .map(|name| format!("docs/{name}")),
+    );
     let read = |path: String| {
         let text = std::fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
         (path, text)
