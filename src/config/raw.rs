@@ -1,9 +1,8 @@
-//! The configuration file, field by field. The comments here are the documentation of each key; what a
-//! value must be like beyond its shape is said and checked in the modules beside this one.
+//! The fields of the configuration file. Their comments are the descriptions of the JSON Schema.
 //!
-//! Strings stay strings here, each with its place in the file, so that everything that is wrong with
-//! them can be reported at once. The types here have the names of the tables, and so of what the modules beside this
-//! one make of them: `raw::Role` is what the file says of a `Role`.
+//! Values are only parsed here; the other modules of `config` check them. Strings stay strings, each with its place in
+//! the file, so that all problems can be reported at once. The types have the names of the tables, and the other modules
+//! build types of the same name from them: a `Role` from a `raw::Role`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use crate::auth::issuer;
 use crate::route::Operation;
 
-/// A value and where it stands: TOML's own, whose schema is the value's.
+/// A value and its place in the file: the type of `toml`, with the schema of the value.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Spanned<T>(toml::Spanned<T>);
@@ -55,149 +54,160 @@ impl<T: JsonSchema> JsonSchema for Spanned<T> {
     }
 }
 
-/// A string and where it stands.
+/// A string and its place in the file.
 pub(super) type Text = Spanned<String>;
 
-/// The configuration of bedrock-gateway. In every string but expressions, `${NAME}` and `${NAME:-default}`
-/// are taken from the environment. Durations are as in `"10m"`, sizes as in `"32MiB"`.
+/// The configuration of bedrock-gateway. In every string except expressions, `${NAME}` and `${NAME:-default}` are
+/// replaced from the environment. Write durations like `"10m"`, and sizes like `"32MiB"`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    /// Where the gateway listens.
+    /// The addresses that the gateway listens on, and the limits of its connections.
     pub(super) listen: Spanned<Listen>,
-    /// Where Bedrock and STS are.
+    /// The regions and endpoints of Bedrock and STS.
     pub(super) aws: Spanned<Aws>,
-    /// How sessions are had and kept.
+    /// How sessions are fetched, renewed and cached.
     #[serde(default)]
     pub(super) sessions: Sessions,
-    /// Identity providers whose tokens are taken, one table each.
+    /// Identity providers whose tokens are accepted, one table for each. Required.
     #[serde(default)]
     pub(super) issuer: Vec<Spanned<Issuer>>,
-    /// The role table: the first role that matches is the caller's. No match: refused.
+    /// The role table: the first role that matches is the caller's. If none matches, the request is refused. Required.
     #[serde(default)]
     pub(super) role: Vec<Spanned<Role>>,
-    /// People who are cut off. Default: nobody.
+    /// Callers whose access is revoked. Default: none.
     pub(super) revoke: Option<Revoke>,
-    /// The two logs.
+    /// The process log and the access log.
     #[serde(default)]
     pub(super) log: Log,
 }
 
-/// At least one of `https` and `http`. Addresses are an IP address and a port.
+/// At least one of `https` and `http` is required. An address is an IP address and a port.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listen {
-    /// Callers, over TLS: HTTP/2 and HTTP/1.1 by ALPN. Needs `[listen.tls]`. Default: none.
+    /// The address for callers over TLS, with HTTP/2 and HTTP/1.1 (chosen by ALPN). Needs `[listen.tls]`. Default: none.
     pub(super) https: Option<Text>,
-    /// Callers behind something that ends TLS: HTTP/1.1, and HTTP/2 by prior knowledge. Default: none.
+    /// The address for callers behind a proxy that ends TLS, with HTTP/1.1, and HTTP/2 by prior knowledge. Default: none.
     pub(super) http: Option<Text>,
-    /// `/healthz`, `/readyz` and `/metrics`. Default: none.
+    /// The probe port: `/healthz`, `/readyz` and `/metrics`. Default: none.
     pub(super) probe: Option<Text>,
-    /// `/sessions` and what acts. Off loopback it needs `admin_token_file`. Default: none.
+    /// The admin port: `/sessions` and `/sessions/revoke`. Needs `admin_token_file` unless it is a loopback address.
+    /// Default: none.
     pub(super) admin: Option<Text>,
-    /// A file with the token that callers of `admin` must bring as `Authorization: Bearer`. Default: none.
+    /// A file with the token that clients of `admin` must send as `Authorization: Bearer`. Default: none.
     pub(super) admin_token_file: Option<Text>,
-    /// Largest request body, as in `"32MiB"`; larger ones are answered 413. Default: `"32MiB"`.
+    /// Largest request body, `"1B"` to `"512MiB"`. A larger one is answered with 413. Default: `"32MiB"`.
     pub(super) max_body: Option<Text>,
-    /// How long connections are still accepted after SIGTERM, when `/readyz` says already that they should go
-    /// elsewhere. Default: `"0s"`.
+    /// How long the gateway still accepts connections after SIGTERM, while `/readyz` already answers 503. At most
+    /// `"10m"`. Default: `"0s"`.
     pub(super) drain_delay: Option<Text>,
-    /// How long open requests may go on after that. Default: `"60s"`.
+    /// How long requests in flight may continue after `drain_delay`. At most `"24h"`. Default: `"60s"`.
     pub(super) drain_timeout: Option<Text>,
-    /// Load balancers that tell the client's address. Default: none; the access log has the peer's.
+    /// Load balancers that pass on the client's address. Default: none, and the access log shows the address of the
+    /// connection.
     pub(super) balancers: Option<Spanned<Balancers>>,
     /// The certificate of `https`. Default: none.
     pub(super) tls: Option<Spanned<Tls>>,
 }
 
-/// What they tell goes to the access log only.
+/// Load balancers that pass on the client's address. The gateway uses it in the access log only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Balancers {
-    /// Their addresses, as in `["10.0.0.0/16", "fd00::/8"]`.
+    /// The addresses of the load balancers, for example `["10.0.0.0/16", "fd00::/8"]`.
     pub(super) peers: Vec<Text>,
-    /// How they tell.
+    /// How the load balancers pass it on.
     pub(super) client_address: ClientAddress,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ClientAddress {
-    /// PROXY protocol v2: no connection of theirs is taken without its header.
+    /// PROXY protocol version 2. A connection from a load balancer without its header is closed.
     ProxyProtocol,
-    /// The header `X-Forwarded-For`, from its end as far as it names them.
+    /// The header `X-Forwarded-For`, read from its end. The client is the first address that is not a load balancer.
     XForwardedFor,
 }
 
-/// Both PEM files are read again when they change.
+/// The certificate of `https`. Both PEM files are reloaded when they change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
-    /// The certificate, and those between it and its authority.
+    /// A PEM file with the certificate and the intermediate certificates.
     pub(super) cert: Text,
-    /// Its private key.
+    /// A PEM file with the private key of the certificate.
     pub(super) key: Text,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Aws {
-    /// Region of Bedrock and of STS.
+    /// The region of Bedrock and of STS, for example `"us-east-1"`.
     pub(super) region: Text,
-    /// Further regions of the same partition, as first path segment: `/us-west-2/model/…`. Default: none.
+    /// Further regions of the same partition. Callers choose one by the first path segment: `/us-west-2/model/…`.
+    /// Default: none.
     #[serde(default)]
     pub(super) regions: Vec<Text>,
-    /// Use FIPS endpoints, and no service that has none. Default: false.
+    /// Whether to use FIPS endpoints only. Requests to a service without one are refused. Default: false.
     #[serde(default)]
     pub(super) fips: bool,
-    /// Use endpoints that also have IPv6 addresses. Default: false.
+    /// Whether to use endpoints that also have IPv6 addresses. Default: false.
     #[serde(default)]
     pub(super) dual_stack: bool,
-    /// Endpoints of `region` to use instead of AWS's own. Default: none.
+    /// Endpoints of `region` to use instead of AWS's own, for example VPC endpoints. Default: none.
     #[serde(default)]
     pub(super) endpoints: Endpoints,
-    /// The same of further regions, by region. Default: none.
+    /// Endpoints of the further regions, by region. Default: none.
     #[serde(default)]
     pub(super) region_endpoints: BTreeMap<Text, RegionEndpoints>,
 }
 
-/// URLs without a path, `https` or, for what is written here, `http`.
+/// Endpoint URLs: scheme (`https` or `http`), host and port, without a path.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Endpoints {
+    /// The URL of STS. Default: AWS's own.
     pub(super) sts: Option<Text>,
+    /// The URL of bedrock-runtime. Default: AWS's own.
     pub(super) bedrock_runtime: Option<Text>,
+    /// The URL of the Bedrock control plane. Default: AWS's own.
     pub(super) bedrock: Option<Text>,
+    /// The URL of bedrock-mantle. Default: AWS's own.
     pub(super) bedrock_mantle: Option<Text>,
-    /// A PEM file of CAs to trust for these beside the system's.
+    /// A PEM file of CAs to trust for these endpoints, in addition to the system's. Default: none.
     pub(super) ca: Option<Text>,
 }
 
-/// As `[aws.endpoints]`, but for STS, which is only asked in `region`.
+/// The same as `[aws.endpoints]`, except `sts`: the gateway calls STS in `region` only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegionEndpoints {
+    /// The URL of bedrock-runtime. Default: AWS's own.
     pub(super) bedrock_runtime: Option<Text>,
+    /// The URL of the Bedrock control plane. Default: AWS's own.
     pub(super) bedrock: Option<Text>,
+    /// The URL of bedrock-mantle. Default: AWS's own.
     pub(super) bedrock_mantle: Option<Text>,
+    /// A PEM file of CAs to trust for these endpoints, in addition to the system's. Default: none.
     pub(super) ca: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sessions {
-    /// Lifetime to ask of STS, 15m to 12h. Default: `"1h"`.
+    /// The lifetime of sessions, `"15m"` to `"12h"`. Default: `"1h"`.
     pub(super) duration: Option<Text>,
-    /// How long before its end a session is renewed in the background, at most a fifth of the lifetime
-    /// granted. Default: `"10m"`.
+    /// How long before its end a session is renewed in the background, at least `"1s"`. The gateway uses at most a fifth
+    /// of the granted lifetime. Default: `"10m"`.
     pub(super) refresh_before: Option<Text>,
-    /// Sessions cached at most. Default: 100000.
+    /// Sessions in the cache at most. Default: 100000.
     #[schemars(range(min = 1))]
     pub(super) capacity: Option<Spanned<u64>>,
-    /// `AssumeRole` calls per second of this process at most. Default: 100.
+    /// `AssumeRole` calls per second at most, for this process. Default: 100.
     #[schemars(range(min = 1))]
     pub(super) max_sts_rate: Option<Spanned<u32>>,
-    /// Live sessions of one role and session name, by differing tags, at most. Default: 8.
+    /// Sessions with different tags at most, for one role and session name. Default: 8.
     #[schemars(range(min = 1))]
     pub(super) per_name: Option<Spanned<usize>>,
 }
@@ -205,64 +215,65 @@ pub(super) struct Sessions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Issuer {
-    /// A short name of your choice: in expressions (`issuer.name`), roles, logs and metrics.
+    /// A short name of your choice: 1 to 64 letters, digits and `-_.`. Used in expressions (`issuer.name`), roles, logs
+    /// and metrics.
     pub(super) name: Text,
-    /// The exact `iss` of the tokens. Keys are found by discovery from here, unless `jwks_url` or
-    /// `jwks_file` says otherwise.
+    /// The exact `iss` of the tokens. The gateway finds the signing keys from here by discovery, unless `jwks_url` or
+    /// `jwks_file` is set.
     pub(super) url: Text,
-    /// A token must name one of these as its audience.
+    /// Accepted audiences. A token must have at least one of them.
     #[schemars(length(min = 1))]
     pub(super) audiences: Spanned<Vec<Text>>,
-    /// The claim that holds the audience, for access tokens without `aud`. Default: `aud`.
+    /// The claim with the audience, for access tokens without `aud`. Default: `"aud"`.
     pub(super) audience_claim: Option<Text>,
-    /// Signature algorithms accepted. Default: `["RS256", "ES256"]`.
+    /// Accepted signature algorithms. Default: `["RS256", "ES256"]`.
     #[schemars(with = "Option<Vec<AlgorithmName>>", length(min = 1))]
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
-    /// Values of `typ` accepted, beside none at all. Default: `["JWT", "at+jwt"]`.
+    /// Accepted values of `typ`. A token without `typ` is accepted as well. Default: `["JWT", "at+jwt"]`.
     #[schemars(length(min = 1))]
     pub(super) types: Option<Spanned<Vec<Text>>>,
-    /// Longest time since `iat`. Default: no limit but `exp`.
+    /// Longest time since `iat`, `"1s"` to `"365d"`. Default: no limit except `exp`.
     pub(super) max_token_age: Option<Text>,
-    /// How much the issuer's clock may be off. Default: `"30s"`.
+    /// How far the issuer's clock may differ from the gateway's, at most `"5m"`. Default: `"30s"`.
     pub(super) leeway: Option<Text>,
-    /// Where the keys are, instead of discovery. Default: none.
+    /// The URL of the signing keys (JWK set), instead of discovery. Default: none.
     pub(super) jwks_url: Option<Text>,
-    /// A file with the keys, instead of discovery. Default: none.
+    /// A file with the signing keys (JWK set), instead of discovery. Default: none.
     pub(super) jwks_file: Option<Text>,
-    /// A PEM file of CAs to trust for this issuer beside the system's. Default: none.
+    /// A PEM file of CAs to trust for this issuer, in addition to the system's. Default: none.
     pub(super) ca: Option<Text>,
-    /// Request headers that this issuer's expressions can see. Default: none.
+    /// Request headers that this issuer's expressions can read. Default: none.
     #[serde(default)]
     pub(super) request_headers: Vec<Text>,
-    /// Conditions that every token must meet. Default: none.
+    /// Requirements: conditions that every caller must meet. Default: none.
     #[serde(default)]
     pub(super) require: Vec<Require>,
-    /// What the token becomes in AWS.
+    /// The mapping from claims to session name, source identity and tags.
     pub(super) session: Session,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Require {
-    /// CEL; anything but true refuses the request.
+    /// CEL condition. If it is not true, the request is refused.
     pub(super) expression: Text,
-    /// What the operator reads in the log when it does.
+    /// The text that the log shows if the condition is not true. The caller does not see it.
     pub(super) message: Text,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Session {
-    /// The session name: who stands in the bill.
+    /// The session name: the last part of the principal in the bill.
     pub(super) name: Spanned<Mapped>,
-    /// The source identity, which survives further role changes. Default: none.
+    /// The source identity, which stays the same when the session assumes further roles. Default: none.
     pub(super) source_identity: Option<Spanned<Mapped>>,
-    /// Session tags by key. Default: none.
+    /// Session tags by key, at most 50. Default: none.
     #[serde(default)]
     pub(super) tags: BTreeMap<Text, Spanned<Mapped>>,
 }
 
-/// A string is the expression; a table is the long form.
+/// A CEL expression as a string, or the long form as a table.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
 pub(super) enum Mapped {
@@ -273,16 +284,16 @@ pub(super) enum Mapped {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LongMapped {
-    /// An expression, or several that are tried in order until one is not missing.
+    /// A CEL expression, or a list of them. The first one whose value is not missing counts.
     pub(super) from: Option<Spanned<OneOrMore>>,
-    /// What to use if all are missing. Default: none.
+    /// The value if all expressions are missing. Default: none.
     pub(super) default: Option<Text>,
-    /// A constant, instead of `from`.
+    /// A constant, instead of `from` and `default`.
     pub(super) value: Option<Text>,
-    /// Whether a missing value refuses the request. Default: true.
+    /// Whether the request is refused if the value is missing; otherwise the value is left out. Default: true.
     #[serde(default = "yes")]
     pub(super) required: bool,
-    /// What becomes of a value that AWS would not accept. Default: `"replace"`.
+    /// How the gateway treats a value that AWS would not accept. Default: `"replace"`.
     #[serde(default)]
     pub(super) on_invalid: OnInvalid,
 }
@@ -301,48 +312,51 @@ pub(super) enum OneOrMore {
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnInvalid {
-    /// Illegal characters go, and a hash of the whole value is appended.
+    /// Remove the illegal characters and append a hash of the whole value.
     #[default]
     Replace,
-    /// The request is refused.
+    /// Refuse the request.
     Reject,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Role {
-    /// CEL; the role is the caller's if it is true. Default: it is.
+    /// CEL condition for this role. Default: matches every caller.
     pub(super) when: Option<Text>,
-    /// Names of issuers whose callers it is for. Default: the only one there is.
+    /// Names of the issuers whose callers can match. Required if there is more than one issuer. Default: the only one.
     #[schemars(length(min = 1))]
     pub(super) issuers: Option<Spanned<Vec<Text>>>,
-    /// The IAM role to assume.
+    /// The ARN of the IAM role to assume.
     pub(super) arn: Text,
-    /// What the role's trust policy wants as `sts:ExternalId`. Default: none.
+    /// The `sts:ExternalId` that the role's trust policy requires: 2 to 1224 letters, digits and `_+=,.@:/-`. Default:
+    /// none.
     pub(super) external_id: Option<Text>,
-    /// Lifetime of its sessions, 15m to 12h. Default: that of `[sessions]`.
+    /// The lifetime of the role's sessions, `"15m"` to `"12h"`. Default: `duration` of `[sessions]`.
     pub(super) duration: Option<Text>,
-    /// A session policy (JSON) that narrows the role further. Default: none.
+    /// A session policy (JSON) that limits the role further. At most 2048 characters together with `policy_arns`. Default:
+    /// none.
     pub(super) policy: Option<Text>,
-    /// Managed policies that do the same, at most 10. Default: none.
+    /// Managed policies that limit the role further, at most 10. Default: none.
     #[serde(default)]
     pub(super) policy_arns: Vec<Text>,
-    /// Tags that survive further role changes. Default: none.
+    /// Keys of session tags that stay when the session assumes further roles. Default: none.
     #[serde(default)]
     pub(super) transitive_tags: Vec<Text>,
-    /// Operations it may be used for. Default: all but those of state shared by the whole account.
+    /// Operations that the role allows. Default: all except those with access to responses and jobs that the whole account
+    /// shares.
     #[schemars(with = "Option<Vec<OperationName>>", length(min = 1))]
     pub(super) operations: Option<Spanned<Vec<Text>>>,
-    /// Models, as patterns with `*`. Default: all.
+    /// Models that the role allows, as patterns with `*`. Default: all.
     #[schemars(length(min = 1))]
     pub(super) models: Option<Spanned<Vec<Text>>>,
-    /// Regions, of those in `[aws]`. Default: all of them.
+    /// Regions that the role allows, from those of `[aws]`. Default: all of them.
     #[schemars(length(min = 1))]
     pub(super) regions: Option<Spanned<Vec<Text>>>,
     /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: none.
     #[serde(default)]
     pub(super) projects: Vec<Text>,
-    /// Equal session names of different issuers mean the same person. Default: false.
+    /// Whether equal session names of different issuers mean the same person. Default: false.
     #[serde(default)]
     pub(super) shared_names: bool,
 }
@@ -350,19 +364,20 @@ pub(super) struct Role {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
-    /// The deny file. It has to be there, be it empty, and is read again when it changes.
+    /// The path of the deny file. The file must exist, but may be empty. It is reloaded when it changes.
     pub(super) file: Text,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
-    /// Default: `"auto"`.
+    /// The format of both logs. Default: `"auto"`.
     #[serde(default)]
     pub(super) format: LogFormat,
-    /// Both logs are appended to it. Default: standard error, and standard output for the access log.
+    /// A file to which both logs are appended. Default: none; the process log goes to standard error, and the access log
+    /// to standard output.
     pub(super) file: Option<Text>,
-    /// What the process's log shows, as in `"info,bedrock_gateway::sessions=debug"`. Default: `"info"`.
+    /// The level of the process log, for example `"info,bedrock_gateway::sessions=debug"`. Default: `"info"`.
     pub(super) level: Option<Text>,
 }
 
@@ -372,13 +387,13 @@ pub(super) enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
-    /// One line for people.
+    /// One line of plain text.
     Text,
 }
 
-// Not `#[serde(untagged)]`: that forgets where things stand and says "did not match any variant".
+// Not `#[serde(untagged)]`, which loses the place of a value and only reports "did not match any variant".
 
 impl<'de> Deserialize<'de> for Mapped {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -424,10 +439,10 @@ impl<'de> Deserialize<'de> for OneOrMore {
     }
 }
 
-/// A name of `role.operations`.
+/// The schema of a name in `role.operations`.
 pub(super) struct OperationName;
 
-/// A name of `issuer.algorithms`.
+/// The schema of a name in `issuer.algorithms`.
 pub(super) struct AlgorithmName;
 
 impl JsonSchema for OperationName {

@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration file, for editors and for what generates configurations. What
-//! it refuses the loader refuses, too; the loader knows more, as how values go together.
+//! The JSON Schema of the configuration file, for editors and for programs that generate configurations. The gateway
+//! also rejects everything that the schema rejects. It checks more than that, for example how values fit together.
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -10,7 +10,7 @@ use super::raw;
 
 mod markdown;
 
-/// The schema (draft 2020-12), as it stands in `config/gateway.schema.json`.
+/// The schema (draft 2020-12). `config/gateway.schema.json` is a copy of it.
 pub fn json_schema() -> String {
     format!("{:#}\n", schema().as_value())
 }
@@ -30,7 +30,7 @@ fn schema() -> Schema {
     schema
 }
 
-/// TOML has no null: what is optional is left out.
+/// Removes null from optional values: TOML has no null.
 fn without_null(schema: &mut Schema) {
     let is_null = |value: &Value| *value == json!({ "type": "null" });
     if let Some(Value::Array(types)) = schema.get_mut("type") {
@@ -50,16 +50,16 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// A comment's lines are as long as the source's, which is no reason to break a description.
+/// Joins the lines of a description, which are broken only because the source's lines are short.
 fn unwrapped(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = text.replace('\n', " ");
     }
 }
 
-/// A string of a closed list may also be `${NAME}`.
+/// Allows `${NAME}` where the schema has a closed list of strings.
 fn or_from_the_environment(schema: &mut Schema) {
-    // Inner ones first: what is put around a list would be found again.
+    // Inner schemas first, otherwise the new schema around a list would be transformed again.
     transform_subschemas(&mut or_from_the_environment, schema);
     let closed = ["enum", "oneOf"].into_iter().find_map(|key| Some((key, schema.remove(key)?)));
     if let Some((key, names)) = closed {

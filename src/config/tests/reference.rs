@@ -1,4 +1,4 @@
-//! The annotated reference configuration: it holds, names every key, and its defaults are the defaults.
+//! The annotated reference configuration: it is valid, names every key, and its defaults are the defaults.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ fn reference() -> (PathBuf, String) {
 }
 
 #[test]
-fn the_reference_configuration_holds() {
+fn the_reference_configuration_is_valid() {
     let (path, text) = reference();
     let config =
         Config::parse(&text, "gateway.toml", &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
@@ -35,7 +35,7 @@ fn the_reference_configuration_names_every_key() {
     }
 }
 
-/// What the comments call the default must be it: taken at their word they change nothing.
+/// Each commented line with a default shows the real one: without the `#` it changes nothing.
 #[test]
 fn the_defaults_in_the_reference_configuration_are_the_defaults() {
     let (_, text) = reference();

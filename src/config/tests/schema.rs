@@ -47,7 +47,7 @@ fn the_document_has_every_key() {
     }
 }
 
-/// What the schema says of a configuration.
+/// Validates a configuration against the schema.
 fn check(text: &str) -> Result<(), String> {
     let schema: Value = serde_json::from_str(&json_schema()).unwrap();
     let mut compiler = boon::Compiler::new();
