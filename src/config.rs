@@ -1,6 +1,6 @@
-//! The configuration: read once, checked whole, and handed to each stage as that stage's own settings.
-//! Nothing that a request could trip over gets past here, and nothing here touches a network, a
-//! credential or any file but the configuration itself.
+//! The configuration: reads a file, checks it whole, and gives each stage its own settings. Mistakes that would fail
+//! requests later are rejected here. Nothing here uses the network, credentials, or any file except the configuration
+//! and the deny file.
 
 mod aws;
 mod deny;
@@ -36,45 +36,45 @@ use crate::sessions;
 use crate::telemetry::log::{LogFormat, LogSettings, check_level};
 use diagnostics::Diagnostics;
 
-/// Bounds of a session's lifetime at STS (API reference, `AssumeRole`, `DurationSeconds`).
+/// Limits of a session's lifetime at STS (API reference, `AssumeRole`, `DurationSeconds`).
 // Assumption A12.
 const SHORTEST_SESSION: Duration = Duration::from_mins(15);
 const LONGEST_SESSION: Duration = Duration::from_hours(12);
 
-/// One hour: the longest that STS grants a gateway whose own credentials are a role's.
+/// One hour: the longest that STS grants a gateway whose own credentials are those of a role.
 const SESSION: Duration = Duration::from_hours(1);
-/// Time enough for STS to be away for a while before anybody notices.
+/// Long enough that callers do not notice when STS is unavailable for a few minutes.
 const REFRESH_BEFORE: Duration = Duration::from_mins(10);
-/// Some hundred megabytes at most.
+/// The cache then takes some hundred megabytes at most.
 const CAPACITY: u64 = 100_000;
-/// Well below what STS allows an account, which others need, too.
+/// Well below the limit of STS per account, which other programs share.
 // Assumption A13.
 const MAX_STS_RATE: u32 = 100;
-/// One person on several projects, but not one whose tags change with every request.
+/// Enough for one caller on several projects, but not for tags that change with every request.
 const PER_NAME: usize = 8;
 
-/// A configuration that holds.
+/// A valid configuration.
 #[derive(Debug)]
 pub struct Config {
     pub listen: Listen,
     pub aws: Aws,
     pub sessions: sessions::SessionSettings,
-    /// In the order of the file, as in `mapping.issuers`.
+    /// In the order of the file, which is also that of `mapping.issuers`.
     pub issuers: Vec<auth::issuer::IssuerSettings>,
-    /// Its generation is 1; whoever loads a configuration anew counts on.
+    /// Its generation is 1; the reloader counts up.
     pub mapping: Mapping,
     pub log: LogSettings,
     /// The deny file.
     pub revoke: Option<PathBuf>,
-    /// What works but is probably not meant.
+    /// Values that are valid but probably a mistake.
     pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {
-    /// Reads a configuration from `text`, which messages call `file_name`.
+    /// Parses a configuration. Messages call it `file_name`.
     ///
     /// # Errors
-    /// The first fault of syntax or shape, otherwise every other one at once, by line.
+    /// The first problem of syntax or shape; if there is none, all other problems at once, by line.
     pub fn parse(text: &str, file_name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
         let mut diagnostics = Diagnostics::new(file_name, text);
         let file = match shape(text, environment, &mut diagnostics) {
@@ -99,7 +99,7 @@ impl Config {
         let (issuers, mappings): (Vec<_>, Vec<_>) =
             issuers.into_iter().map(|issuer| (issuer.settings, issuer.mapping)).unzip();
         let mapping = Mapping {
-            // All of them are there, else there were problems.
+            // Every issuer has a mapping, otherwise a problem was reported.
             issuers: mappings.into_iter().flatten().collect(),
             roles: roles.into_iter().map(|placed| Arc::new(placed.role)).collect(),
             default_duration,
@@ -109,7 +109,7 @@ impl Config {
     }
 }
 
-/// A configuration file and what it held when it was read.
+/// A configuration file and its content when it was read.
 #[derive(Debug, Clone)]
 pub struct File {
     pub path: PathBuf,
@@ -117,26 +117,28 @@ pub struct File {
 }
 
 impl File {
+    /// Reads the file.
+    ///
     /// # Errors
-    /// That the file cannot be read.
+    /// When the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let content = std::fs::read(path).map_err(|error| {
             ConfigError::of_file(
                 path,
                 format!("the file cannot be read: {error}"),
-                "give the path of the configuration with --config",
+                "check the path and the permissions; --config takes another path",
             )
         })?;
         Ok(Self { path: path.to_owned(), content })
     }
 
-    /// The configuration, with the process's environment.
+    /// Parses the content, with the process's environment.
     ///
     /// # Errors
-    /// As of [`Config::parse`], or that the file is no text.
+    /// The same as for [`Config::parse`], or that the file is not UTF-8.
     pub fn parse(&self) -> Result<Config, ConfigError> {
         let text = std::str::from_utf8(&self.content).map_err(|_| {
-            ConfigError::of_file(&self.path, "the file is not UTF-8".to_owned(), "write it as UTF-8")
+            ConfigError::of_file(&self.path, "the file is not UTF-8".to_owned(), "save it as UTF-8")
         })?;
         let name = self.path.display().to_string();
         Config::parse(text, &name, &|variable| std::env::var(variable).ok())
@@ -146,12 +148,12 @@ impl File {
 /// Loads the configuration file at `path`, with the process's environment.
 ///
 /// # Errors
-/// As of [`File::read`] and [`File::parse`].
+/// The same as for [`File::read`] and [`File::parse`].
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     File::read(path)?.parse()
 }
 
-/// From text to fields, the environment filled in between.
+/// Parses the text into fields and expands `${NAME}`.
 fn shape(
     text: &str,
     environment: &Environment<'_>,
@@ -183,7 +185,7 @@ fn at_least_one<N: Copy + Default + PartialEq>(
 ) -> Option<N> {
     let number = number?;
     if *number.get_ref() == N::default() {
-        diagnostics.error(number.span(), "it is 0, so nobody could have a session", "give at least 1");
+        diagnostics.error(number.span(), "it is 0, so no caller could get a session", "set at least 1");
     }
     Some(*number.get_ref())
 }
@@ -192,7 +194,7 @@ fn log(raw: &raw::Log, diagnostics: &mut Diagnostics<'_>) -> LogSettings {
     if let Some(level) = &raw.level
         && let Err(message) = check_level(level.get_ref())
     {
-        let help = "give error, warn, info, debug or trace, with others for modules as in \"info,bedrock_gateway=debug\"";
+        let help = "write error, warn, info, debug or trace; add modules after it, for example \"info,bedrock_gateway=debug\"";
         diagnostics.error(level.span(), message.to_string(), help);
     }
     LogSettings {

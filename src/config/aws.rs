@@ -1,4 +1,4 @@
-//! `[aws]`: regions, and endpoints other than AWS's own.
+//! `[aws]`: the regions, and endpoints to use instead of AWS's own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,29 +10,29 @@ use super::diagnostics::Diagnostics;
 use super::raw::{self, Text};
 use super::values::path;
 
-/// Where Bedrock and STS are.
+/// The regions and endpoints of Bedrock and STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aws {
-    /// Of Bedrock and of STS.
+    /// The region of Bedrock and of STS.
     pub region: String,
-    /// Further ones, in the same partition, none twice.
+    /// Further regions, in the same partition, without duplicates.
     pub regions: Vec<String>,
     pub fips: bool,
     pub dual_stack: bool,
-    /// Of `region`.
+    /// The endpoints of `region`.
     pub endpoints: EndpointUrls,
-    /// Of further regions; never with `sts`.
+    /// The endpoints of further regions, never with `sts`.
     pub region_endpoints: BTreeMap<String, EndpointUrls>,
 }
 
-/// Addresses used instead of AWS's own: `https` or `http`, without a path.
+/// URLs to use instead of AWS's own: `https` or `http`, without a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointUrls {
     pub sts: Option<Url>,
     pub bedrock_runtime: Option<Url>,
     pub bedrock: Option<Url>,
     pub bedrock_mantle: Option<Url>,
-    /// CAs to trust for these beside the system's.
+    /// A PEM file of CAs to trust for these endpoints, in addition to the system's.
     pub ca: Option<PathBuf>,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
             continue;
         }
         if name == first.get_ref() || regions.contains(name) {
-            diagnostics.error(region.span(), format!("{name} is given twice"), "remove it here");
+            diagnostics.error(region.span(), format!("{name} is a duplicate"), "remove it here");
         } else if partition(name) != partition(first.get_ref()) {
             let message = format!(
                 "{name} is in the partition {}, {first} in {}",
@@ -69,7 +69,7 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
             diagnostics.error(
                 region.span(),
                 message,
-                "run one gateway for each partition: sessions do not cross them",
+                "run one gateway for each partition: a session is valid in one partition only",
             );
         }
         regions.push(name.clone());
@@ -77,11 +77,11 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
     let mut region_endpoints = BTreeMap::new();
     for (region, raw) in &raw.region_endpoints {
         if !regions.contains(region.get_ref()) {
-            let message = format!("{} is not among aws.regions", region.get_ref());
+            let message = format!("{} is not in aws.regions", region.get_ref());
             diagnostics.error(
                 region.span(),
                 message,
-                "add it there; endpoints of aws.region stand in [aws.endpoints]",
+                "add it there, or write endpoints of aws.region in [aws.endpoints]",
             );
         }
         let endpoints = EndpointUrls {
@@ -109,7 +109,7 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
     }
 }
 
-/// Whether it has the shape of a region: AWS adds regions faster than a list here would be kept.
+/// Whether the text has the shape of a region. There is no list of regions here, because AWS adds new ones often.
 fn is_region(text: &Text, diagnostics: &mut Diagnostics<'_>) -> bool {
     let region = text.get_ref();
     let mut parts = region.split('-').rev();
@@ -120,12 +120,16 @@ fn is_region(text: &Text, diagnostics: &mut Diagnostics<'_>) -> bool {
         && words.len() >= 2
         && words.iter().all(|word| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
     if !legal {
-        diagnostics.error(text.span(), format!("\"{region}\" is no region"), "give one as in \"us-east-1\"");
+        diagnostics.error(
+            text.span(),
+            format!("\"{region}\" is not a region"),
+            "write, for example, \"us-east-1\"",
+        );
     }
     legal
 }
 
-/// By the region's prefix, as the SDKs' partition data has it (`partitions.json`, `regionRegex`).
+/// The partition, by the prefix of the region, from the partition data of the SDKs (`partitions.json`, `regionRegex`).
 fn partition(region: &str) -> &'static str {
     // Assumption A38.
     const PREFIXES: [(&str, &str); 7] = [
@@ -152,11 +156,11 @@ fn endpoint(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Ur
             && url.fragment().is_none()
     });
     if url.is_none() {
-        // Not the text itself: somebody may have put a password into it.
+        // The message does not quote the text, because a URL can contain a password.
         diagnostics.error(
             text.span(),
-            "this is no endpoint",
-            "give scheme, host and port, as in \"https://vpce-1.example:8443\"",
+            "this is not an endpoint URL",
+            "write scheme, host and port without a path, for example \"https://vpce-1.example:8443\"",
         );
     }
     url

@@ -1,4 +1,4 @@
-//! The deny file: who is cut off, one table each.
+//! The deny file: one `[[revoke]]` table for each revocation.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::raw::{self, Text};
 use crate::clock;
 use crate::revoke::{Entry, Selector, SelectorError, SelectorInput};
 
-/// The file, field by field.
+/// The fields of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DenyFile {
@@ -34,18 +34,18 @@ struct RawEntry {
     cut_streams: bool,
 }
 
-/// Reads a deny file from what it holds. `issuers` are the configured names: an entry of another is taken,
-/// with a warning.
+/// Parses the content of a deny file. `issuers` are the configured names; an entry with another name is accepted with a
+/// warning.
 ///
 /// # Errors
-/// The first fault of syntax or shape, otherwise every other one at once, by line.
+/// The first problem of syntax or shape; if there is none, all other problems at once, by line.
 pub fn deny_file(
     content: &[u8],
     path: &Path,
     issuers: &[Arc<str>],
 ) -> Result<(Vec<Arc<Entry>>, Vec<Diagnostic>), ConfigError> {
     let text = std::str::from_utf8(content)
-        .map_err(|_| ConfigError::of_file(path, "the file is not UTF-8".to_owned(), "write it as UTF-8"))?;
+        .map_err(|_| ConfigError::of_file(path, "the file is not UTF-8".to_owned(), "save it as UTF-8"))?;
     let mut diagnostics = Diagnostics::new(&path.display().to_string(), text);
     let file = match shape(text, &mut diagnostics) {
         Ok(file) => file,
@@ -65,7 +65,7 @@ pub fn deny_file(
 /// Reads the deny file at `path`.
 ///
 /// # Errors
-/// As of [`deny_file`], or that the file cannot be read.
+/// The same as for [`deny_file`], or that the file cannot be read.
 pub fn read_deny_file(
     path: &Path,
     issuers: &[Arc<str>],
@@ -75,7 +75,7 @@ pub fn read_deny_file(
         ConfigError::of_file(
             path,
             message,
-            "create it, if only empty, or take [revoke] out of the configuration",
+            "create it, also if it is empty, or remove [revoke] from the configuration",
         )
     })?;
     deny_file(&content, path, issuers)
@@ -118,8 +118,8 @@ fn entry(
     if let Some(name) = &raw.issuer
         && !issuers.iter().any(|known| **known == *name.get_ref().as_str())
     {
-        let message = format!("no issuer is named \"{name}\", so this means nobody");
-        diagnostics.warn(name.span(), message, "give the name of an [[issuer]] of the configuration");
+        let message = format!("no issuer is named \"{name}\", so this entry revokes no caller");
+        diagnostics.warn(name.span(), message, "write the `name` of an [[issuer]] of the configuration");
     }
     let until = raw.until.as_ref().and_then(|until| instant(until, diagnostics));
     if let (Some(end), Some(text)) = (until, &raw.until)
@@ -127,8 +127,8 @@ fn entry(
     {
         diagnostics.warn(
             text.span(),
-            "its end is over, so this means nobody",
-            "remove the entry, or mend its until",
+            "`until` is in the past, so this entry revokes no caller",
+            "remove the entry, or correct `until`",
         );
     }
     let origin = format!("entry {index} of the deny file").into();
@@ -139,7 +139,8 @@ fn instant(until: &raw::Spanned<Datetime>, diagnostics: &mut Diagnostics<'_>) ->
     let text = until.get_ref().to_string();
     let instant = clock::parse_rfc3339(&text);
     if instant.is_none() {
-        let message = format!("{text} is no moment: date, time or time zone is missing");
+        let message =
+            format!("{text} is not a point in time: the date, the time or the time zone is missing");
         diagnostics.error(until.span(), message, "write it like 2026-12-01T18:00:00Z");
     }
     instant
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_say_who() {
+    fn every_kind_of_entry_is_read() {
         let (entries, warnings) = parse(&format!(
             "[[revoke]]\nissuer = \"okta\"\nsubject = \"00u1\"\nuntil = 2026-12-01T18:00:00+01:00\n\
              [[revoke]]\nprincipal = \"{PRINCIPAL}\"\ncut_streams = true\n\
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_has_its_line_and_what_would_be_right() {
+    fn every_problem_has_its_line_and_a_fix() {
         let problems = parse(
             "[[revoke]]\n\
              [[revoke]]\nissuer = \"okta\"\n\

@@ -1,5 +1,4 @@
-//! What is wrong with a configuration, said so that it can be put right: where, what, and what would
-//! be right.
+//! The problems of a configuration, each with its place, its cause and the fix.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One fault of a configuration file.
+/// One problem or warning about a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub file: Arc<str>,
@@ -17,11 +16,11 @@ pub struct Diagnostic {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-    /// As in `issuer[0].session.tags.team`; empty where the text is no TOML.
+    /// The path of the key, for example `issuer[0].session.tags.team`; empty if the text is not TOML.
     pub key: String,
-    /// What is wrong.
+    /// The cause.
     pub message: String,
-    /// What would be right.
+    /// The fix.
     pub help: String,
 }
 
@@ -36,12 +35,12 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Everything that is wrong with a configuration, by line.
+/// All problems of a configuration, by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Diagnostic>);
 
 impl ConfigError {
-    /// The one problem of a file that cannot be looked into.
+    /// The one problem of a file that cannot be read.
     pub(super) fn of_file(path: &Path, message: String, help: &str) -> Self {
         let file = path.display().to_string().into();
         Self(vec![Diagnostic {
@@ -75,17 +74,17 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-/// Where something stands in the text.
+/// The place of a value in the text, in bytes.
 pub(super) type Span = Range<usize>;
 
-/// Collects problems and warnings, and knows line and key of everything in the file.
+/// Collects problems and warnings, and knows the line and key of every value in the file.
 #[derive(Debug)]
 pub(super) struct Diagnostics<'t> {
     file: Arc<str>,
     text: &'t str,
     /// Keys of everything in the file, outer before inner.
     keys: Vec<(Span, String)>,
-    /// Values whose `${…}` could not be expanded: nothing else is said of those.
+    /// Values whose `${…}` could not be expanded. No further problem of them is reported.
     unresolved: Vec<Span>,
     problems: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -125,7 +124,7 @@ impl<'t> Diagnostics<'t> {
         }
     }
 
-    /// Something is wrong with what stands at `at`.
+    /// Reports a problem of the value at `at`.
     pub(super) fn error(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         if !self.unresolved.contains(&at) {
             let problem = self.problem(at, None, message.into(), help.into());
@@ -133,7 +132,7 @@ impl<'t> Diagnostics<'t> {
         }
     }
 
-    /// The table at `at` lacks `key`, or what it needs together with others.
+    /// Reports that `key` is missing in the table at `at`.
     pub(super) fn error_in(
         &mut self,
         at: Span,
@@ -145,39 +144,45 @@ impl<'t> Diagnostics<'t> {
         self.problems.push(problem);
     }
 
-    /// The string at `at` cannot be expanded.
+    /// Reports that the string at `at` cannot be expanded.
     pub(super) fn unresolved(&mut self, at: Span, message: String, help: String) {
         self.error(at.clone(), message, help);
         self.unresolved.push(at);
     }
 
-    /// What stands at `at` works but is probably not meant.
+    /// Reports that the value at `at` is valid but probably a mistake.
     pub(super) fn warn(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         let problem = self.problem(at, None, message.into(), help.into());
         self.warnings.push(problem);
     }
 
-    /// Text that is no TOML, or a shape that is not the configuration's. TOML's message is split
-    /// where it begins to say what would be right.
+    /// Reports text that is not TOML, or whose tables do not have the configuration's shape. The library's message is
+    /// split into the cause and the fix, which begins at "expected".
     pub(super) fn refused_by_toml(&mut self, error: &toml::de::Error) {
+        // serde names keys in backticks: `missing field `region``.
+        let missing = error.message().strip_prefix("missing field `").and_then(|name| name.strip_suffix('`'));
         let (message, help) = match error.message().split_once(", expected") {
             Some((message, expected)) => (message.to_owned(), format!("expected{expected}")),
-            None if error.message().starts_with("missing field") => (
+            None if missing.is_some() => (
                 error.message().to_owned(),
-                "give it; the reference configuration documents every key".to_owned(),
+                missing.and_then(example).map_or_else(
+                    || {
+                        "add it; the reference configuration, config/gateway.toml, documents every key"
+                            .to_owned()
+                    },
+                    |example| format!("add it, for example {example}"),
+                ),
             ),
             None => (
                 error.message().to_owned(),
                 "see the reference configuration, config/gateway.toml".to_owned(),
             ),
         };
-        // serde names keys in backticks: `missing field `region``.
-        let missing = message.strip_prefix("missing field `").and_then(|name| name.strip_suffix('`'));
-        let problem = self.problem(error.span().unwrap_or(0..0), missing, message.clone(), help);
+        let problem = self.problem(error.span().unwrap_or(0..0), missing, message, help);
         self.problems.push(problem);
     }
 
-    /// `Ok` with the warnings if nothing is wrong.
+    /// The warnings if there are no problems, otherwise the problems.
     pub(super) fn conclude(mut self) -> Result<Vec<Diagnostic>, ConfigError> {
         let by_place = |problem: &Diagnostic| (problem.line, problem.column);
         self.problems.sort_by_key(by_place);
@@ -189,7 +194,7 @@ impl<'t> Diagnostics<'t> {
         let before = self.text.get(..at.start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        // A list of tables and its first table stand at the same place: the inner one is meant.
+        // A list of tables and its first table have the same place; the problem is in the inner one.
         let known = self.keys.iter().rev().find(|(span, _)| *span == at);
         let mut key = known.map_or_else(String::new, |(_, key)| key.clone());
         if let Some(within) = within {
@@ -199,7 +204,22 @@ impl<'t> Diagnostics<'t> {
     }
 }
 
-/// `path.key`, the key quoted where TOML would want it quoted.
+/// An example of a required key.
+fn example(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "region" => "region = \"us-east-1\"",
+        "audiences" => "audiences = [\"bedrock-gateway\"]",
+        "url" => "url = \"https://acme.okta.com/oauth2/default\"",
+        "arn" => "arn = \"arn:aws:iam::123456789012:role/BedrockUser\"",
+        "cert" => "cert = \"/etc/bedrock-gateway/tls.crt\"",
+        "key" => "key = \"/etc/bedrock-gateway/tls.key\"",
+        "peers" => "peers = [\"10.0.0.0/16\"]",
+        "client_address" => "client_address = \"proxy-protocol\"",
+        _ => return None,
+    })
+}
+
+/// `path.key`, with the key quoted if TOML requires it.
 fn join(path: &str, key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") };

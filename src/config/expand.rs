@@ -7,10 +7,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Diagnostics;
 
-/// The environment, or what stands for it.
+/// The environment, or a replacement for it in tests.
 pub type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;
 
-/// Expands every string of the file but expressions, whose `$` is the regular expressions'.
+/// Expands every string of the file except expressions, where `$` belongs to regular expressions.
 pub(super) fn expand(
     table: &mut DeTable<'_>,
     environment: &Environment<'_>,
@@ -67,30 +67,30 @@ fn is_expression(path: &[&str]) -> bool {
     )
 }
 
-/// Why a string could not be expanded.
+/// The cause for which a string cannot be expanded.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum ExpansionFault {
     #[error("the environment variable {0} is not set")]
     Unset(String),
     #[error("`${{` has no `}}`")]
     Open,
-    #[error("\"{0}\" is no name of an environment variable")]
+    #[error("\"{0}\" is not a name of an environment variable")]
     Name(String),
-    #[error("a `$` stands by itself")]
+    #[error("a single `$` has no meaning here")]
     Dollar,
 }
 
 impl ExpansionFault {
     fn help(&self) -> String {
         match self {
-            Self::Unset(name) => format!("set it, or give a default with ${{{name}:-default}}"),
+            Self::Unset(name) => format!("set it, or write a default: ${{{name}:-default}}"),
             Self::Open | Self::Name(_) => "write ${NAME} or ${NAME:-default}".to_owned(),
             Self::Dollar => "write $$ for a dollar sign".to_owned(),
         }
     }
 }
 
-/// The default is taken where the variable is unset or empty, as in shells.
+/// Expands one string. The default is used if the variable is unset or empty, the same way shells do it.
 fn expanded(text: &str, environment: &Environment<'_>) -> Result<String, ExpansionFault> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn values_of_the_environment() {
-        for (text, meant) in [
+        for (text, expected) in [
             ("plain", "plain"),
             ("${HOME}/x/${HOME}", "/root/x//root"),
             ("${NONE:-a:-b}", "a:-b"),
@@ -150,10 +150,10 @@ mod tests {
             ("${EMPTY}", ""),
             ("${NONE:-}", ""),
             ("$$5 $${HOME}", "$5 ${HOME}"),
-            // A value is not looked into again.
+            // A value is not expanded again.
             ("${DOLLARS}", "${HOME}$$"),
         ] {
-            assert_eq!(expanded(text, &environment).as_deref(), Ok(meant), "{text}");
+            assert_eq!(expanded(text, &environment).as_deref(), Ok(expected), "{text}");
         }
     }
 

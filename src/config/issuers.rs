@@ -1,4 +1,4 @@
-//! `[[issuer]]`: whose tokens are taken, and what they become.
+//! `[[issuer]]`: which tokens are accepted, and the mapping of their claims.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::auth::issuer::{self, IssuerSettings, KeySource};
 use crate::identity::IssuerMapping;
 use crate::identity::mapped_value::Requirement;
 
-/// What nearly every identity provider signs with.
+/// The default algorithms; nearly every identity provider signs with one of them.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
 /// Plain tokens and OAuth access tokens (RFC 9068); never ID tokens of other protocols or logout tokens.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
-/// Beyond five minutes AWS would refuse the gateway's own signatures, too.
+/// If a clock is off by more than five minutes, AWS rejects the gateway's own signatures as well.
 const MOST_LEEWAY: Duration = Duration::from_mins(5);
 const LONGEST_AGE: Duration = Duration::from_hours(365 * 24);
 
-/// An issuer as both stages want it, and where it stands.
+/// An issuer in the form of both stages, with its place in the file.
 pub(super) struct Issuer {
     pub(super) settings: IssuerSettings,
-    /// `None` where its name could not be understood, which was reported.
+    /// `None` if its session name is invalid, which has been reported.
     pub(super) mapping: Option<IssuerMapping>,
     pub(super) url_at: Span,
     pub(super) name_at: Span,
@@ -35,7 +35,7 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnos
         diagnostics.error_in(
             0..0,
             "issuer",
-            "there is no issuer, so nobody could be let in",
+            "there is no issuer, so every token would be rejected",
             "add an [[issuer]]",
         );
     }
@@ -44,14 +44,14 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnos
         for other in before {
             if other.name == raw.name {
                 let message = format!("two issuers are named \"{}\"", raw.name.get_ref());
-                diagnostics.error(raw.name.span(), message, "give each its own name");
+                diagnostics.error(raw.name.span(), message, "use a different name for each issuer");
             }
             if other.url == raw.url {
                 let message = format!("the issuer \"{}\" has the same url", other.name.get_ref());
                 diagnostics.error(
                     raw.url.span(),
                     message,
-                    "put both into one [[issuer]]: tokens tell issuers apart by it",
+                    "merge both into one [[issuer]]: the gateway finds a token's issuer by its url",
                 );
             }
         }
@@ -64,19 +64,19 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(legal) {
         let message = format!("\"{name}\" cannot name an issuer");
-        diagnostics.error(raw.name.span(), message, "give 1 to 64 letters, digits and -_.");
+        diagnostics.error(raw.name.span(), message, "use 1 to 64 letters, digits and -_.");
     }
     let settings = IssuerSettings {
         name: name.as_str().into(),
         url: raw.url.get_ref().clone(),
         keys: keys(raw, diagnostics),
-        audiences: filled(&raw.audiences, "nobody could be let in", diagnostics),
+        audiences: filled(&raw.audiences, "every token would be rejected", diagnostics),
         audience_claim: raw.audience_claim.as_ref().map(|claim| {
             if claim.get_ref().is_empty() {
                 diagnostics.error(
                     claim.span(),
                     "it names no claim",
-                    "give a claim's name as \"client_id\", or remove it",
+                    "write the name of a claim, for example \"client_id\", or remove the key",
                 );
             }
             claim.get_ref().clone()
@@ -87,7 +87,7 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
             .map_or_else(|| ALGORITHMS.to_vec(), |names| algorithms(names, diagnostics)),
         types: raw.types.as_ref().map_or_else(
             || TYPES.map(str::to_owned).to_vec(),
-            |types| filled(types, "every token with a typ would be refused", diagnostics),
+            |types| filled(types, "every token with a `typ` would be rejected", diagnostics),
         ),
         max_token_age: diagnostics.duration(raw.max_token_age.as_ref(), Duration::from_secs(1)..=LONGEST_AGE),
         leeway: diagnostics
@@ -103,26 +103,22 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
 
 fn keys(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> KeySource {
     if raw.url.get_ref().is_empty() {
-        diagnostics.error(raw.url.span(), "the url is empty", "give the exact iss of the tokens");
+        diagnostics.error(raw.url.span(), "the url is empty", "write the exact `iss` of the tokens");
     }
     match (&raw.jwks_url, &raw.jwks_file) {
         (Some(_), Some(file)) => {
-            diagnostics.error(
-                file.span(),
-                "keys are to come from jwks_url as well as from a file",
-                "give one of the two",
-            );
+            diagnostics.error(file.span(), "jwks_file is set as well as jwks_url", "remove one of the two");
             KeySource::Discovery
         }
         (None, Some(file)) => {
             if let Some(ca) = &raw.ca {
-                diagnostics.error(ca.span(), "keys from a file need no CA", "remove ca");
+                diagnostics.error(ca.span(), "signing keys from a file need no CA", "remove ca");
             }
             KeySource::JwksFile(path(file, diagnostics))
         }
         (Some(url), None) => key_url(url, "", diagnostics).map_or(KeySource::Discovery, KeySource::JwksUrl),
         (None, None) => {
-            key_url(&raw.url, ", or give jwks_url or jwks_file", diagnostics);
+            key_url(&raw.url, ", or set jwks_url or jwks_file", diagnostics);
             KeySource::Discovery
         }
     }
@@ -132,25 +128,25 @@ fn key_url(text: &Text, otherwise: &str, diagnostics: &mut Diagnostics<'_>) -> O
     let message = match text.get_ref().parse::<Url>() {
         Ok(url) => match issuer::check_url(&url) {
             Ok(()) => return Some(url),
-            Err(message) => format!("keys cannot be fetched from here: {message}"),
+            Err(message) => format!("the gateway cannot fetch signing keys from this URL: {message}"),
         },
-        Err(error) => format!("keys cannot be fetched from here: it is no URL ({error})"),
+        Err(error) => format!("the gateway cannot fetch signing keys from here: it is not a URL ({error})"),
     };
     diagnostics.error(
         text.span(),
         message,
-        format!("give an https URL without user name and fragment{otherwise}"),
+        format!("write an https URL without user name and fragment{otherwise}"),
     );
     None
 }
 
-/// The strings of a list that may not be empty, nor hold an empty string.
+/// The strings of a list. Neither the list nor a string may be empty.
 fn filled(list: &Spanned<Vec<Text>>, otherwise: &str, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
     if list.get_ref().is_empty() {
-        diagnostics.error(list.span(), format!("it is empty, so {otherwise}"), "give at least one");
+        diagnostics.error(list.span(), format!("it is empty, so {otherwise}"), "add at least one value");
     }
     for text in list.get_ref().iter().filter(|text| text.get_ref().is_empty()) {
-        diagnostics.error(text.span(), "it is an empty string", "remove it, or write what is meant");
+        diagnostics.error(text.span(), "it is an empty string", "remove it, or write the value");
     }
     list.get_ref().iter().map(|text| text.get_ref().clone()).collect()
 }
@@ -159,8 +155,8 @@ fn algorithms(names: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> 
     if names.get_ref().is_empty() {
         diagnostics.error(
             names.span(),
-            "it is empty, so nobody could be let in",
-            "give at least one, as in \"RS256\"",
+            "it is empty, so every token would be rejected",
+            "add at least one, for example \"RS256\"",
         );
     }
     let mut known = Vec::new();
@@ -168,16 +164,18 @@ fn algorithms(names: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> 
         match name.get_ref().as_str() {
             "HS256" | "HS384" | "HS512" => diagnostics.error(
                 name.span(),
-                format!("{name} signs with a secret that whoever checks could sign with, too"),
-                "use a public-key algorithm as RS256 or ES256",
+                format!(
+                    "{name} signs with a secret, so every program that checks tokens could also make them"
+                ),
+                "use a public-key algorithm, for example RS256 or ES256",
             ),
             text => match text.parse::<Algorithm>() {
                 Ok(algorithm) if !known.contains(&algorithm) => known.push(algorithm),
-                Ok(_) => diagnostics.error(name.span(), format!("{name} is given twice"), "remove one"),
+                Ok(_) => diagnostics.error(name.span(), format!("{name} is a duplicate"), "remove it"),
                 Err(_) => diagnostics.error(
                     name.span(),
-                    format!("\"{name}\" is no algorithm that can be checked"),
-                    format!("give some of {}", issuer::KNOWN_ALGORITHMS.join(", ")),
+                    format!("\"{name}\" is not a supported algorithm"),
+                    format!("use one or more of {}", issuer::KNOWN_ALGORITHMS.join(", ")),
                 ),
             },
         }
@@ -193,7 +191,7 @@ fn mapping(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Option<Issue
             diagnostics.error(
                 raw.message.span(),
                 "the message is empty",
-                "say what the operator should read in the log",
+                "write the text that the log shows when the requirement is not met",
             );
         }
         if let Some(expression) =
@@ -222,13 +220,13 @@ fn tags(
         let (text, folded) = (key.get_ref(), key.get_ref().to_lowercase());
         if let Some((_, other)) = seen.iter().find(|(known, _)| *known == folded) {
             let message =
-                format!("the tags \"{other}\" and \"{text}\" differ in case only, which STS takes for one");
-            diagnostics.error(key.span(), message, "give each its own key");
+                format!("the tags \"{other}\" and \"{text}\" differ in case only; STS treats them as one");
+            diagnostics.error(key.span(), message, "use a different key for each");
         }
         seen.push((folded, text));
         if index == MOST {
             let message = format!("there are {} tags", session.tags.len());
-            diagnostics.error(key.span(), message, format!("a session has at most {MOST}; leave some out"));
+            diagnostics.error(key.span(), message, format!("a session has at most {MOST} tags; remove some"));
         }
         let value = mapped(raw, Target::Tag, headers, diagnostics);
         match TagKey::parse(text) {
@@ -236,15 +234,15 @@ fn tags(
             Err(illegal) => diagnostics.error(
                 key.span(),
                 format!("\"{text}\" cannot be a tag key: {illegal}"),
-                "give 1 to 128 letters, digits, spaces and _.:/=+-@, not beginning with aws:",
+                "use 1 to 128 letters, digits, spaces and _.:/=+-@, and do not begin with aws:",
             ),
         }
     }
     tags
 }
 
-/// Lower-case names. Headers that carry tokens, or that proxies write, are no statement of the caller
-/// that a bill could rest on.
+/// The names in lower case. Headers that carry tokens, and headers that proxies write, are rejected: the caller does not
+/// choose their values, so a bill must not depend on them.
 fn request_headers(names: &[Text], diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
     let mut headers: Vec<String> = Vec::new();
     for name in names {
@@ -252,19 +250,19 @@ fn request_headers(names: &[Text], diagnostics: &mut Diagnostics<'_>) -> Vec<Str
         if http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
             diagnostics.error(
                 name.span(),
-                format!("\"{name}\" is no header's name"),
-                "give one as in \"x-project\"",
+                format!("\"{name}\" is not a header name"),
+                "write, for example, \"x-project\"",
             );
         } else if is_forbidden(&lower) {
             let message =
-                format!("{lower} cannot be read by expressions: it carries credentials, or proxies write it");
+                format!("expressions cannot read {lower}: it carries credentials, or proxies write it");
             diagnostics.error(
                 name.span(),
                 message,
-                "let callers send a header of its own, as in \"x-project\"",
+                "let callers send a header of your own, for example \"x-project\"",
             );
         } else if headers.contains(&lower) {
-            diagnostics.error(name.span(), format!("{lower} is given twice"), "remove one");
+            diagnostics.error(name.span(), format!("{lower} is a duplicate"), "remove it");
         } else {
             headers.push(lower);
         }

@@ -1,4 +1,4 @@
-//! `[listen]`: where the gateway listens and for whom.
+//! `[listen]`: the addresses that the gateway listens on, and the limits of its connections.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,38 +12,38 @@ use super::units;
 use super::values::path;
 use crate::server::balancers::{Balancers, ClientAddress};
 
-/// What model requests with documents and images come to; Bedrock's own limits are of this order.
+/// The default: enough for a model request with documents and images. Bedrock's own limits are similar.
 // Assumption A32.
 const MAX_BODY: usize = 32 << 20;
-/// All bodies in memory together have 512 MiB: a larger one could never be let in.
+/// The limit of all bodies in memory together. A larger body could never be accepted.
 const LARGEST_MAX_BODY: usize = 512 << 20;
-/// Less than what orchestrators commonly wait before they kill a process for good.
+/// The default. Set the orchestrator's own timeout (Kubernetes: `terminationGracePeriodSeconds`) longer than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
-/// Load balancers notice within a minute or two.
+/// Load balancers notice within one or two minutes that a replica is not ready.
 const LONGEST_DELAY: Duration = Duration::from_mins(10);
 const LONGEST_DRAIN: Duration = Duration::from_hours(24);
 
-/// Addresses and limits of the gateway's own side.
+/// The listeners' addresses and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// For callers, over TLS.
+    /// The address for callers, over TLS.
     pub https: Option<SocketAddr>,
-    /// For callers behind something that ends TLS. This or `https` is there.
+    /// The address for callers behind a proxy that ends TLS. At least one of this and `https` is set.
     pub http: Option<SocketAddr>,
-    /// For health checks and metrics.
+    /// The probe port: health checks and metrics.
     pub probe: Option<SocketAddr>,
-    /// For operators. Where it is not a loopback address, `admin_token_file` is there.
+    /// The admin port. If it is not a loopback address, `admin_token_file` is set.
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
-    /// There if and only if `https` is.
+    /// Set if and only if `https` is set.
     pub tls: Option<Tls>,
-    /// Largest request body in bytes.
+    /// The largest request body, in bytes.
     pub max_body: usize,
-    /// How long connections are still accepted once readiness is down.
+    /// How long the gateway still accepts connections after it has become not ready.
     pub drain_delay: Duration,
-    /// How long open requests may go on when the gateway stops.
+    /// How long requests in flight may continue when the gateway stops.
     pub drain_timeout: Duration,
-    /// Load balancers before the gateway that tell the client's address.
+    /// The load balancers in front of the gateway that pass on the client's address.
     pub balancers: Option<Balancers>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
         diagnostics.error(
             at.clone(),
             "there is no address for callers",
-            "give https, or http behind something that ends TLS",
+            "set https, or http behind a proxy that ends TLS",
         );
     }
     if raw.https.is_some() && raw.tls.is_none() {
@@ -70,8 +70,8 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
     if let (None, Some(tls)) = (&raw.https, &raw.tls) {
         diagnostics.error(
             tls.span(),
-            "there is no https that would use it",
-            "give listen.https, or remove [listen.tls]",
+            "listen.https is not set, so no listener uses the certificate",
+            "set listen.https, or remove [listen.tls]",
         );
     }
     let mut taken = Vec::new();
@@ -82,18 +82,18 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
         && !address.ip().is_loopback()
         && raw.admin_token_file.is_none()
     {
-        let message = format!("{address} can be reached from elsewhere and nothing protects it");
+        let message = format!("other machines can reach {address}, and no token protects it");
         diagnostics.error(
             text.span(),
             message,
-            "give listen.admin_token_file, or a loopback address as 127.0.0.1:9091",
+            "set listen.admin_token_file, or use a loopback address, for example 127.0.0.1:9091",
         );
     }
     if let (None, Some(file)) = (&raw.admin, &raw.admin_token_file) {
         diagnostics.error(
             file.span(),
-            "there is no admin address that would use it",
-            "give listen.admin, or remove it",
+            "listen.admin is not set, so no listener uses the token",
+            "set listen.admin, or remove the key",
         );
     }
     Listen {
@@ -122,31 +122,31 @@ fn balancers(table: &Spanned<raw::Balancers>, diagnostics: &mut Diagnostics<'_>)
     if raw.peers.is_empty() {
         diagnostics.error(
             table.span(),
-            "there are no peers, so nobody is believed",
-            "give their addresses, as in [\"10.0.0.0/16\"], or remove the table",
+            "the list of peers is empty, so no load balancer is trusted",
+            "add their addresses, for example [\"10.0.0.0/16\"], or remove the table",
         );
     }
     let mut network = |text: &Text| {
         let written = text.get_ref();
-        // A single address is a network of one.
+        // A single address is a network with one address.
         let network =
             written.parse::<IpNet>().or_else(|_| written.parse::<std::net::IpAddr>().map(IpNet::from)).ok();
         match network {
             Some(network) if network.prefix_len() == 0 => {
                 let message =
-                    format!("{network} is everybody, who could then write any address into the log");
-                diagnostics.error(text.span(), message, "give the balancers' own addresses");
+                    format!("{network} contains every client, so each could write any address into the log");
+                diagnostics.error(text.span(), message, "write the addresses of the load balancers only");
             }
             Some(network) if network.network().to_canonical() != network.network() => diagnostics.error(
                 text.span(),
                 format!("{network} is IPv4 written as IPv6"),
-                "write it as IPv4, as in \"10.0.0.0/16\"",
+                "write it as IPv4, for example \"10.0.0.0/16\"",
             ),
             Some(_) => {}
             None => diagnostics.error(
                 text.span(),
-                format!("\"{written}\" is no address and no network"),
-                "write it like \"10.0.0.0/16\" or \"10.0.1.7\"",
+                format!("\"{written}\" is neither an address nor a network"),
+                "write, for example, \"10.0.0.0/16\" or \"10.0.1.7\"",
             ),
         }
         network
@@ -166,17 +166,21 @@ fn address(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<SocketAddr> {
     let Ok(address) = text.get_ref().parse::<SocketAddr>() else {
-        let message = format!("\"{}\" is no address to listen on", text.get_ref());
+        let message = format!("\"{}\" is not an address to listen on", text.get_ref());
         diagnostics.error(
             text.span(),
             message,
-            "give an IP address and a port, as in \"0.0.0.0:8443\" or \"[::]:8443\"",
+            "write an IP address and a port, for example \"0.0.0.0:8443\" or \"[::]:8443\"",
         );
         return None;
     };
     // Port 0 lets the system choose a free one each time.
     if address.port() != 0 && taken.contains(&address) {
-        diagnostics.error(text.span(), format!("{address} is given twice"), "give each its own port");
+        diagnostics.error(
+            text.span(),
+            format!("{address} is a duplicate"),
+            "use a different port for each listener",
+        );
     }
     taken.push(address);
     Some(address)
@@ -190,13 +194,13 @@ fn max_body(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> usize {
             diagnostics.error(
                 text.span(),
                 format!("{} is out of bounds", text.get_ref()),
-                "give 1B to 512MiB",
+                "write 1B to 512MiB",
             );
         }
         None => diagnostics.error(
             text.span(),
-            format!("\"{}\" is no size", text.get_ref()),
-            "write it like \"32MiB\" or \"512KiB\"",
+            format!("\"{}\" is not a size", text.get_ref()),
+            "write, for example, \"32MiB\" or \"512KiB\"",
         ),
     }
     MAX_BODY

@@ -1,4 +1,4 @@
-//! Whether the bill will name the right person: checks that look at several tables at once.
+//! Checks across several tables, so that the bill names the right person.
 
 use url::Url;
 
@@ -19,13 +19,13 @@ pub(super) fn check(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diag
     warn_of_unreachable(roles, issuers, diagnostics);
 }
 
-/// Issuers that anybody in the world can have tokens from, and the claims that say whose they are.
+/// The claims that name the owner of a token, for issuers that give tokens to every user in the world.
 // Assumption A43.
 fn owner_claims(url: &str) -> Option<&'static [&'static str]> {
     let url = url.parse::<Url>().ok()?;
     let first = url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();
     match (url.host_str()?, first) {
-        // With a path it is an enterprise's own. Names can be given up and taken by others: only ids count.
+        // With a path, the issuer is an enterprise's own. Ids only: another user can take a name that was given up.
         ("token.actions.githubusercontent.com", "") => {
             Some(&["repository_owner_id", "repository_id", "enterprise_id"])
         }
@@ -40,14 +40,18 @@ fn check_owner(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Diagn
     let Some(claims) = owner_claims(&issuer.settings.url) else { return };
     let pinned = mapping.require.iter().any(|require| refuses_strangers(&require.expression, claims));
     if !pinned {
-        let message = "anybody in the world can get tokens of this issuer, and no require pins their owner";
-        let help = format!("add an [[issuer.require]] as in expression = \"claims.{} == '…'\"", claims[0]);
+        let message =
+            "every user in the world can get tokens of this issuer, and no requirement pins their owner";
+        let help = format!(
+            "add an [[issuer.require]], for example with expression = \"claims.{} == '…'\"",
+            claims[0]
+        );
         diagnostics.error(issuer.url_at.clone(), message, help);
     }
 }
 
-/// Whether the expression is false for a token of which only the owner is known, and is a stranger.
-/// Trying it out sees through `has(claims.hd)` and `claims.hd != ''`, which read the claim and pin nothing.
+/// Whether the expression is false for a token that only has owner claims, and another owner. Evaluating it detects
+/// `has(claims.hd)` and `claims.hd != ''`, which read the claim but accept every owner.
 fn refuses_strangers(expression: &Expression, claims: &[&str]) -> bool {
     let reads = claims.iter().any(|claim| expression.claims_read().any(|read| read == *claim));
     let stranger: serde_json::Map<_, _> =
@@ -56,7 +60,7 @@ fn refuses_strangers(expression: &Expression, claims: &[&str]) -> bool {
     reads && input.truth(expression) == Ok(Truth::False)
 }
 
-/// Names that stand in a bill for years should mean one person for years.
+/// Warns of session names that may not mean the same person for years, as the bill needs.
 fn warn_of_names(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Diagnostics<'_>) {
     let reads =
         |claim: &str| mapping.name.from.iter().any(|from| from.claims_read().any(|read| read == claim));
@@ -67,7 +71,7 @@ fn warn_of_names(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Dia
     for claim in ["jti", "iat", "nonce", "exp", "nbf", "auth_time", "at_hash"] {
         if reads(claim) {
             let message = format!("the session name reads {claim}, which changes with every token");
-            diagnostics.warn(at.clone(), message, "use a claim that stays, as sub or email: every new name is a call of STS and a row of the bill");
+            diagnostics.warn(at.clone(), message, "use a claim that stays the same, for example sub or email: every new name costs a call to STS and a row in the bill");
         }
     }
     if reads("email") && !requires("email_verified") {
@@ -81,21 +85,23 @@ fn warn_of_names(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Dia
     // OpenID Connect Core 1.0 §5.7: only iss and sub together identify a person.
     for claim in ["preferred_username", "nickname", "name", "given_name", "family_name"] {
         if reads(claim) {
-            let message = format!("the session name reads {claim}, which people can often edit and share");
+            let message = format!(
+                "the session name reads {claim}, which users can often edit, and which several users can have"
+            );
             diagnostics.warn(
                 at.clone(),
                 message,
-                "use a claim that is one person's for good, as sub or a verified email",
+                "use a claim that always means one person, for example sub or a verified email",
             );
         }
     }
 }
 
-/// Two issuers that reach one IAM role may call two people the same.
+/// Rejects two issuers with one IAM role if two people could get the same session name.
 fn check_shared_names(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diagnostics<'_>) {
     for (index, role) in roles.iter().enumerate() {
         let alike = || roles.iter().enumerate().filter(|(_, other)| other.role.arn == role.role.arn);
-        // Rules with the same ARN are looked at once, at the last of them.
+        // Rules with the same ARN are checked together, at the last of them.
         if alike().any(|(other, _)| other > index) || alike().all(|(_, other)| other.role.shared_names) {
             continue;
         }
@@ -118,7 +124,7 @@ fn check_shared_names(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Di
     }
 }
 
-/// Why session names of two of these issuers could be equal; `None` where they cannot.
+/// The cause for which session names of two of these issuers could be equal; `None` if they cannot.
 fn equal_names(mappings: &[&IssuerMapping]) -> Option<String> {
     let marked: Vec<_> = mappings.iter().map(|mapping| (*mapping, issuer_at(mapping))).collect();
     if marked.iter().fold(IssuerAt::BOTH, |all, (_, at)| all.and(*at)).is_anywhere() {
@@ -126,7 +132,7 @@ fn equal_names(mappings: &[&IssuerMapping]) -> Option<String> {
     }
     if let Some((mapping, _)) = marked.iter().find(|(_, at)| !at.is_anywhere()) {
         return Some(format!(
-            "session names of {} do not contain the issuer's name at one end with =, +, @ or a comma beside it{}",
+            "session names of {} do not contain the issuer's name at one end, separated by =, +, @ or a comma{}",
             mapping.issuer,
             example(mapping)
         ));
@@ -141,7 +147,7 @@ fn equal_names(mappings: &[&IssuerMapping]) -> Option<String> {
     ))
 }
 
-/// Where every name that the mapping can make has the issuer in it.
+/// The end at which every name of the mapping contains the issuer's name.
 fn issuer_at(mapping: &IssuerMapping) -> IssuerAt {
     let name = &mapping.name;
     let constants = name.default.iter().chain(&name.constant);
@@ -149,7 +155,7 @@ fn issuer_at(mapping: &IssuerMapping) -> IssuerAt {
     name.from.iter().map(Expression::issuer_at).chain(constants).fold(IssuerAt::BOTH, IssuerAt::and)
 }
 
-/// An expression or constant by which people of two issuers could be one, in brackets.
+/// An expression or constant that allows equal names, in brackets.
 fn example(mapping: &IssuerMapping) -> String {
     let name = &mapping.name;
     if let Some(from) = name.from.iter().find(|from| !from.issuer_at().is_anywhere()) {
@@ -174,8 +180,9 @@ fn warn_of_unreachable(roles: &[Placed], issuers: &[Issuer], diagnostics: &mut D
             roles.iter().take(index).any(|earlier| earlier.role.when.is_none() && earlier.is_for(name))
         };
         if its_own.peek().is_some() && its_own.all(|name| taken(name)) {
-            let message = "this role is never reached: earlier ones without when take all its callers";
-            diagnostics.warn(role.arn_at.clone(), message, "move it up, or give the earlier ones a when");
+            let message =
+                "this role is never reached: an earlier role without `when` matches all its callers";
+            diagnostics.warn(role.arn_at.clone(), message, "move it up, or add `when` to the earlier role");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `[[role]]`: which IAM role is whose, and what for.
+//! `[[role]]`: the role table, which gives callers an IAM role and limits its use.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ const LONGEST_POLICY: usize = 2048;
 /// Managed policies of one session (the same).
 const MOST_POLICIES: usize = 10;
 
-/// A role and where its ARN stands.
+/// A role rule and the place of its ARN.
 pub(super) struct Placed {
     pub(super) role: Role,
     pub(super) arn_at: Span,
 }
 
 impl Placed {
-    /// Whether callers of `issuer` may come to this role.
+    /// Whether callers of `issuer` can match this rule.
     pub(super) fn is_for(&self, issuer: &str) -> bool {
         self.role.issuers.as_ref().is_none_or(|names| names.iter().any(|name| **name == *issuer))
     }
@@ -80,16 +80,17 @@ fn one(
         transitive_tags: transitive_tags(&raw.transitive_tags, &its_own, diagnostics),
         operations: raw.operations.as_ref().map(|list| {
             let names = Operation::ALL.map(Operation::as_str).join(", ");
-            let help = format!("give some of {names}, or remove the key for all but the shared ones");
+            let help = format!("use some of {names}, or remove the key for the default set");
             parsed(list, str::parse::<Operation>, "operation", &help, diagnostics)
         }),
         models: raw.models.as_ref().map(|list| {
-            let help = "give patterns as in \"*anthropic.claude-*\", or remove the key for all";
+            let help =
+                "write patterns, for example \"*anthropic.claude-*\", or remove the key to allow all models";
             parsed(list, ModelPattern::parse, "model pattern", help, diagnostics)
         }),
         regions: raw.regions.as_ref().map(|list| {
             let configured = aws.all_regions().collect::<Vec<_>>().join(", ");
-            let help = format!("give some of {configured}, or add it to aws.regions");
+            let help = format!("use some of {configured}, or add the region to aws.regions");
             let known = |text: &str| {
                 aws.all_regions()
                     .find(|region| *region == text)
@@ -118,7 +119,7 @@ fn one(
     Some(Placed { role, arn_at: raw.arn.span() })
 }
 
-/// A list that has something in it, and each of it parsed.
+/// The parsed values of a list that must not be empty.
 fn parsed<T, E: Display>(
     list: &Spanned<Vec<Text>>,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -127,14 +128,14 @@ fn parsed<T, E: Display>(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<T> {
     if list.get_ref().is_empty() {
-        diagnostics.error(list.span(), "it is empty, so the role could be used for nothing", help);
+        diagnostics.error(list.span(), "it is empty, so the role would allow nothing", help);
     }
     let mut values = Vec::new();
     for text in list.get_ref() {
         match parse(text.get_ref()) {
             Ok(value) => values.push(value),
             Err(error) => {
-                diagnostics.error(text.span(), format!("\"{text}\" is no {what} here: {error}"), help);
+                diagnostics.error(text.span(), format!("\"{text}\" is not a valid {what}: {error}"), help);
             }
         }
     }
@@ -149,16 +150,16 @@ fn issuers(
     let names = || all.iter().map(|issuer| &*issuer.settings.name).collect::<Vec<_>>().join(", ");
     let Some(list) = &table.get_ref().issuers else {
         if all.len() > 1 {
-            let message = "it does not say whose role it is, and there is more than one issuer";
-            diagnostics.error_in(table.span(), "issuers", message, format!("give some of {}", names()));
+            let message = "the key is missing, and there is more than one issuer";
+            diagnostics.error_in(table.span(), "issuers", message, format!("use some of {}", names()));
         }
         return None;
     };
     if list.get_ref().is_empty() {
         diagnostics.error(
             list.span(),
-            "it is empty, so the role is nobody's",
-            format!("give some of {}", names()),
+            "it is empty, so the role matches no caller",
+            format!("use some of {}", names()),
         );
     }
     let mut known = Vec::new();
@@ -168,14 +169,14 @@ fn issuers(
             None => diagnostics.error(
                 name.span(),
                 format!("no issuer is named \"{name}\""),
-                format!("give some of {}", names()),
+                format!("use some of {}", names()),
             ),
         }
     }
     Some(known)
 }
 
-/// What `when` can see of a request: what every issuer that it is evaluated for lists.
+/// The request headers that `when` can read: those that every issuer of the rule lists.
 fn common_headers(issuers: &[&Issuer]) -> Vec<String> {
     let mut lists =
         issuers.iter().filter_map(|issuer| issuer.mapping.as_ref()).map(|mapping| &mapping.request_headers);
@@ -186,7 +187,7 @@ fn common_headers(issuers: &[&Issuer]) -> Vec<String> {
 }
 
 fn role_arn(text: &Text, aws: &Aws, diagnostics: &mut Diagnostics<'_>) -> Option<RoleArn> {
-    let example = format!("give one as in arn:{}:iam::123456789012:role/BedrockUser", aws.partition());
+    let example = format!("write, for example, arn:{}:iam::123456789012:role/BedrockUser", aws.partition());
     let Ok(arn) = RoleArn::parse(text.get_ref()) else {
         diagnostics.error(text.span(), format!("\"{text}\" is not the ARN of a role"), example);
         return None;
@@ -205,7 +206,7 @@ fn check_external_id(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) {
     let id = text.get_ref();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
     if !(2..=1224).contains(&id.len()) || !id.bytes().all(legal) {
-        let help = "give 2 to 1224 letters, digits and _+=,.@:/-";
+        let help = "use 2 to 1224 letters, digits and _+=,.@:/-";
         diagnostics.error(text.span(), "STS does not accept this external id", help);
     }
 }
@@ -216,8 +217,8 @@ fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, diagnostics: &mut Dia
         if let Err(error) = is_object {
             diagnostics.error(
                 policy.span(),
-                format!("the policy is no JSON object: {error}"),
-                "give an IAM policy document",
+                format!("the policy is not a JSON object: {error}"),
+                "write an IAM policy document",
             );
         }
     }
@@ -230,7 +231,7 @@ fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, diagnostics: &mut Dia
         diagnostics.error(
             first.span(),
             message,
-            format!("STS takes {LONGEST_POLICY}; put the policy into the role itself"),
+            format!("STS accepts {LONGEST_POLICY}; put the policy into the role itself"),
         );
     }
     if let Some(eleventh) = raw.policy_arns.get(MOST_POLICIES) {
@@ -238,7 +239,7 @@ fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, diagnostics: &mut Dia
         diagnostics.error(
             eleventh.span(),
             message,
-            format!("a session has at most {MOST_POLICIES}; leave some out"),
+            format!("a session has at most {MOST_POLICIES}; remove some"),
         );
     }
     for arn in &raw.policy_arns {
@@ -253,11 +254,11 @@ fn check_policies(raw: &raw::Role, role: Option<&RoleArn>, diagnostics: &mut Dia
             _ => false,
         };
         if !fits {
-            let message = format!("\"{arn}\" is no managed policy of the role's account");
+            let message = format!("\"{arn}\" is not a managed policy of the role's account");
             diagnostics.error(
                 arn.span(),
                 message,
-                "give one as in arn:aws:iam::123456789012:policy/Name, of the role's account or AWS's",
+                "write, for example, arn:aws:iam::123456789012:policy/Name, in the role's account or AWS's own",
             );
         }
     }
@@ -271,24 +272,24 @@ fn transitive_tags(keys: &[Text], issuers: &[&Issuer], diagnostics: &mut Diagnos
             diagnostics.error(
                 text.span(),
                 format!("\"{text}\" cannot be a tag key"),
-                "give the key of a session tag",
+                "write the key of a session tag",
             );
             continue;
         };
         if !mappings.any(|mapping| mapping.tags.iter().any(|(tag, _)| *tag == key)) {
             let message = format!("no issuer of this role has a tag \"{text}\"");
-            diagnostics.error(text.span(), message, "give keys of [issuer.session.tags]");
+            diagnostics.error(text.span(), message, "write keys of [issuer.session.tags]");
         }
         if tags.contains(&key) || index == MOST {
-            let message = format!("\"{text}\" is given twice, or is the {}th", MOST + 1);
-            diagnostics.error(text.span(), message, format!("give each once and at most {MOST}"));
+            let message = format!("\"{text}\" is a duplicate, or the {}th key", MOST + 1);
+            diagnostics.error(text.span(), message, format!("write each key once, and at most {MOST} keys"));
         }
         tags.push(key);
     }
     tags
 }
 
-/// The bounds of STS (`DurationSeconds`).
+/// A session's lifetime, within the limits of STS (`DurationSeconds`).
 pub(super) fn session_duration(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
     diagnostics.duration(text, SHORTEST_SESSION..=LONGEST_SESSION)
 }

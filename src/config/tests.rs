@@ -114,6 +114,8 @@ fn syntax_and_shape() {
     );
     refused("[sessions]", "[sessions]\ncapacity = \"many\"", "capacity", "sessions.capacity", "invalid type");
     refused("region = \"us-east-1\"\n", "", "[aws]", "aws.region", "missing field `region`");
+    let missing = parse(&with("region = \"us-east-1\"\n", "")).unwrap_err().to_string();
+    assert!(missing.ends_with("add it, for example region = \"us-east-1\""), "{missing}");
     refused(
         "[aws]\nregion = \"us-east-1\"\nregions = [\"us-west-2\"]\n",
         "",
@@ -151,13 +153,13 @@ fn the_environment_fills_strings_but_not_expressions() {
     let config = parse(&with("123456789012", "${ACCOUNT}")).unwrap();
     assert_eq!(config.mapping.roles[0].arn.account(), "123456789012");
     // In a regular expression `$` is the end.
-    let text = with("\"claims.sub\"", "\"claims.email.matches('x$') ? claims.sub : 'nobody'\"");
+    let text = with("\"claims.sub\"", "\"claims.email.matches('x$') ? claims.sub : 'unknown'\"");
     parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
     let long = "{ from = [\"claims.sub.matches('x$') ? 'ab' : 'cd'\"], default = \"${ACCOUNT}\" }";
     let config = parse(&with("\"claims.sub\"", long)).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.mapping.issuers[0].name.default.as_deref(), Some("123456789012"));
     refused("123456789012", "${NONE}", "NONE", "role[0].arn", "NONE is not set");
-    refused("\"bedrock-gateway\"", "\"a$b\"", "a$b", "issuer[0].audiences[0]", "a `$` stands by itself");
+    refused("\"bedrock-gateway\"", "\"a$b\"", "a$b", "issuer[0].audiences[0]", "a single `$` has no meaning");
     let message = "[[issuer.require]]\nexpression = \"claims.x\"\nmessage = \"${\"\n[issuer.session]";
     refused(
         "[issuer.session]\n",
@@ -173,12 +175,12 @@ fn listen() {
     let http = "http = \"127.0.0.1:8080\"";
     let also = |line: &str| format!("{http}\n{line}");
     refused(http, "", "[listen]", "listen", "no address for callers");
-    refused(http, "http = \"localhost:80\"", "localhost", "listen.http", "no address to listen on");
+    refused(http, "http = \"localhost:80\"", "localhost", "listen.http", "not an address to listen on");
     refused(http, "https = \"0.0.0.0:8443\"", "[listen]", "listen.tls", "no certificate");
     let tls = also("[listen.tls]\ncert = \"a\"\nkey = \"b\"");
-    refused(http, &tls, "[listen.tls]", "listen.tls", "no https that would use it");
-    refused(http, &also("probe = \"127.0.0.1:8080\""), "probe", "listen.probe", "given twice");
-    refused(http, &also("admin = \"0.0.0.0:9091\""), "admin", "listen.admin", "nothing protects it");
+    refused(http, &tls, "[listen.tls]", "listen.tls", "listen.https is not set");
+    refused(http, &also("probe = \"127.0.0.1:8080\""), "probe", "listen.probe", "duplicate");
+    refused(http, &also("admin = \"0.0.0.0:9091\""), "admin", "listen.admin", "no token protects it");
     parse(&with(http, &also("admin = \"0.0.0.0:9091\"\nadmin_token_file = \"t\""))).unwrap();
     parse(&with(http, &also("admin = \"[::1]:9091\""))).unwrap();
     refused(
@@ -186,11 +188,11 @@ fn listen() {
         &also("admin_token_file = \"t\""),
         "admin_token",
         "listen.admin_token_file",
-        "no admin address",
+        "listen.admin is not set",
     );
-    refused(http, &also("max_body = \"32MB\""), "max_body", "listen.max_body", "no size");
+    refused(http, &also("max_body = \"32MB\""), "max_body", "listen.max_body", "not a size");
     refused(http, &also("max_body = \"1GiB\""), "max_body", "listen.max_body", "out of bounds");
-    refused(http, &also("drain_timeout = \"1 minute\""), "drain", "listen.drain_timeout", "no duration");
+    refused(http, &also("drain_timeout = \"1 minute\""), "drain", "listen.drain_timeout", "not a duration");
     refused(
         http,
         "https = \"0.0.0.0:1\"\n[listen.tls]\ncert = \"\"\nkey = \"k\"",
@@ -213,20 +215,20 @@ fn balancers() {
         ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]
     );
     let key = "listen.balancers.peers[0]";
-    refused(http, &of("\"10.0.0.0/33\""), "peers", key, "no network");
-    refused(http, &of("\"balancer.internal\""), "peers", key, "no network");
+    refused(http, &of("\"10.0.0.0/33\""), "peers", key, "neither an address nor a network");
+    refused(http, &of("\"balancer.internal\""), "peers", key, "neither an address nor a network");
     refused(http, &of("\"::ffff:10.0.0.1\""), "peers", key, "IPv4 written as IPv6");
-    refused(http, &of("\"0.0.0.0/0\""), "peers", key, "everybody");
-    refused(http, &of(""), "[listen.balancers]", "listen.balancers", "nobody is believed");
+    refused(http, &of("\"0.0.0.0/0\""), "peers", key, "every client");
+    refused(http, &of(""), "[listen.balancers]", "listen.balancers", "no load balancer is trusted");
     assert!(parse(&with(http, &of("\"10.0.0.1\"").replace("-protocol", ""))).is_err());
 }
 
 #[test]
 fn regions_and_endpoints() {
     let regions = "regions = [\"us-west-2\"]";
-    refused("us-east-1", "us-east", "us-east", "aws.region", "no region");
-    refused(regions, "regions = [\"US-WEST-2\"]", "US-WEST", "aws.regions[0]", "no region");
-    refused(regions, "regions = [\"us-east-1\"]", "regions", "aws.regions[0]", "given twice");
+    refused("us-east-1", "us-east", "us-east", "aws.region", "not a region");
+    refused(regions, "regions = [\"US-WEST-2\"]", "US-WEST", "aws.regions[0]", "not a region");
+    refused(regions, "regions = [\"us-east-1\"]", "regions", "aws.regions[0]", "duplicate");
     refused(regions, "regions = [\"cn-north-1\"]", "cn-north", "aws.regions[0]", "partition aws-cn");
     for region in ["us-gov-west-1", "eusc-de-east-1", "mx-central-1"] {
         let text = GOOD.replace("us-east-1", region).replace(regions, "");
@@ -240,11 +242,11 @@ fn regions_and_endpoints() {
         ["sts.internal", "ftp://x", "https://x/path", "https://u:hunter2@x", "https://x?q", "https://x#f"]
     {
         let line = format!("bedrock_runtime = \"{url}\"");
-        refused("[sessions]", &endpoints(&line), url, "aws.endpoints.bedrock_runtime", "no endpoint");
+        refused("[sessions]", &endpoints(&line), url, "aws.endpoints.bedrock_runtime", "not an endpoint URL");
         assert!(!parse(&with("[sessions]", &endpoints(&line))).unwrap_err().to_string().contains("hunter2"));
     }
     let other = "[aws.region_endpoints.eu-west-1]\nbedrock = \"https://x\"\n[sessions]";
-    refused("[sessions]", other, "eu-west-1", "aws.region_endpoints.eu-west-1", "not among aws.regions");
+    refused("[sessions]", other, "eu-west-1", "aws.region_endpoints.eu-west-1", "not in aws.regions");
 }
 
 #[test]
@@ -285,14 +287,14 @@ fn issuers() {
     );
     refused("\"bedrock-gateway\"", "\"\"", "audiences", "issuer[0].audiences[0]", "empty string");
     refused("https://acme.okta.com", "http://acme.okta.com", "http://acme", "issuer[0].url", "must be https");
-    refused("https://acme.okta.com", "acme", "\"acme\"", "issuer[0].url", "no URL");
+    refused("https://acme.okta.com", "acme", "\"acme\"", "issuer[0].url", "not a URL");
     parse(&with("https://acme.okta.com", "http://127.0.0.1:1")).unwrap();
     issuer("jwks_url = \"https://169.254.169.254/x\"", "issuer[0].jwks_url", "link-local");
     issuer("algorithms = [\"HS256\"]", "issuer[0].algorithms[0]", "signs with a secret");
-    issuer("algorithms = [\"none\"]", "issuer[0].algorithms[0]", "no algorithm");
+    issuer("algorithms = [\"none\"]", "issuer[0].algorithms[0]", "not a supported algorithm");
     issuer("algorithms = []", "issuer[0].algorithms", "empty");
     issuer("types = []", "issuer[0].types", "empty");
-    issuer("audience_claim = \"\"", "issuer[0].audience_claim", "no claim");
+    issuer("audience_claim = \"\"", "issuer[0].audience_claim", "names no claim");
     issuer("leeway = \"10m\"", "issuer[0].leeway", "out of bounds");
     issuer("max_token_age = \"0s\"", "issuer[0].max_token_age", "out of bounds");
     issuer("jwks_file = \"\"", "issuer[0].jwks_file", "empty");
@@ -309,8 +311,8 @@ fn issuers() {
             "carries credentials",
         );
     }
-    issuer("request_headers = [\"a b\"]", "issuer[0].request_headers[0]", "no header's name");
-    issuer("request_headers = [\"x-a\", \"X-A\"]", "issuer[0].request_headers[1]", "given twice");
+    issuer("request_headers = [\"a b\"]", "issuer[0].request_headers[0]", "not a header name");
+    issuer("request_headers = [\"x-a\", \"X-A\"]", "issuer[0].request_headers[1]", "duplicate");
     let require = "[[issuer.require]]\nexpression = \"nonsense(\"\nmessage = \"m\"\n[issuer.session]\n";
     refused("[issuer.session]\n", require, "nonsense", "issuer[0].require[0].expression", "");
     let none = GOOD.split("[[issuer]]").next().unwrap();
@@ -327,7 +329,7 @@ fn several_issuers() {
     let marked = SECOND.replace("claims.sub", "issuer.name + '=' + claims.sub");
     let both = "issuers = [\"okta\", \"entra\"]";
     fails(&two(SECOND, "shared_names = true"), "[[role]]", "role[0].issuers", "more than one issuer");
-    fails(&two(SECOND, "issuers = []"), "issuers = []", "role[0].issuers", "nobody's");
+    fails(&two(SECOND, "issuers = []"), "issuers = []", "role[0].issuers", "matches no caller");
     fails(&two(SECOND, "issuers = [\"oktaa\"]"), "oktaa", "role[0].issuers[0]", "no issuer is named");
     fails(&two(SECOND, both), "arn", "role[0].arn", "do not contain the issuer");
     fails(&two(&marked, both), "arn", "role[0].arn", "names of okta do not contain");
@@ -342,7 +344,7 @@ fn several_issuers() {
 }
 
 #[test]
-fn issuers_that_cannot_be_told_apart() {
+fn two_issuers_cannot_have_one_name_or_url() {
     for (from, to, key) in [
         ("https://login.example", "https://acme.okta.com", "issuer[1].url"),
         ("entra", "okta", "issuer[1].name"),
@@ -368,7 +370,7 @@ fn issuers_that_serve_the_whole_world_need_their_owner_pinned() {
         ("https://login.microsoftonline.com/organizations/v2.0", "tid"),
     ] {
         let text = with("https://acme.okta.com", url);
-        fails(&text, url, "issuer[0].url", "no require pins their owner");
+        fails(&text, url, "issuer[0].url", "no requirement pins their owner");
         let with = |expression: &str| text.replace("[issuer.session]\n", &required(expression));
         for pins in [
             format!("claims.{claim} == '4711'"),
@@ -384,7 +386,7 @@ fn issuers_that_serve_the_whole_world_need_their_owner_pinned() {
             "claims.email_verified == true".to_owned(),
             format!("claims.{claim} == claims.{claim}"),
         ] {
-            fails(&with(&vain), url, "issuer[0].url", "no require pins their owner");
+            fails(&with(&vain), url, "issuer[0].url", "no requirement pins their owner");
         }
     }
     parse(&with("https://acme.okta.com", "https://token.actions.githubusercontent.com/acme")).unwrap();
@@ -400,7 +402,7 @@ fn mapped_values() {
         ("{ required = false }", "", "neither from nor value"),
         ("{ from = \"claims.a\", value = \"ab\" }", ".value", "never be used"),
         ("{ value = \"ab\", default = \"cd\" }", ".value", "never be used"),
-        ("{ from = [] }", ".from", "no expression"),
+        ("{ from = [] }", ".from", "contains no expression"),
         ("{ from = [\"claims.a\", \"clams.b\"] }", ".from[1]", "no `clams`"),
         ("{ from = \"claims.a\", default = \"a b\" }", ".default", "does not accept"),
         ("{ from = \"claims.a\", on_invalid = \"drop\" }", ".on_invalid", "unknown variant"),
@@ -436,24 +438,24 @@ fn roles() {
     role("external_id = \"a b\"", "role[0].external_id", "does not accept");
     role("external_id = \"a\"", "role[0].external_id", "does not accept");
     role("duration = \"13h\"", "role[0].duration", "out of bounds");
-    role("policy = \"[]\"", "role[0].policy", "no JSON object");
+    role("policy = \"[]\"", "role[0].policy", "not a JSON object");
     role(&format!("policy = '{{\"a\":\"{}\"}}'", "x".repeat(2048)), "role[0].policy", "characters together");
     let policies = ["\"arn:aws:iam::aws:policy/A\""; 11].join(",");
     role(&format!("policy_arns = [{policies}]"), "role[0].policy_arns[10]", "11 managed policies");
     for other in ["arn:aws:iam::999999999999:policy/A", "arn:aws:iam::aws:role/A", "A"] {
-        role(&format!("policy_arns = [\"{other}\"]"), "role[0].policy_arns[0]", "no managed policy");
+        role(&format!("policy_arns = [\"{other}\"]"), "role[0].policy_arns[0]", "not a managed policy");
     }
     role("transitive_tags = [\"tem\"]", "role[0].transitive_tags[0]", "no issuer of this role has a tag");
-    role("transitive_tags = [\"team\", \"team\"]", "role[0].transitive_tags[1]", "given twice");
-    role("operations = [\"chat\"]", "role[0].operations[0]", "no operation");
-    role("operations = []", "role[0].operations", "used for nothing");
-    role("models = [\"claude sonnet\"]", "role[0].models[0]", "no model pattern");
+    role("transitive_tags = [\"team\", \"team\"]", "role[0].transitive_tags[1]", "duplicate");
+    role("operations = [\"chat\"]", "role[0].operations[0]", "not a valid operation");
+    role("operations = []", "role[0].operations", "allow nothing");
+    role("models = [\"claude sonnet\"]", "role[0].models[0]", "not a valid model pattern");
     role("regions = [\"eu-west-1\"]", "role[0].regions[0]", "not configured");
     role("projects = [\"\"]", "role[0].projects[0]", "empty string");
 }
 
 #[test]
-fn what_works_but_is_probably_not_meant() {
+fn probable_mistakes_are_warned_of() {
     let warned = |text: &str| -> Vec<String> {
         let config = parse(text).unwrap_or_else(|problems| panic!("{problems}"));
         config.warnings.iter().map(|warning| format!("{} {}", warning.key, warning.message)).collect()
@@ -468,12 +470,12 @@ fn what_works_but_is_probably_not_meant() {
     }
     assert!(warned(&with("claims.sub", "claims.email"))[0].contains("email_verified"));
     assert!(warned(&with("claims.sub", "claims.preferred_username"))[0].contains("preferred_username"));
-    let later = "[[role]]\narn = \"arn:aws:iam::123456789012:role/Everybody\"\n[[role]]\n";
+    let later = "[[role]]\narn = \"arn:aws:iam::123456789012:role/Later\"\n[[role]]\n";
     assert!(warned(&with(ROLE, later))[0].starts_with("role[1].arn this role is never reached"));
 }
 
 #[test]
-fn a_file_that_is_not_there() {
+fn a_missing_file_is_reported_with_its_path() {
     let problems = load(Path::new("/no/such/gateway.toml")).unwrap_err().to_string();
     assert!(problems.starts_with("/no/such/gateway.toml:1:1: the file cannot be read"), "{problems}");
 }

@@ -49,7 +49,7 @@ pub(super) fn bytes(text: &str) -> Option<usize> {
 }
 
 impl Diagnostics<'_> {
-    /// The duration that `text` says, if it is one and lies within `limits`.
+    /// The duration in `text`, if it is valid and within `limits`.
     pub(super) fn duration(
         &mut self,
         text: Option<&Text>,
@@ -57,12 +57,12 @@ impl Diagnostics<'_> {
     ) -> Option<Duration> {
         let text = text?;
         let Some(length) = duration(text.get_ref()) else {
-            let message = format!("\"{}\" is no duration", text.get_ref());
-            self.error(text.span(), message, "write it like \"45s\", \"10m\" or \"1h30m\"");
+            let message = format!("\"{}\" is not a duration", text.get_ref());
+            self.error(text.span(), message, "write, for example, \"45s\", \"10m\" or \"1h30m\"");
             return None;
         };
         if !limits.contains(&length) {
-            let help = format!("give {} to {}", in_words(*limits.start()), in_words(*limits.end()));
+            let help = format!("write {} to {}", in_words(*limits.start()), in_words(*limits.end()));
             self.error(text.span(), format!("{} is out of bounds", text.get_ref()), help);
         }
         Some(length)

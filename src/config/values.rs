@@ -1,4 +1,4 @@
-//! Mapped values: from the file's short and long forms to compiled expressions and legal constants.
+//! Mapped values: compiles the expressions and checks the constants of their short and long forms.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::attribution::tags::TagValue;
 use crate::expression::Expression;
 use crate::identity::mapped_value::{MappedValue, OnInvalid};
 
-/// What a value becomes, and so what is legal.
+/// The use of a value, which decides the legal characters.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
     /// Session name or source identity.
@@ -17,7 +17,7 @@ pub(super) enum Target {
     Tag,
 }
 
-/// The value, or nothing but diagnostics.
+/// The compiled value; `None` if problems were reported.
 pub(super) fn mapped(
     raw: &Spanned<Mapped>,
     target: Target,
@@ -48,13 +48,13 @@ fn long_form(
             diagnostics.error(
                 at,
                 "there is neither from nor value",
-                "give from = an expression, or value = a constant",
+                "set `from` to an expression, or `value` to a constant",
             );
             return None;
         }
         (Some(_), Some(value), _) | (None, Some(value), Some(_)) => {
-            let message = "value stands beside from or default, which would never be used";
-            diagnostics.error(value.span(), message, "give either value, or from with or without default");
+            let message = "value is set together with from or default, which would never be used";
+            diagnostics.error(value.span(), message, "set either value, or from with or without default");
             return None;
         }
         _ => {}
@@ -64,7 +64,7 @@ fn long_form(
         Some((at, OneOrMore::One(source))) => vec![expression(source, at, headers, diagnostics)?],
         Some((at, OneOrMore::More(sources))) => {
             if sources.is_empty() {
-                diagnostics.error(at, "there is no expression in it", "give at least one");
+                diagnostics.error(at, "it contains no expression", "add at least one");
             }
             let compiled: Vec<_> = sources
                 .iter()
@@ -103,14 +103,14 @@ pub(super) fn expression(
     }
 }
 
-/// What the operator writes out must be legal as it stands: here it can be said.
+/// Rejects a constant that AWS would not accept. Only the values of claims are replaced at run time.
 fn check_constant(text: &Text, target: Target, diagnostics: &mut Diagnostics<'_>) {
     let value = text.get_ref();
     let (legal, help) = match target {
-        Target::Name => (!SessionName::from_value(value).1, "give 2 to 64 letters, digits and _+=,.@-"),
+        Target::Name => (!SessionName::from_value(value).1, "use 2 to 64 letters, digits and _+=,.@-"),
         Target::Tag => {
             let legal = !value.is_empty() && !TagValue::from_value(value).1;
-            (legal, "give 1 to 256 letters, digits, spaces and _.:/=+-@")
+            (legal, "use 1 to 256 letters, digits, spaces and _.:/=+-@")
         }
     };
     if !legal {
@@ -118,10 +118,10 @@ fn check_constant(text: &Text, target: Target, diagnostics: &mut Diagnostics<'_>
     }
 }
 
-/// A path, which may not be empty. Whether there is such a file is seen when it is opened.
+/// A path, which must not be empty. The file itself is not opened here.
 pub(super) fn path(text: &Text, diagnostics: &mut Diagnostics<'_>) -> PathBuf {
     if text.get_ref().is_empty() {
-        diagnostics.error(text.span(), "the path is empty", "give the path of a file, or remove the key");
+        diagnostics.error(text.span(), "the path is empty", "write the path of a file, or remove the key");
     }
     PathBuf::from(text.get_ref())
 }

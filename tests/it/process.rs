@@ -205,9 +205,9 @@ arn = "arn:aws:iam::123456789012:user/bob"
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     let reported: Vec<&str> = ended.err.lines().collect();
     let faults = [
-        ("localhost", "listen.http", "no address to listen on"),
-        ("Virginia", "aws.region", "no region"),
-        ("1 hour", "sessions.duration", "no duration"),
+        ("localhost", "listen.http", "not an address to listen on"),
+        ("Virginia", "aws.region", "not a region"),
+        ("1 hour", "sessions.duration", "not a duration"),
         ("per_name", "sessions.per_name", "it is 0"),
         ("http://", "issuer[0].url", "must be https"),
         ("audiences", "issuer[0].audiences", "it is empty"),

@@ -74,7 +74,7 @@ fn names_that_prove_their_issuer() {
         parse(&both(&name)).unwrap_or_else(|problems| panic!("{name}: {problems}"));
     }
     let constants = reaching_one_role(&[
-        ("okta", "{ from = \"issuer.name + '=' + claims.sub\", default = \"okta=nobody\" }"),
+        ("okta", "{ from = \"issuer.name + '=' + claims.sub\", default = \"okta=unknown\" }"),
         ("okta-eu", "{ value = \"okta-eu=batch\" }"),
         ("okta-us", "{ value = \"okta-us\" }"),
     ]);
@@ -110,9 +110,9 @@ fn names_that_do_not_prove_their_issuer() {
     for name in [
         "{ from = [\"issuer.name + '=' + claims.email\", \"claims.sub\"] }",
         "{ from = [\"issuer.name + '=' + claims.email\", \"claims.sub + '@' + issuer.name\"] }",
-        "{ from = \"issuer.name + '=' + claims.email\", default = \"nobody\" }",
-        "{ from = \"issuer.name + '=' + claims.email\", default = \"okta-nobody\" }",
-        "{ from = \"claims.email + '@' + issuer.name\", default = \"okta=nobody\" }",
+        "{ from = \"issuer.name + '=' + claims.email\", default = \"unknown\" }",
+        "{ from = \"issuer.name + '=' + claims.email\", default = \"okta-unknown\" }",
+        "{ from = \"claims.email + '@' + issuer.name\", default = \"okta=unknown\" }",
         "{ value = \"batch=okta=batch\" }",
     ] {
         let other = "\"issuer.name + '=' + claims.sub + '=' + issuer.name\"";
