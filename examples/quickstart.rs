@@ -26,7 +26,7 @@ use bedrock_standin::idp::Claims;
 const SONNET: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 const OPUS: &str = "us.anthropic.claude-opus-4-8-v1:0";
 
-/// Who they are, and of which department.
+/// The two users: name and department.
 const ALICE: (&str, &str) = ("alice", "search");
 const BOB: (&str, &str) = ("bob", "ads");
 const HOUR: Duration = Duration::from_secs(3600);
@@ -67,14 +67,14 @@ async fn main() -> Outcome {
     Ok(())
 }
 
-/// What a real identity provider would hand to a user's application.
+/// A token, as a real identity provider would give it to a user's application.
 fn token(standin: &Standin, (user, department): (&str, &str), lifetime: Duration) -> String {
     let email = format!("{user}@acme.org");
     let claims = Claims::of(&email).claim("email", email.as_str()).claim("department", department);
     standin.idp.mint(claims.expires_in(lifetime))
 }
 
-/// What an agent of the identity provider would do on a user's machine, for `bedrock-gateway credentials`.
+/// Writes new tokens for `bedrock-gateway credentials`, as an agent of the identity provider would on a user's machine.
 async fn keep_tokens_fresh(bed: &Bed, lifetime: Duration) -> Outcome {
     loop {
         for user in [ALICE, BOB] {

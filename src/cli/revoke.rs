@@ -53,7 +53,7 @@ struct Selector {
     /// The configured name of an issuer. Needs `--subject`.
     #[arg(long, value_name = "NAME", requires = "subject")]
     issuer: Option<String>,
-    /// A CEL expression over `claims` and `issuer.name`; each caller for whom it is true is revoked.
+    /// A CEL expression over `claims` and `issuer.name`; a caller is revoked if it is true.
     #[arg(long, value_name = "CEL")]
     expression: Option<String>,
 }
