@@ -1,4 +1,4 @@
-//! The SigV4 signing keys of one session. Each takes four HMACs to derive, and is valid for one day, one region and one
+//! The `SigV4` signing keys of one session. Each takes four HMACs to derive, and is valid for one day, one region and one
 //! service.
 
 use std::fmt;

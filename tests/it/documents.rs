@@ -1,6 +1,7 @@
 //! Checks that the documentation is true.
 
 use bedrock_gateway::config::Config;
+use bedrock_gateway::operator::problem::ProblemCode;
 use bedrock_gateway::reason::Reason;
 use bedrock_gateway::route::Operation;
 
@@ -103,6 +104,16 @@ fn reasons_are_documented() {
     for (word, status) in section.lines().filter_map(row) {
         assert!(statuses.get(word).is_none_or(|known| known == status), "{word}: {status}, not {statuses:?}");
     }
+}
+
+/// Every problem code of `/readyz` has one row, and no other word has one.
+#[test]
+fn problem_codes_are_documented() {
+    let document = include_str!("../../docs/TROUBLESHOOTING.md");
+    let (_, section) = document.split_once("\n## `/readyz` or the log reports a problem\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let documented: Vec<&str> = section.lines().filter_map(row).map(|(word, _)| word).collect();
+    assert_eq!(documented, ProblemCode::ALL.map(ProblemCode::as_str));
 }
 
 /// The statuses of the gateway's own answers by reason, as the cases of answers have them.

@@ -183,7 +183,7 @@ async fn the_admin_port_revokes_at_once_until_the_given_time() {
     );
     assert_eq!(world.status(&alice).await, 403);
     let back = world.revoke(&json!({ "principal": ALICE, "until": past })).await;
-    assert_eq!(back.json(), json!({ "revoked": false, "taken_back": true }));
+    assert_eq!(back.json(), json!({ "revoked": false, "removed": true }));
     let forged = world.revoke_as("text/plain", &json!({ "principal": ALICE })).await;
     assert_eq!(forged.status, 415, "a web page can send no type but this one, and it has no effect");
     let admin = world.gateway.addresses().admin.unwrap();

@@ -63,7 +63,7 @@ pub(super) async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         }
         RevokeOutcome::Removed => {
             info!(selector, until, outcome = "removed", "revocation removed on the admin port");
-            return json_answer(StatusCode::OK, &json!({ "revoked": false, "taken_back": true }));
+            return json_answer(StatusCode::OK, &json!({ "revoked": false, "removed": true }));
         }
         RevokeOutcome::NothingToRemove => {
             info!(

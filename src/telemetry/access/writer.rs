@@ -112,7 +112,7 @@ impl Shared {
             let outcome = target.write_all(&lines).and_then(|()| target.flush());
             match &outcome {
                 Err(error) if !broken => {
-                    tracing::error!(%error, "cannot write the access log; its lines are lost")
+                    tracing::error!(%error, "cannot write the access log; its lines are lost");
                 }
                 Ok(()) if broken => tracing::info!("the access log is written again"),
                 _ => {}
