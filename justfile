@@ -31,10 +31,12 @@ docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
-# Write config/gateway.schema.json, after a change of the configuration.
+# Write config/gateway.schema.json and docs/CONFIGURATION.md, after a change of the configuration.
 schema:
     cargo run --quiet --locked -- schema > target/gateway.schema.json
+    cargo run --quiet --locked -- schema --format markdown > target/CONFIGURATION.md
     mv target/gateway.schema.json config/gateway.schema.json
+    mv target/CONFIGURATION.md docs/CONFIGURATION.md
 
 # Write config/issuers/*.explain.txt, after a change of `explain` or of a starting point.
 explained:

@@ -33,12 +33,20 @@ def rules():
     return table["word"], table.get("exception", [])
 
 
+def files(paths):
+    """The files that git knows or would add. A source archive has no git: then all but hidden folders and builds."""
+    # A container may run as another user than the one who owns the checkout.
+    git = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "--", *paths]
+    listed = subprocess.run(git, capture_output=True, text=True)
+    if listed.returncode == 0:
+        return listed.stdout.splitlines()
+    found = (path for top in paths or ["."] for path in [Path(top), *Path(top).rglob("*")])
+    skipped = {"target", "node_modules", ".git"}
+    return sorted({str(path) for path in found if path.is_file() and not skipped & set(path.parts)})
+
+
 def texts(paths):
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *paths],
-        check=True, capture_output=True, text=True,
-    ).stdout.splitlines()
-    for name in listed:
+    for name in files(paths):
         path = Path(name)
         if name in OUTSIDE or name.startswith(NO_TEXT) or path.suffix not in ENDINGS or name.endswith("lock.json") or not path.is_file():
             continue
