@@ -366,7 +366,8 @@ impl<M: Memo> Authenticator<M> {
             return parsed.invalid(InvalidReason::Issuer, "iss is missing or not a text".to_owned());
         };
         let roughly = |url: &str| url.trim_end_matches('/').to_ascii_lowercase();
-        let similar = self.issuers.iter().find(|issuer| roughly(&issuer.settings.url) == roughly(iss));
+        let rough = roughly(iss);
+        let similar = self.issuers.iter().find(|issuer| roughly(&issuer.settings.url) == rough);
         let iss = unverified::quoted(iss);
         let detail = match similar {
             Some(similar) => {

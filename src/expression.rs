@@ -185,8 +185,14 @@ fn parse(source: &str) -> Result<IdedExpr, ExpressionError> {
 }
 
 /// Operators of other languages: what the parser's message holds, the operator, and CEL's own.
-const FOREIGN_OPERATORS: [(&str, &str, &str); 3] =
-    [("at: '=", "=", "=="), ("input 'and' ", "and", "&&"), ("input 'or' ", "or", "||")];
+const FOREIGN_OPERATORS: [(&str, &str, &str); 6] = [
+    ("at: '=<", "=<", "<="),
+    ("at: '=>", "=>", ">="),
+    ("at: '=~", "=~", ".matches('…')"),
+    ("at: '=", "=", "=="),
+    ("input 'and' ", "and", "&&"),
+    ("input 'or' ", "or", "||"),
+];
 
 /// The first of the parser's errors, with its line and column in the expression.
 fn syntax_error(errors: &str) -> ExpressionError {
@@ -197,7 +203,8 @@ fn syntax_error(errors: &str) -> ExpressionError {
         return ExpressionError::ForeignOperator(at.to_owned(), foreign, own);
     }
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    ExpressionError::Syntax(format!("{at}: {message}"))
+    let separator = if at.is_empty() { "" } else { ": " };
+    ExpressionError::Syntax(format!("{at}{separator}{message}"))
 }
 
 #[cfg(test)]

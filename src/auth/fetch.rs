@@ -51,7 +51,8 @@ pub enum IssuerSetupError {
     Tls(#[from] rustls::Error),
 }
 
-/// Why keys could not be fetched. The texts name addresses, and nothing else of a document.
+/// Why keys could not be fetched. The texts name addresses and, of a document, only the issuer that it names (at most 256
+/// characters): `/readyz` shows them to clients without authentication.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("{url} is not allowed: {fault}")]

@@ -84,7 +84,7 @@ impl<'a> UnverifiedToken<'a> {
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
         let header = decoded(header).and_then(|json| serde_json::from_slice(&json).ok());
         let header = header.ok_or_else(|| {
-            AuthError::malformed("the first part is not the base64url of a JSON object with a text alg")
+            AuthError::malformed("the first part is not the base64url of a JSON object in which alg, kid and typ are texts, each at most once")
         })?;
         let claims = decoded(claims).and_then(|json| serde_json::from_slice(&json).ok());
         let Claims(claims) = claims.ok_or_else(|| {
@@ -157,9 +157,11 @@ fn not_three_parts() -> AuthError {
     AuthError::malformed("it does not have three base64url parts with dots between them")
 }
 
-/// A text of a token for the log: truncated and in quotes.
+/// A text of a token for the log: escaped, truncated and in quotes. Escapes count towards the limit, because a client
+/// without a valid token chooses the text.
 pub(super) fn quoted(text: &str) -> String {
-    format!("{:?}", truncated(text))
+    let escaped = format!("{:?}", text.chars().take(LONGEST_IN_LOG + 1).collect::<String>());
+    if escaped.chars().count() > LONGEST_IN_LOG { format!("{}…\"", truncated(&escaped)) } else { escaped }
 }
 
 pub(super) fn truncated(text: &str) -> String {

@@ -288,6 +288,9 @@ fn errors_that_every_request_would_hit_are_found_at_load() {
 fn load_errors_say_what_to_write() {
     for (source, message) in [
         ("claims.a = 'b'", "not a CEL expression: 1:10: \"=\" is not an operator; write \"==\""),
+        ("claims.a='b'", "\"=\" is not an operator; write \"==\""),
+        ("claims.a => 1", "\"=>\" is not an operator; write \">=\""),
+        ("claims.a =~ 'b'", "\"=~\" is not an operator; write \".matches('…')\""),
         ("claims.a and claims.b", "not a CEL expression: 1:10: \"and\" is not an operator; write \"&&\""),
         ("claims.a or claims.b", "not a CEL expression: 1:10: \"or\" is not an operator; write \"||\""),
         ("platform", "a text needs single quotes: 'platform'"),

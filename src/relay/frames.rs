@@ -52,7 +52,7 @@ impl Frames {
 }
 
 /// The frame by which Bedrock itself reports that a stream failed. Every SDK raises it as an exception of the stream.
-/// `None`: the encoder rejected this constant message, which would be a bug of the encoder.
+/// `None`: the encoder rejected the message, which would be a bug of the encoder.
 // Assumption A31.
 pub fn exception_frame(message: &str) -> Option<Bytes> {
     let text = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));

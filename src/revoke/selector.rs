@@ -1,5 +1,6 @@
 //! Selectors: the callers that an entry matches.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::attribution::arn::is_principal;
@@ -40,13 +41,14 @@ pub enum SelectorError {
 
 impl SelectorError {
     /// The next step for the operator.
-    pub fn help(&self) -> &'static str {
+    pub fn help(&self) -> Cow<'static, str> {
         match self {
-            Self::Unclear => "give issuer and subject, or principal, or expression",
+            Self::Unclear => "give issuer and subject, or principal, or expression".into(),
             Self::NotAPrincipal => {
                 "copy it from the bill, for example arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
+                    .into()
             }
-            Self::Expression(_) => "write a CEL expression over claims and issuer.name",
+            Self::Expression(error) => error.help().into(),
         }
     }
 }

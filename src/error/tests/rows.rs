@@ -168,7 +168,7 @@ fn unverified() -> UnverifiedClaims {
 }
 
 fn invalid(reason: InvalidReason) -> AuthError {
-    AuthError::Invalid { reason, detail: String::new(), unverified: Some(unverified()) }
+    AuthError::Invalid { reason, detail: marker(), unverified: Some(unverified()) }
 }
 
 fn unavailable(failure: StsFailure) -> SessionError {
