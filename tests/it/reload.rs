@@ -1,5 +1,5 @@
-//! The operator's files change while the gateway serves: what is good counts from the next request on, what
-//! is bad changes nothing, and nobody notices either.
+//! The operator's files change while the gateway serves. A valid file counts from the next request on; a rejected file
+//! changes nothing. Clients notice neither.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ arn = "arn:aws:iam::123456789012:role/BedrockUser"
 "#;
 
 impl World {
-    /// Writes the configuration anew, in one step, as editors and Kubernetes do.
+    /// Replaces the configuration in one step, as editors and Kubernetes do.
     pub(crate) fn configure(&self, change: impl Fn(&str) -> String) {
         let file = self.folder().join("gateway.toml");
         let text = change(&std::fs::read_to_string(&file).unwrap());
         replace(&file, &text);
     }
 
-    /// `/readyz` as it is once its body is `so`.
+    /// Waits until the body of `/readyz` satisfies `so`, and returns it.
     pub(crate) async fn readyz(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
         let probe = self.gateway.addresses().probe.unwrap();
         until(what, async || Some(get(probe, "/readyz").await.json()).filter(&so)).await
@@ -49,7 +49,8 @@ impl World {
         std::str::from_utf8(&page.body).unwrap().lines().any(|found| found == line)
     }
 
-    /// A call whose body follows the change. The gateway has let the caller in before: it asked for the body.
+    /// Sends a call whose head arrives before the change, and its body after it. The gateway has accepted the caller
+    /// before the change, because it asked for the body.
     pub(crate) async fn call_before_and_after(&self, token: &str, change: impl AsyncFnOnce()) -> String {
         let mut stream =
             tokio::net::TcpStream::connect(self.gateway.addresses().http.unwrap()).await.unwrap();
@@ -80,7 +81,7 @@ pub(crate) fn replace(file: &Path, text: &str) {
     std::fs::rename(new, file).unwrap();
 }
 
-/// Whether `/readyz` reports a problem of this kind whose message has these words.
+/// Whether `/readyz` reports a problem of this kind whose message contains these words.
 pub(crate) fn has_problem(body: &Value, code: ProblemCode, words: &str) -> bool {
     let problems = body["problems"].as_array().unwrap();
     problems.iter().any(|problem| {
@@ -115,7 +116,7 @@ async fn under_traffic_no_request_is_lost_and_no_session_asked_for_again() {
         });
     }
     for generation in 2..=4 {
-        // The issuer's settings, the mapping and the roles, each in its turn and back again.
+        // Each generation has one change more: the issuer's settings, then a requirement, then a role rule.
         let (from, to) = match generation {
             2 => ("audiences = [\"bedrock-gateway\"]", "audiences = [\"bedrock-gateway\", \"other\"]"),
             3 => (
@@ -134,8 +135,8 @@ async fn under_traffic_no_request_is_lost_and_no_session_asked_for_again() {
     }
     assert!(answered > 20, "{answered}");
     world.standin.bedrock.release(1_000);
-    assert!(!read(open).await.body.is_empty(), "what was open goes on");
-    assert_eq!(world.standin.sts.calls().len(), 1, "the session is the same");
+    assert!(!read(open).await.body.is_empty(), "an open stream continues after the reloads");
+    assert_eq!(world.standin.sts.calls().len(), 1, "the gateway kept the session");
     assert!(world.has_metric("bedrock_gateway_config_generation 4").await);
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
 }
@@ -148,9 +149,9 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
     world
         .configure(|text| text.replace("claims.email", "clams.email").replace("[\"bedrock-gateway\"]", "[]"));
     let body =
-        world.readyz("the refusal", |body| is_rejected(body, "configuration rejected: 2 problems,")).await;
+        world.readyz("the rejection", |body| is_rejected(body, "configuration rejected: 2 problems,")).await;
     assert_eq!((&body["config_generation"], &body["ready"]), (&json!(1), &json!(true)), "{body}");
-    assert!(!body.to_string().contains("clams"), "nothing of the file is told to everybody: {body}");
+    assert!(!body.to_string().contains("clams"), "/readyz must not show the text of the file: {body}");
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
     assert!(world.has_metric("bedrock_gateway_config_generation 1").await);
     let place = format!("{}:", world.folder().join("gateway.toml").display());
@@ -162,7 +163,9 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
     assert_eq!(world.status(&token).await, 200);
 
     std::fs::remove_file(world.folder().join("gateway.toml")).unwrap();
-    world.readyz("the file to be missed", |body| is_rejected(body, "configuration rejected;")).await;
+    world
+        .readyz("the problem of the missing file", |body| is_rejected(body, "configuration rejected;"))
+        .await;
     assert_eq!(world.status(&token).await, 200);
 }
 
@@ -170,10 +173,10 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
 async fn a_bad_file_that_is_mended_is_loaded() {
     let world = World::start().await;
     world.configure(|text| text.replace("[[role]]", "[[rule]]"));
-    world.readyz("the refusal", |body| is_rejected(body, "configuration rejected: 1 problem,")).await;
-    world.configure(|text| text.replace("[[rule]]", "# mended\n[[role]]"));
+    world.readyz("the rejection", |body| is_rejected(body, "configuration rejected: 1 problem,")).await;
+    world.configure(|text| text.replace("[[rule]]", "# repaired\n[[role]]"));
     world.generation(2).await;
-    world.readyz("the mending", |body| !is_rejected(body, "")).await;
+    world.readyz("the end of the problem", |body| !is_rejected(body, "")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
 }
 
@@ -190,7 +193,7 @@ async fn a_role_that_is_gone_is_gone_with_the_next_request() {
     assert_eq!((refused.status.as_u16(), refused.kind()), (403, "AccessDeniedException"));
     assert_eq!(world.logged(3).await["reason"], "no_role");
     assert_eq!(world.status(&bob).await, 200);
-    assert_eq!(world.standin.sts.calls().len(), asked, "bob's session is the same");
+    assert_eq!(world.standin.sts.calls().len(), asked, "the gateway kept bob's session");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,10 +206,10 @@ async fn a_request_goes_by_one_configuration_to_its_end() {
     };
     let answer = world.call_before_and_after(&token, change).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(world.status(&token).await, 403, "the next one goes by the new one");
+    assert_eq!(world.status(&token).await, 403, "the next request follows the new configuration");
 }
 
-/// A second issuer, to be put before the first.
+/// The table of a second issuer, which the test inserts before the first.
 fn second(idp: &Standin) -> String {
     let issuer = idp.idp.issuer();
     format!(
@@ -226,7 +229,7 @@ async fn issuers_that_come_go_and_change_places_are_never_taken_for_each_other()
     world.secret(&mallory);
     assert_eq!((world.status(&alice).await, world.status(&mallory).await), (200, 401));
 
-    // Alice's issuer is the second now; the other's tokens are taken, for a role of their own.
+    // Alice's issuer is now the second. The gateway accepts tokens of the other issuer, which has a role of its own.
     world.configure(|text| {
         text.replace("[[issuer]]\nname = \"acme\"", &second(&other))
             + "[[role]]\nissuers = [\"second\"]\narn = \"arn:aws:iam::123456789012:role/Second\"\n"
@@ -236,15 +239,15 @@ async fn issuers_that_come_go_and_change_places_are_never_taken_for_each_other()
     let (of_alice, of_mallory) = (world.logged(3).await, world.logged(4).await);
     assert_eq!((&of_alice["issuer"], &of_mallory["issuer"]), (&json!("acme"), &json!("second")));
     assert_eq!(of_mallory["principal"], "arn:aws:sts::123456789012:assumed-role/Second/mallory@acme.org");
-    assert_eq!(world.standin.sts.calls().len(), 2, "alice's session is the same");
-    // Its keys are there already: a remembered token costs no check.
+    assert_eq!(world.standin.sts.calls().len(), 2, "the gateway kept alice's session");
+    // The reload kept the issuer's signing keys, so the gateway did not check a remembered token again.
     assert!(
         world
             .has_metric("bedrock_gateway_token_checks_total{issuer=\"acme\",outcome=\"remembered\"} 1")
             .await
     );
 
-    // The first is gone again: its remembered token is not good any more, alice's still is.
+    // The file no longer lists the other issuer. The gateway rejects its remembered token, and still accepts alice's.
     world.configure(|text| {
         let (before, rest) = text.split_once("[[issuer]]\nname = \"second\"").unwrap();
         let (_, rest) = rest.split_once("[[issuer]]\nname = \"acme\"").unwrap();
@@ -256,7 +259,7 @@ async fn issuers_that_come_go_and_change_places_are_never_taken_for_each_other()
     assert_eq!(world.logged(5).await["reason"], "token_issuer");
 }
 
-/// What a remembered token was believed by is believed no longer when the issuer's settings change.
+/// After a change of the issuer's settings, the gateway checks a remembered token against the new ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remembered_token_is_held_against_the_new_settings() {
     for (from, to, reason) in [
@@ -281,7 +284,7 @@ async fn a_remembered_token_is_held_against_the_new_settings() {
         let issued = time::OffsetDateTime::now_utc().unix_timestamp() - 100;
         let token = world.mint(World::claims("alice").claim("iat", issued));
         assert_eq!(world.status(&token).await, 200);
-        // The provider is away: the keys that were had are good for the new settings, too.
+        // The identity provider is down: the signing keys fetched before the change serve the new settings, too.
         world.standin.idp.server().stop().await;
         world.configure(|text| text.replacen(from, to, 1));
         world.generation(2).await;
@@ -303,13 +306,13 @@ async fn what_needs_a_restart_says_so_and_stays() {
             .replace("http = \"127.0.0.1:0\"", "http = \"127.0.0.1:1\"\nmax_body = \"1KiB\"")
             .replace("region = \"us-east-1\"", "region = \"eu-west-1\"")
     });
-    let body = world.readyz("the new one", |body| body["config_generation"] == 2).await;
+    let body = world.readyz("generation 2", |body| body["config_generation"] == 2).await;
     let restart = "restart required for: listen.http, aws, sessions.capacity";
     assert!(has_problem(&body, ProblemCode::RestartRequired, restart), "{body}");
     assert!(process_log().lines().any(|line| line.contains(restart)));
     assert_eq!(world.status(&token).await, 200);
     let large = world.send(post(CONVERSE, &token, vec![b' '; 2_000])).await;
-    assert_eq!(large.status, 413, "what needs no restart counts");
+    assert_eq!(large.status, 413, "a change that needs no restart is in effect");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,7 +336,7 @@ async fn regions_come_and_go() {
     assert_eq!(world.standin.sts.calls().len(), 1);
 }
 
-/// The certificate that a new connection is shown.
+/// The certificate that the gateway shows to a new connection.
 async fn shown(world: &World) -> Vec<u8> {
     let config = bedrock_bed::trusting(world.folder());
     let stream = tokio::net::TcpStream::connect(world.gateway.addresses().https.unwrap()).await.unwrap();
@@ -353,14 +356,14 @@ async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_to_nobody()
     let (certificate, key) = world.standin.server_certificate(&["localhost", "127.0.0.1"]);
     world.secret(&key);
 
-    // The certificate alone does not fit the old key.
+    // The new certificate does not match the old key.
     replace(&world.folder().join("tls.crt"), &certificate);
-    world.readyz("the refusal", |body| is_rejected(body, "certificate rejected")).await;
+    world.readyz("the rejection", |body| is_rejected(body, "certificate rejected")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
     assert_eq!(shown(&world).await, first);
 
     replace(&world.folder().join("tls.key"), &key);
-    world.readyz("the new one", |body| !is_rejected(body, "certificate")).await;
+    world.readyz("the new certificate", |body| !is_rejected(body, "certificate")).await;
     assert!(world.has_metric("bedrock_gateway_config_reload_failed 0").await);
     let second = shown(&world).await;
     assert_ne!(second, first);
@@ -379,7 +382,7 @@ async fn a_certificate_in_other_files_comes_with_the_configuration() {
     world.secret(&key);
     std::fs::write(world.folder().join("other.crt"), certificate).unwrap();
     world.configure(|text| text.replace("/tls.crt", "/other.crt").replace("/tls.key", "/other.key"));
-    world.readyz("the refusal", |body| is_rejected(body, "configuration rejected")).await;
+    world.readyz("the rejection", |body| is_rejected(body, "configuration rejected")).await;
     assert_eq!(shown(&world).await, first);
     std::fs::write(world.folder().join("other.key"), key).unwrap();
     world.gateway.reload();

@@ -31,7 +31,7 @@ pub(super) fn document(schema: &Value) -> String {
 struct Document<'a> {
     schema: &'a Value,
     text: String,
-    /// Definitions of tables that may be written in place of a string, without a section yet.
+    /// Definitions of tables that may replace a string, and that have no section yet.
     long_forms: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Writes the section of a table whose keys the operator chooses and whose values are no tables.
+    /// Writes the section of a table whose keys the operator chooses and whose values are not tables.
     fn map(&mut self, path: &str, value: &'a Value, entry: &'a Value) {
         self.line(&format!("\n## `[{path}]`"));
         let (description, _default) = split_default(text(value, "description").unwrap_or_default());
@@ -69,14 +69,14 @@ impl<'a> Document<'a> {
         self.line(&format!("\n{description} You choose the keys. Each value: {kind}."));
     }
 
-    /// Writes the section of a table that stands in place of a string.
+    /// Writes the section of a table that may replace a string.
     fn long_form(&mut self, name: &str) {
         self.line(&format!("\n## {}", long_form_heading(name)));
         let Some(table) = self.schema.get("$defs").and_then(|all| all.get(name)) else { return };
         self.keys(table);
     }
 
-    /// Writes the rows of a table: what is required first.
+    /// Writes the rows of a table, required keys first.
     fn keys(&mut self, table: &'a Value) {
         self.line("\n| Key | Type | Default | Description |\n|---|---|---|---|");
         let required = |key: &str| {
@@ -151,7 +151,7 @@ impl<'a> Document<'a> {
         Some(names.join(", "))
     }
 
-    /// The names of a closed list that have a meaning beside them.
+    /// The names of a closed list, each with its description. Names without a description are left out.
     fn choices(&self, value: &'a Value) -> Vec<(&'a Value, &'a str)> {
         let described = |form: &'a Value| Some((form.get("const")?, text(form, "description")?));
         self.forms(value).iter().filter_map(described).collect()
@@ -175,7 +175,7 @@ impl<'a> Document<'a> {
         one_of.map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a value is a table of its own, or a list of such.
+    /// Whether a value is a table of its own, or a list of tables.
     fn is_table(&self, value: &'a Value) -> bool {
         let value = value.get("items").or_else(|| map_of(value)).unwrap_or(value);
         self.resolve(value).get("properties").is_some()
@@ -197,7 +197,7 @@ fn long_form_heading(name: &str) -> &str {
     if name == "LongMapped" { "A mapped value as a table" } else { name }
 }
 
-/// What each value of a table is whose keys the operator chooses.
+/// The schema of the values in a table whose keys the operator chooses.
 fn map_of(value: &Value) -> Option<&Value> {
     value.get("additionalProperties").filter(|entry| entry.is_object())
 }

@@ -1,8 +1,10 @@
 //! Numbers in documents are those of the code.
 //!
-//! Behind a number stands a comment that names the constant: `<!-- = FILE:NAME, FILE:NAME + FILE:NAME -->`. The file is
-//! below `src`, the name is that of a constant, or of a field of an `impl Default`. `<!-- = hyper 1.12.0 = 100 -->` is a default of
-//! a library, checked again with each version of it.
+//! A comment after a number names its constant: `<!-- = FILE:NAME, FILE:NAME + FILE:NAME -->`. The file is below `src`.
+//! The name is that of a constant, or of a field of an `impl Default`.
+//!
+//! For a default of a library, the comment names the library's version: `<!-- = hyper 1.12.0 = 100 -->`. The test fails
+//! with another version, which reminds the author to check the default again.
 
 use std::path::Path;
 
@@ -66,7 +68,7 @@ fn with_commas(number: u128) -> String {
     text
 }
 
-/// An expression of Rust, as far as constants are written: numbers, other constants of the file, `Duration::from_…`,
+/// An expression of Rust, with the parts that constants use: numbers, other constants of the file, `Duration::from_…`,
 /// products, quotients, sums and shifts.
 struct Expression<'a> {
     rest: &'a str,
@@ -155,7 +157,7 @@ fn constant(file: &str, name: &str) -> Option<Number> {
     values.next()
 }
 
-/// What a comment says that is behind a number: the constants, and the version of a library.
+/// The texts that a comment after a number allows. It names constants, or a library with its version and default.
 fn reference(text: &str) -> Result<Vec<String>, String> {
     if let Some((library, number)) = text.split_once(" = ") {
         let (name, version) = library.split_once(' ').ok_or_else(|| format!("{text}: name a version"))?;
@@ -215,7 +217,8 @@ fn numbers(cells: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every problem of a document's text: comments that are not true, and numbers of the limits table without one.
+/// Every problem of a document's text: comments that contradict the code, and numbers in the limits table that have
+/// no comment.
 fn problems(name: &str, document: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut block = String::new();
@@ -290,8 +293,8 @@ fn numbers_in_documents_are_those_of_the_code() {
     assert!(count > 50, "{count}");
 }
 
-/// Phrases of documents for readers who do not want comments between words: where one appears, its paragraph shows
-/// the constant.
+/// Phrases of documents that have no such comments, because they would disturb the reader. A paragraph that has a
+/// phrase has to show the constant.
 const PHRASES: &[(&[&str], &str, &str)] = &[
     (&["waits", "for the first byte"], "upstream.rs", "FIRST_BYTE"),
     (&["waits", "between bytes"], "relay.rs", "IDLE"),
@@ -333,7 +336,7 @@ fn numbers_in_the_documents_for_users_are_those_of_the_code() {
         let says = found.iter().any(|(phrase, _, _)| *phrase == index);
         assert!(
             says,
-            "no document says {words:?} any more; change PHRASES, so that {name} is still compared"
+            "no document says {words:?} any more: change PHRASES, so that the test still compares {name}"
         );
     }
 }
