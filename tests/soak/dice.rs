@@ -14,7 +14,7 @@ impl Dice {
         Self(self.next())
     }
 
-    /// 0 to `end`, without it.
+    /// A number from 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
@@ -23,7 +23,7 @@ impl Dice {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 
-    /// True so many times in a thousand.
+    /// True in `in_a_thousand` of a thousand cases.
     pub(crate) fn chance(&mut self, in_a_thousand: u64) -> bool {
         self.below(1_000) < in_a_thousand
     }

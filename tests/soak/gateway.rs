@@ -1,4 +1,4 @@
-//! The gateway's process: its configuration, its log, and what the system says of it.
+//! The gateway's process: its configuration, its logs, its memory and its descriptors.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// How long it may take to start, and to end.
+/// Longest time for the start, and for the end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Beginnings of a JWT and of the stand-in's session tokens.
+/// Beginnings of a JWT and of the stand-in's session tokens, which the log must not contain.
 const SECRETS: [&str; 2] = ["eyJhbGciOi", "IQoJb3JpZ2lu"];
 
 pub(crate) struct Gateway {
@@ -26,14 +26,14 @@ pub(crate) struct Gateway {
     errors: PathBuf,
 }
 
-/// What the access log has said so far.
+/// The facts from the access log so far.
 #[derive(Debug, Default)]
 pub(crate) struct AccessLog(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
     lines: u64,
-    /// Of requests that failed, by request id.
+    /// The reasons of failed requests, by request id.
     reasons: HashMap<String, String>,
     faults: Vec<String>,
 }
@@ -49,7 +49,7 @@ impl AccessLog {
         let mut said = self.0.lock().unwrap();
         said.lines += 1;
         if SECRETS.iter().any(|secret| line.contains(secret)) {
-            said.faults.push("a line of the access log has a secret in it".to_owned());
+            said.faults.push("a line of the access log contains a secret".to_owned());
         }
         let Ok(line) = serde_json::from_str::<Value>(line) else {
             said.faults.push("a line of the access log is not JSON".to_owned());
@@ -64,7 +64,7 @@ impl AccessLog {
         self.0.lock().unwrap().lines
     }
 
-    /// Why the gateway itself refused this request.
+    /// The reason that the access log gives for this failed request.
     pub(crate) fn reason(&self, request_id: &str) -> Option<String> {
         self.0.lock().unwrap().reasons.get(request_id).cloned()
     }
@@ -75,7 +75,7 @@ impl AccessLog {
 }
 
 impl Gateway {
-    /// Starts it, and waits until it is ready.
+    /// Starts the gateway and waits until it is ready.
     pub(crate) async fn start(world: &World) -> Self {
         let configuration = world.bed.folder().join("gateway.toml");
         std::fs::write(&configuration, world.configuration(0)).unwrap();
@@ -89,11 +89,11 @@ impl Gateway {
         let gateway = Self { process, log, configuration, errors };
         let ready = until("the gateway to be ready", async || world.is_ready().await);
         let in_time = tokio::time::timeout(PATIENCE, ready).await.is_ok();
-        assert!(in_time, "the gateway does not become ready:\n{}", gateway.last_words());
+        assert!(in_time, "the gateway is not ready after {PATIENCE:?}:\n{}", gateway.last_words());
         gateway
     }
 
-    /// Writes another configuration, as editors and Kubernetes do, and has it loaded at once.
+    /// Replaces the configuration in one step, as editors and Kubernetes do, and makes the gateway load it at once.
     pub(crate) fn reload(&self, text: &str) {
         let new = self.configuration.with_extension("new");
         std::fs::write(&new, text).unwrap();
@@ -111,18 +111,18 @@ impl Gateway {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
     }
 
-    /// Ends it as an orchestrator does. Whether it ended well, in time.
+    /// Ends the gateway as an orchestrator does. Returns whether it exited in time and with success.
     pub(crate) async fn end(mut self) -> bool {
         self.process.signal(Signal::TERM);
         let ended = until("the gateway's end", async || self.process.try_wait().unwrap());
         tokio::time::timeout(PATIENCE, ended).await.is_ok_and(|status| status.success())
     }
 
-    /// Panics and errors among its messages.
-    pub(crate) fn cries(&self) -> Vec<String> {
+    /// The panics and errors in the process log.
+    pub(crate) fn panics_and_errors(&self) -> Vec<String> {
         let said = std::fs::read_to_string(&self.errors).unwrap();
-        let is_cry = |line: &&str| line.contains("panicked") || line.contains("\"level\":\"ERROR\"");
-        said.lines().filter(is_cry).map(str::to_owned).collect()
+        let is_one = |line: &&str| line.contains("panicked") || line.contains("\"level\":\"ERROR\"");
+        said.lines().filter(is_one).map(str::to_owned).collect()
     }
 
     fn last_words(&self) -> String {

@@ -1,4 +1,4 @@
-//! What became of each call: what its caller saw of it, and what Bedrock did. A number in the prompt joins the two.
+//! The record of each call: what its caller saw, and what Bedrock did. A number in the prompt joins the two.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,7 @@ pub(crate) type Moment = u64;
 #[derive(Debug)]
 pub(crate) struct Journal {
     began: Instant,
-    /// The same by the wall clock.
+    /// The start by the wall clock.
     began_at: SystemTime,
     calls: Mutex<Vec<Entry>>,
     strangers: Mutex<Vec<String>>,
@@ -32,14 +32,14 @@ pub(crate) struct Entry {
     pub(crate) client: &'static str,
     pub(crate) began: Moment,
     pub(crate) ended: Moment,
-    /// Every time that the call reached Bedrock rightly signed, and what it suffered there.
+    /// One entry for each time that the call reached Bedrock with a valid signature.
     pub(crate) fates: Vec<Fate>,
-    /// When the first of them was.
+    /// When the call first reached Bedrock.
     pub(crate) arrived: Moment,
     pub(crate) outcome: Outcome,
 }
 
-/// What Bedrock did with a call.
+/// Bedrock's treatment of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     Answered,
@@ -52,13 +52,13 @@ pub(crate) enum Fate {
     EndedInException,
 }
 
-/// What its caller saw.
+/// The outcome of a call, as its caller saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    UnderWay,
-    /// The right answer, to its end.
+    InFlight,
+    /// The correct answer, complete.
     Right,
-    /// The right beginning, and then an exception in the stream's own format.
+    /// A correct beginning, then an exception in the stream's own format.
     Exception,
     /// A typed error.
     Error {
@@ -66,17 +66,17 @@ pub(crate) enum Outcome {
         kind: Box<str>,
         request_id: Box<str>,
     },
-    /// The answer began and broke off.
+    /// The answer began, then broke off.
     Broken,
     HungUp,
-    /// What must never be.
+    /// An outcome that must never occur.
     Wrong(Box<str>),
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnderWay => f.write_str("never ended"),
+            Self::InFlight => f.write_str("never ended"),
             Self::Right => f.write_str("200"),
             Self::Exception => f.write_str("200, exception in the stream"),
             Self::Error { status, kind, .. } => write!(f, "{status} {kind}"),
@@ -97,7 +97,7 @@ impl Journal {
         u64::try_from(self.began.elapsed().as_millis()).unwrap()
     }
 
-    /// A moment of the run by the wall clock.
+    /// A moment of the run, by the wall clock.
     pub(crate) fn at(&self, moment: Moment) -> SystemTime {
         self.began_at + Duration::from_millis(moment)
     }
@@ -106,11 +106,11 @@ impl Journal {
         u64::try_from(at.duration_since(self.began_at).unwrap_or_default().as_millis()).unwrap()
     }
 
-    /// A call is about to be made. Returns its number.
+    /// Records the start of a call. Returns its number.
     pub(crate) fn begin(&self, user: usize, project: Option<&'static str>, client: &'static str) -> usize {
         let began = self.now();
         let mut calls = self.calls.lock().unwrap();
-        let (fates, outcome) = (Vec::new(), Outcome::UnderWay);
+        let (fates, outcome) = (Vec::new(), Outcome::InFlight);
         calls.push(Entry { user, project, client, began, ended: Moment::MAX, fates, arrived: 0, outcome });
         calls.len() - 1
     }
@@ -122,12 +122,12 @@ impl Journal {
         call.outcome = outcome;
     }
 
-    /// The call has reached Bedrock, which charges whoever signed it: that must be its user.
+    /// Records that a call reached Bedrock. Bedrock bills the principal that signed it, which must be the call's user.
     pub(crate) fn arrived(&self, call: &Call, users: &[User], fate: Fate) {
         let now = self.now();
         let mut calls = self.calls.lock().unwrap();
         let Some(entry) = number_in(&call.body).and_then(|number| calls.get_mut(number)) else {
-            self.strangers.lock().unwrap().push(format!("nobody made this call: {call:?}"));
+            self.strangers.lock().unwrap().push(format!("no user made this call: {call:?}"));
             return;
         };
         let user = &users[entry.user];
@@ -146,13 +146,13 @@ impl Journal {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Calls on the bill that are not their users'.
+    /// Calls that Bedrock bills to a wrong principal, or that no user made.
     pub(crate) fn strangers(&self) -> Vec<String> {
         self.strangers.lock().unwrap().clone()
     }
 }
 
-/// What a call says, so that it is known again.
+/// The prompt of a call. Its number identifies the call at Bedrock.
 pub(crate) fn prompt(number: usize) -> String {
     format!("{MARK}{number}; tell me about it")
 }
@@ -162,7 +162,7 @@ fn number_in(body: &[u8]) -> Option<usize> {
     text.split_once(MARK)?.1.split_once(';')?.0.parse().ok()
 }
 
-/// How many of each.
+/// Counts equal items.
 pub(crate) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, u64> {
     let mut counts = BTreeMap::new();
     for item in items {

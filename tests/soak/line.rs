@@ -17,7 +17,7 @@ use crate::world::World;
 
 type Body = Full<Bytes>;
 
-/// Opened when it is first needed, and again when it was closed.
+/// A connection that opens at the first call, and again after it was closed.
 pub(crate) enum Line {
     H1 {
         trust: TlsConnector,
@@ -53,8 +53,8 @@ impl Line {
         matches!(self, Self::H2(_))
     }
 
-    /// Sends, and waits for the head of the answer. One that was provably never sent, since the connection had been
-    /// closed meanwhile, is sent again, as any client does.
+    /// Sends a request and waits for the head of the answer. If the connection had closed and the request was provably
+    /// never sent, it sends the request again, as any client does.
     pub(crate) async fn send(
         &mut self,
         world: &World,
@@ -95,7 +95,7 @@ impl Line {
         }
     }
 
-    /// After a hang-up nothing more can be sent on HTTP/1.1.
+    /// Drops an HTTP/1.1 connection: after a hang-up it cannot carry another request.
     pub(crate) fn hang_up(&mut self) {
         if let Self::H1 { sender, .. } = self {
             *sender = None;

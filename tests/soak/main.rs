@@ -1,9 +1,13 @@
-//! Faults under load: hundreds of users call the real binary without end while everything around it goes wrong.
+//! Faults under load: hundreds of users call the real binary again and again while everything around it fails.
 //!
-//! `cargo test --release --test soak -- --minutes 30`, or shorter. What goes wrong follows from the seed that is
-//! printed (`--seed`); what meets what does not, since the clocks are real. At the end every answer must have been
-//! right, or a typed error for a cause that was there; the stand-in's bill must be that of the users who called;
-//! STS was asked within the bound; the gateway's memory and descriptors are back where they began.
+//! Run `cargo test --release --test soak -- --minutes 30`, or shorter. The seed decides which faults occur: the test
+//! prints it, and `--seed` repeats it. The seed does not decide which call meets which fault, since the clocks are
+//! real. The test fails unless all of this is true at the end:
+//!
+//! - Every answer was correct, or a typed error whose cause was active.
+//! - The stand-in's bill names the users who called.
+//! - The gateway called STS within the rate limit.
+//! - The gateway's memory and descriptors are back where they began.
 //!
 //! Needs Linux.
 
@@ -48,31 +52,32 @@ use world::World;
 /// Faults under load, against the gateway's real binary
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How long things go wrong
+    /// Minutes during which faults occur
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
-    /// What is to go wrong and who calls; another every time without it
+    /// Seed that decides which faults occur and who calls; default: a new one each time
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// Traffic without trouble before the gateway's size is taken: long enough that every user has been there and has
-/// renewed his token, so that what it remembers of them is as large as it ever is.
+/// Traffic without faults before the test measures the gateway's size. It is long enough for every user to call and to
+/// renew their token. By then the gateway remembers as much about its users as it ever will.
 const WARM_UP: Duration = Duration::from_secs(15);
 
-/// How much larger the gateway may be at the end. Allocators keep what they once had, connections that were cut and
-/// made anew leave holes; what grows with the number of calls shows in half an hour, which has hundreds of thousands.
+/// Bytes by which the gateway's memory may grow. Allocators keep memory that was freed, and connections that were
+/// aborted and opened again leave holes. A run of half an hour has hundreds of thousands of calls, so memory that grows
+/// with their number exceeds the limit.
 const MORE_MEMORY: u64 = 24 << 20;
 
-/// How long idle connections to Bedrock are kept, and some time to look for them: after that no descriptor is used
-/// that was not before.
+/// The time for which the gateway keeps idle connections to Bedrock, and some time to find them. After that it has no
+/// more descriptors than before.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
-/// Frames of an answer, and the time between them: long enough to be broken and hung up on.
+/// Frames of an answer, and the time between them: long enough for faults and hang-ups in the middle.
 const TOKENS: usize = 20;
 const GAP: Duration = Duration::from_millis(2);
 
-/// How many violations are spelled out.
+/// Most violations that the test prints.
 const SHOWN: usize = 10;
 
 #[tokio::main]
@@ -108,7 +113,7 @@ async fn main() -> ExitCode {
 
     let verdict = Verdict::new(&world, &journal, &gateway.log, &windows, &calls);
     let mut violations = verdict.violations();
-    violations.extend(gateway.cries());
+    violations.extend(gateway.panics_and_errors());
     violations.extend(reloads(&world, &windows).await);
     if after.descriptors > before.descriptors {
         violations.push(format!("{} descriptors became {}", before.descriptors, after.descriptors));
@@ -117,14 +122,14 @@ async fn main() -> ExitCode {
         violations.push(format!("{} bytes of memory became {}", before.resident, after.resident));
     }
     if !gateway.end().await {
-        violations.push("the gateway did not end well".to_owned());
+        violations.push("the gateway did not exit in time and with success".to_owned());
     }
     judged(&violations)
 }
 
 fn judged(violations: &[String]) -> ExitCode {
     if violations.is_empty() {
-        println!("\neverything was right");
+        println!("\nno violations");
         return ExitCode::SUCCESS;
     }
     println!("\n{} violations", violations.len());
@@ -134,19 +139,19 @@ fn judged(violations: &[String]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The last configuration is in use, and at least one for each time that there were new ones.
+/// Returns a violation unless each window of reloads loaded a configuration and the last one is in use.
 async fn reloads(world: &World, windows: &[Window]) -> Option<String> {
     let reloads = windows.iter().filter(|window| window.cause == Cause::ConfigurationReloads).count();
     let generation = world.metric("bedrock_gateway_config_generation").await;
     let failed = world.metric("bedrock_gateway_config_reload_failed").await;
     #[expect(clippy::cast_precision_loss, reason = "there are not so many")]
     let wrong = generation < 1.0 + reloads as f64 || failed > 0.0;
-    wrong.then(|| format!("generation {generation}, failed {failed}, after {reloads} times of reloading"))
+    wrong.then(|| format!("generation {generation}, failed {failed}, after {reloads} windows of reloads"))
 }
 
-/// Waits until the gateway has no more descriptors than before, or has had its time.
+/// Waits until the gateway has no more descriptors than before, for at most [`SETTLES_WITHIN`].
 async fn settled(world: &World, gateway: &Gateway, before: Size) -> Size {
-    // The SDK keeps connections for longer than Bedrock's are kept.
+    // The AWS SDK keeps idle connections to STS for longer than the gateway keeps those to Bedrock.
     world.bed.standin.sts.server().stop().await;
     let end = Instant::now() + SETTLES_WITHIN;
     while gateway.descriptors() > before.descriptors && Instant::now() < end {
@@ -155,7 +160,7 @@ async fn settled(world: &World, gateway: &Gateway, before: Size) -> Size {
     Size { resident: gateway.resident(), descriptors: gateway.descriptors() }
 }
 
-/// The journal has what is needed of them.
+/// Makes the stand-in forget its calls each second: the journal has recorded what the test needs.
 async fn forget_calls(world: Arc<World>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;

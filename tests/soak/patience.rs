@@ -1,5 +1,5 @@
-//! Two promises that take seconds of real time, each kept by a gateway of its own before trouble begins. With a clock
-//! that stands still they are unit tests of the sessions; here are the sockets, the signatures and the AWS SDK, too.
+//! Two promises that take seconds of real time, each tested with a gateway of its own before the faults begin. The unit
+//! tests of the sessions test them with a stopped clock; these add the sockets, the signatures and the AWS SDK.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-/// Renewal is invisible over three lifetimes, though STS is slow.
+/// Over three lifetimes no caller waits for a renewal, although STS is slow.
 pub(crate) async fn renewal_is_invisible() {
     let bed = Bed::start();
     let gateway = bed.serve(&bed.write(&Setup::default()), &memory_log()).await;
@@ -33,7 +33,7 @@ pub(crate) async fn renewal_is_invisible() {
     assert_eq!(bed.standin.bedrock.signature_refusals(), []);
 }
 
-/// A caller without a session whom STS leaves waiting is refused within the deadline, and nothing is sent.
+/// STS hangs and the caller has no session: the gateway refuses the call within the deadline and sends Bedrock nothing.
 pub(crate) async fn a_hanging_sts_is_503_within_the_deadline() {
     let bed = Bed::start();
     let log = memory_log();
@@ -61,7 +61,7 @@ async fn call(address: SocketAddr, token: &str) -> (u16, String) {
         .unwrap();
     let mut answer = send(address, request).await;
     while let Some(frame) = answer.body_mut().frame().await {
-        assert!(frame.is_ok(), "half an answer");
+        assert!(frame.is_ok(), "the answer broke off");
     }
     let kind = answer.headers().get("x-amzn-errortype").map_or("", |kind| kind.to_str().unwrap());
     (answer.status().as_u16(), kind.to_owned())

@@ -1,4 +1,4 @@
-//! The summary.
+//! The summary that the test prints.
 
 use crate::journal::{Entry, tally};
 use crate::trouble::Window;
@@ -32,13 +32,13 @@ impl Report<'_> {
         section("what callers saw", tally(self.calls.iter().map(|call| call.outcome.to_string())));
         let fates = self.calls.iter().flat_map(|call| &call.fates);
         let expired = self.world.bed.standin.bedrock.session_refusals();
-        let expired = expired.iter().map(|_| "found a session at its end".to_owned());
+        let expired = expired.iter().map(|_| "refused an expired session".to_owned());
         section("what Bedrock did", tally(fates.map(|fate| format!("{fate:?}")).chain(expired)));
-        section("trouble, times", tally(self.windows.iter().map(|window| format!("{:?}", window.cause))));
+        section("windows of faults", tally(self.windows.iter().map(|window| format!("{:?}", window.cause))));
         let calls: Vec<_> = self.world.bed.standin.sts.calls().iter().map(|call| call.at).collect();
         let sessions = self.world.bed.standin.credentials.sessions().len() as u64;
         let busiest = most_in_a_second(&calls) as u64;
-        let busiest_title = format!("most calls in a second, of {MOST_IN_A_SECOND} at most");
+        let busiest_title = format!("most calls in a second (limit {MOST_IN_A_SECOND})");
         let sts = [
             ("AssumeRole calls", calls.len() as u64),
             ("sessions granted", sessions),

@@ -1,4 +1,4 @@
-//! Calls of each kind, and reading what was answered to them.
+//! Requests of each kind, and the check of their answers.
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use bytes::Bytes;
@@ -12,10 +12,10 @@ use crate::journal::Outcome;
 const SONNET: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 const GPT: &str = "openai.gpt-oss-120b-1:0";
 
-/// What the stand-in says until it has said enough.
+/// The text that the stand-in repeats until its answer is long enough.
 const FILLER: &str = " and";
 
-/// What is called for.
+/// The kinds of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Converse,
@@ -24,11 +24,11 @@ pub(crate) enum Kind {
     ChatStream,
 }
 
-/// What the body of an answer says.
+/// The content of an answer's body.
 #[derive(Debug, Default)]
 struct Said {
     text: String,
-    /// It has an end of its own, as far as its format has one.
+    /// Whether the body has the end mark of its format. A format without a mark counts as ended.
     ended: bool,
     exception: bool,
 }
@@ -69,7 +69,7 @@ impl Kind {
         request.body(Full::from(body.to_string())).unwrap()
     }
 
-    /// Judges an answer of 200 that came to its end.
+    /// The outcome of a complete answer whose status is 200.
     pub(crate) fn outcome(self, body: &[u8], prompt: &str) -> Outcome {
         let said = match self {
             Self::Converse => whole(body, "/output/message/content/0/text"),
@@ -80,12 +80,12 @@ impl Kind {
         match said {
             Some(Said { exception: true, text, .. }) if begins(&text, prompt) => Outcome::Exception,
             Some(Said { exception: false, ended: true, text }) => judged(&text, prompt),
-            said => Outcome::Wrong(format!("a 200 that is no answer: {said:?}").into()),
+            said => Outcome::Wrong(format!("status 200 without a valid answer: {said:?}").into()),
         }
     }
 }
 
-/// Whether this is the answer to that prompt.
+/// The outcome of an answer with this text: whether it is the answer to that prompt.
 pub(crate) fn judged(text: &str, prompt: &str) -> Outcome {
     let filler = text.strip_prefix(answer_to(prompt).as_str());
     if filler.is_some_and(|filler| filler.replace(FILLER, "").is_empty()) {
@@ -95,7 +95,7 @@ pub(crate) fn judged(text: &str, prompt: &str) -> Outcome {
     }
 }
 
-/// An answer that is not 200: which error it says it is.
+/// The outcome of an answer whose status is not 200: the error that it names.
 pub(crate) fn error(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -104,7 +104,7 @@ pub(crate) fn error(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
     let kind = header("x-amzn-errortype").or_else(in_body);
     match (kind, header("x-gateway-request-id")) {
         (Some(kind), Some(request_id)) => {
-            // AWS appends the address of a namespace.
+            // AWS adds a namespace's name before `#`, or its address after `:`.
             let kind = kind.rsplit('#').next().and_then(|kind| kind.split(':').next()).unwrap_or(kind);
             Outcome::Error { status, kind: kind.into(), request_id: request_id.into() }
         }
@@ -114,7 +114,7 @@ pub(crate) fn error(status: u16, headers: &HeaderMap, body: &[u8]) -> Outcome {
     }
 }
 
-/// Whether an answer to that prompt may begin so.
+/// Whether an answer to that prompt may begin with this text.
 fn begins(text: &str, prompt: &str) -> bool {
     let answer = answer_to(prompt);
     answer.starts_with(text)

@@ -1,4 +1,5 @@
-//! Those who call without end: any user, any kind of call, over HTTP/1.1, HTTP/2 and the AWS SDK, some of whom hang up.
+//! The callers. Each calls again and again, as any user, with any kind of call, over HTTP/1.1, HTTP/2 or the AWS SDK.
+//! Some hang up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::sdk;
 use crate::users::{PROJECTS, USERS};
 use crate::world::World;
 
-/// Callers at once.
+/// Concurrent callers.
 const ON_H1: usize = 24;
 const H2_CONNECTIONS: usize = 6;
 const ON_EACH_H2: usize = 4;
@@ -25,15 +26,15 @@ const WITH_SDK: usize = 4;
 /// Longest pause of a caller between calls, milliseconds.
 const PAUSE: u64 = 300;
 
-/// No answer takes longer: ten seconds of waiting for STS are the most that the gateway may ask for.
+/// Longest wait for an answer. The gateway waits for STS for ten seconds at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// So many of a thousand calls are hung up.
+/// Hang-ups in a thousand calls.
 const HANG_UPS: u64 = 80;
-/// Longest wait before that, milliseconds.
+/// Longest time until a hang-up, milliseconds.
 const HUNG_UP_WITHIN: u64 = 60;
 
-/// All callers, until they are told to stop.
+/// All callers, until [`Traffic::end`] stops them.
 pub(crate) struct Traffic {
     callers: JoinSet<()>,
     stop: watch::Sender<bool>,
@@ -64,7 +65,7 @@ impl Traffic {
         Self { callers, stop }
     }
 
-    /// Lets everybody finish the call that he is at.
+    /// Stops the callers. Each finishes its present call.
     pub(crate) async fn end(mut self) {
         self.stop.send_replace(true);
         while let Some(ended) = self.callers.join_next().await {
@@ -83,7 +84,7 @@ struct Caller {
 impl Caller {
     async fn calls_on(mut self, mut line: Line) {
         while self.goes_on().await {
-            let (user, project) = self.somebody();
+            let (user, project) = self.pick_user();
             let kind = Kind::ALL[self.dice.index(Kind::ALL.len())];
             let number = self.journal.begin(user, project, line.name());
             let hang_up =
@@ -104,7 +105,7 @@ impl Caller {
     }
 
     async fn calls_with_sdk(mut self) {
-        // All users of one application share them.
+        // The users of one application share its connections.
         let connections = self.world.bed.sdk_connections();
         while self.goes_on().await {
             let user = self.dice.index(USERS);
@@ -120,7 +121,7 @@ impl Caller {
         }
     }
 
-    /// After a pause, unless it is time to stop.
+    /// Pauses. Returns whether the caller goes on, or has to stop.
     async fn goes_on(&mut self) -> bool {
         let between = Duration::from_millis(self.dice.below(PAUSE));
         tokio::select! {
@@ -129,7 +130,7 @@ impl Caller {
         }
     }
 
-    fn somebody(&mut self) -> (usize, Option<&'static str>) {
+    fn pick_user(&mut self) -> (usize, Option<&'static str>) {
         let user = self.dice.index(USERS);
         let projects = if self.world.users[user].has_projects() { &PROJECTS[..] } else { &[None] };
         (user, projects[self.dice.index(projects.len())])
@@ -155,7 +156,7 @@ async fn call(
     let request = kind.request(&world.address.to_string(), &world.token(user), project, &prompt);
     let answer = match line.send(world, request).await {
         Ok(answer) => answer,
-        // A reset of an HTTP/2 stream overtakes what stands in its queue, the head too.
+        // A reset of an HTTP/2 stream overtakes the bytes in its queue, even the head.
         Err(_reset) if line.is_h2() => return Outcome::Broken,
         Err(error) => return Outcome::Wrong(format!("no answer at all: {error:?}").into()),
     };
@@ -164,11 +165,11 @@ async fn call(
         Some(body) if head.status == 200 => kind.outcome(&body, &prompt),
         Some(body) => said::error(head.status.as_u16(), &head.headers, &body),
         None if head.status == 200 => Outcome::Broken,
-        None => Outcome::Wrong(format!("half an answer of {}", head.status).into()),
+        None => Outcome::Wrong(format!("an answer with status {} broke off", head.status).into()),
     }
 }
 
-/// The whole body, if it has an end.
+/// The whole body; `None` if it broke off.
 async fn read(mut body: Incoming) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {

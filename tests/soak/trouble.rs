@@ -1,4 +1,4 @@
-//! What goes wrong, when, and how: drawn from the seed, one to three causes at a time, with quiet between.
+//! The faults. The seed decides which occur, when, and how: one to three causes at a time, with quiet times between.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,8 @@ use crate::journal::{Fate, Journal, Moment};
 use crate::users::Provider;
 use crate::world::World;
 
-/// Between rotations of one provider's keys: the gateway asks for unknown keys every ten seconds, and a key has to stay
-/// published for as long as its tokens live.
+/// Shortest time between rotations of one provider's keys. The gateway fetches unknown keys at most once in ten
+/// seconds, and the provider has to publish a key for as long as its tokens are valid.
 const KEYS_STAY: Duration = Duration::from_secs(65);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,8 @@ impl Cause {
         C::ConfigurationReloads,
     ];
 
-    /// Whether both at once would be one, or would leave callers with tokens that nobody could verify.
+    /// Whether two causes must not be active together: they would act as one, or leave tokens that the gateway cannot
+    /// verify.
     fn excludes(self, other: Self) -> bool {
         let both_in = |group: &[Self]| group.contains(&self) && group.contains(&other);
         both_in(&[C::StsThrottles, C::StsFails, C::StsIsSlow, C::StsIsDown])
@@ -65,7 +66,7 @@ impl Cause {
     }
 }
 
-/// When something was wrong.
+/// The time in which a cause was active.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) cause: Cause,
@@ -73,7 +74,7 @@ pub(crate) struct Window {
     pub(crate) to: Moment,
 }
 
-/// How many of a thousand calls suffer at Bedrock.
+/// Faults at Bedrock in a thousand calls.
 #[derive(Debug, Default)]
 struct Chances {
     reset: u64,
@@ -81,7 +82,7 @@ struct Chances {
     credentials: u64,
 }
 
-/// Decides what each call suffers at Bedrock, and has it written down.
+/// Chooses the fault of each call at Bedrock and records it in the journal.
 pub(crate) struct Weather {
     chances: Mutex<Chances>,
     dice: Mutex<Dice>,
@@ -128,14 +129,14 @@ impl Weather {
     }
 }
 
-/// Brings trouble about, and ends it.
+/// Starts faults and ends them.
 pub(crate) struct Director<'a> {
     pub(crate) world: &'a World,
     pub(crate) gateway: &'a Gateway,
     pub(crate) journal: &'a Journal,
     weather: Arc<Weather>,
     dice: Dice,
-    /// Every cause's turn comes before any comes again.
+    /// The causes to draw next. Each cause has its turn before any has a second.
     deck: VecDeque<Cause>,
     rotations: Vec<Rotation>,
     edition: u64,
@@ -146,7 +147,7 @@ pub(crate) struct Director<'a> {
 struct Rotation {
     provider: Provider,
     at: Option<Instant>,
-    /// No token that is still good was signed with it when the next one comes.
+    /// The key that the next rotation removes. By then every token that it signed has expired.
     outgoing: String,
 }
 
@@ -167,7 +168,7 @@ impl<'a> Director<'a> {
         Self { world, gateway, journal, weather, dice, deck, rotations, edition: 0, windows }
     }
 
-    /// One phase after the other until then.
+    /// Runs one phase after another until then.
     pub(crate) async fn run(&mut self, until: Instant) {
         while Instant::now() < until {
             let causes = self.draw();
@@ -193,7 +194,7 @@ impl<'a> Director<'a> {
         tokio::time::sleep(Duration::from_millis(least + self.dice.below(more))).await;
     }
 
-    /// One to three that go together.
+    /// Draws one to three causes that may be active together.
     fn draw(&mut self) -> Vec<Cause> {
         let wanted = 1 + self.dice.index(3);
         let mut drawn: Vec<Cause> = Vec::new();
@@ -217,7 +218,7 @@ impl<'a> Director<'a> {
             C::StsFails => {
                 let faults = [StsFault::Unavailable, StsFault::Reset, StsFault::Malformed];
                 let fault = faults[self.dice.index(faults.len())].clone();
-                // The first ones are within what the gateway tries again.
+                // The gateway's retries overcome the first ones.
                 sts.faults().next(5, fault.clone());
                 sts.faults().next(20, StsFault::Late(Duration::from_millis(100)));
                 sts.faults().always(fault);
@@ -264,7 +265,7 @@ impl<'a> Director<'a> {
         self.gateway.reload(&self.world.configuration(self.edition));
     }
 
-    /// A new key signs from now on; the one before the last is published no more.
+    /// Makes a provider sign with a new key, and no longer publish the one before the last.
     fn rotate(&mut self) {
         let ripe = |rotation: &&mut Rotation| rotation.at.is_none_or(|at| at.elapsed() > KEYS_STAY);
         let Some(rotation) = self.rotations.iter_mut().find(ripe) else { return };

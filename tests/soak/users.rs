@@ -1,4 +1,4 @@
-//! Those who call: who they are to the stand-in's bill, and their tokens, which are renewed.
+//! The users: the principal and tags that the bill must show for each, and the tokens, which each user renews.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 pub(crate) const USERS: usize = 300;
 
-/// How long a token is good, and from what age on its user has a new one.
+/// Lifetime of a token, and the age at which its user gets a new one.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(40);
 const RENEWED_AFTER: Duration = Duration::from_secs(25);
 
-/// Those on several projects say with every call which one pays, or do not.
+/// Users on several projects name the one that pays with each call, or name none.
 pub(crate) const PROJECTS: [Option<&str>; 3] = [None, Some("atlas"), Some("borealis")];
 
 /// One of the two identity providers.
@@ -52,13 +52,13 @@ impl User {
         self.provider == Provider::Staff && self.number.is_multiple_of(4)
     }
 
-    /// The tags that the bill is to show for a call of this project.
+    /// The tags that the bill must show for a call of this project.
     pub(crate) fn tags(&self, project: Option<&str>) -> BTreeMap<String, String> {
         let project = project.map(|project| ("project".to_owned(), project.to_owned()));
         [("team".to_owned(), team(self.number))].into_iter().chain(project).collect()
     }
 
-    /// A token that is good for a while yet.
+    /// A token that is valid for at least 15 seconds more.
     pub(crate) fn token(&self, provider: &Idp) -> String {
         let mut kept = self.token.lock().unwrap();
         if let Some((token, minted)) = &*kept

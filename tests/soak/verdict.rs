@@ -1,4 +1,5 @@
-//! Whether everything was right: each call by what befell it, the bill by the calls, STS by the sessions it granted.
+//! The check of the run: each call against the faults that it met, the bill against the calls, and the calls to STS
+//! against the sessions that it granted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -11,19 +12,20 @@ use crate::trouble::{Cause, Window};
 use crate::users::User;
 use crate::world::World;
 
-/// How long after trouble at STS a caller without a session may hear of it: the longest pause after a failure, and
-/// some time for the answer.
+/// Milliseconds after trouble at STS in which a caller without a session may still see an error: the longest pause
+/// after a failure, and some time for the answer.
 const STS_ECHO: Moment = 6_000;
-/// How long after a window what it did may still be seen on its way.
+/// Milliseconds after a window in which its effects may still arrive.
 const ECHO: Moment = 500;
 
-/// `AssumeRole` calls within a second: the gateway's default for `max_sts_rate`, and as many that it has saved up.
+/// `AssumeRole` calls within a second: the gateway's default for `max_sts_rate`, and the same number saved up
+/// while it was idle.
 pub(crate) const MOST_IN_A_SECOND: usize = 2 * 100;
 
 /// The causes that leave callers without a session.
 const STS_TROUBLE: [Cause; 3] = [Cause::StsThrottles, Cause::StsFails, Cause::StsIsDown];
 
-/// A principal with its tags: what has one session.
+/// A principal with its tags. Each such pair has one session.
 type Who = (String, BTreeMap<String, String>);
 
 pub(crate) struct Verdict<'a> {
@@ -32,9 +34,9 @@ pub(crate) struct Verdict<'a> {
     log: &'a AccessLog,
     windows: &'a [Window],
     calls: &'a [Entry],
-    /// As STS granted them, in order.
+    /// Sessions in the order in which STS granted them.
     sessions: HashMap<Who, Vec<IssuedSession>>,
-    /// When Bedrock refused them.
+    /// The moments at which Bedrock refused sessions.
     refused: HashMap<Who, Vec<Moment>>,
 }
 
@@ -62,7 +64,7 @@ impl<'a> Verdict<'a> {
         Self { world, journal, log, windows, calls, sessions, refused }
     }
 
-    /// Everything that should not have been.
+    /// All violations of the run.
     pub(crate) fn violations(&self) -> Vec<String> {
         let mut found = self.journal.strangers();
         found.extend(self.world.bed.standin.bedrock.violations());
@@ -94,14 +96,14 @@ impl<'a> Verdict<'a> {
         let closed = || self.during(call, ECHO, &[C::BedrockIsDown, C::ConnectionsAreClosed]);
         let refused_first = call.fates.first() == Some(&Fate::CredentialsRefused);
         if call.fates.len() > 1 + usize::from(refused_first) {
-            return Err("it was sent twice".to_owned());
+            return Err("the gateway sent it to Bedrock again without a reason".to_owned());
         }
         let fate = call.fates.last().copied();
         let explained = match &call.outcome {
             Outcome::HungUp => true,
             Outcome::Right => matches!(fate, Some(Fate::Answered | Fate::EndedInException)),
             Outcome::Exception if fate == Some(Fate::EndedInException) => true,
-            // The gateway ends what broke off with an exception where the format has one.
+            // If an answer breaks off, the gateway ends it with an exception, provided that the format has one.
             Outcome::Exception | Outcome::Broken => {
                 matches!(fate, Some(Fate::ResetAtFirstByte | Fate::ResetLater)) || closed()
             }
@@ -124,13 +126,13 @@ impl<'a> Verdict<'a> {
                 }
             }
             Outcome::Wrong(what) => return Err(what.to_string()),
-            Outcome::UnderWay => false,
+            Outcome::InFlight => false,
         };
         if explained { Ok(()) } else { Err(format!("{} without a cause", call.outcome)) }
     }
 
-    /// Whether the refused session of a call could not be replaced: STS granted no other, the session had been replaced
-    /// within the minute, or the call had already been signed again because of the clock.
+    /// Whether the gateway could not replace the refused session of a call. Either STS granted no other, or the gateway
+    /// had replaced the session within the minute, or it had already signed the call again because of the clock.
     fn could_not_be_replaced(&self, call: &Entry) -> bool {
         let minute = call.arrived.saturating_sub(61_000)..=call.ended;
         let refused = self.refused.get(&self.who(call)).map(Vec::as_slice).unwrap_or_default();
@@ -141,32 +143,33 @@ impl<'a> Verdict<'a> {
             || self.during(call, ECHO, &[Cause::ClockIsOff])
     }
 
-    /// Whether STS was in trouble, and the caller had no session that was good all the while.
+    /// Whether trouble at STS excuses an error. It does not if the caller had a session that was valid during the whole
+    /// call.
     fn excused_by_sts(&self, call: &Entry) -> Result<bool, String> {
         let (began, ended) = (self.journal.at(call.began), self.journal.at(call.ended));
-        let his = self.sessions.get(&self.who(call));
-        let had = |session: &&IssuedSession| {
+        let granted = self.sessions.get(&self.who(call));
+        let available = |session: &&IssuedSession| {
             session.issued + Duration::from_secs(1) < began && !self.was_lost(session)
         };
-        // One that Bedrock refused is replaced, perhaps by one that ends sooner.
-        let latest = his.and_then(|his| his.iter().rfind(had));
-        let good = latest.is_some_and(|session| session.expires > ended + margin(session));
-        if good && call.fates.is_empty() {
-            return Err("refused for STS's trouble, while there was a good session".to_owned());
+        // The gateway replaces a session that Bedrock refused, perhaps with one that expires sooner.
+        let latest = granted.and_then(|granted| granted.iter().rfind(available));
+        let valid = latest.is_some_and(|session| session.expires > ended + margin(session));
+        if valid && call.fates.is_empty() {
+            return Err("refused because of STS, although the caller had a valid session".to_owned());
         }
         Ok(self.during(call, STS_ECHO, &STS_TROUBLE))
     }
 
-    /// The access log has one line a request. Who hangs up may do so before he has sent one.
+    /// The access log has one line for each request. A client may hang up before it has sent a request.
     fn lines(&self) -> Option<String> {
         let lines = self.log.lines();
         let hung_up = self.calls.iter().filter(|call| call.outcome == Outcome::HungUp).count();
         let (least, most) = ((self.calls.len() - hung_up) as u64, self.calls.len() as u64);
         let right = (least..=most).contains(&lines);
-        (!right).then(|| format!("{lines} lines in the access log, and not {least} to {most}"))
+        (!right).then(|| format!("{lines} lines in the access log, expected {least} to {most}"))
     }
 
-    /// Every line of the bill is what that user's calls used, and no more.
+    /// Compares each line of the bill with the tokens that the user's calls used.
     fn bill(&self) -> Vec<String> {
         let mut used: HashMap<Who, u64> = HashMap::new();
         for (number, call) in self.calls.iter().enumerate() {
@@ -196,19 +199,19 @@ impl<'a> Verdict<'a> {
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52 tokens")]
             if (thousands * 1e3 - owed as f64).abs() > 0.5 {
                 found.push(format!(
-                    "{who:?} is billed {thousands} thousand tokens of input and has used {owed}"
+                    "{who:?} is billed {thousands} thousand input tokens, but used {owed} input tokens"
                 ));
             }
         }
-        found.extend(used.iter().filter(|(who, tokens)| **tokens > 0 && !billed.contains_key(*who)).map(
-            |(who, tokens)| {
-                format!("{who:?} has used {tokens} tokens of input, and they are not on the bill")
-            },
-        ));
+        found.extend(
+            used.iter()
+                .filter(|(who, tokens)| **tokens > 0 && !billed.contains_key(*who))
+                .map(|(who, tokens)| format!("{who:?} used {tokens} input tokens that are not on the bill")),
+        );
         found
     }
 
-    /// One `AssumeRole` per session and lifetime, and never more than the rate.
+    /// Checks the `AssumeRole` calls: one for each session and lifetime, and never more than the rate.
     fn sts(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (who, granted) in &self.sessions {
@@ -217,19 +220,19 @@ impl<'a> Verdict<'a> {
             let (early, excused) = (early.count(), self.refused.get(who).map_or(0, Vec::len));
             if early > excused {
                 found.push(format!(
-                    "{early} sessions of {who:?} were renewed too early, {excused} had been refused"
+                    "{who:?}: {early} early renewals, but Bedrock refused only {excused} sessions"
                 ));
             }
         }
         let calls: Vec<SystemTime> = self.world.bed.standin.sts.calls().iter().map(|call| call.at).collect();
         let most = most_in_a_second(&calls);
         if most > MOST_IN_A_SECOND {
-            found.push(format!("{most} calls to STS within a second"));
+            found.push(format!("{most} calls to STS within a second, the limit is {MOST_IN_A_SECOND}"));
         }
         found
     }
 
-    /// STS may have gone down between granting it and saying so.
+    /// Whether STS may have gone down after it granted the session and before it answered.
     fn was_lost(&self, session: &IssuedSession) -> bool {
         let downs = self.windows.iter().filter(|window| window.cause == Cause::StsIsDown);
         downs.into_iter().any(|window| {
@@ -244,7 +247,7 @@ impl<'a> Verdict<'a> {
     }
 }
 
-/// The most calls that STS had within any second.
+/// The most calls to STS within any second.
 pub(crate) fn most_in_a_second(calls: &[SystemTime]) -> usize {
     let mut first = 0;
     let mut most = 0;
@@ -261,13 +264,13 @@ fn who(user: &User, project: Option<&str>) -> Who {
     (user.principal.clone(), user.tags(project))
 }
 
-/// Whether a renewal came too early. It may begin in the last fifth of a session's lifetime, as the gateway sees it. One
-/// second is for the fraction that the expiry loses, and for the network.
+/// Whether a renewal came too early. It may begin in the last fifth of a session's lifetime, as the gateway sees it.
+/// One second allows for the fraction that the expiry loses, and for the network.
 fn is_early(session: &IssuedSession, next: &IssuedSession) -> bool {
     next.issued + lifetime(session) / 5 + Duration::from_secs(1) < session.expires
 }
 
-/// How long before its end a session is no longer used, and half a second for the way.
+/// The time before its expiry at which the gateway stops using a session, plus half a second for the network.
 fn margin(session: &IssuedSession) -> Duration {
     (lifetime(session) / 20).min(Duration::from_secs(5)) + Duration::from_millis(500)
 }

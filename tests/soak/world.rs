@@ -1,4 +1,4 @@
-//! What is around the gateway: two identity providers, STS and Bedrock, the users, and what they trust.
+//! The surroundings of the gateway: two identity providers, STS, Bedrock, and the users with what they trust.
 
 use std::net::SocketAddr;
 
@@ -38,7 +38,7 @@ impl World {
         user.token(self.provider(user.provider))
     }
 
-    /// How clients trust the gateway, for this protocol.
+    /// The TLS settings of the gateway's clients, for this protocol.
     pub(crate) fn trust(&self, protocol: &[u8]) -> rustls::ClientConfig {
         let mut trust = bedrock_bed::trusting(self.bed.folder());
         trust.alpn_protocols = vec![protocol.to_vec()];
@@ -53,7 +53,7 @@ impl World {
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let metrics = self.probed("/metrics").await.unwrap();
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("there is no {name}")).parse().unwrap()
+        value.unwrap_or_else(|| panic!("the gateway has no metric {name}")).parse().unwrap()
     }
 
     async fn probed(&self, path: &str) -> std::io::Result<String> {
@@ -65,8 +65,8 @@ impl World {
         Ok(answer)
     }
 
-    /// The gateway's configuration: staff are the bed's issuer, partners another. Every `edition` means the same to
-    /// every caller; what differs makes the gateway build its issuers and rules anew.
+    /// The gateway's configuration: the bed's issuer is for staff, another one for partners. Every `edition` has the
+    /// same effect for every caller. The differences make the gateway build its issuers and rules again.
     pub(crate) fn configuration(&self, edition: u64) -> String {
         let issuer = format!("leeway = \"{}s\"\nrequest_headers = [\"x-project\"]", 30 + edition % 2);
         let mapping = format!(
@@ -105,11 +105,11 @@ team = "claims.department"
     }
 }
 
-/// What follows the condition of the first role, which is nobody's.
+/// The role rules after the condition of the first one, which matches no caller.
 const ROLES: &str = r#"
 issuers = ["acme", "partners"]
 shared_names = true
-arn = "arn:aws:iam::123456789012:role/Nobody"
+arn = "arn:aws:iam::123456789012:role/Unmatched"
 
 [[role]]
 when = "'bedrock-ml' in claims.groups"
