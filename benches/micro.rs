@@ -1,10 +1,10 @@
 //! The cost of each stage of a request, by itself. `cargo bench --bench micro -- --sort location` lists the stages in
 //! their order.
 //!
-//! Callers are real: their tokens come from an issuer and their sessions from STS, both stand-ins on
-//! loopback; nothing that is timed waits for either. The time of a part has the freeing of what it made.
+//! The callers' tokens come from an issuer and their sessions from STS. Both are stand-ins on loopback, and no code
+//! that is timed waits for either. The time of a stage includes freeing the memory that it allocated.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on is none")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on has failed")]
 
 use bedrock_gateway::authorize::Authorized;
 use bedrock_gateway::headers::{self, Forwarded};
@@ -25,8 +25,7 @@ use world::{CHAT, CONVERSE, INVOKE_ARN, MODEL, WORLD, at_once, body, head, reque
 mod world;
 
 fn main() {
-    // Left to itself divan takes samples of one call wherever the first is slow, which is finer than its
-    // clock.
+    // By default divan takes samples of a single call if the first call is slow. Its clock is too coarse for that.
     Divan::default().sample_size(50).config_with_args().main();
 }
 
@@ -39,7 +38,7 @@ fn routing(bencher: Bencher<'_, '_>, kind: &str) {
         "arn" => INVOKE_ARN,
         _ => CHAT,
     };
-    // What starts the world is not to be timed.
+    // The start of the world must not be timed.
     let (head, regions) = (head(path, request_headers("a.b.c")), &WORLD.config.regions);
     bencher.bench(|| black_box_drop(route::parse(&head, regions).unwrap()));
 }
@@ -89,7 +88,7 @@ fn headers_to_bedrock(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box_drop(Forwarded::of(&headers).unwrap()));
 }
 
-/// The decision where the path names the model: the body is only taken.
+/// The decision if the path names the model: the gateway takes the body without parsing it.
 #[divan::bench]
 fn authorized_by_path(bencher: Bencher<'_, '_>) {
     model_in(bencher, CONVERSE, 10);
@@ -131,7 +130,7 @@ fn signature(bencher: Bencher<'_, '_>, kib: usize) {
     });
 }
 
-/// 1000 frames of a word each, in chunks of so many bytes.
+/// 1000 frames of a word each, in chunks of `chunk` bytes.
 #[divan::bench(args = [128, 1024, 16 * 1024])]
 fn tap(bencher: Bencher<'_, '_>, chunk: usize) {
     let payload = r#"{"contentBlockIndex":0,"delta":{"text":" word"},"p":"abcdefghijklmnop"}"#;
@@ -177,8 +176,8 @@ fn record_of_a_request(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// All of it for one request of 10 KiB, from its parsed head to its signature and its record: what
-/// the gateway itself adds to the copying of bytes between sockets.
+/// All stages for one request of 10 KiB, from its parsed head to its signature and its record. This is the cost that
+/// the gateway adds to copying bytes between sockets.
 #[divan::bench]
 fn whole_request(bencher: Bencher<'_, '_>) {
     let head = head(CONVERSE, WORLD.known(Algorithm::RS256));
@@ -223,7 +222,7 @@ fn answer() -> HeaderMap {
     headers
 }
 
-/// A record with what an answered request has.
+/// A record with the fields of an answered request.
 fn record() -> AccessRecord<'static> {
     AccessRecord {
         time: bedrock_gateway::clock::now(),

@@ -1,5 +1,5 @@
-//! What every part needs: an issuer and STS on loopback, a configuration as operators have it, one
-//! caller, and the requests of their SDK.
+//! The surroundings of every stage: an issuer and STS on loopback, a configuration like an operator's, one caller, and
+//! the requests of the caller's SDK.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -96,7 +96,7 @@ impl World {
             endpoint.await
         });
         let home: Arc<str> = config.aws.region.as_str().into();
-        // AWS's own: its name is part of what is signed, and nothing is sent.
+        // AWS's own endpoint: the signature covers its name, and the benchmark sends nothing.
         let mut endpoints = Endpoints::default();
         endpoints.insert(Arc::clone(&home), Service::Runtime, Arc::new(endpoint.unwrap().unwrap()));
         let active = ActiveConfig {
@@ -122,7 +122,7 @@ impl World {
         Self { config: gateway.config.load_full(), gateway: Arc::new(gateway), bed, runtime }
     }
 
-    /// A token that nobody has seen, of the same caller each time.
+    /// A token that the gateway has not seen before, of the same caller each time.
     pub(crate) fn token(&self, algorithm: Algorithm) -> String {
         let groups: Vec<String> = (0..8).map(|n| format!("3f2504e0-4f89-41d3-9a0c-0305e82c330{n}")).collect();
         let claims = Claims::of("248289761001")
@@ -180,13 +180,13 @@ impl World {
         self.read(permit, Forwarded::of(&head.headers).unwrap(), &body(kib))
     }
 
-    /// The call with its session, of STS or remembered.
+    /// The call with its session, which is fetched from STS or remembered.
     pub(crate) fn ready(&self, call: Authorized) -> Ready {
         let cleared = self.clear(call.caller());
         self.runtime.block_on(self.gateway.sessions.get(cleared, call)).unwrap()
     }
 
-    /// The record of a request that has just come.
+    /// The record of a request that has just arrived.
     pub(crate) fn record(&self, head: &Parts) -> Record {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
         Record::start(Arc::clone(&self.gateway), head, Peer { address, tls: true })
@@ -201,7 +201,7 @@ pub(crate) fn head(path: &str, headers: HeaderMap) -> Parts {
     head
 }
 
-/// A log as `serve` has it, whose lines go nowhere.
+/// A log like that of `serve`, which discards its lines.
 pub(crate) fn thread_log() -> AccessLog {
     let file = Some("/dev/null".into());
     AccessLog::open(&LogSettings { format: LogFormat::Json, file, level: "info".to_owned() }).unwrap()
@@ -229,17 +229,17 @@ pub(crate) fn request_headers(token: &str) -> HeaderMap {
     headers
 }
 
-/// A request in the form of a chat of this size, which names its model as well.
+/// The body of a chat request of this size, which also names its model.
 pub(crate) fn body(kib: usize) -> Bytes {
     let head = format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":""#);
     let tail = r#""}],"max_tokens":1024}"#;
     let line = "The quick brown fox jumps over the lazy dog.\\n";
     let words: String = line.chars().cycle().take(kib * 1024 - head.len() - tail.len()).collect();
-    // An escape cut in half would be no JSON.
+    // Half an escape sequence would not be valid JSON.
     Bytes::from(format!("{head}{}{tail}", words.trim_end_matches('\\')))
 }
 
-/// The outcome of a future that waits for nothing; a runtime would cost more than what is measured.
+/// The output of a future that never waits. A runtime would cost more than the code that is measured.
 pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,

@@ -1,4 +1,4 @@
-//! The floor: a reverse proxy of hyper's own parts that forwards and does nothing else.
+//! The floor: a reverse proxy made of hyper's own parts, which forwards and does nothing else.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// Where it listens and whereto it forwards; both by TLS, or neither.
+/// The address at which it listens and the one to which it forwards. Both use TLS, or neither.
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     #[arg(long)]
@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     folder: PathBuf,
 }
 
-/// Bytes of a request's body, as the gateway's default is.
+/// Most bytes of a request's body; equal to the gateway's default.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 
 type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -64,7 +64,7 @@ pub(crate) async fn run(settings: &Settings) {
         tokio::spawn(async move {
             let service = service_fn(move |request| forward(pool.clone(), upstream.clone(), request));
             let server = auto::Builder::new(TokioExecutor::new());
-            // A client that leaves in the middle is no error of the floor.
+            // A client that closes its connection early is not an error of the floor.
             let _served = match tls {
                 None => server.serve_connection(TokioIo::new(stream), service).await.is_ok(),
                 Some(tls) => match tls.accept(stream).await {

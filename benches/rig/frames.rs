@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-/// The body of an answer that is not a stream: about what a short Converse answer takes.
+/// The body of an answer that is not a stream: about as long as a short Converse answer.
 pub(crate) fn answer() -> Vec<u8> {
     let text = "All the world's a stage, and all the men and women merely players. ".repeat(6);
     let body = json!({

@@ -24,7 +24,7 @@ use crate::world::World;
 /// Count instructions of a request and compare with benches/instructions.toml
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
-    /// Write the counts down instead
+    /// Write the counts to the file instead of comparing
     #[arg(long)]
     update: bool,
     /// Keep callgrind's files in this folder, for `callgrind_annotate`
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     profiles: Option<PathBuf>,
 }
 
-/// More than this part more is a failure.
+/// The share by which a count may grow; a larger growth is a failure.
 const TOLERANCE: f64 = 0.05;
 
 const HEAD: &str = "\
@@ -55,7 +55,7 @@ struct Counts {
     frame: u64,
 }
 
-/// How many requests are counted beside those that are in both counts.
+/// Requests in the smaller and in the larger count. The difference between them is the number that is measured.
 const FEW: usize = 50;
 const MANY: usize = 550;
 /// Frames of each stream.
@@ -141,7 +141,7 @@ impl Counter<'_> {
             .stderr(Stdio::null());
         let file = proxy::gateway_file(Wire::Plain, world, target.address);
         let mut process = Process::spawn(world.bed.complete(&mut command, &file));
-        // Every user's session and connection is there before anything is compared.
+        // Opens every user's session and connection before the requests that the two counts compare.
         for request in world.requests(CONVERSE, 1024) {
             load::answers(&target, &request).await;
         }

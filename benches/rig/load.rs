@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 /// Longest wait for an answer, and for a stream's end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where requests are sent, and how.
+/// The address to send requests to, with or without TLS.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -47,12 +47,12 @@ impl Target {
     }
 }
 
-/// Waits until the door is open.
+/// Waits until the proxy accepts connections.
 pub(crate) async fn listens(target: &Target) {
-    until("the door", async || TcpStream::connect(target.address).await.is_ok()).await;
+    until("an open port", async || TcpStream::connect(target.address).await.is_ok()).await;
 }
 
-/// Asks until the answer is 200; who is not up yet refuses the connection, or the request.
+/// Sends a request until the answer is 200. A proxy that is not ready yet refuses the connection, or the request.
 pub(crate) async fn answers(target: &Target, request: &[u8]) {
     let asked = async || {
         let Ok(stream) = TcpStream::connect(target.address).await else { return false };
@@ -63,7 +63,7 @@ pub(crate) async fn answers(target: &Target, request: &[u8]) {
             && start == *b"HTTP/1.1 200"
     };
     let until_answered = async {
-        // More often than `until` asks: how long a proxy takes to start is measured by this.
+        // More often than `until` checks, because this measures how long a proxy takes to start.
         while !asked().await {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -71,12 +71,12 @@ pub(crate) async fn answers(target: &Target, request: &[u8]) {
     tokio::time::timeout(PATIENCE, until_answered).await.expect("the proxy answers");
 }
 
-/// How one answer came.
+/// The times of one answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// To the first byte of the body.
+    /// Until the first byte of the body.
     pub(crate) first_byte: Duration,
-    /// To the last.
+    /// Until the last.
     pub(crate) whole: Duration,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Seen {
 /// A source of requests, each as the bytes to write, until there are no more.
 pub(crate) type Requests = Rc<RefCell<dyn FnMut() -> Option<Bytes>>>;
 
-/// Always the same ones, in turn.
+/// The same requests again and again, in turn.
 pub(crate) fn in_turn(requests: Vec<Bytes>) -> Requests {
     let mut next = 0;
     Rc::new(RefCell::new(move || {
@@ -100,7 +100,7 @@ pub(crate) fn in_turn(requests: Vec<Bytes>) -> Requests {
     }))
 }
 
-/// Each of them once.
+/// Each request once.
 pub(crate) fn once(requests: Vec<Bytes>) -> Requests {
     let mut requests = requests.into_iter();
     Rc::new(RefCell::new(move || requests.next()))
@@ -141,7 +141,7 @@ impl Closed {
         load
     }
 
-    /// As [`Closed::start`], as so many streams of one HTTP/2 connection.
+    /// Like [`Closed::start`], with `streams` streams of one HTTP/2 connection.
     pub(crate) async fn start_h2(
         target: &Target,
         streams: usize,
@@ -157,7 +157,7 @@ impl Closed {
         let (sender, connection): (SendRequest<Full<Bytes>>, _) =
             hyper::client::conn::http2::handshake(LocalExecutor, io).await.expect("an HTTP/2 handshake");
         tokio::task::spawn_local(async move {
-            // It ends when the load does.
+            // The connection ends when the load ends.
             let _ended = connection.await.is_ok();
         });
         for _ in 0..streams {
@@ -192,7 +192,7 @@ impl Closed {
         }
     }
 
-    /// Lets every connection get its last answer.
+    /// Stops the load, and waits until every connection has its last answer.
     pub(crate) async fn finish(mut self) -> u64 {
         self.stop.set(true);
         self.rest().await
@@ -208,7 +208,7 @@ impl Closed {
 }
 
 /// Sends `rate` requests a second for `time`, each on a connection that is idle, and waits for the answers.
-/// Timings count from when a request is written: timers go by milliseconds, answers do not.
+/// Timings begin when a request is written, because timers have steps of a millisecond, too coarse for answers.
 pub(crate) async fn open(target: &Target, rate: u32, time: Duration, requests: &Requests) -> Seen {
     let idle: Rc<RefCell<Vec<Box<dyn Io>>>> = Rc::default();
     let mut tasks = JoinSet::new();

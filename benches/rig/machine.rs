@@ -1,4 +1,4 @@
-//! Which core runs what, and what the system says that a process has used.
+//! The assignment of processes to cores, and the CPU time that a process has used.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -6,15 +6,15 @@ use std::process::Command;
 
 use bedrock_bed::Process;
 
-/// Load, upstream and stand-ins.
+/// The core for load, upstream and stand-ins.
 const LOAD_CORE: &str = "0";
-/// The proxy that is measured.
+/// The core for the proxy that is measured.
 const PROXY_CORE: &str = "1";
 
 /// Set in the environment of the process that has been pinned.
 const PINNED: &str = "BENCH_PINNED";
 
-/// Starts this program over again on the core for load; threads inherit it.
+/// Starts this program again on the core for load; its threads inherit the core.
 pub(crate) fn pin_this_process() {
     if std::env::var_os(PINNED).is_some() {
         return;
@@ -29,7 +29,7 @@ pub(crate) fn pin_this_process() {
     panic!("taskset (util-linux) is needed to keep load and proxy on cores of their own: {error}");
 }
 
-/// `program` on the core for proxies.
+/// A command that runs `program` on the core for proxies.
 pub(crate) fn on_proxy_core(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", PROXY_CORE]).arg(program);

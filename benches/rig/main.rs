@@ -1,7 +1,7 @@
-//! The gateway beside nginx and beside a bare hyper proxy: what verification, signing and the log cost.
+//! The gateway compared with nginx and with a bare hyper proxy: the cost of verification, signing and the log.
 //!
 //! `cargo bench --bench rig` runs everything and prints the table of targets; `-- --help` tells how to run
-//! less of it. Needs Linux, two cores, `taskset` and nginx.
+//! a part of it. Needs Linux, two cores, `taskset` and nginx.
 //!
 //! Each proxy runs alone on one core; load, upstream and the stand-ins for STS and the identity provider run on
 //! the other. Rounds alternate between the proxies, and figures are medians over rounds. A request that is not
@@ -34,7 +34,7 @@ struct Arguments {
     /// Alternating rounds of each scenario
     #[arg(long, default_value_t = 6)]
     rounds: usize,
-    /// Seconds that a proxy is loaded for in a round
+    /// Seconds of load on each proxy in a round
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Numbers of connections in the closed loops
@@ -43,7 +43,7 @@ struct Arguments {
     /// Sizes of bodies in the closed loops, KiB
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100])]
     sizes: Vec<usize>,
-    /// A short look: one round of half a second, nothing to be quoted
+    /// Short run: one round of half a second; do not quote its figures
     #[arg(long)]
     quick: bool,
     /// The gateway to measure instead of the one just built
@@ -51,12 +51,12 @@ struct Arguments {
     gateway: std::path::PathBuf,
     #[command(subcommand)]
     part: Option<Part>,
-    /// What cargo adds, after everything else
+    /// The argument that cargo adds after all others
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
-/// What else there is; the last two are what this program runs itself as, in processes of their own.
+/// The other parts. The program starts itself as one of the last two, in processes of their own.
 #[derive(Debug, Subcommand)]
 enum Part {
     Instructions(instructions::Settings),
@@ -66,7 +66,7 @@ enum Part {
     FillSessions(sessions::Settings),
 }
 
-/// How long and how often is measured, and which closed loops.
+/// The duration and number of rounds, and the closed loops to run.
 #[derive(Debug, Clone)]
 struct Effort {
     rounds: usize,

@@ -12,7 +12,7 @@ use crate::machine::on_proxy_core;
 use crate::upstream::CONVERSE;
 use crate::world::World;
 
-/// Which one.
+/// The kinds of proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Nginx,
@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// What is spoken in front of a proxy. Behind it is HTTP/1.1, by TLS if in front is TLS.
+/// The protocol in front of a proxy. Behind a proxy it is HTTP/1.1, over TLS if the protocol in front uses TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     Plain,
@@ -41,7 +41,7 @@ pub(crate) enum Wire {
     H2,
 }
 
-/// One that runs.
+/// A proxy that runs.
 pub(crate) struct Proxy {
     kind: Kind,
     process: Process,
@@ -49,10 +49,10 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one and waits until it answers.
+    /// Starts a proxy and waits until it answers.
     pub(crate) async fn start(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
         let proxy = Self::spawn(kind, wire, world, gateway);
-        // This one speaks nothing else through such a door.
+        // On this port nginx speaks only HTTP/2, which `answers` does not.
         if (kind, wire) == (Kind::Nginx, Wire::H2) {
             load::listens(&proxy.target).await;
         } else {
@@ -61,7 +61,7 @@ impl Proxy {
         proxy
     }
 
-    /// Starts one.
+    /// Starts a proxy.
     pub(crate) fn spawn(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
         let [address] = free_addresses();
         let mut command = match kind {
@@ -87,7 +87,7 @@ impl Proxy {
     }
 }
 
-/// One worker, keep-alive on both sides, nothing buffered, nothing logged.
+/// nginx with one worker and keep-alive on both sides, without buffers for answers and without a log.
 fn nginx(wire: Wire, world: &World, address: SocketAddr) -> Command {
     let folder = world.folder().display();
     let (door, scheme, upstream) = match wire {
@@ -137,7 +137,7 @@ fn floor(wire: Wire, world: &World, address: SocketAddr) -> Command {
     command
 }
 
-/// As an operator would run it, with the access log in a file.
+/// The gateway as an operator would run it, with the access log in a file.
 fn serve(wire: Wire, world: &World, address: SocketAddr, gateway: &Path) -> Command {
     let mut command = on_proxy_core(gateway);
     world.bed.complete(&mut command, &gateway_file(wire, world, address));

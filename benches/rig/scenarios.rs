@@ -1,4 +1,4 @@
-//! What is measured, and what it shows.
+//! The scenarios, and the rows of the table that they give.
 
 mod closed;
 mod memory;
@@ -15,7 +15,7 @@ use crate::proxy::{Kind, Proxy, Wire};
 use crate::table::Table;
 use crate::world::World;
 
-/// What every scenario works with.
+/// The surroundings and settings that every scenario uses.
 pub(crate) struct Bench<'a> {
     world: World,
     gateway: &'a Path,
@@ -65,8 +65,8 @@ pub(crate) fn run(gateway: &Path, effort: Effort, only: &[String]) {
         .end();
 }
 
-/// Keeps the core for load awake. A proxy that is slow enough for it to fall asleep would else pay for waking it
-/// with each write, and in a virtual machine that is dear.
+/// Keeps the core for load awake. Otherwise it falls asleep while it waits for a slow proxy, and the proxy pays for
+/// waking it with each write. In a virtual machine that is expensive.
 async fn spin() {
     loop {
         tokio::task::yield_now().await;
@@ -78,7 +78,7 @@ impl Bench<'_> {
         Proxy::start(kind, wire, &self.world, self.gateway).await
     }
 
-    /// All of them, each waiting on the same core for its turn.
+    /// Starts all proxies. Each waits on the same core for its turn.
     async fn start_all(&self, wire: Wire) -> Vec<Proxy> {
         let mut proxies = Vec::new();
         for kind in Kind::ALL {

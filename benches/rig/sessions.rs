@@ -1,4 +1,4 @@
-//! What a cached session takes: a process that holds nothing but sessions, each of a user of its own.
+//! The memory of a cached session, measured in a process that holds only sessions, each of a different user.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -39,9 +39,9 @@ pub(crate) struct Settings {
     count: usize,
 }
 
-/// Calls of STS at once.
+/// Concurrent calls to STS.
 const AT_ONCE: usize = 64;
-/// Sessions that are there before memory is first looked at.
+/// Sessions in the cache before memory is measured for the first time.
 const WARM: usize = 500;
 
 /// Bytes of memory for each of `count` cached sessions, and how many of them are the session token itself.
@@ -124,7 +124,7 @@ async fn fill(calls: &Arc<Calls>, sessions: &Arc<Sessions>, users: std::ops::Ran
 }
 
 impl Calls {
-    /// The way of a request up to its session.
+    /// The stages of a request up to its session.
     async fn session_of(&self, user: usize, sessions: &Arc<Sessions>) {
         let request = Request::post(CONVERSE)
             .header("host", "localhost")

@@ -1,4 +1,4 @@
-//! The table that is printed.
+//! The table that the rig prints.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) what: &'static str,
-    /// With its unit; empty where there is nothing to compare with.
+    /// With its unit; empty if there is no value to compare.
     pub(crate) nginx: String,
     pub(crate) floor: String,
     pub(crate) gateway: String,
@@ -36,7 +36,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The middle one; of an even number, the mean of both.
+/// The middle value; of an even number of values, the mean of the two in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     assert!(!values.is_empty());
     values.sort_by(f64::total_cmp);
@@ -44,7 +44,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-/// The value that `part` of all are below.
+/// The value below which the share `part` of all values lies.
 pub(crate) fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]

@@ -1,5 +1,5 @@
-//! Bedrock, as fast as may be: reads a request's head and length, and answers with bytes made beforehand.
-//! It verifies nothing; that its callers sign is for the tests to show.
+//! A Bedrock that is as fast as possible: it reads a request's head and length, and answers with prepared bytes. It
+//! verifies nothing; the tests show that requests are signed.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::frames;
 use crate::load::{content_length, head_end};
 
-/// A model whose stream has so many frames, this far apart.
+/// The path of a model whose stream has `frames` frames, `apart` from each other.
 pub(crate) fn stream_path(frames: usize, apart: Duration) -> String {
     format!("/model/bench.f{frames}.i{}/converse-stream", apart.as_millis())
 }
@@ -25,10 +25,10 @@ thread_local! {
     pub(crate) static FRAMES_SENT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The path of calls that are answered at once.
+/// The path of calls that it answers at once.
 pub(crate) const CONVERSE: &str = "/model/us.anthropic.claude-sonnet-4-6-v1:0/converse";
 
-/// Serves within the current `LocalSet`; plain, or TLS.
+/// Serves within the current `LocalSet`, with or without TLS.
 pub(crate) async fn start(tls: Option<TlsAcceptor>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -80,7 +80,7 @@ impl Answers {
     }
 }
 
-/// One connection, until its peer closes it.
+/// Serves one connection until its peer closes it.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answers: &Answers) {
     let mut buffer = vec![0; 128 * 1024];
     let mut filled = 0;
@@ -132,7 +132,7 @@ async fn pace<S: AsyncWrite + Unpin>(
     let mut clock = tokio::time::interval_at(Instant::now() + apart, apart.max(Duration::from_millis(1)));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for frame in 0..frames {
-        // The first goes at once, so that what its reader waits for is the way and no timer.
+        // The first frame is sent at once, so that its reader waits for the network and not for a timer.
         if frame > 0 {
             clock.tick().await;
         }

@@ -15,12 +15,12 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::upstream;
 
-/// As many callers as it takes to keep each below the bound of one.
+/// Enough callers to keep each below the limit for one caller.
 pub(crate) const USERS: usize = 16;
 
 pub(crate) struct World {
     pub(crate) bed: Bed,
-    /// Keeps the stand-in going, on threads of its own.
+    /// Runs the stand-in, on threads of its own.
     runtime: Runtime,
     pub(crate) plain_upstream: SocketAddr,
     pub(crate) tls_upstream: SocketAddr,
@@ -64,7 +64,7 @@ impl World {
         self.tokens.iter().map(|token| request(path, token, size)).collect()
     }
 
-    /// So many requests of one user, with as many tokens, that RS256 signs.
+    /// `count` requests of one user, each with another token, signed with RS256.
     pub(crate) fn with_new_tokens(&self, count: usize, path: &str, size: usize) -> Vec<Bytes> {
         let half = |count: usize| {
             (0..count).map(|_| request(path, &token(&self.bed, 0), size)).collect::<Vec<Bytes>>()
@@ -77,7 +77,7 @@ impl World {
         })
     }
 
-    /// As [`World::requests`], for an HTTP/2 client.
+    /// Like [`World::requests`], for an HTTP/2 client.
     pub(crate) fn h2_request(
         &self,
         path: &str,
@@ -106,7 +106,7 @@ impl World {
 const USER_AGENT: &str =
     "Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7";
 
-/// With the claims that an identity provider's token has.
+/// A token with the claims that an identity provider gives.
 fn token(bed: &Bed, user: usize) -> String {
     let email = format!("user{user}@acme.example");
     bed.standin.idp.mint(
@@ -126,7 +126,7 @@ fn body(size: usize) -> Bytes {
     format!(r#"{{"messages":[{{"role":"user","content":[{{"text":"{text}"}}]}}]}}"#).into()
 }
 
-/// As boto3 sends them.
+/// A request as boto3 sends it.
 fn request(path: &str, token: &str, size: usize) -> Bytes {
     let body = body(size);
     let mut bytes = format!(

@@ -13,21 +13,21 @@ use crate::proxy::{Kind, Proxy, Wire};
 use crate::table::{Row, median, quantile};
 use crate::upstream::CONVERSE;
 
-/// What is not counted at the start of each turn.
+/// The time at the start of each turn that is not counted.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Of one HTTP/2 connection: nginx takes no more.
+/// Most streams of one HTTP/2 connection: nginx accepts no more.
 const MOST_STREAMS: usize = 128;
 /// Requests of a turn in which every token is new.
 const NEW_TOKENS: usize = 8_000;
 
-/// What one proxy did in its turns.
+/// The measurements of one proxy in its turns.
 #[derive(Debug, Default)]
 struct Turns {
     /// Microseconds of CPU for each request.
     cpu: Vec<f64>,
     /// Requests a second.
     rate: Vec<f64>,
-    /// Of the window that the proxy's core was busy.
+    /// The share of the window in which the proxy's core was busy.
     busy: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
@@ -149,14 +149,14 @@ pub(super) async fn h2(bench: &Bench<'_>) {
     }
 }
 
-/// Every request with a token that was never seen before.
+/// Requests that each have a token the proxy has not seen before.
 pub(super) async fn new_tokens(bench: &Bench<'_>) -> Row {
     let requests = bench.world.with_new_tokens(NEW_TOKENS, CONVERSE, 1024);
     let known = bench.requests(CONVERSE, 1024);
     let mut cpu: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
     for _ in 0..bench.effort.rounds {
         for kind in Kind::ALL {
-            // A new process remembers none of them.
+            // A new process remembers none of the tokens.
             let proxy = bench.start(kind, Wire::Plain).await;
             let warm = Closed::start(proxy.target(), 16, &known).await;
             warm.watch(SETTLE).await;
@@ -221,7 +221,7 @@ fn report(what: &str, kind: Kind, turns: Turns) -> Figures {
     figures
 }
 
-/// Microseconds that one SHA-256 of so many bytes takes here.
+/// Microseconds that one SHA-256 of `bytes` bytes takes on this machine.
 fn hashing(bytes: usize) -> f64 {
     let body = vec![b'a'; bytes];
     timed(1_000, || {
@@ -229,7 +229,7 @@ fn hashing(bytes: usize) -> f64 {
     })
 }
 
-/// Microseconds that one check of an RS256 token takes here.
+/// Microseconds that one check of an RS256 token takes on this machine.
 fn check(bench: &Bench<'_>) -> f64 {
     use jsonwebtoken::jwk::JwkSet;
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -242,7 +242,7 @@ fn check(bench: &Bench<'_>) -> f64 {
     validation.set_audience(&["bedrock-gateway"]);
     timed(1_000, || {
         let claims = decode::<serde_json::Value>(std::hint::black_box(token), &key, &validation);
-        std::hint::black_box(claims.expect("a good token"));
+        std::hint::black_box(claims.expect("a valid token"));
     })
 }
 

@@ -1,4 +1,4 @@
-//! What is held: idle, with a thousand streams open, with a hundred thousand sessions.
+//! Memory in use: idle, with a thousand streams open, and with a hundred thousand sessions.
 
 use std::time::Duration;
 

@@ -71,7 +71,7 @@ async fn waits(
     for _ in 0..bench.effort.rounds {
         for (name, target) in &ways {
             let seen = open(target, rate, 2 * bench.effort.time, &requests).await;
-            // The first ones open connections.
+            // The first requests open connections, so they are left out.
             let values: Vec<f64> =
                 seen.timings.iter().skip(20).map(|timing| of(timing).as_secs_f64() * 1e6).collect();
             let waits = waits.entry(name).or_default();

@@ -1,4 +1,4 @@
-//! From the process's start to its first answer.
+//! The time from the start of the process to its first answer.
 
 use tokio::time::Instant;
 
