@@ -9,6 +9,7 @@ pattern and a reason; one that nothing needs is an error, so that the list stays
     .ci/words.py --self-test     shows that each pattern finds its example, and that a finding fails the check
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +17,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ENDINGS = {".rs", ".md", ".toml", ".json", ".py", ".mjs", ".yml", ".yaml", ".sh", ""}
+HERE = Path(__file__).resolve().parent
+ENDINGS = {".rs", ".md", ".txt", ".toml", ".json", ".py", ".mjs", ".yml", ".yaml", ".sh", ""}
 # The rules quote what they forbid, and the lock files are not ours.
 OUTSIDE = {".ci/words.toml", ".ci/words.py", "Cargo.lock", "LICENSE"}
 # Inputs of the fuzz targets are bytes of a peer.
@@ -36,10 +37,10 @@ def rules():
 def files(paths):
     """The files that git knows or would add. A source archive has no git: then all but hidden folders and builds."""
     # A container may run as another user than the one who owns the checkout.
-    git = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "--", *paths]
+    git = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     listed = subprocess.run(git, capture_output=True, text=True)
     if listed.returncode == 0:
-        return listed.stdout.splitlines()
+        return listed.stdout.split("\0")[:-1]
     found = (path for top in paths or ["."] for path in [Path(top), *Path(top).rglob("*")])
     skipped = {"target", "node_modules", ".git"}
     return sorted({str(path) for path in found if path.is_file() and not skipped & set(path.parts)})
@@ -66,8 +67,9 @@ def findings(name, text, words):
 
 def check(paths):
     words, exceptions = rules()
-    needed, count = set(), 0
+    needed, count, read = set(), 0, 0
     for name, text in texts(paths):
+        read += 1
         for rule, finding in findings(name, text, words):
             for index, exception in enumerate(exceptions):
                 if exception["path"] == name and exception["pattern"] == rule["pattern"]:
@@ -76,6 +78,8 @@ def check(paths):
             else:
                 count += 1
                 print(finding)
+    if not read:
+        sys.exit(f"no file to check in {' '.join(paths) or 'this folder'}")
     if not paths:
         for index, exception in enumerate(exceptions):
             if index not in needed:
@@ -84,24 +88,44 @@ def check(paths):
     return count
 
 
+def expect(holds, message):
+    if not holds:
+        sys.exit(f"self-test: {message}")
+
+
 def self_test():
     words, exceptions = rules()
-    assert words, "there are patterns"
-    assert all(exception["why"] for exception in exceptions), "each exception says why"
+    expect(words, "there are no patterns")
+    for exception in exceptions:
+        expect(exception.get("why"), f"an exception of {exception['path']} says no reason")
     for rule in words:
-        assert any(found is rule for found, _ in findings("example", rule["example"], words)), rule["example"]
-        assert not any(found is rule for found, _ in findings("say", rule["say"], words)), rule["say"]
+        expect(any(found is rule for found, _ in findings("example", rule["example"], words)), rule["example"])
+        expect(not any(found is rule for found, _ in findings("say", rule["say"], words)), rule["say"])
     with tempfile.TemporaryDirectory() as folder:
+        # The run of CI: this script and these rules in a repository, without a path.
+        ci = Path(folder, ".ci")
+        ci.mkdir()
+        ci.joinpath("words.py").write_text(HERE.joinpath("words.py").read_text())
+        patterns = HERE.joinpath("words.toml").read_text().split("\n[[exception]]")[0]
         subprocess.run(["git", "init", "-q", folder], check=True)
-        for text, expected in [("The gateway rejects the token.\n", 0), (words[0]["example"] + "\n", 1)]:
-            Path(folder, "page.md").write_text(text)
-            ended = subprocess.run([sys.executable, Path(__file__).resolve(), "page.md"], cwd=folder,
-                                   capture_output=True, text=True)
-            assert ended.returncode == expected, f"{text!r} ends with {ended.returncode}: {ended.stdout}{ended.stderr}"
+        page, rejected = Path(folder, "page.md"), words[0]["example"] + "\n"
+        exempt = f"\n[[exception]]\npath = 'page.md'\npattern = '{words[0]['pattern']}'\nwhy = 'a test'\n"
+        for text, exception, code in [
+            ("The gateway rejects the token.\n", "", 0),
+            (rejected, "", 1),
+            (rejected, exempt, 0),
+            ("The gateway rejects the token.\n", exempt, 1),
+        ]:
+            page.write_text(text)
+            ci.joinpath("words.toml").write_text(patterns + exception)
+            ended = subprocess.run([sys.executable, ci / "words.py"], cwd=folder, capture_output=True, text=True)
+            expect(ended.returncode == code, f"{text!r} {exception!r} ended with {ended.returncode}: {ended.stdout}")
     print(f"{len(words)} patterns find their examples, and a finding fails the check")
 
 
 if __name__ == "__main__":
+    # Paths are those of the repository, wherever this was called.
+    os.chdir(HERE.parent)
     if sys.argv[1:] == ["--self-test"]:
         self_test()
     elif count := check(sys.argv[1:]):

@@ -170,7 +170,7 @@ async fn a_bad_file_keeps_the_good_one_and_says_everything_that_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_file_that_is_mended_is_loaded() {
+async fn a_bad_file_that_is_repaired_is_loaded() {
     let world = World::start().await;
     world.configure(|text| text.replace("[[role]]", "[[rule]]"));
     world.readyz("the rejection", |body| is_rejected(body, "configuration rejected: 1 problem,")).await;
@@ -346,7 +346,7 @@ async fn shown(world: &World) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_to_nobody() {
+async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_is_not_shown() {
     let world = World::start().await;
     let token = world.token("alice");
     let sdk = world.sdk(&token);
