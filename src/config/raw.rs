@@ -88,7 +88,8 @@ pub(super) struct File {
 pub(super) struct Listen {
     /// The address for callers over TLS, with HTTP/2 and HTTP/1.1 (chosen by ALPN). Needs `[listen.tls]`. Default: none.
     pub(super) https: Option<Text>,
-    /// The address for callers behind a proxy that ends TLS, with HTTP/1.1, and HTTP/2 by prior knowledge. Default: none.
+    /// The address for callers behind a proxy that ends TLS. The proxy speaks HTTP/1.1, or HTTP/2 without an upgrade
+    /// (prior knowledge). Default: none.
     pub(super) http: Option<Text>,
     /// The probe port: `/healthz`, `/readyz` and `/metrics`. Default: none.
     pub(super) probe: Option<Text>,
@@ -104,27 +105,28 @@ pub(super) struct Listen {
     pub(super) drain_delay: Option<Text>,
     /// How long requests in flight may continue after `drain_delay`. At most `"24h"`. Default: `"60s"`.
     pub(super) drain_timeout: Option<Text>,
-    /// Load balancers that pass on the client's address. Default: none, and the access log shows the address of the
-    /// connection.
+    /// Load balancers that send the client's address to the gateway. Default: none, and the access log shows the
+    /// address of the connection.
     pub(super) balancers: Option<Spanned<Balancers>>,
     /// The certificate of `https`. Default: none.
     pub(super) tls: Option<Spanned<Tls>>,
 }
 
-/// Load balancers that pass on the client's address. The gateway uses it in the access log only.
+/// Load balancers that send the client's address to the gateway. The gateway uses that address in the access log only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Balancers {
     /// The addresses of the load balancers, for example `["10.0.0.0/16", "fd00::/8"]`.
     pub(super) peers: Vec<Text>,
-    /// How the load balancers pass it on.
+    /// How the load balancers send the client's address.
     pub(super) client_address: ClientAddress,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ClientAddress {
-    /// PROXY protocol version 2. A connection from a load balancer without its header is closed.
+    /// PROXY protocol version 2. Each connection from a load balancer must begin with a PROXY header; otherwise the
+    /// gateway closes it.
     ProxyProtocol,
     /// The header `X-Forwarded-For`, read from its end. The client is the first address that is not a load balancer.
     XForwardedFor,
@@ -198,16 +200,16 @@ pub(super) struct RegionEndpoints {
 pub(super) struct Sessions {
     /// The lifetime of sessions, `"15m"` to `"12h"`. Default: `"1h"`.
     pub(super) duration: Option<Text>,
-    /// How long before its end a session is renewed in the background, at least `"1s"`. The gateway uses at most a fifth
+    /// The gateway renews a session in use at most this long before it expires, at least `"1s"`. It uses at most a fifth
     /// of the granted lifetime. Default: `"10m"`.
     pub(super) refresh_before: Option<Text>,
-    /// Sessions in the cache at most. Default: 100000.
+    /// Largest number of sessions in the cache. Default: 100000.
     #[schemars(range(min = 1))]
     pub(super) capacity: Option<Spanned<u64>>,
-    /// `AssumeRole` calls per second at most, for this process. Default: 100.
+    /// Largest number of `AssumeRole` calls per second, for this process. Default: 100.
     #[schemars(range(min = 1))]
     pub(super) max_sts_rate: Option<Spanned<u32>>,
-    /// Sessions with different tags at most, for one role and session name. Default: 8.
+    /// For one role and session name: at most this many live sessions, and this many new ones a minute. Default: 8.
     #[schemars(range(min = 1))]
     pub(super) per_name: Option<Spanned<usize>>,
 }
@@ -286,7 +288,7 @@ pub(super) enum Mapped {
 pub(super) struct LongMapped {
     /// A CEL expression, or a list of them. The first one whose value is not missing counts.
     pub(super) from: Option<Spanned<OneOrMore>>,
-    /// The value if all expressions are missing. Default: none.
+    /// The value if the values of all expressions are missing. Default: none.
     pub(super) default: Option<Text>,
     /// A constant, instead of `from` and `default`.
     pub(super) value: Option<Text>,
@@ -343,8 +345,8 @@ pub(super) struct Role {
     /// Keys of session tags that stay when the session assumes further roles. Default: none.
     #[serde(default)]
     pub(super) transitive_tags: Vec<Text>,
-    /// Operations that the role allows. Default: all except those with access to responses and jobs that the whole account
-    /// shares.
+    /// Operations that the role allows. Default: all except the shared operations (`async-get`, `async-list`,
+    /// `responses-stored`).
     #[schemars(with = "Option<Vec<OperationName>>", length(min = 1))]
     pub(super) operations: Option<Spanned<Vec<Text>>>,
     /// Models that the role allows, as patterns with `*`. Default: all.
@@ -353,7 +355,7 @@ pub(super) struct Role {
     /// Regions that the role allows, from those of `[aws]`. Default: all of them.
     #[schemars(length(min = 1))]
     pub(super) regions: Option<Spanned<Vec<Text>>>,
-    /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: none.
+    /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: callers may send none.
     #[serde(default)]
     pub(super) projects: Vec<Text>,
     /// Whether equal session names of different issuers mean the same person. Default: false.
