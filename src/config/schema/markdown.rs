@@ -69,7 +69,7 @@ impl<'a> Document<'a> {
         self.line(&format!("\n{description} You choose the keys. Each value: {kind}."));
     }
 
-    /// Writes the section of a table that may replace a string.
+    /// Writes the section of a table that replaces a string.
     fn long_form(&mut self, name: &str) {
         self.line(&format!("\n## {}", long_form_heading(name)));
         let Some(table) = self.schema.get("$defs").and_then(|all| all.get(name)) else { return };
@@ -197,7 +197,7 @@ fn long_form_heading(name: &str) -> &str {
     if name == "LongMapped" { "A mapped value as a table" } else { name }
 }
 
-/// The schema of the values in a table whose keys the operator chooses.
+/// The schema of each value of a table whose keys the operator chooses.
 fn map_of(value: &Value) -> Option<&Value> {
     value.get("additionalProperties").filter(|entry| entry.is_object())
 }
