@@ -358,7 +358,8 @@ pub(super) struct Role {
     /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: callers may send none.
     #[serde(default)]
     pub(super) projects: Vec<Text>,
-    /// Whether equal session names of different issuers mean the same person. Default: false.
+    /// Whether equal session names of different issuers mean the same person. Rules with the same `arn` are checked
+    /// together: set it in each of them. Default: false.
     #[serde(default)]
     pub(super) shared_names: bool,
 }

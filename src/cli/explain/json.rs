@@ -16,7 +16,7 @@ pub(super) fn of(report: &Report<'_>) -> Value {
     let holder = &report.holder;
     let mut object = match &holder.basis {
         Basis::Refused { error, why } => json!({
-            "token": "refused",
+            "token": "rejected",
             "unverified": unverified(holder),
             "reason": error.reason().as_str(),
             "detail": why,

@@ -72,7 +72,7 @@ impl Page {
 fn holder(holder: &Holder, page: &mut Page) {
     let (issuer, subject) = match &holder.basis {
         Basis::Refused { why, .. } => {
-            page.step("token", Sign::Bad, "refused", why);
+            page.step("token", Sign::Bad, "rejected", why);
             ("issuer (unverified)", "subject (unverified)")
         }
         Basis::Verified => {
