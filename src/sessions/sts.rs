@@ -30,7 +30,7 @@ use crate::identity::SessionIdentity;
 use crate::jitter;
 use crate::reason::Reason;
 
-/// The longest session that can be assumed with another session's credentials ("role chaining").
+/// The longest session that STS grants if the gateway's own credentials also belong to a session ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
 /// The time limit for one session: all attempts, the pauses between them, and the waits for the turns of the retries.
@@ -64,13 +64,13 @@ pub struct Issued {
     pub expires: SystemTime,
 }
 
-/// Why STS granted no session. The texts come from STS and contain role ARNs.
+/// Why STS granted no session. The texts are for the operator's log only: those of STS contain role ARNs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StsError {
     /// STS will not grant this session, now or later.
     #[error("{code}: {message}")]
     Denied { code: String, message: String },
-    /// STS gave no usable answer; a later call may succeed.
+    /// STS gave no usable answer, or a second call got no turn. A later call may succeed.
     #[error("{failure}: {message}")]
     Unavailable { failure: StsFailure, message: String },
     /// STS refuses every call of the gateway, or the gateway has no credentials to call it with.
@@ -78,11 +78,13 @@ pub enum StsError {
     GatewayRefused { code: String, message: String },
 }
 
-/// The kind of failure when STS gives no usable answer.
+/// The kind of failure of [`StsError::Unavailable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StsFailure {
-    /// STS throttled the call: this account makes too many.
+    /// STS throttled the call: this account makes too many STS calls.
     Throttled,
+    /// The gateway's own limit, `max_sts_rate`, left no turn for a second call.
+    NoTurn,
     /// STS did not answer in time.
     TimedOut,
     /// The gateway could not connect to STS.
@@ -96,6 +98,7 @@ impl StsFailure {
     pub fn reason(self) -> Reason {
         match self {
             Self::Throttled => Reason::StsThrottled,
+            Self::NoTurn => Reason::StsRateExhausted,
             Self::TimedOut => Reason::StsTimeout,
             Self::Unreachable => Reason::StsUnreachable,
             Self::Failed => Reason::StsFailed,
@@ -107,6 +110,7 @@ impl fmt::Display for StsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Throttled => "STS throttled the call",
+            Self::NoTurn => "the gateway's own limit left no turn for a second AssumeRole call",
             Self::TimedOut => "STS did not answer in time",
             Self::Unreachable => "STS could not be reached",
             Self::Failed => "STS gave no usable answer",
@@ -138,8 +142,8 @@ impl StsError {
     fn of_code(code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
         match code.strip_suffix("Exception").unwrap_or(&code) {
-            // STS returns the last one if a tag is set that the gateway's own session already passes on (IAM user
-            // guide, "Pass session tags", chaining).
+            // STS returns `InvalidParameterValue` if a call sets a tag that the gateway's own session passes on as a
+            // transitive tag (IAM user guide, "Pass session tags", chaining).
             // Assumption A7.
             "AccessDenied"
             | "PackedPolicyTooLarge"
@@ -226,10 +230,11 @@ impl StsClient {
             };
             let error = if duration > CHAINED && error.is_chaining_cap() {
                 self.chaining.learn(id.role_arn());
-                // A later request may get a turn, so this is no lasting refusal.
+                // This error stays if the second call gets no turn. A later request may get one, so it is no denial.
                 StsError::unavailable(
-                    StsFailure::Throttled,
-                    "the rate limit has no turn left for a second call, with the hour that role chaining allows",
+                    StsFailure::NoTurn,
+                    "AWS limits role chaining to one hour, so STS refused the configured duration; \
+                     raise [sessions] max_sts_rate, within STS's quota, or set a duration of one hour",
                 )
             } else if matches!(error, StsError::Unavailable { .. }) && attempt < ATTEMPTS {
                 attempt += 1;

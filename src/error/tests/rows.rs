@@ -138,6 +138,8 @@ rows! {
     "sessions/throttled":
         Failure::Session(SessionError::Unavailable { failure: StsFailure::Throttled, .. }) =>
         [unavailable(StsFailure::Throttled)],
+    "sessions/no-turn": Failure::Session(SessionError::Unavailable { failure: StsFailure::NoTurn, .. }) =>
+        [unavailable(StsFailure::NoTurn)],
     "sessions/timed-out":
         Failure::Session(SessionError::Unavailable { failure: StsFailure::TimedOut, .. }) =>
         [unavailable(StsFailure::TimedOut)],

@@ -12,6 +12,8 @@ use super::*;
 mod slow;
 
 const HOUR: Duration = CHAINED;
+const CHAINING_LIMIT: &str =
+    "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
 
 #[test]
 fn every_code_has_its_meaning() {
@@ -158,15 +160,29 @@ async fn every_retry_takes_a_turn_of_its_own() {
 
 #[tokio::test]
 async fn the_limit_of_role_chaining_is_learnt_once() {
-    let words =
-        "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
-    let (url, served) = serve([error(400, "ValidationError", words), granted(), granted()].into()).await;
+    let limit = error(400, "ValidationError", CHAINING_LIMIT);
+    let (url, served) = serve([limit, granted(), granted()].into()).await;
     let client = client(url, None);
     client.assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap();
     client.assume_role(alice(2 * HOUR), &Rate::new(1000)).await.unwrap();
     let bodies = served.await.unwrap();
     let durations = ["DurationSeconds=7200", "DurationSeconds=3600", "DurationSeconds=3600"];
     assert!(bodies.iter().zip(durations).all(|(body, duration)| body.contains(duration)), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_second_call_without_a_turn_is_at_the_gateways_own_limit() {
+    let (url, served) = serve([error(400, "ValidationError", CHAINING_LIMIT)].into()).await;
+    let rate = Rate::new(1);
+    // Each call takes its turn at once, and then waits for it: the next free turn is in eight seconds.
+    for call in 0..8 {
+        let waits = tokio::time::timeout(Duration::ZERO, rate.turn()).await.is_err();
+        assert!(waits || call == 0);
+    }
+    let error = client(url, None).assume_role(alice(2 * HOUR), &rate).await.unwrap_err();
+    let StsError::Unavailable { failure, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(failure.reason(), Reason::StsRateExhausted);
+    assert_eq!(served.await.unwrap().len(), 1);
 }
 
 #[tokio::test]
