@@ -161,7 +161,7 @@ async fn the_exact_fault_of_a_rejected_token_is_shown() {
         let printed = desk.explain_token(&token, &["--json"]).await;
         let explained: Value = serde_json::from_str(&printed.out).unwrap();
         assert_eq!(explained["reason"], reason);
-        assert_eq!(explained["token"], "refused");
+        assert_eq!(explained["token"], "rejected");
         assert_eq!(explained.get("principal"), None);
     }
     idp.jwks_faults().always(DocumentFault::Status(503));
