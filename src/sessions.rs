@@ -11,7 +11,7 @@ pub mod own_credentials;
 mod rate;
 mod refusals;
 mod session;
-mod signing_keys;
+mod sigv4_keys;
 pub mod sts;
 mod transport;
 
@@ -30,7 +30,7 @@ use self::name_limits::NameLimits;
 pub use self::rate::Rate;
 use self::refusals::Refusals;
 pub use self::session::{Lookup, Ready, Session, SessionRecord};
-pub use self::signing_keys::{Scope, SigningKey};
+pub use self::sigv4_keys::{Scope, SigningKey};
 use self::sts::STS_DEADLINE;
 pub use self::sts::{AssumeRole, Issued, StsError, StsFailure};
 pub use self::transport::{StsSettings, StsSetupError};

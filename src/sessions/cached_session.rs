@@ -9,7 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::signing_keys::SigningKeys;
+use super::sigv4_keys::SigV4Keys;
 use super::sts::Issued;
 use crate::identity::SessionIdentity;
 use crate::jitter;
@@ -31,7 +31,7 @@ pub(super) struct CachedSession {
     principal: Box<str>,
     credentials: Credentials,
     token: HeaderValue,
-    signing_keys: SigningKeys,
+    sigv4_keys: SigV4Keys,
     expires: SystemTime,
     /// The moment from which the gateway no longer uses it.
     usable_until: SystemTime,
@@ -65,7 +65,7 @@ impl CachedSession {
             id,
             credentials: issued.credentials,
             token: issued.token,
-            signing_keys: SigningKeys::default(),
+            sigv4_keys: SigV4Keys::default(),
             expires: issued.expires,
             usable_until: issued.expires - MARGIN.min(lifetime / MARGIN_PART),
             renew_from: issued.expires - window,
@@ -91,8 +91,8 @@ impl CachedSession {
         &self.token
     }
 
-    pub(super) fn signing_keys(&self) -> &SigningKeys {
-        &self.signing_keys
+    pub(super) fn sigv4_keys(&self) -> &SigV4Keys {
+        &self.sigv4_keys
     }
 
     pub(super) fn expires(&self) -> SystemTime {

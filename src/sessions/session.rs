@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use http::HeaderValue;
 
 use super::cached_session::CachedSession;
-use super::signing_keys::{Scope, SigningKey};
+use super::sigv4_keys::{Scope, SigningKey};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::SessionTags;
@@ -33,9 +33,9 @@ impl Session {
         self.live.token()
     }
 
-    /// The signing key of `scope`. The first use in a scope calls `derive`, which makes the key from the credentials.
+    /// The `SigV4` key of `scope`. The first use in a scope calls `derive`, which makes the key from the credentials.
     pub fn signing_key(&self, scope: &Scope, derive: impl FnOnce(&Credentials) -> SigningKey) -> SigningKey {
-        self.live.signing_keys().get(scope, self.live.credentials(), derive)
+        self.live.sigv4_keys().get(scope, self.live.credentials(), derive)
     }
 
     /// The access key id, which is not secret: it is in `CloudTrail` and in the access log.

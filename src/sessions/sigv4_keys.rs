@@ -1,4 +1,4 @@
-//! The `SigV4` signing keys of one session. Each takes four HMACs to derive, and is valid for one day, one region and one
+//! The `SigV4` keys of one session. Each takes four HMACs to derive, and is valid for one day, one region and one
 //! service.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _};
 use parking_lot::Mutex;
 use sha2::Sha256;
 
-/// The scope of a signing key: the only day, region and service for which it is valid.
+/// The scope of a `SigV4` key: the only day, region and service for which it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Days since 1970, UTC.
@@ -19,7 +19,7 @@ pub struct Scope {
     pub service: &'static str,
 }
 
-/// A derived key, ready to sign with. It is as secret as the credentials.
+/// A derived `SigV4` key, ready to sign with. It is as secret as the credentials.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -43,11 +43,11 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The keys that were derived so far: at most one for each region and service, all of one day.
+/// The `SigV4` keys of one session that were derived so far: at most one for each region and service, all of one day.
 #[derive(Default)]
-pub(super) struct SigningKeys(Mutex<Vec<(Scope, SigningKey)>>);
+pub(super) struct SigV4Keys(Mutex<Vec<(Scope, SigningKey)>>);
 
-impl SigningKeys {
+impl SigV4Keys {
     /// The key for `scope`. If there is none yet, `derive` makes it from `credentials`.
     pub(super) fn get(
         &self,
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn each_scope_has_its_own_key_and_a_new_day_drops_the_old_keys() {
-        let (keys, derived) = (SigningKeys::default(), Cell::new(0));
+        let (keys, derived) = (SigV4Keys::default(), Cell::new(0));
         let credentials = Credentials::new("ASIA", "secret", None, None, "test");
         let get = |day, region: &str, service| {
             let scope = Scope { day, region: region.into(), service };
