@@ -33,8 +33,8 @@ struct Known {
 struct Name {
     /// Weak: the cache alone decides how long a session is kept.
     live: Vec<Weak<CachedSession>>,
-    /// The sessions that were requested from STS within a minute. The same session counts once, because the gateway
-    /// requests a session that STS refuses every few seconds.
+    /// The sessions that the gateway requested from STS within the last minute. Each session counts once: the gateway
+    /// requests a refused session again every few seconds.
     asked: Vec<(Arc<SessionIdentity>, Instant)>,
 }
 
@@ -78,20 +78,21 @@ impl NameLimits {
         }
     }
 
-    /// Counts a session that was granted or renewed. If the name now has too many, returns the least recently used one.
+    /// Counts a session that was granted or renewed. If the name now has too many, it no longer counts the least recently
+    /// used one, and returns it.
     pub(super) fn granted(&self, session: &Arc<CachedSession>) -> Option<Arc<CachedSession>> {
         let mut known = self.known.lock();
         let live = &mut known.name(session.id()).live;
         live.retain(|other| other.upgrade().is_some_and(|other| other.id() != session.id()));
-        let surplus = if live.len() < self.per_name { None } else { least_used(live) };
+        let surplus = if live.len() < self.per_name { None } else { take_least_recently_used(live) };
         live.push(Arc::downgrade(session));
         surplus
     }
 }
 
-fn least_used(live: &mut Vec<Weak<CachedSession>>) -> Option<Arc<CachedSession>> {
-    let used = |session: &Weak<CachedSession>| session.upgrade().map(|session| session.last_used());
-    let (index, _) = live.iter().enumerate().min_by_key(|(_, session)| used(session))?;
+fn take_least_recently_used(live: &mut Vec<Weak<CachedSession>>) -> Option<Arc<CachedSession>> {
+    let last_used = |session: &Weak<CachedSession>| session.upgrade().map(|session| session.last_used());
+    let (index, _) = live.iter().enumerate().min_by_key(|(_, session)| last_used(session))?;
     live.swap_remove(index).upgrade()
 }
 

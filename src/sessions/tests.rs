@@ -342,7 +342,7 @@ async fn renewals_leave_the_rate_to_misses_until_their_last_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_sessions_of_a_name_evict_the_least_used() {
+async fn too_many_sessions_of_a_name_evict_the_least_recently_used() {
     let (sessions, sts) = world(&SessionSettings { per_name: 2, ..settings() });
     let [a, b, c] = ["a", "b", "c"].map(|team| tagged("alice", team));
     sessions.of(&a).await.unwrap();
@@ -357,7 +357,7 @@ async fn too_many_sessions_of_a_name_evict_the_least_used() {
     sessions.of(&c).await.unwrap();
     assert_eq!(sessions.of(&a).await.unwrap().lookup(), Lookup::Hit);
     let alices = sessions.list().into_iter().filter(|record| record.name.as_str() == "alice");
-    assert_eq!(alices.count(), 2, "b was the least used");
+    assert_eq!(alices.count(), 2, "b was the least recently used");
     assert_eq!(sessions.of(&b).await.unwrap().lookup(), Lookup::Miss);
 }
 
