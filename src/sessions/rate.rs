@@ -9,16 +9,16 @@ use tokio::time::{Instant, sleep_until};
 
 /// The longest time that a call waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The time whose unused turns are kept for later.
+/// Unused turns of the last second stay available.
 const BURST: Duration = Duration::from_secs(1);
 
-/// A steady rate of calls. After an idle second, the calls of one second may go at once.
+/// A steady rate of calls. After an idle second, as many calls as one second has turns can start at once.
 #[derive(Debug)]
 pub struct Rate {
     /// The time from one turn to the next.
     interval: Duration,
-    /// The next free turn. Calls in the queue have their turns already, so a moment in the future means that a call
-    /// waits.
+    /// The next free turn. Each call in the queue has already taken its turn: if `next` is in the future, calls already
+    /// wait.
     next: Mutex<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Rate {
     }
 }
 
-/// The oldest unused turn that a call may still take.
+/// The earliest turn that a call can take now: unused turns of the last second stay available.
 fn earliest(interval: Duration) -> Instant {
     let now = Instant::now();
     now.checked_sub(BURST.saturating_sub(interval)).unwrap_or(now)

@@ -1,5 +1,5 @@
-//! The recent failures of callers without a session. They are remembered for seconds, so that not every request calls
-//! STS.
+//! For each identity without a session: the last failure of STS, until the gateway may call STS again. So not every
+//! request calls STS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,25 @@ use super::SessionError;
 use crate::identity::SessionIdentity;
 use crate::jitter;
 
-/// The time for which a denial is remembered.
+/// The time after a denial in which the gateway does not call STS again for the same identity.
 const DENIAL: Duration = Duration::from_secs(5);
-/// The longest first pause, and the longest pause of all, after a failure of STS for a caller without a session.
+/// The pause before the next call to STS is at most this long after the first unusable answer for an identity.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The pause is never longer than this, however many answers were unusable.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The most callers without a session that are remembered, and the time for which their failures count.
+/// The most identities in memory, and the time after which a failure is forgotten and the pauses begin again.
 const REFUSALS: u64 = 10_000;
 const REFUSALS_KEPT: Duration = Duration::from_mins(1);
 
-/// The remembered failures, each until the gateway may call STS again.
+/// The last failure of STS for each identity without a session.
 pub(super) struct Refusals(sync::Cache<Arc<SessionIdentity>, Refusal>);
 
 #[derive(Clone)]
 struct Refusal {
     error: SessionError,
+    /// The moment from which the gateway may call STS again.
     until: Instant,
+    /// The unusable answers since the last denial or session. Each doubles the next pause.
     failures: u32,
 }
 
@@ -41,12 +44,13 @@ impl Refusals {
         Self(refusals)
     }
 
-    /// The refusal that still holds for this identity.
+    /// The last failure, if the gateway may not yet call STS again for this identity.
     pub(super) fn get(&self, id: &Arc<SessionIdentity>) -> Option<SessionError> {
         self.0.get(id).filter(|refusal| Instant::now() < refusal.until).map(|refusal| refusal.error)
     }
 
-    /// Remembers why there is no session, unless the reason has nothing to do with this caller.
+    /// Remembers a denial for five seconds, and [`SessionError::Unavailable`] for a pause. The pause doubles each time,
+    /// from at most 250 ms to at most 5 s. All other errors are not remembered.
     pub(super) fn insert(&self, id: &Arc<SessionIdentity>, error: &SessionError) {
         let (pause, failures) = match error {
             SessionError::Denied { .. } => (DENIAL, 0),
