@@ -157,7 +157,7 @@ impl Sessions {
         match begun {
             Ok(flight) => Some(Session::new(flight.landed().await.ok()?.ok()?, Lookup::Miss)),
             Err(other) => other.map(|live| {
-                live.used((self.now)());
+                live.mark_used((self.now)());
                 Session::new(live, Lookup::Hit)
             }),
         }
@@ -195,7 +195,7 @@ impl Sessions {
     fn cached(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Option<Session> {
         let now = (self.now)();
         let live = self.cache.get(id, now)?;
-        live.used(now);
+        live.mark_used(now);
         let lookup = if live.renewal_due(now) {
             self.renew(&live, now);
             Lookup::Stale
@@ -237,8 +237,8 @@ impl Sessions {
             if !current.is_some_and(|current| Arc::ptr_eq(&current, live)) || !live.may_retry() {
                 return Err(());
             }
-            live.pause(false);
-            let turn = if live.left(now) < URGENT { Turn::Queue } else { Turn::Spare };
+            live.delay_next_renewal();
+            let turn = if live.time_left(now) < URGENT { Turn::Queue } else { Turn::Spare };
             if turn == Turn::Spare && !self.rate.take_spare() {
                 return Err(());
             }
@@ -273,10 +273,10 @@ impl Sessions {
             Ok(issued) => Ok(self.keep(id, issued)),
             Err(error) => {
                 if let Some(live) = self.cache.get(&id, (self.now)()) {
-                    live.pause(true);
+                    live.note_failed_renewal();
                     tracing::warn!(
                         principal = live.principal(),
-                        usable_seconds = live.left((self.now)()).as_secs(),
+                        usable_seconds = live.time_left((self.now)()).as_secs(),
                         %error,
                         "cannot renew a session yet; requests go on with it for usable_seconds"
                     );

@@ -37,7 +37,7 @@ impl Cache {
 
     /// The session of this identity, if it can still be used.
     pub(super) fn get(&self, id: &Arc<SessionIdentity>, now: SystemTime) -> Option<Arc<CachedSession>> {
-        self.0.get(id).filter(|live| !live.left(now).is_zero())
+        self.0.get(id).filter(|live| !live.time_left(now).is_zero())
     }
 
     pub(super) fn insert(&self, live: &Arc<CachedSession>) {
@@ -59,7 +59,7 @@ impl Cache {
     }
 
     pub(super) fn iter(&self, now: SystemTime) -> impl Iterator<Item = Arc<CachedSession>> {
-        self.0.iter().map(|(_, live)| live).filter(move |live| !live.left(now).is_zero())
+        self.0.iter().map(|(_, live)| live).filter(move |live| !live.time_left(now).is_zero())
     }
 }
 
@@ -76,7 +76,7 @@ impl Expiry<Arc<SessionIdentity>, Arc<CachedSession>> for UntilUnusable {
         live: &Arc<CachedSession>,
         _: std::time::Instant,
     ) -> Option<Duration> {
-        Some(live.left((self.now)()))
+        Some(live.time_left((self.now)()))
     }
 
     fn expire_after_update(
@@ -86,6 +86,6 @@ impl Expiry<Arc<SessionIdentity>, Arc<CachedSession>> for UntilUnusable {
         _: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(live.left((self.now)()))
+        Some(live.time_left((self.now)()))
     }
 }

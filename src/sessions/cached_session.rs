@@ -14,15 +14,14 @@ use super::sts::Issued;
 use crate::identity::SessionIdentity;
 use crate::jitter;
 
-/// How long before it expires a session is no longer used: [`MARGIN`], or a twentieth of its lifetime if that is less.
-/// A request that is signed with it must still reach Bedrock.
+/// The gateway stops using a session five seconds before it expires, or a twentieth of its lifetime before if that is
+/// less. A request that is signed with it must still reach Bedrock.
 // Assumption A11.
 const MARGIN: Duration = Duration::from_secs(5);
 const MARGIN_PART: u32 = 20;
-/// The renewal begins at most this part of the lifetime, a fifth, before the session expires.
+/// The gateway renews a session in the last fifth of its lifetime, never earlier.
 const WINDOW_PART: u32 = 5;
-/// The longest first pause after a failed renewal, as a part of the window: a thirty-second. The second is twice as
-/// long, all further ones four times.
+/// The first pause after a failed renewal is at most 1/32 of the window, the next 1/16, each later one 1/8.
 const PAUSE_PART: u32 = 32;
 
 /// A session that STS granted, with the state of its use and renewal.
@@ -33,14 +32,14 @@ pub(super) struct CachedSession {
     token: HeaderValue,
     sigv4_keys: SigV4Keys,
     expires: SystemTime,
-    /// The moment from which the gateway no longer uses it.
+    /// The moment at which the gateway stops using it.
     usable_until: SystemTime,
     /// The moment from which its renewal is due.
     renew_from: SystemTime,
-    /// The time between that moment and its expiry.
+    /// The time from `renew_from` to `expires`.
     window: Duration,
     /// The last use, nanoseconds since 1970.
-    used: AtomicU64,
+    last_used: AtomicU64,
     retry: Mutex<Retry>,
 }
 
@@ -70,7 +69,7 @@ impl CachedSession {
             usable_until: issued.expires - MARGIN.min(lifetime / MARGIN_PART),
             renew_from: issued.expires - window,
             window,
-            used: AtomicU64::new(nanoseconds(now)),
+            last_used: AtomicU64::new(nanoseconds(now)),
             retry: Mutex::new(Retry { failures: 0, not_before: Instant::now() }),
         }
     }
@@ -100,7 +99,7 @@ impl CachedSession {
     }
 
     /// The time for which it can still be used.
-    pub(super) fn left(&self, now: SystemTime) -> Duration {
+    pub(super) fn time_left(&self, now: SystemTime) -> Duration {
         self.usable_until.duration_since(now).unwrap_or_default()
     }
 
@@ -112,25 +111,34 @@ impl CachedSession {
         Instant::now() >= self.retry().not_before
     }
 
-    /// Whether STS has failed to renew it.
+    /// Whether a renewal of it has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.retry().failures > 0
     }
 
-    /// Delays the next renewal: because one failed, or because one starts now and its failure may stay unnoticed.
-    pub(super) fn pause(&self, failed: bool) {
+    /// Delays the next renewal, because one is about to start: it may end without an outcome.
+    pub(super) fn delay_next_renewal(&self) {
+        self.delay(&mut self.retry());
+    }
+
+    /// Counts a failed renewal, and delays the next one.
+    pub(super) fn note_failed_renewal(&self) {
         let mut retry = self.retry();
+        self.delay(&mut retry);
+        retry.failures += 1;
+    }
+
+    fn delay(&self, retry: &mut Retry) {
         let doublings = retry.failures.min(2);
-        retry.failures += u32::from(failed);
         retry.not_before = Instant::now() + jitter::up_to(self.window / PAUSE_PART * (1 << doublings));
     }
 
-    pub(super) fn used(&self, now: SystemTime) {
-        self.used.store(nanoseconds(now), Ordering::Relaxed);
+    pub(super) fn mark_used(&self, now: SystemTime) {
+        self.last_used.store(nanoseconds(now), Ordering::Relaxed);
     }
 
     pub(super) fn last_used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.last_used.load(Ordering::Relaxed)
     }
 
     fn retry(&self) -> parking_lot::MutexGuard<'_, Retry> {
