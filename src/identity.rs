@@ -55,7 +55,7 @@ pub struct Mapping {
     pub generation: u64,
 }
 
-/// The parameters of the `AssumeRole` call, and nothing else. Equal ones share a session.
+/// The parameters of one `AssumeRole` call, and nothing else. Callers with equal parameters share a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionIdentity {
     role_arn: RoleArn,

@@ -1,16 +1,16 @@
-//! Sessions: the credentials that STS granted for each identity.
+//! Sessions: the credentials that STS granted for each [`SessionIdentity`], the parameters of one `AssumeRole` call.
 //!
 //! The gateway calls STS once for each session and lifetime, however many requests need the session. It renews the
-//! session before it expires; requests use the present one meanwhile. Every call goes through one map of flights.
+//! session before it expires; requests use the present one meanwhile. Requests share every call (`shared_calls`).
 
 mod cache;
 mod cached_session;
-mod flights;
 mod name_limits;
 pub mod own_credentials;
 mod rate;
 mod refusals;
 mod session;
+mod shared_calls;
 mod sigv4_keys;
 pub mod sts;
 mod transport;
@@ -25,11 +25,11 @@ use tokio::time::{Instant, timeout};
 
 use self::cache::Cache;
 use self::cached_session::CachedSession;
-use self::flights::{Flights, Lost};
 use self::name_limits::NameLimits;
 pub use self::rate::Rate;
 use self::refusals::Refusals;
 pub use self::session::{Lookup, Ready, Session, SessionRecord};
+use self::shared_calls::{NoOutcome, SharedCalls};
 pub use self::sigv4_keys::{Scope, SigningKey};
 use self::sts::STS_DEADLINE;
 pub use self::sts::{AssumeRole, Issued, StsError, StsFailure};
@@ -41,21 +41,21 @@ use crate::reason::Reason;
 use crate::revoke::Clearance;
 use crate::telemetry::metrics::{Count, Metrics};
 
-/// With less usable time than this, the renewal of a session is as urgent as a missing session.
+/// A session with less time left than this is renewed through the queue, like a missing session.
 const URGENT: Duration = Duration::from_mins(1);
 /// The shortest time between two replacements of a session whose credentials Bedrock refused.
-const REPLACED_ONCE_IN: Duration = Duration::from_mins(1);
+const MIN_TIME_BETWEEN_REPLACEMENTS: Duration = Duration::from_mins(1);
 
 /// The table `[sessions]`, except the lifetime, which is part of each identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// How long before it expires a session is renewed; a fifth of its lifetime at most.
+    /// How long before it expires the gateway renews a session; at most a fifth of its lifetime.
     pub refresh_before: Duration,
     /// The most cached sessions. The least recently used one goes first.
     pub capacity: u64,
     /// The most `AssumeRole` calls per second of this process.
     pub max_sts_rate: u32,
-    /// The most live sessions of one role and session name, and the most new ones of them per minute.
+    /// For one role and session name: at most this many live sessions, and this many new ones a minute.
     pub per_name: usize,
 }
 
@@ -63,7 +63,7 @@ pub struct SessionSettings {
 pub struct Sessions {
     cache: Cache,
     refusals: Refusals,
-    flights: Flights<Arc<SessionIdentity>, Result<Arc<CachedSession>, SessionError>>,
+    calls: SharedCalls<Arc<SessionIdentity>, Result<Arc<CachedSession>, SessionError>>,
     names: NameLimits,
     rate: Rate,
     /// When the session of each identity was last replaced because Bedrock refused it.
@@ -89,7 +89,7 @@ impl Sessions {
         Arc::new(Self {
             cache: Cache::new(settings.capacity, now, Arc::clone(&metrics)),
             refusals: Refusals::new(),
-            flights: Flights::new(),
+            calls: SharedCalls::new(),
             names: NameLimits::new(settings.per_name),
             rate: Rate::new(settings.max_sts_rate),
             replaced: Mutex::new(HashMap::new()),
@@ -101,8 +101,8 @@ impl Sessions {
         })
     }
 
-    /// The call with the session of its identity: from the cache, otherwise from STS. The call must be authorized and
-    /// cleared, so that no refused call costs an `AssumeRole`.
+    /// Returns the call with its session: from the cache, otherwise from STS. The caller must be authorized and not
+    /// revoked ([`Clearance`]), so that no refused call costs an `AssumeRole`.
     ///
     /// # Errors
     /// When no session is cached and STS cannot be called or grants none; see [`SessionError`].
@@ -127,7 +127,7 @@ impl Sessions {
     async fn of(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
         let answer = match self.cached(id) {
             Some(session) => Ok(session),
-            None => Box::pin(self.obtain(id)).await,
+            None => Box::pin(self.fetch(id)).await,
         };
         match &answer {
             Ok(session) if session.lookup() == Lookup::Hit => self.hits.one_more(),
@@ -144,7 +144,7 @@ impl Sessions {
     /// region refuses it for a moment, others may accept it.
     async fn other_than(self: &Arc<Self>, refused: &Session) -> Option<Session> {
         let id = refused.identity();
-        let begun = self.flights.join_or_start(id, || {
+        let begun = self.calls.join_or_start(id, || {
             match self.cache.get(id, (self.now)()) {
                 Some(other) if other.credentials().access_key_id() != refused.access_key_id() => {
                     return Err(Some(other));
@@ -155,7 +155,7 @@ impl Sessions {
             if self.may_replace(id) { Ok(Arc::clone(self).replacement(Arc::clone(id))) } else { Err(None) }
         });
         match begun {
-            Ok(flight) => Some(Session::new(flight.landed().await.ok()?.ok()?, Lookup::Miss)),
+            Ok(call) => Some(Session::new(call.outcome().await.ok()?.ok()?, Lookup::Miss)),
             Err(other) => other.map(|live| {
                 live.mark_used((self.now)());
                 Session::new(live, Lookup::Hit)
@@ -163,8 +163,8 @@ impl Sessions {
         }
     }
 
-    /// Drops the sessions of principals that are `revoked`, and returns their number. STS cannot withdraw credentials:
-    /// those of the dropped sessions stay valid until they expire, but they never leave this process.
+    /// Drops the cached sessions of all principals that are `revoked`, and returns the number of sessions. STS cannot
+    /// withdraw their credentials: these stay valid until they expire, but they never leave this process.
     pub fn forget(&self, revoked: impl Fn(&str) -> bool) -> usize {
         let dropped: Vec<_> =
             self.cache.iter((self.now)()).filter(|live| revoked(live.principal())).collect();
@@ -205,10 +205,10 @@ impl Sessions {
         Some(Session::new(live, lookup))
     }
 
-    /// The session of the flight in progress, or of a new flight.
-    async fn obtain(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
-        let begun = self.flights.join_or_start(id, || {
-            // A flight may have landed since the look-up in the cache.
+    /// The session from the shared call in progress, or from a new one.
+    async fn fetch(self: &Arc<Self>, id: &Arc<SessionIdentity>) -> Result<Session, SessionError> {
+        let begun = self.calls.join_or_start(id, || {
+            // A call may have finished since the look-up in the cache.
             if let Some(live) = self.cache.get(id, (self.now)()) {
                 return Err(Ok(live));
             }
@@ -216,10 +216,10 @@ impl Sessions {
                 return Err(Err(refusal));
             }
             self.names.admit(id).map_err(|_| Err(SessionError::TooManySessions))?;
-            Ok(Arc::clone(self).fly(Arc::clone(id), Turn::Queue))
+            Ok(Arc::clone(self).request_session(Arc::clone(id), Turn::Queue))
         });
         let outcome = match begun {
-            Ok(flight) => flight.landed().await.unwrap_or_else(|Lost| Err(SessionError::lost())),
+            Ok(call) => call.outcome().await.unwrap_or_else(|NoOutcome| Err(SessionError::task_ended())),
             Err(settled) => settled,
         };
         outcome.map(|live| Session::new(live, Lookup::Miss))
@@ -231,8 +231,8 @@ impl Sessions {
         if !live.may_retry() {
             return;
         }
-        let flight = self.flights.join_or_start(live.id(), || {
-            // This renewal may have landed, or failed, since the look-up in the cache.
+        let call = self.calls.join_or_start(live.id(), || {
+            // Another renewal may have replaced the session, or failed, since the look-up in the cache.
             let current = self.cache.get(live.id(), now);
             if !current.is_some_and(|current| Arc::ptr_eq(&current, live)) || !live.may_retry() {
                 return Err(());
@@ -245,7 +245,7 @@ impl Sessions {
             Ok(Arc::clone(self).renewal(Arc::clone(live.id()), turn))
         });
         // This request does not wait for the renewal. A request that finds no session joins it and waits.
-        drop(flight);
+        drop(call);
     }
 
     async fn renewal(
@@ -254,7 +254,7 @@ impl Sessions {
         turn: Turn,
     ) -> Result<Arc<CachedSession>, SessionError> {
         let metrics = Arc::clone(&self.metrics);
-        let outcome = self.fly(id, turn).await;
+        let outcome = self.request_session(id, turn).await;
         metrics.session_renewed(match &outcome {
             Ok(_) => "ok",
             Err(SessionError::Denied { .. }) => "denied",
@@ -263,13 +263,13 @@ impl Sessions {
         outcome
     }
 
-    /// One flight: calls STS, then keeps the session or remembers the failure.
-    async fn fly(
+    /// Calls STS, then keeps the session or remembers the failure. Only a shared call runs this.
+    async fn request_session(
         self: Arc<Self>,
         id: Arc<SessionIdentity>,
         turn: Turn,
     ) -> Result<Arc<CachedSession>, SessionError> {
-        match self.ask(&id, turn).await {
+        match self.call_sts(&id, turn).await {
             Ok(issued) => Ok(self.keep(id, issued)),
             Err(error) => {
                 if let Some(live) = self.cache.get(&id, (self.now)()) {
@@ -278,7 +278,7 @@ impl Sessions {
                         principal = live.principal(),
                         usable_seconds = live.time_left((self.now)()).as_secs(),
                         %error,
-                        "cannot renew a session yet; requests go on with it for usable_seconds"
+                        "session not renewed; the gateway uses the old one until it expires, and retries"
                     );
                 } else {
                     self.refusals.insert(&id, &error);
@@ -288,7 +288,7 @@ impl Sessions {
         }
     }
 
-    async fn ask(&self, id: &Arc<SessionIdentity>, turn: Turn) -> Result<Issued, SessionError> {
+    async fn call_sts(&self, id: &Arc<SessionIdentity>, turn: Turn) -> Result<Issued, SessionError> {
         if turn == Turn::Queue {
             self.rate.turn().await.map_err(|_| {
                 self.names.withdraw(id);
@@ -299,7 +299,7 @@ impl Sessions {
         let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));
         let outcome = outcome.map_err(SessionError::from).and_then(|issued| {
             // Bedrock would refuse an expired session, and a cached one would make every request call STS.
-            if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::ended()) }
+            if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::expired_on_arrival()) }
         });
         self.metrics.sts_called(outcome.as_ref().err().map_or("ok", |error| error.reason().as_str()));
         outcome
@@ -334,7 +334,7 @@ impl Sessions {
     /// attempt.
     fn may_replace(&self, id: &Arc<SessionIdentity>) -> bool {
         let mut replaced = self.replaced();
-        replaced.retain(|_, at| at.elapsed() < REPLACED_ONCE_IN);
+        replaced.retain(|_, at| at.elapsed() < MIN_TIME_BETWEEN_REPLACEMENTS);
         let refused = self.refusals.get(id).is_some();
         let paused =
             self.cache.get(id, (self.now)()).is_some_and(|live| live.has_failed() && !live.may_retry());
@@ -352,22 +352,23 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// How a flight gets its turn to call STS.
+/// How a shared call gets its turn to call STS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// In the queue, behind the calls that already wait.
     Queue,
-    /// At once, with a spare turn that it has already taken.
+    /// At once, with a spare turn that `renew` has already taken.
     Spare,
 }
 
-/// Why there is no session. The texts come from STS and are for the operator's log only.
+/// Why there is no session. All texts are for the operator's log only. Those of `Denied` come from STS, those of
+/// `Unavailable` and `GatewayRefused` from STS or from the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// STS refused this session, and will refuse it again: the role's policies or the operator's mapping are wrong.
     #[error("STS refused the session; check the role's trust policy and the mapping: {code}: {message}")]
     Denied { code: String, message: String },
-    /// STS gave no usable answer; a later call may succeed.
+    /// STS gave no usable answer, or a second call got no turn. A later call may succeed.
     #[error("{failure}: {message}")]
     Unavailable { failure: StsFailure, message: String },
     /// STS refused the gateway itself, or the gateway has no credentials. The caller did nothing wrong.
@@ -375,15 +376,19 @@ pub enum SessionError {
         "the gateway cannot call STS; check its own credentials, its clock and its region: {code}: {message}"
     )]
     GatewayRefused { code: String, message: String },
-    /// This session name asked for too many sessions, with differing tags, within a minute.
-    #[error("more new sessions of one session name within a minute than [sessions] per_name allows")]
+    /// Requests needed too many new sessions of one role and session name, with different tags, within a minute.
+    #[error(
+        "one role and session name needed more new sessions within a minute than [sessions] per_name allows; \
+         do not map to tags what changes with each request"
+    )]
     TooManySessions,
-    /// The clearance belongs to another caller.
+    /// The [`Clearance`], which proves that a caller is not revoked, belongs to another caller.
     #[error("the clearance belongs to another identity than the call's")]
     WrongClearance,
     /// Requests need more new sessions than the configured rate of `AssumeRole` calls allows.
     #[error(
-        "this AssumeRole call would wait longer than 10 s; [sessions] max_sts_rate limits the calls per second"
+        "this AssumeRole call would wait longer than 10 s for its turn; raise [sessions] max_sts_rate, within \
+         STS's quota"
     )]
     Overloaded,
 }
@@ -401,12 +406,12 @@ impl SessionError {
         }
     }
 
-    fn lost() -> Self {
+    fn task_ended() -> Self {
         let message = "the gateway's task that called STS ended early".to_owned();
         Self::Unavailable { failure: StsFailure::Failed, message }
     }
 
-    fn ended() -> Self {
+    fn expired_on_arrival() -> Self {
         let message = "the session had already expired by this machine's clock; check the clock".to_owned();
         Self::Unavailable { failure: StsFailure::Failed, message }
     }

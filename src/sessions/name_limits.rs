@@ -78,8 +78,8 @@ impl NameLimits {
         }
     }
 
-    /// Counts a session that was granted or renewed. If the name now has too many, it no longer counts the least recently
-    /// used one, and returns it.
+    /// Counts a session that was granted or renewed. If the name now has too many, removes the least recently used one
+    /// from the count, and returns it.
     pub(super) fn granted(&self, session: &Arc<CachedSession>) -> Option<Arc<CachedSession>> {
         let mut known = self.known.lock();
         let live = &mut known.name(session.id()).live;

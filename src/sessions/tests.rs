@@ -151,7 +151,7 @@ async fn a_thousand_first_requests_on_several_threads_make_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_goes_on_when_the_request_that_started_it_ends() {
+async fn a_shared_call_goes_on_when_the_request_that_started_it_ends() {
     let (sessions, sts) = world(&settings());
     let id = user("alice");
     let first = tokio::spawn({
@@ -282,7 +282,7 @@ async fn a_refusal_of_the_gateway_is_not_remembered_for_a_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_that_panics_is_an_error_and_the_next_one_succeeds() {
+async fn a_shared_call_that_panics_is_an_error_and_the_next_one_succeeds() {
     let (sessions, sts) = world(&settings());
     sts.set(|plan| plan.panics = true);
     let id = user("alice");
