@@ -116,7 +116,7 @@ impl CachedSession {
         self.retry().failures > 0
     }
 
-    /// Delays the next renewal, because one is about to start: it may end without an outcome.
+    /// Delays the next renewal, because one is about to start: it may get no turn, or end without an outcome.
     pub(super) fn delay_next_renewal(&self) {
         self.delay(&mut self.retry());
     }
