@@ -217,7 +217,7 @@ pub(super) struct Sessions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Issuer {
-    /// A short name of your choice: 1 to 64 letters, digits and `-_.`. Used in expressions (`issuer.name`), roles, logs
+    /// A short name of your choice: 1 to 64 letters, digits, `-`, `_` and `.`. Used in expressions (`issuer.name`), roles, logs
     /// and metrics.
     pub(super) name: Text,
     /// The exact `iss` of the tokens. The gateway finds the signing keys from here by discovery, unless `jwks_url` or

@@ -70,7 +70,7 @@ async fn the_access_log_names_both_values_that_do_not_match() {
     }
     let long = "x".repeat(10_000);
     let detail = refused(&world, &idp.mint(claims().typ(Some(&long))), invalid, "token_type").await;
-    assert!(detail.contains("xxx\" is not in types [") && detail.len() < 500, "{detail}");
+    assert!(detail.contains("xxx…\" is not in types [") && detail.len() < 500, "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
