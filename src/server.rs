@@ -259,9 +259,10 @@ impl<S: Handler> ClientConnection<S> {
                     balancers.forwarded_for(peer.address, request.headers())
                 });
                 let service = Arc::clone(&service);
+                let request = Box::new(request);
                 async move {
                     // In a box of its own, which is freed before the answer's body is sent.
-                    let mut answer = Box::pin(service.call(request, Peer { address, ..peer })).await;
+                    let mut answer = Box::pin(service.call(*request, Peer { address, ..peer })).await;
                     if open.is_the_last() {
                         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }

@@ -59,7 +59,9 @@ fn probed(mut record: Record) -> Response<Relay> {
 pub(super) fn refused(failure: &Failure, dialect: Dialect, mut record: Record) -> Response<Relay> {
     let answer = failure.answer();
     record.refused(answer.status, answer.kind, answer.reason, failure.detail());
-    let body = Bytes::from(dialect::body(&answer, dialect, record.request_id()));
+    // Without spare room: a client that does not read makes the gateway hold it.
+    let body = dialect::body(&answer, dialect, record.request_id()).into_bytes().into_boxed_slice();
+    let body = Bytes::from(body);
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-amzn-errortype", HeaderValue::from_static(answer.kind));
