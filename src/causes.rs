@@ -5,15 +5,19 @@ use std::error::Error;
 /// An error and its causes in one line. The gateway does not use the SDK's own rendering, because that adds debug
 /// output, which may contain answers of metadata services.
 pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for error in chain(error) {
-        let text = error.to_string();
-        // Many errors repeat the text of their cause.
-        if !texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.push(text);
+    joined(chain(error).map(ToString::to_string))
+}
+
+/// The texts of an error and its causes in one line, without those that the text before already contains: many errors
+/// repeat the text of their cause.
+pub(crate) fn joined(texts: impl Iterator<Item = String>) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    for text in texts {
+        if !kept.last().is_some_and(|last| last.contains(&text)) {
+            kept.push(text);
         }
     }
-    texts.join(": ")
+    kept.join(": ")
 }
 
 /// An error, its cause, the cause of that cause, and so on.

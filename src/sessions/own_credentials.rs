@@ -157,15 +157,7 @@ fn sources(error: &CredentialsError) -> Option<String> {
 
 /// The causes of `error` in one line.
 fn cause(error: &CredentialsError) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for error in causes::chain(error).skip(1) {
-        let text = plain(error);
-        // Many errors repeat their cause.
-        if !words.last().is_some_and(|last| last.contains(&text)) {
-            words.push(text);
-        }
-    }
-    words.join(": ")
+    causes::joined(causes::chain(error).skip(1).map(plain))
 }
 
 /// The text of one error. Two errors of the SDK print debug output instead, with the headers and the body of an
