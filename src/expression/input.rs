@@ -114,6 +114,16 @@ impl Input<'_> {
         })
     }
 
+    /// The names of missing claims as the end of a message; `None` if there are none.
+    pub fn name_missing<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+        match names.as_slice() {
+            [] => None,
+            [name] => Some(format!("claim {name} is missing")),
+            names => Some(format!("claims {} are missing", names.join(", "))),
+        }
+    }
+
     /// The top-level claims that `expression` reads by name and that the token does not have.
     pub fn missing_claims<'e>(&self, expression: &'e Expression) -> impl Iterator<Item = &'e str> {
         let claims = self.values.get_variable("claims");

@@ -204,12 +204,7 @@ fn legal<T>(
 fn missing_claims(expressions: &[Expression], input: &Input<'_>) -> String {
     let missing: BTreeSet<_> =
         expressions.iter().flat_map(|expression| input.missing_claims(expression)).collect();
-    let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
-    match names.as_slice() {
-        [] => String::new(),
-        [name] => format!("; claim {name} is missing"),
-        names => format!("; claims {} are missing", names.join(", ")),
-    }
+    Input::name_missing(missing).map_or_else(String::new, |text| format!("; {text}"))
 }
 
 /// The values of the listed headers, in the order of the list.

@@ -6,7 +6,7 @@ use super::{Basis, Holder, Report};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::TagValue;
 use crate::config::Config;
-use crate::expression::Expression;
+use crate::expression::{Expression, Input};
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, RequirementOutcome, Rule, RuleOutcome, Target,
 };
@@ -106,13 +106,7 @@ fn steps(report: &Report<'_>, explanation: &Explanation, page: &mut Page) {
 /// Names the claims that the expression reads and that the caller does not have; `None` if there are none.
 fn missing(expression: Option<&Expression>, report: &Report<'_>) -> Option<String> {
     let is_missing = |name: &&str| report.claims.get(*name).is_none_or(serde_json::Value::is_null);
-    let names: Vec<_> =
-        expression?.claims_read().filter(is_missing).map(|name| format!("`{name}`")).collect();
-    match names.as_slice() {
-        [] => None,
-        [name] => Some(format!("claim {name} is missing")),
-        _ => Some(format!("claims {} are missing", names.join(", "))),
-    }
+    Input::name_missing(expression?.claims_read().filter(is_missing))
 }
 
 fn requirement_line(index: usize, requirement: &RequirementOutcome, report: &Report<'_>, page: &mut Page) {
