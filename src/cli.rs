@@ -26,7 +26,7 @@ const EXIT_CONFIG: u8 = 78;
     about,
     after_help = "Examples:
   bedrock-gateway check --config config/gateway.toml
-  bedrock-gateway explain --config config/gateway.toml --token token.jwt
+  bedrock-gateway explain --config config/gateway.toml --token-file token.jwt
   bedrock-gateway serve --config config/gateway.toml
 
 Exit codes: 0 success, also after a drain; 1 a problem was found, or a failure at run time; 2 invalid arguments; 78 `serve` rejected the configuration."
@@ -53,8 +53,8 @@ enum Command {
     /// The command fetches the signing keys of the token's issuer. It sends nothing to AWS and does not print the
     /// token.
     #[command(after_help = "Examples:
-  bedrock-gateway explain --config gateway.toml --token token.jwt
-  okta-token | bedrock-gateway explain --config gateway.toml --token - --json | jq -r .principal
+  bedrock-gateway explain --config gateway.toml --token-file token.jwt
+  okta-token | bedrock-gateway explain -c gateway.toml --token-file - --json | jq -r .principal
   bedrock-gateway explain --config gateway.toml --claims alice.json --issuer okta --header x-project=apollo
 
 Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configuration is invalid; 2 invalid arguments.")]
@@ -113,8 +113,8 @@ enum SchemaFormat {
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = "config/gateway.toml")]
+    /// The configuration file, or - for standard input. Relative paths in it count from its folder.
+    #[arg(short, long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
 }
 

@@ -1,11 +1,12 @@
 //! The configuration: reads a file, checks it whole, and gives each stage its own settings. Mistakes that would fail
 //! requests later are rejected here. Nothing here uses the network, credentials, or any file except the configuration
-//! and the deny file.
+//! and the deny file: `preflight` opens the files that a configuration names.
 
 mod aws;
 mod deny;
 mod diagnostics;
 mod expand;
+mod files;
 mod issuers;
 mod listen;
 mod pitfalls;
@@ -15,6 +16,7 @@ mod schema;
 mod units;
 mod values;
 
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub use aws::{Aws, EndpointUrls};
 pub use deny::{deny_file, read_deny_file};
 pub use diagnostics::{ConfigError, Diagnostic, counted};
 pub use expand::Environment;
+pub use files::{NamedFile, NamedFiles};
 pub use listen::{Listen, Tls};
 pub use schema::{json_schema, schema_document};
 
@@ -66,6 +69,8 @@ pub struct Config {
     pub log: LogSettings,
     /// The deny file.
     pub revoke: Option<PathBuf>,
+    /// The files that it names. [`Config::parse`] opens none of them.
+    pub files: NamedFiles,
     /// Values that are valid but probably a mistake.
     pub warnings: Vec<Diagnostic>,
 }
@@ -94,6 +99,7 @@ impl Config {
         let log = log(&file.log, &mut diagnostics);
         let revoke = file.revoke.as_ref().map(|revoke| values::path(&revoke.file, &mut diagnostics));
         pitfalls::check(&issuers, &roles, &mut diagnostics);
+        let files = files::named(&file, &issuers, &diagnostics);
 
         let warnings = diagnostics.conclude()?;
         let (issuers, mappings): (Vec<_>, Vec<_>) =
@@ -105,9 +111,14 @@ impl Config {
             default_duration,
             generation: 1,
         };
-        Ok(Self { listen, aws, sessions, issuers, mapping, log, revoke, warnings })
+        Ok(Self { listen, aws, sessions, issuers, mapping, log, revoke, files, warnings })
     }
 }
+
+/// The configuration file that commands read by default, from the working directory.
+pub const DEFAULT_PATH: &str = "config/gateway.toml";
+/// The path that means standard input.
+pub const STANDARD_INPUT: &str = "-";
 
 /// A configuration file and its content when it was read.
 #[derive(Debug, Clone)]
@@ -117,19 +128,28 @@ pub struct File {
 }
 
 impl File {
-    /// Reads the file.
+    /// Reads the file, or standard input if the path is [`STANDARD_INPUT`]; messages then call it `<stdin>`.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let content = std::fs::read(path).map_err(|error| {
-            ConfigError::of_file(
-                path,
-                format!("the file cannot be read: {error}"),
-                "check the path and the permissions; --config takes another path",
-            )
-        })?;
-        Ok(Self { path: path.to_owned(), content })
+        let read = if path == Path::new(STANDARD_INPUT) {
+            let mut content = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut content).map(|_| (PathBuf::from("<stdin>"), content))
+        } else {
+            std::fs::read(path).map(|content| (path.to_owned(), content))
+        };
+        match read {
+            Ok((path, content)) => Ok(Self { path, content }),
+            Err(error) => {
+                let (cause, help) = unreadable(path, &error);
+                Err(ConfigError::of_file(
+                    path,
+                    format!("the configuration file cannot be read: {cause}"),
+                    &help,
+                ))
+            }
+        }
     }
 
     /// Parses the content, with the process's environment.
@@ -143,6 +163,20 @@ impl File {
         let name = self.path.display().to_string();
         Config::parse(text, &name, &|variable| std::env::var(variable).ok())
     }
+}
+
+/// The cause for which the configuration file cannot be read, and the next step.
+fn unreadable(path: &Path, error: &std::io::Error) -> (String, String) {
+    let help = match error.kind() {
+        ErrorKind::NotFound if path == Path::new(DEFAULT_PATH) => {
+            "this is the default path, from the working directory; pass -c FILE for another".to_owned()
+        }
+        ErrorKind::IsADirectory => {
+            format!("pass a file, for example -c {}", path.join("gateway.toml").display())
+        }
+        _ => files::remedy(error.kind()).to_owned(),
+    };
+    (files::cause(error), help)
 }
 
 /// Loads the configuration file at `path`, with the process's environment.

@@ -56,6 +56,8 @@ pub mod limits;
 #[doc(hidden)]
 pub mod operator;
 #[doc(hidden)]
+pub mod preflight;
+#[doc(hidden)]
 pub mod reason;
 #[doc(hidden)]
 pub mod record;

@@ -34,6 +34,24 @@ pub(super) struct Key {
 /// The SHA-256 of a key as published.
 pub(super) type Fingerprint = [u8; 32];
 
+/// The fault of a key set that cannot verify a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetFault {
+    #[error("it is not a key set: it must be JSON with a list of keys, as {{\"keys\": […]}}")]
+    NotAKeySet,
+    #[error("it has no usable key")]
+    NoKey,
+}
+
+/// Checks that a JWKS document has a key for one of the `allowed` algorithms.
+///
+/// # Errors
+/// [`KeySetFault`], when it has none.
+pub fn check_key_set(document: &[u8], allowed: &[Algorithm]) -> Result<(), KeySetFault> {
+    let set = KeySet::parse(document, allowed).map_err(|NotAKeySet| KeySetFault::NotAKeySet)?;
+    if set.len() == 0 { Err(KeySetFault::NoKey) } else { Ok(()) }
+}
+
 /// The error for a document that is not a key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key set is not JSON with a list of keys")]

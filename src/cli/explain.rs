@@ -29,7 +29,7 @@ pub(super) struct Explain {
     #[command(flatten)]
     source: TokenOrClaims,
     /// The configured name of the issuer to explain the claims for.
-    #[arg(long, value_name = "NAME", conflicts_with = "token")]
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
     issuer: Option<String>,
     /// A header of the request, for expressions that read one. Repeat the option for several headers.
     #[arg(long, value_name = "NAME=VALUE")]
@@ -43,8 +43,8 @@ pub(super) struct Explain {
 #[group(required = true, multiple = false)]
 struct TokenOrClaims {
     /// A file with the token, or - for standard input. The signature and the claims are verified.
-    #[arg(long, value_name = "FILE")]
-    token: Option<PathBuf>,
+    #[arg(long, alias = "token", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// A file with the claims as a JSON object, or - for standard input. Needs --issuer. Nothing is verified.
     #[arg(long, value_name = "FILE", requires = "issuer")]
     claims: Option<PathBuf>,
@@ -122,10 +122,10 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     for Header { name, value } in &arguments.header {
         headers.append(name, value.clone());
     }
-    let report = match (&arguments.source.token, &arguments.source.claims, &arguments.issuer) {
+    let report = match (&arguments.source.token_file, &arguments.source.claims, &arguments.issuer) {
         (Some(file), _, _) => of_token(file, &headers, &config),
         (None, Some(file), Some(issuer)) => of_claims(file, issuer, &headers, &config),
-        _ => Err("pass --token, or --claims with --issuer".to_owned()),
+        _ => Err("pass --token-file, or --claims with --issuer".to_owned()),
     };
     let report = match report {
         Ok(report) => report,

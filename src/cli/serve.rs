@@ -7,16 +7,21 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::cli::EXIT_CONFIG;
-use crate::config::{Config, File};
+use crate::cli::{EXIT_CONFIG, EXIT_USAGE};
+use crate::config::{Config, ConfigError, File, STANDARD_INPUT};
 use crate::gateway::{GatewayHandle, StartError};
+use crate::preflight;
 use crate::telemetry::log;
 
 pub(super) fn run(path: &Path) -> ExitCode {
     // Libraries that ask for the process's default provider get the one that is used everywhere. An error only
     // means that it is installed already.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
-    let (config, file) = match File::read(path).and_then(|file| Ok((file.parse()?, file))) {
+    if path == Path::new(STANDARD_INPUT) {
+        eprintln!("error: serve reads its configuration again when it changes; pass the path of a file");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let (config, file) = match read(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
@@ -42,6 +47,15 @@ pub(super) fn run(path: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The configuration and its file. The files that it names were opened, and their warnings are among its own.
+fn read(path: &Path) -> Result<(Config, File), ConfigError> {
+    let file = File::read(path)?;
+    let mut config = file.parse()?;
+    let warnings = preflight::check(&config)?;
+    config.warnings.extend(warnings);
+    Ok((config, file))
 }
 
 async fn serve(config: Config, file: File) -> Result<(), StartError> {

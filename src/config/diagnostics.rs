@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -180,6 +180,16 @@ impl<'t> Diagnostics<'t> {
         };
         let problem = self.problem(error.span().unwrap_or(0..0), missing, message, help);
         self.problems.push(problem);
+    }
+
+    /// The path of a file whose name is written in the configuration: relative paths count from its folder.
+    pub(super) fn beside(&self, written: &str) -> PathBuf {
+        Path::new(&*self.file).parent().map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
+    }
+
+    /// The place of the value at `at`, for a problem that is found later.
+    pub(super) fn place(&self, at: Span) -> Diagnostic {
+        self.problem(at, None, String::new(), String::new())
     }
 
     /// The warnings if there are no problems, otherwise the problems.

@@ -118,10 +118,11 @@ fn check_constant(text: &Text, target: Target, diagnostics: &mut Diagnostics<'_>
     }
 }
 
-/// A path, which must not be empty. The file itself is not opened here.
+/// A path, which must not be empty. A relative one counts from the folder of the configuration file. The file itself is
+/// not opened here.
 pub(super) fn path(text: &Text, diagnostics: &mut Diagnostics<'_>) -> PathBuf {
     if text.get_ref().is_empty() {
         diagnostics.error(text.span(), "the path is empty", "write the path of a file, or remove the key");
     }
-    PathBuf::from(text.get_ref())
+    diagnostics.beside(text.get_ref())
 }

@@ -1,6 +1,7 @@
 //! The admin port: lists cached sessions and accepts revocations. It shows no secrets, but it names callers, so it
 //! listens on loopback only, or requires a token.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,21 +41,14 @@ impl Admin {
     ///
     /// # Errors
     /// When the file cannot be read or is empty.
-    pub fn new(gateway: Arc<Gateway>, token_file: Option<&Path>) -> std::io::Result<Self> {
-        let token = match token_file {
-            None => None,
-            Some(path) => {
-                let failed = |why: &dyn std::fmt::Display| {
-                    let file = path.display();
-                    std::io::Error::other(format!("listen.admin_token_file: {file}: {why}"))
-                };
-                let token = std::fs::read_to_string(path).map_err(|error| failed(&error))?.trim().to_owned();
-                if token.is_empty() {
-                    return Err(failed(&"the file is empty"));
-                }
-                Some(token)
-            }
+    pub fn new(gateway: Arc<Gateway>, token_file: Option<&Path>) -> io::Result<Self> {
+        let read = |path: &Path| {
+            let named = |error: io::Error| {
+                io::Error::new(error.kind(), format!("listen.admin_token_file: {}: {error}", path.display()))
+            };
+            read_token(path).map_err(named)
         };
+        let token = token_file.map(read).transpose()?;
         Ok(Self { gateway, token, lists: PageLimit::new(LISTS) })
     }
 
@@ -67,6 +61,19 @@ impl Admin {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
             .map(|(_, token)| token);
         sent.is_some_and(|sent| sent.ct_eq(token.as_bytes()).into())
+    }
+}
+
+/// Reads the token that clients of the admin port must send, without the white space around it.
+///
+/// # Errors
+/// When the file cannot be read; of kind `InvalidData` if it is not a text or empty.
+pub fn read_token(path: &Path) -> io::Result<String> {
+    let token = std::fs::read_to_string(path)?.trim().to_owned();
+    if token.is_empty() {
+        Err(io::Error::new(ErrorKind::InvalidData, "the file is empty"))
+    } else {
+        Ok(token)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The listener's certificate. A reload replaces it while the listener is open.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -10,17 +11,33 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
 
 /// Why the listener cannot use a certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    #[error("the certificate file contains no certificate in PEM")]
+    NoCertificate,
     #[error("cannot read the certificate: {0}")]
     Certificate(String),
     /// Without the library's text, which might quote the key.
-    #[error("the key file holds no private key in PEM")]
+    #[error("the key file contains no private key in PEM")]
     Key,
-    #[error("the key is not the private key of the certificate: {0}")]
-    Pair(#[from] rustls::Error),
+    #[error("the certificate file contains the private key, and the key file the certificate")]
+    Swapped,
+    #[error("the key is not the private key of the certificate")]
+    Pair,
+    #[error("the TLS library rejects the certificate: {0}")]
+    Rejected(#[from] rustls::Error),
+}
+
+/// The time within which a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
 }
 
 /// The certificate that the listener shows to new connections.
@@ -65,12 +82,35 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
+/// The validity of the first certificate of a PEM chain: the listener's own. `None` if it has none that can be read.
+pub fn validity(chain: &[u8]) -> Option<Validity> {
+    let first = CertificateDer::pem_slice_iter(chain).next()?.ok()?;
+    let (_, certificate) = X509Certificate::from_der(&first).ok()?;
+    let at = |time: ASN1Time| SystemTime::from(time.to_datetime());
+    let validity = certificate.validity();
+    Some(Validity { not_before: at(validity.not_before), not_after: at(validity.not_after) })
+}
+
 fn pair(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TlsError::Certificate(error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
-    Ok(CertifiedKey::from_der(chain, key, &provider())?)
+    let certificates = certificates(chain)?;
+    if certificates.is_empty() {
+        let is_swapped =
+            self::key(chain).is_ok() && self::certificates(key).is_ok_and(|found| !found.is_empty());
+        return Err(if is_swapped { TlsError::Swapped } else { TlsError::NoCertificate });
+    }
+    CertifiedKey::from_der(certificates, self::key(key)?, &provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Pair,
+        other => TlsError::Rejected(other),
+    })
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
+    certificates.map_err(|error| TlsError::Certificate(error.to_string()))
+}
+
+fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| TlsError::Key)
 }
 
 fn provider() -> CryptoProvider {

@@ -34,7 +34,7 @@ const FLOORS: &[&[&str]] = &[
     &["upstream", "config"],
     &["error", "state"],
     &["operator", "record"],
-    &["relay"],
+    &["preflight", "relay"],
     &["gateway", "request"],
     &["cli"],
     &["lib", "main"],
@@ -71,6 +71,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("proxy_header", &["server"]),
     ("regex", &["attribution", "expression"]),
     ("rustls_native_certs", &["trust"]),
+    ("rustix", &["preflight"]),
     ("schemars", &["config"]),
     ("subtle", &["operator"]),
     ("tokio_rustls", &["server"]),
@@ -79,6 +80,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_core", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("uuid", &["record"]),
+    ("x509_parser", &["server"]),
 ];
 
 /// Libraries that any module may use: types of HTTP and of asynchronous code, text formats, errors, locks.

@@ -1,0 +1,199 @@
+//! Opens every file that a configuration names, for `check`, and for `serve` before it binds: a file that does not fit
+//! its purpose is a problem of the configuration, at the line that names it.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::Access;
+
+use crate::auth::{KeySetFault, check_key_set};
+use crate::clock;
+use crate::config::{Config, ConfigError, Diagnostic, NamedFile, deny_file};
+use crate::operator::admin::read_token;
+use crate::server::tls::{self, Certificate, TlsError};
+use crate::trust::{self, CaError};
+
+/// A certificate that expires within this time is a warning. Common issuers renew a month before the end.
+const SOON: Duration = Duration::from_hours(14 * 24);
+
+/// Opens the files. Returns the warnings about them.
+///
+/// # Errors
+/// All problems at once: files that are missing, unreadable or unfit.
+pub fn check(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
+    let files = &config.files;
+    let mut found = Found::default();
+    if let Some((certificate, key)) = &files.tls {
+        found.certificate(certificate, key);
+    }
+    if let Some(file) = &files.admin_token {
+        found.admin_token(file);
+    }
+    files.cas.iter().for_each(|file| found.ca(file));
+    for (file, algorithms) in &files.key_sets {
+        if let Some(content) = found.content(file)
+            && let Err(fault) = check_key_set(&content, algorithms)
+        {
+            let help = match fault {
+                KeySetFault::NotAKeySet => {
+                    "save the document at the issuer's jwks_uri in this file".to_owned()
+                }
+                KeySetFault::NoKey => {
+                    format!("add a public key for {algorithms:?}, or change the issuer's algorithms")
+                }
+            };
+            found.problems.push(file.problem(format!("{}: {fault}", file.path.display()), help));
+        }
+    }
+    if let Some(file) = &files.deny_file {
+        let issuers: Vec<Arc<str>> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
+        found.deny_file(file, &issuers);
+    }
+    if let Some(file) = &files.log {
+        found.log(file);
+    }
+    if found.problems.is_empty() { Ok(found.warnings) } else { Err(ConfigError(found.problems)) }
+}
+
+#[derive(Default)]
+struct Found {
+    problems: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Found {
+    /// The content of a file; `None` if it cannot be read, which is a problem.
+    fn content(&mut self, file: &NamedFile) -> Option<Vec<u8>> {
+        std::fs::read(&file.path).map_err(|error| self.problems.push(file.unreadable(&error))).ok()
+    }
+
+    fn certificate(&mut self, certificate: &NamedFile, key: &NamedFile) {
+        let (Some(chain), Some(private)) = (self.content(certificate), self.content(key)) else { return };
+        if let Err(fault) = Certificate::new(&chain, &private) {
+            self.problems.push(misfit(&fault, certificate, key));
+            return;
+        }
+        if let Some(validity) = tls::validity(&chain) {
+            self.warnings.extend(certificate_age(certificate, validity, clock::now()));
+        }
+    }
+
+    fn admin_token(&mut self, file: &NamedFile) {
+        match read_token(&file.path) {
+            Ok(_token) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => self.problems.push(file.problem(
+                format!("{} is empty or not a text", file.path.display()),
+                "write a random token into it, for example the output of: openssl rand -hex 32",
+            )),
+            Err(error) => self.problems.push(file.unreadable(&error)),
+        }
+    }
+
+    fn ca(&mut self, file: &NamedFile) {
+        match trust::pem(&file.path) {
+            Ok(_pem) => {}
+            Err(CaError::Unreadable { cause, .. }) => self.problems.push(file.unreadable(&cause)),
+            Err(CaError::Unusable { fault, .. }) => self.problems.push(file.problem(
+                format!("{} is not a file of CA certificates: {fault}", file.path.display()),
+                "write the path of a PEM file with the certificate of the CA (-----BEGIN CERTIFICATE-----)",
+            )),
+        }
+    }
+
+    fn deny_file(&mut self, file: &NamedFile, issuers: &[Arc<str>]) {
+        match std::fs::read(&file.path) {
+            Ok(content) => match deny_file(&content, &file.path, issuers) {
+                Ok((_entries, warnings)) => self.warnings.extend(warnings),
+                Err(ConfigError(problems)) => self.problems.extend(problems),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => self.problems.push(file.problem(
+                format!("the deny file {} does not exist", file.path.display()),
+                "create it, also if it is empty, or remove [revoke]",
+            )),
+            Err(error) => self.problems.push(file.unreadable(&error)),
+        }
+    }
+
+    /// The gateway creates the log's file, but not its folder.
+    fn log(&mut self, file: &NamedFile) {
+        let path = &file.path;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (fault, help) = if path.is_dir() {
+            (format!("{} is a folder", path.display()), "write the path of a file in it")
+        } else if !folder.is_dir() {
+            (format!("the folder {} does not exist", folder.display()), "create it, or correct the path")
+        } else if !is_writable(if path.exists() { path } else { folder }) {
+            (
+                format!("the user of this process may not write to {}", path.display()),
+                "let this user write there, or choose another path",
+            )
+        } else {
+            return;
+        };
+        self.problems.push(file.problem(fault, help));
+    }
+}
+
+fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, Access::WRITE_OK).is_ok()
+}
+
+/// The problem of a certificate and a key that the listener cannot use.
+fn misfit(fault: &TlsError, certificate: &NamedFile, key: &NamedFile) -> Diagnostic {
+    let (chain_path, key_path) = (certificate.path.display(), key.path.display());
+    match fault {
+        TlsError::Swapped => certificate.problem(
+            format!("cert and key are swapped: {chain_path} contains the private key, {key_path} the certificate"),
+            "exchange the two paths",
+        ),
+        TlsError::NoCertificate => certificate.problem(
+            format!("{chain_path} contains no certificate"),
+            "write the path of the certificate chain in PEM (-----BEGIN CERTIFICATE-----), the listener's own first",
+        ),
+        TlsError::Certificate(cause) => certificate.problem(
+            format!("{chain_path} is not a PEM file of certificates: {cause}"),
+            "write the path of the certificate chain in PEM, the listener's own first",
+        ),
+        TlsError::Key => key.problem(
+            format!("{key_path} contains no private key"),
+            "write the path of the private key in PEM (-----BEGIN PRIVATE KEY-----), without a passphrase",
+        ),
+        TlsError::Pair => key.problem(
+            format!("{key_path} is not the private key of {chain_path}"),
+            "write the key that this certificate was made with; in a chain, the listener's own certificate is the first",
+        ),
+        TlsError::Rejected(cause) => certificate.problem(
+            format!("the TLS library rejects {chain_path}: {cause}"),
+            "use an X.509 certificate with an RSA, ECDSA or Ed25519 key",
+        ),
+    }
+}
+
+/// A warning about a certificate that is not valid at `now`, or not for long.
+fn certificate_age(file: &NamedFile, validity: tls::Validity, now: SystemTime) -> Option<Diagnostic> {
+    let path = file.path.display();
+    let (message, help) = if now > validity.not_after {
+        (
+            format!("the certificate {path} expired at {}", clock::rfc3339(validity.not_after)),
+            "renew it: clients reject it",
+        )
+    } else if now < validity.not_before {
+        (
+            format!("the certificate {path} is not valid before {}", clock::rfc3339(validity.not_before)),
+            "check this machine's clock, or use another certificate: clients reject it",
+        )
+    } else if now + SOON > validity.not_after {
+        (
+            format!("the certificate {path} expires at {}", clock::rfc3339(validity.not_after)),
+            "renew it; the gateway loads a changed file by itself",
+        )
+    } else {
+        return None;
+    };
+    Some(file.problem(message, help))
+}
+
+#[cfg(test)]
+mod tests;
