@@ -2,6 +2,7 @@
 //! its purpose is a problem of the configuration, at the line that names it.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,7 @@ use crate::auth::{KeySetFault, check_key_set};
 use crate::clock;
 use crate::config::{Config, ConfigError, Diagnostic, NamedFile, deny_file};
 use crate::operator::admin::read_token;
-use crate::server::tls::{self, Certificate, TlsError};
+use crate::server::tls::{Certificate, TlsError};
 use crate::trust::{self, CaError};
 
 /// A certificate that expires within this time is a warning. Common issuers renew a month before the end.
@@ -71,12 +72,13 @@ impl Found {
 
     fn certificate(&mut self, certificate: &NamedFile, key: &NamedFile) {
         let (Some(chain), Some(private)) = (self.content(certificate), self.content(key)) else { return };
-        if let Err(fault) = Certificate::new(&chain, &private) {
-            self.problems.push(misfit(&fault, certificate, key));
-            return;
-        }
-        if let Some(validity) = tls::validity(&chain) {
-            self.warnings.extend(certificate_age(certificate, validity, clock::now()));
+        match Certificate::new(&chain, &private) {
+            Ok(pair) => {
+                let validity = pair.validity();
+                self.warnings
+                    .extend(validity.and_then(|valid| certificate_age(certificate, &valid, clock::now())));
+            }
+            Err(fault) => self.problems.push(misfit(&fault, certificate, key)),
         }
     }
 
@@ -172,21 +174,21 @@ fn misfit(fault: &TlsError, certificate: &NamedFile, key: &NamedFile) -> Diagnos
 }
 
 /// A warning about a certificate that is not valid at `now`, or not for long.
-fn certificate_age(file: &NamedFile, validity: tls::Validity, now: SystemTime) -> Option<Diagnostic> {
+fn certificate_age(file: &NamedFile, valid: &Range<SystemTime>, now: SystemTime) -> Option<Diagnostic> {
     let path = file.path.display();
-    let (message, help) = if now > validity.not_after {
+    let (message, help) = if now > valid.end {
         (
-            format!("the certificate {path} expired at {}", clock::rfc3339(validity.not_after)),
+            format!("the certificate {path} expired at {}", clock::rfc3339(valid.end)),
             "renew it: clients reject it",
         )
-    } else if now < validity.not_before {
+    } else if now < valid.start {
         (
-            format!("the certificate {path} is not valid before {}", clock::rfc3339(validity.not_before)),
+            format!("the certificate {path} is not valid before {}", clock::rfc3339(valid.start)),
             "check this machine's clock, or use another certificate: clients reject it",
         )
-    } else if now + SOON > validity.not_after {
+    } else if now + SOON > valid.end {
         (
-            format!("the certificate {path} expires at {}", clock::rfc3339(validity.not_after)),
+            format!("the certificate {path} expires at {}", clock::rfc3339(valid.end)),
             "renew it; the gateway loads a changed file by itself",
         )
     } else {

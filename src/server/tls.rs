@@ -1,7 +1,8 @@
 //! The listener's certificate. A reload replaces it while the listener is open.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -11,9 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
-use x509_parser::time::ASN1Time;
+use x509_parser::parse_x509_certificate;
 
 /// Why the listener cannot use a certificate.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +32,6 @@ pub enum TlsError {
     Rejected(#[from] rustls::Error),
 }
 
-/// The time within which a certificate is valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    pub not_before: SystemTime,
-    pub not_after: SystemTime,
-}
-
 /// The certificate that the listener shows to new connections.
 #[derive(Debug)]
 pub struct Certificate(ArcSwap<CertifiedKey>);
@@ -51,6 +43,11 @@ impl Certificate {
     /// When one of them is unreadable, or the key belongs to another certificate.
     pub fn new(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Ok(Self(ArcSwap::from_pointee(pair(chain, key)?)))
+    }
+
+    /// The time in which the certificate is valid.
+    pub fn validity(&self) -> Option<Range<SystemTime>> {
+        validity(&self.0.load().cert)
     }
 
     /// Replaces the certificate for new connections. Open connections keep the one before.
@@ -82,13 +79,12 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// The validity of the first certificate of a PEM chain: the listener's own. `None` if it has none that can be read.
-pub fn validity(chain: &[u8]) -> Option<Validity> {
-    let first = CertificateDer::pem_slice_iter(chain).next()?.ok()?;
-    let (_, certificate) = X509Certificate::from_der(&first).ok()?;
-    let at = |time: ASN1Time| SystemTime::from(time.to_datetime());
+/// The time in which the first certificate of a chain is valid. `None`: it is not X.509.
+pub fn validity(chain: &[CertificateDer<'_>]) -> Option<Range<SystemTime>> {
+    let (_, certificate) = parse_x509_certificate(chain.first()?).ok()?;
+    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     let validity = certificate.validity();
-    Some(Validity { not_before: at(validity.not_before), not_after: at(validity.not_after) })
+    Some(time(validity.not_before.timestamp())..time(validity.not_after.timestamp()))
 }
 
 fn pair(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
