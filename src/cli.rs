@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 
+mod admin;
 mod check;
 mod credentials;
 mod explain;
