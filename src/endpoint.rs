@@ -9,9 +9,11 @@ use http::{HeaderValue, Uri};
 use url::Url;
 
 use crate::endpoint::idle::Idle;
+use crate::endpoint::reach::Reach;
 use crate::route::Service;
 
 pub mod idle;
+pub mod reach;
 
 /// One service in one region, with the idle connections to it.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Endpoint {
     /// The name in the signature's scope.
     pub(crate) service: &'static str,
     pub(crate) idle: Idle,
+    /// Whether connections can be opened.
+    pub reach: Reach,
 }
 
 /// Why there is no endpoint.
@@ -50,6 +54,11 @@ impl Endpoints {
     /// When there is none.
     pub fn find(&self, region: &Arc<str>, service: Service) -> Result<&Arc<Endpoint>, NoEndpoint> {
         self.0.get(&(Arc::clone(region), service)).ok_or(NoEndpoint)
+    }
+
+    /// All endpoints.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.0.values()
     }
 }
 
@@ -107,7 +116,15 @@ impl Endpoint {
         };
         let host = host.ok()?;
         let (region, service) = (region.into(), service.signing_name());
-        Some(Self { host, scheme, authority, region, service, idle: Idle::default() })
+        Some(Self {
+            host,
+            scheme,
+            authority,
+            region,
+            service,
+            idle: Idle::default(),
+            reach: Reach::default(),
+        })
     }
 
     /// The address to connect to.
@@ -117,6 +134,11 @@ impl Endpoint {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(PathAndQuery::from_static("/"));
         Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    /// The region and the host, for messages.
+    pub fn place(&self) -> String {
+        format!("Bedrock in {} at {}", self.region, self.authority)
     }
 
     /// Whether TLS proves that the answers come from AWS. Only then may their `Date` correct the clock.

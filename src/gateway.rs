@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
@@ -43,6 +43,7 @@ use crate::upstream::{self, Upstream};
 
 mod file_watch;
 mod files;
+mod health;
 mod listeners;
 mod reload;
 mod restart_only;
@@ -132,6 +133,7 @@ impl GatewayHandle {
             None => OwnCredentials::from_environment(&sts_settings).await?,
         };
         let sts = StsClient::new(&sts_settings, source.clone())?;
+        let caller_identity = sts.caller_identity();
         let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
         let restart_only = RestartOnly::of(&config);
         let names: Vec<_> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
@@ -160,14 +162,13 @@ impl GatewayHandle {
             metrics,
             unfinished: Unfinished::default(),
         });
-        let readiness = Arc::new(Readiness::new(Arc::clone(&gateway), source.clone()));
-        tokio::spawn(keep_trying(source));
-
         let certificate = match &config.listen.tls {
             None => None,
             Some(files) => Some(CertificateFiles::read(files).await?),
         };
         let shown = certificate.as_ref().map(|files| &files.shown);
+        let readiness = Readiness::new(Arc::clone(&gateway), source.clone(), shown.cloned());
+        let readiness = Arc::new(readiness);
         let Listeners { addresses, callers, probe, admin } = Listeners::open(&config.listen, shown)?;
         let admin_service =
             Arc::new(Admin::new(Arc::clone(&gateway), config.listen.admin_token_file.as_deref())?);
@@ -179,17 +180,21 @@ impl GatewayHandle {
             callers: Server::new(Arc::clone(&gateway), CONNECTIONS),
             probe: Server::new(Arc::new(Probe::new(Arc::clone(&readiness))), OPERATORS_CONNECTIONS),
             admin: Server::new(admin_service, OPERATORS_CONNECTIONS),
-            gateway,
-            readiness,
+            gateway: Arc::clone(&gateway),
+            readiness: Arc::clone(&readiness),
             drain_delay: config.listen.drain_delay,
             drain_timeout: config.listen.drain_timeout,
         };
         let look_again = Arc::new(Notify::new());
         // The files are watched until the drain is over: a revocation also applies to the requests in flight then.
-        let reloading = tokio::spawn(reloader.run(Arc::clone(&look_again)));
+        let mut watching = JoinSet::new();
+        watching.spawn(reloader.run(Arc::clone(&look_again)));
+        watching.spawn(health::report_problems(readiness));
+        watching.spawn(health::check_sts(Arc::clone(&gateway), source, caller_identity));
+        watching.spawn(health::check_bedrock(gateway));
         let serving = tokio::spawn(async move {
             let aborted = serving.run(callers, probe, admin, stopping).await;
-            reloading.abort();
+            watching.abort_all();
             aborted
         });
         Ok(Self { addresses, stop, serving, look_again })
@@ -320,16 +325,6 @@ fn sts_settings(aws: &Aws) -> StsSettings {
         ca: aws.endpoints.ca.clone(),
         fips: aws.fips,
         dual_stack: aws.dual_stack,
-    }
-}
-
-/// Fetches the gateway's own credentials until it succeeds once. From then on STS calls renew them.
-async fn keep_trying(source: OwnCredentials) {
-    const PAUSE: Duration = Duration::from_secs(5);
-    while let Err(error) = source.warm().await {
-        let causes = source.status().last_error.unwrap_or_else(|| error.to_string());
-        warn!(error = causes, "no AWS credentials found for the gateway itself; retrying every 5 s");
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -4,3 +4,4 @@ pub mod admin;
 mod answer;
 pub mod probe;
 pub mod problem;
+pub mod problem_log;

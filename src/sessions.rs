@@ -5,6 +5,8 @@
 
 mod cache;
 mod cached_session;
+pub mod caller_identity;
+pub mod health;
 mod name_limits;
 pub mod own_credentials;
 mod rate;
@@ -25,6 +27,7 @@ use tokio::time::{Instant, timeout};
 
 use self::cache::Cache;
 use self::cached_session::CachedSession;
+use self::health::StsHealth;
 use self::name_limits::NameLimits;
 pub use self::rate::Rate;
 use self::refusals::Refusals;
@@ -70,6 +73,7 @@ pub struct Sessions {
     replaced: Mutex<HashMap<Arc<SessionIdentity>, Instant>>,
     refresh_before: Duration,
     sts: Box<dyn AssumeRole>,
+    health: StsHealth,
     hits: Count,
     metrics: Arc<Metrics>,
     now: fn() -> SystemTime,
@@ -95,6 +99,7 @@ impl Sessions {
             replaced: Mutex::new(HashMap::new()),
             refresh_before: settings.refresh_before,
             sts: Box::new(sts),
+            health: StsHealth::default(),
             hits: metrics.session_hits(),
             metrics,
             now,
@@ -178,6 +183,11 @@ impl Sessions {
     /// The cached sessions, without their secrets, in no particular order.
     pub fn list(&self) -> Vec<SessionRecord> {
         self.cache.iter((self.now)()).map(|live| SessionRecord::of(&live)).collect()
+    }
+
+    /// Whether STS serves this gateway.
+    pub fn sts_health(&self) -> &StsHealth {
+        &self.health
     }
 
     /// The number of cached sessions. Updates the metric.
@@ -301,6 +311,7 @@ impl Sessions {
             // Bedrock would refuse an expired session, and a cached one would make every request call STS.
             if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::expired_on_arrival()) }
         });
+        self.health.session(&outcome);
         self.metrics.sts_called(outcome.as_ref().err().map_or("ok", |error| error.reason().as_str()));
         outcome
     }

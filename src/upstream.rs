@@ -83,11 +83,23 @@ impl Upstream {
         }
     }
 
+    /// Opens a connection and closes it again. `endpoint.reach` has the outcome.
+    pub async fn check(&self, endpoint: &Endpoint) {
+        drop(self.connect(endpoint).await);
+    }
+
     async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
-        self.connector
-            .connect(endpoint)
-            .await
-            .map_err(|error| UpstreamError::Connect(causes::in_one_line(&*error)))
+        match self.connector.connect(endpoint).await {
+            Ok(connection) => {
+                endpoint.reach.connected();
+                Ok(connection)
+            }
+            Err(error) => {
+                let why = causes::in_one_line(&*error);
+                endpoint.reach.failed(&why);
+                Err(UpstreamError::Connect(why))
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use crate::auth::AuthError;
 use crate::auth::fetch::{FetchError, Fetcher, IssuerSetupError};
@@ -236,7 +236,8 @@ impl Issuer {
             }
             Err(error) => {
                 let kept = self.keys.load().is_some();
-                warn!(issuer = %name, %error, earlier_keys_kept = kept, "cannot fetch the issuer's signing keys");
+                // The problem `issuer_keys` warns once.
+                debug!(issuer = %name, %error, earlier_keys_kept = kept, "cannot fetch the issuer's signing keys");
                 state.last_error = Some(error.to_string());
                 self.metrics.keys_refreshed(name, "failed");
             }

@@ -1,11 +1,13 @@
 //! `serve`: runs the gateway until a signal arrives, then drains it. On SIGHUP the gateway reloads its files.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::cli::{EXIT_CONFIG, EXIT_USAGE};
 use crate::config::{Config, ConfigError, File, STANDARD_INPUT};
@@ -61,6 +63,10 @@ fn read(path: &Path) -> Result<(Config, File), ConfigError> {
 async fn serve(config: Config, file: File) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let (region, path) = (config.aws.region.clone(), absolute(&file.path));
+    let issuers: Vec<_> = config.mapping.issuers.iter().map(|mapping| Arc::clone(&mapping.issuer)).collect();
+    let roles: BTreeSet<_> = config.mapping.roles.iter().map(|role| role.arn.as_str().to_owned()).collect();
+    let rules = config.mapping.roles.len();
     let mut running = GatewayHandle::start(config, file).await?;
     let addresses = running.addresses();
     let shown = |address: Option<std::net::SocketAddr>| address.map(tracing::field::display);
@@ -70,8 +76,15 @@ async fn serve(config: Config, file: File) -> Result<(), StartError> {
         probe = shown(addresses.probe),
         admin = shown(addresses.admin),
         version = env!("CARGO_PKG_VERSION"),
+        config = %path.display(),
+        region,
+        issuers = issuers.join(", "),
+        roles = rules,
         "serving"
     );
+    for arn in roles {
+        debug!(arn, "callers can get sessions of this role");
+    }
     loop {
         tokio::select! {
             () = signals.next() => break,
@@ -90,6 +103,11 @@ async fn serve(config: Config, file: File) -> Result<(), StartError> {
     running.stop_now();
     running.stopped().await;
     Ok(())
+}
+
+/// The path with the working directory before it, so that the log says which file it is.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// SIGTERM and SIGINT.

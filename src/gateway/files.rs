@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::StartError;
 use super::file_watch::{Content, FileWatch, read};
@@ -119,25 +119,25 @@ impl Rejected {
         }
     }
 
-    /// Logs every problem. Returns a message for `/readyz` that quotes nothing of the file, because clients of the
-    /// probe port are not authenticated.
-    pub(super) fn report(&self, kind: &str) -> String {
-        const KEPT: &str = "the last valid version stays in use";
-        const LOG: &str = "see the process log";
+    /// Each problem, for the process log.
+    pub(super) fn details(&self) -> Vec<String> {
+        match self {
+            Self::File(ConfigError(problems)) => problems.iter().map(ToString::to_string).collect(),
+            Self::Other(error) => vec![error.clone()],
+        }
+    }
+
+    /// The message for `/readyz`. It quotes nothing of the file, because clients of the probe port are not
+    /// authenticated.
+    pub(super) fn message(&self, kind: &str) -> String {
+        const KEPT: &str = "the last valid version stays in use; the process log has each problem";
         match self {
             Self::File(ConfigError(problems)) => {
-                for problem in problems {
-                    error!("{problem}");
-                }
                 let count = counted(problems.len(), "problem");
-                error!(problems = problems.len(), "{kind} rejected: {count}; {KEPT}");
                 let line = problems.first().map_or(0, |problem| problem.line);
-                format!("{kind} rejected: {count}, the first in line {line}; {KEPT}; {LOG}")
+                format!("{kind} rejected: {count}, the first in line {line}; {KEPT}")
             }
-            Self::Other(error) => {
-                error!(error, "{kind} rejected; {KEPT}");
-                format!("{kind} rejected; {KEPT}; {LOG}")
-            }
+            Self::Other(_) => format!("{kind} rejected; {KEPT}"),
         }
     }
 }

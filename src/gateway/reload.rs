@@ -1,7 +1,7 @@
 //! Reloads the operator's files while the gateway runs: when they change, and on SIGHUP. Each file is checked whole
 //! and replaces the old one between two requests. A rejected file changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::file_watch::{Content, FileWatch};
 use super::files::{CertificateFiles, DenyFile, Rejected};
@@ -45,8 +45,8 @@ pub(super) struct Reloader {
     deny: Option<DenyFile>,
     /// The entries of the deny file, while entries that were removed from it are still in force.
     entries: Option<Vec<Arc<Entry>>>,
-    /// The kinds of files whose present version is rejected.
-    rejected: BTreeSet<&'static str>,
+    /// The kinds of files whose present version is rejected, with the problems that the log has.
+    rejected: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Reloader {
@@ -63,7 +63,7 @@ impl Reloader {
             let watch = FileWatch::knowing(vec![path.clone()], &Ok(vec![content]));
             (path, watch)
         });
-        let rejected = BTreeSet::new();
+        let rejected = BTreeMap::new();
         Self {
             gateway,
             readiness,
@@ -93,12 +93,16 @@ impl Reloader {
     }
 
     async fn look(&mut self, at_once: bool) {
+        if at_once {
+            // The operator asks, so the log has the problems again.
+            self.rejected.values_mut().for_each(Vec::clear);
+        }
         // The deny file first: revocations are the most urgent change.
         self.look_at_denials(at_once).await;
         self.look_at_configuration(at_once).await;
         // A removed entry may rely on a role change in the same edit, so it stays in force until that configuration
         // loads.
-        if !self.rejected.contains(CONFIGURATION)
+        if !self.rejected.contains_key(CONFIGURATION)
             && let Some(entries) = self.entries.take()
         {
             self.gateway.revocations.of_file(entries);
@@ -228,9 +232,6 @@ impl Reloader {
             warn!("{warning}");
         }
         info!(generation, "configuration reloaded");
-        if !restart.is_empty() {
-            warn!("restart required for: {}", restart.join(", "));
-        }
         self.readiness.restart_required(restart);
         Ok(())
     }
@@ -275,8 +276,14 @@ impl Reloader {
                 None
             }
             Err(rejected) => {
-                self.rejected.insert(kind);
-                Some(rejected.report(kind))
+                let details = rejected.details();
+                if self.rejected.get(kind) != Some(&details) {
+                    for detail in &details {
+                        error!("{kind}: {detail}");
+                    }
+                }
+                self.rejected.insert(kind, details);
+                Some(rejected.message(kind))
             }
         };
         self.gateway.metrics.config_refused(!self.rejected.is_empty());

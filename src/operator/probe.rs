@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use crate::auth::IssuerStatus;
+use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::operator::answer::{Page, PageLimit, json_answer};
-use crate::operator::problem::ProblemCode;
+use crate::operator::problem::{Problem, ProblemCode};
+use crate::operator::problem_log::ProblemLog;
+use crate::server::tls::Certificate;
 use crate::server::{Handler, Peer};
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::state::Gateway;
@@ -20,6 +26,9 @@ use crate::state::Gateway;
 pub struct Readiness {
     gateway: Arc<Gateway>,
     source: OwnCredentials,
+    /// The certificate that the gateway shows to callers.
+    certificate: Option<Arc<Certificate>>,
+    log: ProblemLog,
     /// Set once keys and credentials have been fetched. From then on only a drain makes the gateway not ready:
     /// a failure of the identity provider or of AWS would take all replicas out at once.
     was_ready: AtomicBool,
@@ -31,10 +40,12 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    pub fn new(gateway: Arc<Gateway>, source: OwnCredentials) -> Self {
+    pub fn new(gateway: Arc<Gateway>, source: OwnCredentials, certificate: Option<Arc<Certificate>>) -> Self {
         Self {
             gateway,
             source,
+            certificate,
+            log: ProblemLog::default(),
             was_ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             rejected: Mutex::default(),
@@ -64,46 +75,128 @@ impl Readiness {
     /// Whether the gateway is ready, and the body of `/readyz`.
     pub fn report(&self) -> (bool, Value) {
         let config = self.gateway.config.load_full();
-        let (issuers, generation) = (config.auth.status(), config.mapping.generation);
-        let credentials = self.source.status();
-        if issuers.iter().any(|issuer| issuer.keys_loaded) && credentials.had_credentials {
+        if config.auth.status().iter().any(|issuer| issuer.keys_loaded)
+            && self.source.status().had_credentials
+        {
             self.was_ready.store(true, Ordering::Relaxed);
         }
-        let mut problems = Vec::new();
-        for issuer in &issuers {
-            let not_fetched = (!issuer.keys_loaded).then_some("not fetched yet");
-            if let Some(why) = issuer.last_error.as_deref().or(not_fetched) {
-                let message = format!("signing keys of issuer {}: {why}", issuer.name);
-                problems.push(ProblemCode::IssuerKeys.with(message));
-            }
-        }
-        let not_fetched = (!credentials.had_credentials).then_some("not fetched yet");
-        if let Some(why) = credentials.last_error.as_deref().or(not_fetched) {
-            let message = format!("the gateway's own AWS credentials: {why}");
-            problems.push(ProblemCode::OwnCredentials.with(message));
-        }
-        problems.extend(self.rejected.lock().values().map(|message| ProblemCode::FileRejected.with(message)));
-        let restart = self.restart.lock().join(", ");
-        if !restart.is_empty() {
-            problems.push(ProblemCode::RestartRequired.with(format!("restart required for: {restart}")));
-        }
-        let skew = self.gateway.skew.seconds();
-        if skew != 0 {
-            let (apart, side) = (skew.unsigned_abs(), if skew > 0 { "behind" } else { "ahead of" });
-            let message = format!("this machine's clock is {apart} s {side} AWS's clock; synchronize it");
-            problems.push(ProblemCode::ClockSkew.with(message));
-        }
+        let problems: Vec<Value> = self.problems().iter().map(Problem::shown).collect();
         let draining = self.draining.load(Ordering::Relaxed);
         let ready = self.was_ready.load(Ordering::Relaxed) && !draining;
         let report = json!({
             "ready": ready,
             "draining": draining,
-            "config_generation": generation,
+            "config_generation": config.mapping.generation,
             "problems": problems,
         });
         (ready, report)
     }
+
+    /// Logs the problems that began or ended since the last call.
+    pub fn log_problems(&self) {
+        self.log.update(&self.problems());
+    }
+
+    /// The problems that exist now, in the order of [`ProblemCode::ALL`].
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.of_issuers();
+        problems.extend(self.of_own_credentials());
+        problems.extend(self.of_sts());
+        problems.extend(self.of_bedrock());
+        problems.extend(self.of_certificate());
+        problems.extend(self.of_files());
+        problems.extend(self.of_clock());
+        problems
+    }
+
+    fn of_issuers(&self) -> Vec<Problem> {
+        let issuers = self.gateway.config.load_full().auth.status();
+        let problem = |issuer: &IssuerStatus| {
+            let not_fetched = (!issuer.keys_loaded).then_some(NOT_FETCHED);
+            let why = issuer.last_error.as_deref().or(not_fetched)?;
+            let message = format!("signing keys of issuer {}: {why}", issuer.name);
+            let pending = issuer.last_error.is_none();
+            Some(Problem { pending, ..Problem::new(ProblemCode::IssuerKeys, &*issuer.name, message) })
+        };
+        issuers.iter().filter_map(problem).collect()
+    }
+
+    fn of_own_credentials(&self) -> Option<Problem> {
+        let credentials = self.source.status();
+        let pending = credentials.last_error.is_none();
+        let not_fetched = (!credentials.had_credentials).then(|| NOT_FETCHED.to_owned());
+        let why = credentials.last_error.or(not_fetched)?;
+        let message = format!("the gateway's own AWS credentials: {why}");
+        Some(Problem { pending, ..Problem::new(ProblemCode::OwnCredentials, "", message) })
+    }
+
+    fn of_sts(&self) -> Option<Problem> {
+        let why = self.gateway.sessions.sts_health().failure()?;
+        let home = &self.gateway.config.load().home;
+        Some(Problem::new(ProblemCode::Sts, "", format!("STS in {home}: {why}")))
+    }
+
+    fn of_bedrock(&self) -> Vec<Problem> {
+        let config = self.gateway.config.load_full();
+        let problem = |endpoint: &Arc<Endpoint>| {
+            let (why, place) = (endpoint.reach.failure()?, endpoint.place());
+            let message = if why.contains("dns error") {
+                format!(
+                    "{place}: the host name does not resolve; check the spelling of aws.region and aws.endpoints, and \
+                     DNS"
+                )
+            } else {
+                format!(
+                    "{place}: the gateway cannot connect; check egress, the VPC endpoint, a proxy and \
+                     aws.endpoints: {why}"
+                )
+            };
+            Some(Problem::new(ProblemCode::Bedrock, place, message))
+        };
+        config.endpoints.iter().filter_map(problem).collect()
+    }
+
+    fn of_certificate(&self) -> Option<Problem> {
+        let validity = self.certificate.as_ref()?.validity()?;
+        let now = clock::now();
+        let (begin, end) = (clock::rfc3339(validity.start), clock::rfc3339(validity.end));
+        let message = if now < validity.start {
+            format!("the certificate of listen.tls is not valid before {begin}; check this machine's clock")
+        } else if now >= validity.end {
+            format!("the certificate of listen.tls expired at {end}; replace both files of listen.tls")
+        } else if now + EXPIRES_SOON >= validity.end {
+            format!("the certificate of listen.tls expires at {end}; replace both files of listen.tls before")
+        } else {
+            return None;
+        };
+        Some(Problem::new(ProblemCode::Certificate, "", message))
+    }
+
+    fn of_files(&self) -> Vec<Problem> {
+        let rejected = self.rejected.lock();
+        let rejected = rejected.iter();
+        let mut problems: Vec<Problem> =
+            rejected.map(|(kind, message)| Problem::new(ProblemCode::FileRejected, *kind, message)).collect();
+        let restart = self.restart.lock().join(", ");
+        if !restart.is_empty() {
+            let message = format!("restart required for: {restart}");
+            problems.push(Problem::new(ProblemCode::RestartRequired, "", message));
+        }
+        problems
+    }
+
+    fn of_clock(&self) -> Option<Problem> {
+        let skew = self.gateway.skew.seconds();
+        let (apart, side) = (skew.unsigned_abs(), if skew > 0 { "behind" } else { "ahead of" });
+        let message = format!("this machine's clock is {apart} s {side} AWS's clock; synchronize it");
+        (skew != 0).then(|| Problem::new(ProblemCode::ClockSkew, "", message))
+    }
 }
+
+const NOT_FETCHED: &str = "not fetched yet";
+
+/// The remaining time of a certificate at which the gateway begins to warn: 14 days.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Answers `/healthz`, `/readyz` and `/metrics`.
 #[derive(Debug)]
@@ -125,6 +218,10 @@ impl Probe {
         self.readiness.gateway.sessions.len();
         let gateway = &self.readiness.gateway;
         gateway.metrics.revoked(gateway.revocations.len());
+        let problems = self.readiness.problems();
+        for code in ProblemCode::ALL {
+            gateway.metrics.problem(code.as_str(), problems.iter().any(|problem| problem.code == code));
+        }
         let mut answer = Response::new(Page::from(gateway.metrics.encode()));
         let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));

@@ -1,9 +1,9 @@
-//! The problems that `/readyz` reports.
+//! The problems that `/readyz`, the process log and a metric report.
 
 use serde_json::{Value, json};
 
 /// The kind of a problem, from a closed list. Monitoring can compare the code; the message may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemCode {
     /// The signing keys of an issuer are not fetched yet, or the last attempt to fetch them failed. Keys that were
     /// fetched before stay in use. The gateway retries by itself.
@@ -11,6 +11,14 @@ pub enum ProblemCode {
     /// The gateway's own AWS credentials are not fetched yet, or the last attempt failed. The gateway retries by
     /// itself.
     OwnCredentials,
+    /// STS is unreachable, refuses the gateway itself, or throttles it. The gateway retries by itself.
+    Sts,
+    /// The gateway cannot connect to one of Bedrock's services in one region. The gateway retries by itself.
+    Bedrock,
+    /// The certificate of `[listen.tls]` has expired, expires soon, or is not valid yet.
+    Certificate,
+    /// A log cannot be written. The gateway retries by itself.
+    LogFile,
     /// The configuration file, the certificate or the deny file is invalid, or cannot be read. Its last valid version
     /// stays in use until the operator fixes it.
     FileRejected,
@@ -22,23 +30,56 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 5] =
-        [Self::IssuerKeys, Self::OwnCredentials, Self::FileRejected, Self::RestartRequired, Self::ClockSkew];
+    pub const ALL: [Self; 9] = [
+        Self::IssuerKeys,
+        Self::OwnCredentials,
+        Self::Sts,
+        Self::Bedrock,
+        Self::Certificate,
+        Self::LogFile,
+        Self::FileRejected,
+        Self::RestartRequired,
+        Self::ClockSkew,
+    ];
 
-    /// The word that `/readyz` shows.
+    /// The word that `/readyz`, the process log and the metric show.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IssuerKeys => "issuer_keys",
             Self::OwnCredentials => "own_credentials",
+            Self::Sts => "sts",
+            Self::Bedrock => "bedrock",
+            Self::Certificate => "certificate",
+            Self::LogFile => "log_file",
             Self::FileRejected => "file_rejected",
             Self::RestartRequired => "restart_required",
             Self::ClockSkew => "clock_skew",
         }
     }
+}
+
+/// A problem that exists now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub code: ProblemCode,
+    /// The part that has the problem, for example the name of an issuer. A code and a part are one problem, which
+    /// keeps its identity while its message changes.
+    pub part: String,
+    /// What is wrong and the next step. Clients of `/readyz` are not authenticated: no secret, no caller, no text of a
+    /// file.
+    pub message: String,
+    /// Nothing has failed so far: the gateway has only just begun.
+    pub pending: bool,
+}
+
+impl Problem {
+    pub(super) fn new(code: ProblemCode, part: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, part: part.into(), message: message.into(), pending: false }
+    }
 
     /// An entry of `problems`.
-    pub(super) fn with(self, message: impl AsRef<str>) -> Value {
-        json!({ "code": self.as_str(), "message": message.as_ref() })
+    pub(super) fn shown(&self) -> Value {
+        json!({ "code": self.code.as_str(), "message": self.message })
     }
 }
 

@@ -42,6 +42,13 @@ pub struct OwnCredentialsStatus {
     pub last_error: Option<String>,
 }
 
+impl OwnCredentialsStatus {
+    /// Whether there are credentials, and the last attempt to fetch them succeeded.
+    pub fn is_well(&self) -> bool {
+        self.had_credentials && self.last_error.is_none()
+    }
+}
+
 impl OwnCredentials {
     /// The default chain, reading this process's environment. Nothing is fetched yet.
     ///

@@ -14,12 +14,13 @@ use aws_sdk_sts::config::retry::RetryConfig;
 use aws_sdk_sts::config::timeout::TimeoutConfig;
 use aws_sdk_sts::config::{BehaviorVersion, Builder, IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
+use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use http::HeaderValue;
 
 use parking_lot::Mutex;
 
+use super::caller_identity::CallerIdentity;
 use super::own_credentials::{self, OwnCredentials};
 use super::rate::Rate;
 use super::transport::{StsSettings, StsSetupError, http_client};
@@ -171,6 +172,9 @@ impl StsError {
     }
 }
 
+/// The code of [`StsError::GatewayRefused`] if the gateway has no credentials of its own.
+pub(super) const NO_CREDENTIALS: &str = "NoCredentials";
+
 /// The client of the real STS. It calls STS with the gateway's own credentials.
 #[derive(Debug)]
 pub struct StsClient {
@@ -192,6 +196,11 @@ impl StsClient {
 
     fn of(config: Builder, source: OwnCredentials) -> Self {
         Self { client: Client::from_conf(config.build()), source, chaining: Chaining::new() }
+    }
+
+    /// Checks of the gateway's own credentials, over the same client.
+    pub fn caller_identity(&self) -> CallerIdentity {
+        CallerIdentity::new(self.client.clone())
     }
 
     /// The configuration of the client, without its HTTP client.
@@ -302,12 +311,12 @@ fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
 }
 
 /// The meaning of a failed call.
-fn meaning(error: &SdkError<AssumeRoleError>) -> StsError {
+pub(super) fn meaning<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>) -> StsError {
     if let Some(code) = error.code() {
         return StsError::of_code(code, error.message().unwrap_or_default());
     }
     if let Some(cause) = missing_credentials(error) {
-        let code = "NoCredentials".to_owned();
+        let code = NO_CREDENTIALS.to_owned();
         return StsError::GatewayRefused { code, message: own_credentials::explain(cause) };
     }
     let failure = match error {

@@ -47,6 +47,7 @@ pub struct Metrics {
     config_reload_failed: Gauge,
     clock_skew: Gauge,
     revocations: Gauge<u64, AtomicU64>,
+    problem: Family<CodeLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,6 +71,11 @@ struct IssuerOutcomeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IssuerLabels {
     issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -211,6 +217,11 @@ impl Metrics {
         self.revocations.set(entries as u64);
     }
 
+    /// `problem{code}`: whether `/readyz` lists a problem with this code.
+    pub fn problem(&self, code: &'static str, exists: bool) {
+        self.problem.get_or_create_owned(&CodeLabels { code }).set(exists.into());
+    }
+
     /// `clock_skew_seconds`: AWS's clock minus this machine's, as used for signing.
     pub fn clock_skew(&self, seconds: i64) {
         self.clock_skew.set(seconds);
@@ -329,6 +340,11 @@ impl Default for Metrics {
                 "revocations",
                 "Revocations in force now, from the deny file and the admin port",
                 Gauge::default(),
+            ),
+            problem: names.of(
+                "problem",
+                "1 while /readyz lists a problem with this code, otherwise 0. code: the problem's",
+                Family::default(),
             ),
             registry: names.0,
         }

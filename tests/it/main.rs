@@ -22,6 +22,7 @@ mod documents;
 mod drain;
 mod explain;
 mod forwarding;
+mod health;
 mod listeners;
 mod mapping;
 mod operations;

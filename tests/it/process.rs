@@ -13,7 +13,7 @@ use crate::drain::no_longer_accepts;
 use crate::reload::replace;
 use crate::world::{CONVERSE_STREAM, HELLO, World, post};
 
-fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -70,6 +70,8 @@ pub struct Store {
 
 #[derive(Default)]
 struct Issued {
+    /// The gateway's own key was deactivated.
+    gateway_inactive: bool,
     sessions: Vec<IssuedSession>,
     /// The index in `sessions` of each access key id.
     positions: HashMap<String, usize>,
@@ -98,9 +100,17 @@ impl Store {
         access_key_id == self.gateway_access_key_id
     }
 
+    /// Deactivates the gateway's own key, or activates it again. STS does not know an inactive key.
+    pub fn set_gateway_active(&self, active: bool) {
+        self.lock().gateway_inactive = !active;
+    }
+
     /// The credential of the gateway or of a session, also of an expired or revoked one.
     pub fn credential(&self, access_key_id: &str) -> Option<Credential> {
         if self.is_gateway(access_key_id) {
+            if self.lock().gateway_inactive {
+                return None;
+            }
             return Some(Credential { secret: self.gateway_secret_access_key.clone(), session_token: None });
         }
         let session = self.session(access_key_id)?;

@@ -1,0 +1,236 @@
+//! Whether STS serves the gateway: the last failure that is not over yet, from callers' requests and from the
+//! gateway's own checks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::sts::NO_CREDENTIALS;
+use super::{SessionError, StsFailure};
+
+/// How long a throttled call counts as a problem, if no other call for a session succeeds. The gateway's own check is
+/// another operation, which STS does not throttle together with `AssumeRole`.
+const THROTTLED_FOR: Duration = Duration::from_secs(60);
+
+/// The state of STS as this process has met it.
+#[derive(Debug, Default)]
+pub struct StsHealth {
+    /// Whether there is a failure, so that a success costs one load.
+    failing: AtomicBool,
+    failure: Mutex<Option<Failure>>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    /// The time of the throttled call, if that was the failure.
+    throttled: Option<Instant>,
+}
+
+impl StsHealth {
+    /// What is wrong with STS and the next step, for the operator.
+    pub fn failure(&self) -> Option<String> {
+        if !self.failing.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut failure = self.failure.lock();
+        if failure.as_ref()?.throttled.is_some_and(|at| at.elapsed() >= THROTTLED_FOR) {
+            self.clear(&mut failure);
+        }
+        failure.as_ref().map(|failure| failure.message.clone())
+    }
+
+    /// Notes how a request for a session ended.
+    pub(super) fn session<T>(&self, outcome: &Result<T, SessionError>) {
+        match outcome {
+            Ok(_) | Err(SessionError::Denied { .. }) if self.failing.load(Ordering::Relaxed) => {
+                self.clear(&mut self.failure.lock());
+            }
+            Ok(_) | Err(SessionError::Denied { .. }) => {}
+            Err(error) => self.note(error),
+        }
+    }
+
+    /// Notes how one of the gateway's own checks ended.
+    pub fn check<T>(&self, outcome: &Result<T, SessionError>) {
+        match outcome {
+            Ok(_) => {
+                let mut failure = self.failure.lock();
+                if failure.as_ref().is_some_and(|failure| failure.throttled.is_none()) {
+                    self.clear(&mut failure);
+                }
+            }
+            Err(error) => self.note(error),
+        }
+    }
+
+    fn note(&self, error: &SessionError) {
+        let Some(message) = words(error) else { return };
+        let throttled = matches!(error, SessionError::Unavailable { failure: StsFailure::Throttled, .. });
+        let throttled = throttled.then(Instant::now);
+        let mut failure = self.failure.lock();
+        *failure = Some(Failure { message, throttled });
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    fn clear(&self, failure: &mut Option<Failure>) {
+        *failure = None;
+        self.failing.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What is wrong with STS and the next step. `None`: the error does not concern STS.
+fn words(error: &SessionError) -> Option<String> {
+    match error {
+        // Without credentials the gateway does not call STS.
+        SessionError::GatewayRefused { code, .. } if code == NO_CREDENTIALS => None,
+        SessionError::GatewayRefused { code, message } => Some(refusal(code, message)),
+        SessionError::Unavailable { failure, message } => unavailable(*failure, message),
+        SessionError::Denied { .. }
+        | SessionError::TooManySessions
+        | SessionError::WrongClearance
+        | SessionError::Overloaded => None,
+    }
+}
+
+fn unavailable(failure: StsFailure, message: &str) -> Option<String> {
+    Some(match failure {
+        StsFailure::NoTurn => return None,
+        StsFailure::Throttled => {
+            "it throttles this account's calls; lower sessions.max_sts_rate, or find what else \
+             calls STS in this account and region"
+                .to_owned()
+        }
+        StsFailure::TimedOut => {
+            format!(
+                "it did not answer in time; check the network path to it, and its status at AWS: {message}"
+            )
+        }
+        StsFailure::Unreachable if message.contains("dns error") => {
+            "its host name does not resolve; check the spelling of aws.region and aws.endpoints.sts, and DNS"
+                .to_owned()
+        }
+        StsFailure::Unreachable => format!(
+            "the gateway cannot connect to it; check egress, the VPC endpoint, a proxy and aws.endpoints: {message}"
+        ),
+        StsFailure::Failed => format!("it gave no usable answer; see its status at AWS: {message}"),
+    })
+}
+
+/// Why STS refuses the gateway itself. The message of STS is not quoted: for a wrong signature it contains the signed
+/// headers, with the session token.
+fn refusal(code: &str, message: &str) -> String {
+    let why = match code.strip_suffix("Exception").unwrap_or(code) {
+        "ExpiredToken" => "the gateway's own AWS credentials have expired; renew them",
+        "RequestExpired" => CLOCK,
+        "RegionDisabled" | "OptInRequired" => {
+            "STS is not active in this region for the gateway's account; activate it in IAM's account settings, or \
+             use another aws.region"
+        }
+        "SignatureDoesNotMatch" if message.contains("earlier than") || message.contains("later than") => {
+            CLOCK
+        }
+        "SignatureDoesNotMatch" if message.contains("scoped") || message.contains("region") => {
+            "the signature is for another region than the endpoint's; check aws.region and aws.endpoints.sts"
+        }
+        "SignatureDoesNotMatch" | "IncompleteSignature" => {
+            "the gateway's own secret access key does not belong to its access key id; correct the own credentials"
+        }
+        _ => {
+            "it does not know the gateway's own access key, or the key is inactive; correct the own credentials, and \
+             check that they belong to this AWS partition"
+        }
+    };
+    format!("it refuses the gateway itself ({code}): {why}")
+}
+
+const CLOCK: &str = "the time of the signature is wrong; set this machine's clock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unavailable_by(failure: StsFailure, message: &str) -> Result<(), SessionError> {
+        Err(SessionError::Unavailable { failure, message: message.to_owned() })
+    }
+
+    fn refused(code: &str, message: &str) -> Result<(), SessionError> {
+        Err(SessionError::GatewayRefused { code: code.to_owned(), message: message.to_owned() })
+    }
+
+    fn after(outcome: &Result<(), SessionError>) -> Option<String> {
+        let health = StsHealth::default();
+        health.session(outcome);
+        health.failure()
+    }
+
+    #[test]
+    fn each_failure_of_sts_has_words_and_failures_of_others_have_none() {
+        for (outcome, words) in [
+            (unavailable_by(StsFailure::Throttled, "Rate exceeded"), "throttles"),
+            (unavailable_by(StsFailure::TimedOut, "no session within 10 s"), "did not answer in time"),
+            (unavailable_by(StsFailure::Unreachable, "io error: dns error: unknown"), "does not resolve"),
+            (unavailable_by(StsFailure::Unreachable, "connection refused"), "cannot connect"),
+            (unavailable_by(StsFailure::Failed, "InternalFailure"), "no usable answer"),
+            (refused("InvalidClientTokenId", ""), "does not know the gateway's own access key"),
+            (refused("UnrecognizedClientException", ""), "does not know the gateway's own access key"),
+            (refused("ExpiredTokenException", ""), "have expired"),
+            (refused("RegionDisabledException", ""), "not active in this region"),
+            (refused("SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2"), "clock"),
+            (
+                refused("SignatureDoesNotMatch", "Credential should be scoped to a valid region."),
+                "aws.region",
+            ),
+            (refused("SignatureDoesNotMatch", "it was calculated otherwise"), "secret access key"),
+        ] {
+            let failure = after(&outcome).unwrap();
+            assert!(failure.contains(words), "{failure}");
+        }
+        for outcome in [
+            unavailable_by(StsFailure::NoTurn, ""),
+            refused(NO_CREDENTIALS, ""),
+            Err(SessionError::TooManySessions),
+            Err(SessionError::Overloaded),
+            Err(SessionError::Denied { code: "AccessDenied".to_owned(), message: String::new() }),
+            Ok(()),
+        ] {
+            assert_eq!(after(&outcome), None);
+        }
+    }
+
+    #[test]
+    fn the_signed_headers_in_a_refusal_are_not_quoted() {
+        let quoting = "The Canonical String should have been 'POST\n/\nx-amz-security-token:hidden'";
+        assert!(!after(&refused("SignatureDoesNotMatch", quoting)).unwrap().contains("hidden"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_success_is_the_end_of_a_failure() {
+        let denied = Err(SessionError::Denied { code: "AccessDenied".to_owned(), message: String::new() });
+        for success in [Ok(()), denied] {
+            let health = StsHealth::default();
+            health.session(&refused("InvalidClientTokenId", ""));
+            health.session(&success);
+            assert_eq!(health.failure(), None);
+        }
+        let health = StsHealth::default();
+        health.check(&unavailable_by(StsFailure::Unreachable, ""));
+        health.check(&Ok(()));
+        assert_eq!(health.failure(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_does_not_end_throttling_but_a_session_or_a_minute_does() {
+        let health = StsHealth::default();
+        health.session(&unavailable_by(StsFailure::Throttled, ""));
+        health.check(&Ok(()));
+        assert!(health.failure().is_some());
+        health.session(&Ok(()));
+        assert_eq!(health.failure(), None);
+        health.session(&unavailable_by(StsFailure::Throttled, ""));
+        tokio::time::advance(THROTTLED_FOR).await;
+        assert_eq!(health.failure(), None);
+    }
+}
