@@ -29,6 +29,7 @@ use crate::revoke::Revocations;
 use crate::route::Service;
 use crate::server::tls::TlsError;
 use crate::server::{CONNECTIONS, Listener, OPERATORS_CONNECTIONS, Server};
+use crate::sessions::caller_identity::CallerIdentity;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
 use crate::sessions::{Sessions, StsSettings};
@@ -133,7 +134,7 @@ impl GatewayHandle {
             None => OwnCredentials::from_environment(&sts_settings).await?,
         };
         let sts = StsClient::new(&sts_settings, source.clone())?;
-        let caller_identity = sts.caller_identity();
+        let caller_identity = CallerIdentity::over(&sts);
         let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
         let restart_only = RestartOnly::of(&config);
         let names: Vec<_> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();

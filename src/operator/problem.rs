@@ -65,7 +65,7 @@ pub struct Problem {
     /// The part that has the problem, for example the name of an issuer. A code and a part are one problem, which
     /// keeps its identity while its message changes.
     pub part: String,
-    /// What is wrong and the next step. Clients of `/readyz` are not authenticated: no secret, no caller, no text of a
+    /// The fault and the next step. Clients of `/readyz` are not authenticated: no secret, no caller, no text of a
     /// file.
     pub message: String,
     /// Nothing has failed so far: the gateway has only just begun.

@@ -59,11 +59,6 @@ impl Certificate {
         Ok(())
     }
 
-    /// The time in which the certificate is valid.
-    pub fn validity(&self) -> Option<Range<SystemTime>> {
-        validity(&self.0.load().cert)
-    }
-
     /// An acceptor that shows this certificate and offers HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
@@ -76,14 +71,6 @@ impl Certificate {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
-}
-
-/// The time in which the first certificate of a chain is valid. `None`: it is not X.509.
-pub fn validity(chain: &[CertificateDer<'_>]) -> Option<Range<SystemTime>> {
-    let (_, certificate) = parse_x509_certificate(chain.first()?).ok()?;
-    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    let validity = certificate.validity();
-    Some(time(validity.not_before.timestamp())..time(validity.not_after.timestamp()))
 }
 
 impl ResolvesServerCert for Certificate {

@@ -5,15 +5,16 @@ use aws_sdk_sts::Client;
 use tokio::time::timeout;
 
 use super::SessionError;
-use super::sts::{STS_DEADLINE, StsError, meaning};
+use super::sts::{STS_DEADLINE, StsClient, StsError, meaning};
 
 /// Checks of the gateway's own credentials.
 #[derive(Debug, Clone)]
 pub struct CallerIdentity(Client);
 
 impl CallerIdentity {
-    pub(super) fn new(client: Client) -> Self {
-        Self(client)
+    /// Over the connections of `sts`, with the same credentials.
+    pub fn over(sts: &StsClient) -> Self {
+        Self(sts.client())
     }
 
     /// The ARN that AWS knows the gateway by. At most ten seconds.

@@ -30,7 +30,7 @@ struct Failure {
 }
 
 impl StsHealth {
-    /// What is wrong with STS and the next step, for the operator.
+    /// The failure of STS and the next step, for the operator.
     pub fn failure(&self) -> Option<String> {
         if !self.failing.load(Ordering::Relaxed) {
             return None;
@@ -81,7 +81,7 @@ impl StsHealth {
     }
 }
 
-/// What is wrong with STS and the next step. `None`: the error does not concern STS.
+/// The failure of STS and the next step. `None`: the error does not concern STS.
 fn words(error: &SessionError) -> Option<String> {
     match error {
         // Without credentials the gateway does not call STS.

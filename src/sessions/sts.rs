@@ -20,7 +20,6 @@ use http::HeaderValue;
 
 use parking_lot::Mutex;
 
-use super::caller_identity::CallerIdentity;
 use super::own_credentials::{self, OwnCredentials};
 use super::rate::Rate;
 use super::transport::{StsSettings, StsSetupError, http_client};
@@ -198,9 +197,9 @@ impl StsClient {
         Self { client: Client::from_conf(config.build()), source, chaining: Chaining::new() }
     }
 
-    /// Checks of the gateway's own credentials, over the same client.
-    pub fn caller_identity(&self) -> CallerIdentity {
-        CallerIdentity::new(self.client.clone())
+    /// The SDK's client, which shares its connections and credentials with this one.
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// The configuration of the client, without its HTTP client.

@@ -22,7 +22,7 @@ const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// The binary before a stand-in, with its process log in a file.
 pub(crate) struct Gateway {
     pub(crate) bed: Bed,
-    pub(crate) process: Process,
+    _process: Process,
     pub(crate) log: PathBuf,
     http: SocketAddr,
     probe: SocketAddr,
@@ -48,7 +48,7 @@ impl Gateway {
         let mut binary = binary();
         command(bed.complete(&mut binary, &file).stdout(Stdio::null()));
         let process = Process::spawn(&mut binary);
-        Self { bed, process, log, http, probe }
+        Self { bed, _process: process, log, http, probe }
     }
 
     /// The status of one call of a user who has no session yet.
@@ -215,7 +215,7 @@ async fn an_expired_certificate_is_reported_until_it_is_replaced() {
     gateway.is_over("certificate").await;
 }
 
-/// Operators and rules for alerts can read from the line what serves, as whom, and by which file.
+/// Operators read from the log which configuration serves, and with which credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_says_who_serves_what_and_by_which_file() {
     let gateway = Gateway::with(

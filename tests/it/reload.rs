@@ -309,7 +309,7 @@ async fn what_needs_a_restart_says_so_and_stays() {
     let body = world.readyz("generation 2", |body| body["config_generation"] == 2).await;
     let restart = "restart required for: listen.http, aws, sessions.capacity";
     assert!(has_problem(&body, ProblemCode::RestartRequired, restart), "{body}");
-    assert!(process_log().lines().any(|line| line.contains(restart)));
+    until("the line", async || process_log().lines().any(|line| line.contains(restart))).await;
     assert_eq!(world.status(&token).await, 200);
     let large = world.send(post(CONVERSE, &token, vec![b' '; 2_000])).await;
     assert_eq!(large.status, 413, "a change that needs no restart is in effect");

@@ -56,6 +56,7 @@ fn whole_page() -> String {
     metrics.keys_fetched_at("okta", SystemTime::UNIX_EPOCH);
     metrics.value_replaced("name");
     metrics.sts_called("ok");
+    metrics.problem("sts", false);
     metrics.session_looked_up("hit");
     metrics.session_renewed("ok");
     metrics.request_finished("converse", 200, Reason::Ok, Duration::ZERO, Some(Duration::ZERO));
