@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use http_body::Body;
 
 use crate::authorize::body::{Bodies, BodyError};
@@ -15,32 +15,19 @@ use crate::authorize::inspect::InspectError;
 use crate::authorize::unread::Unread;
 use crate::endpoint::{Endpoint, Endpoints, NoEndpoint};
 use crate::headers::Forwarded;
-use crate::identity::role::Role;
 use crate::identity::{Identified, Identity};
 use crate::limits::memory::MemorySlot;
 use crate::revoke::Clearance;
 use crate::route::{Call, ModelId, ModelIn, Operation};
 
+pub use crate::authorize::decision::{Asked, Forbidden, RoleRefusal};
+
+use crate::authorize::decision::{allows, check_model, check_projects};
+
 pub mod body;
+mod decision;
 pub mod inspect;
 pub mod unread;
-
-/// The part of a call that the caller's role refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Forbidden {
-    #[error("your role does not allow this operation")]
-    Operation,
-    #[error("your role does not allow this model")]
-    Model,
-    #[error("your role does not allow this region")]
-    Region,
-    #[error("your role does not allow this project or workspace")]
-    Project,
-    #[error(
-        "your role does not allow responses, files or other objects that the account stores for all its users"
-    )]
-    Stored,
-}
 
 /// Why a call is refused although its head was permitted.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +39,8 @@ pub enum Refused {
     #[error("the request body is rejected: {0}")]
     Inspect(#[from] InspectError),
     #[error(transparent)]
-    Forbidden(#[from] Forbidden),
+    Forbidden(#[from] RoleRefusal),
 }
-
-/// Headers that name the project or workspace which is billed within the account (user guide, projects and workspaces).
-// Assumption A28.
-static PROJECTS: [HeaderName; 2] =
-    [HeaderName::from_static("openai-project"), HeaderName::from_static("anthropic-workspace-id")];
 
 /// A call that the role allows, as far as the request's head shows.
 #[derive(Debug)]
@@ -96,47 +78,23 @@ impl fmt::Debug for Authorized {
 /// the headers of the request.
 ///
 /// # Errors
-/// [`Forbidden`] names the part that the role refuses. It contains nothing of the role.
+/// [`RoleRefusal`] names the part that the role refuses.
 pub fn authorize(
     cleared: Clearance,
     call: Call,
     home: &Arc<str>,
     headers: &HeaderMap,
-) -> Result<Permit, Forbidden> {
-    let role = cleared.caller().identity().role();
+) -> Result<Permit, RoleRefusal> {
+    let identity = cleared.caller().identity();
     let region = Arc::clone(call.region().unwrap_or(home));
-    if !allows(role, call.operation()) {
-        return Err(Forbidden::Operation);
-    }
-    if let ModelIn::Path(model) = call.model_in() {
-        check_model(role, model)?;
-    }
-    if role.regions.as_ref().is_some_and(|allowed| !allowed.iter().any(|allowed| **allowed == *region)) {
-        return Err(Forbidden::Region);
-    }
-    for name in &PROJECTS {
-        let mut named = headers.get_all(name).iter();
-        let allowed =
-            |value: &HeaderValue| role.projects.iter().any(|project| project.as_bytes() == value.as_bytes());
-        if named.next().is_some_and(|value| !allowed(value)) || named.next().is_some() {
-            return Err(Forbidden::Project);
-        }
-    }
+    let model = match call.model_in() {
+        ModelIn::Path(model) => Some(model),
+        ModelIn::Body(_) | ModelIn::None => None,
+    };
+    let asked = Asked { operation: Some(call.operation()), model, region: Some(&*region) };
+    let checked = asked.check(identity.role()).and_then(|()| check_projects(identity.role(), headers));
+    checked.map_err(|forbidden| RoleRefusal::new(forbidden, identity, model))?;
     Ok(Permit { caller: cleared.into_caller(), call, region })
-}
-
-/// Whether the role allows an operation. It must name an operation that reaches what the account's users share.
-fn allows(role: &Role, operation: Operation) -> bool {
-    match &role.operations {
-        Some(allowed) => allowed.contains(&operation),
-        None => !operation.is_shared(),
-    }
-}
-
-fn check_model(role: &Role, model: &ModelId) -> Result<(), Forbidden> {
-    let allowed =
-        role.models.as_ref().is_none_or(|allowed| allowed.iter().any(|pattern| pattern.matches(model)));
-    if allowed { Ok(()) } else { Err(Forbidden::Model) }
 }
 
 impl Permit {
@@ -201,11 +159,12 @@ impl Permit {
     /// Checks the members of the body that the decision needs, and returns the model.
     fn decide(&self, model: &'static str, headers: &Forwarded, body: &[u8]) -> Result<ModelId, Refused> {
         inspect::check_headers(headers.as_map())?;
-        let role = self.caller.identity().role();
+        let identity = self.caller.identity();
         let members = inspect::read(body, model)?;
-        check_model(role, &members.model)?;
-        if members.refers_to_stored && !allows(role, Operation::ResponsesStored) {
-            return Err(Forbidden::Stored.into());
+        let refused = |forbidden| RoleRefusal::new(forbidden, identity, Some(&members.model));
+        check_model(identity.role(), &members.model).map_err(refused)?;
+        if members.refers_to_stored && !allows(identity.role(), Operation::ResponsesStored) {
+            return Err(refused(Forbidden::Stored).into());
         }
         Ok(members.model)
     }

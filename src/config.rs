@@ -67,6 +67,8 @@ pub struct Config {
     /// Its generation is 1; the reloader counts up.
     pub mapping: Mapping,
     pub log: LogSettings,
+    /// Whether the access log has the messages of Bedrock's errors.
+    pub upstream_messages: bool,
     /// The deny file.
     pub revoke: Option<PathBuf>,
     /// The files that it names. [`Config::parse`] opens none of them.
@@ -96,6 +98,7 @@ impl Config {
         let sessions = sessions(&file.sessions, default_duration, &mut diagnostics);
         let issuers = issuers::issuers(&file.issuer, &mut diagnostics);
         let roles = roles::roles(&file.role, &issuers, &aws, &mut diagnostics);
+        let no_role_tell = values::tell(file.no_role.tell.as_ref(), &mut diagnostics);
         let log = log(&file.log, &mut diagnostics);
         let revoke = file.revoke.as_ref().map(|revoke| values::path(&revoke.file, &mut diagnostics));
         pitfalls::check(&issuers, &roles, &mut diagnostics);
@@ -108,10 +111,12 @@ impl Config {
             // Every issuer has a mapping, otherwise a problem was reported.
             issuers: mappings.into_iter().flatten().collect(),
             roles: roles.into_iter().map(|placed| Arc::new(placed.role)).collect(),
+            no_role_tell: no_role_tell,
             default_duration,
             generation: 1,
         };
-        Ok(Self { listen, aws, sessions, issuers, mapping, log, revoke, files, warnings })
+        let upstream_messages = file.log.upstream_messages.unwrap_or(true);
+        Ok(Self { listen, aws, sessions, issuers, mapping, log, upstream_messages, revoke, files, warnings })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A message says what failed and what the caller or the operator does next. [`dialect::body`] ends it with the
 //! request id. It never contains a role ARN, a text of STS or an expression: the operator finds those in the access
-//! log, under that id.
+//! log, under that id. A `tell` of the configuration takes the place of the advice at the end.
 
 use std::borrow::Cow;
 
@@ -11,14 +11,14 @@ use http::StatusCode;
 use crate::auth::{AuthError, InvalidReason};
 use crate::authorize::body::BodyError;
 use crate::authorize::inspect::InspectError;
-use crate::authorize::{Forbidden, Refused};
+use crate::authorize::{Forbidden, Refused, RoleRefusal};
 use crate::endpoint::NoEndpoint;
 use crate::headers::NotAscii;
-use crate::identity::IdentityError;
+use crate::identity::{ClaimsRead, IdentityError, IdentityRefusal};
 use crate::limits::requests::{Busy, IN_FLIGHT, PER_PRINCIPAL};
 use crate::reason::Reason;
 use crate::revoke::Revoked;
-use crate::route::RouteError;
+use crate::route::{ModelId, RouteError};
 use crate::sessions::SessionError;
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
@@ -35,11 +35,11 @@ pub enum Failure {
     #[error(transparent)]
     Auth(#[from] AuthError),
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Identity(#[from] IdentityRefusal),
     #[error(transparent)]
     Revoked(#[from] Revoked),
     #[error(transparent)]
-    Forbidden(#[from] Forbidden),
+    Forbidden(#[from] RoleRefusal),
     #[error(transparent)]
     Header(#[from] NotAscii),
     #[error(transparent)]
@@ -127,7 +127,7 @@ impl Failure {
             ),
             Self::Refused(Refused::Body(error)) => body(error),
             Self::Refused(Refused::Inspect(error)) => inspect(*error),
-            Self::Forbidden(error) | Self::Refused(Refused::Forbidden(error)) => forbidden(*error),
+            Self::Forbidden(error) | Self::Refused(Refused::Forbidden(error)) => forbidden(error),
             Self::Session(error) => session(error),
             Self::Sign(SignError::WrongSession) => internal(Reason::SessionMismatch),
             Self::Sign(SignError::Unsignable(_)) => internal(Reason::Unsignable),
@@ -157,6 +157,22 @@ impl Failure {
     /// The text for the access log only: the error of the stage.
     pub fn detail(&self) -> String {
         self.to_string()
+    }
+
+    /// The model of a call that the caller's role refuses.
+    pub fn model(&self) -> Option<&ModelId> {
+        match self {
+            Self::Forbidden(refusal) | Self::Refused(Refused::Forbidden(refusal)) => refusal.model(),
+            _ => None,
+        }
+    }
+
+    /// The claims that decided, for the access log only.
+    pub fn claims(&self) -> Option<&ClaimsRead> {
+        match self {
+            Self::Identity(refusal) => Some(&refusal.claims),
+            _ => None,
+        }
     }
 }
 
@@ -200,15 +216,23 @@ fn internal(reason: Reason) -> ErrorResponse {
     )
 }
 
-fn forbidden(error: Forbidden) -> ErrorResponse {
-    let reason = match error {
+/// A denial with the operator's text for the caller, otherwise with the general advice.
+fn advised(message: &str, advice: &str, tell: Option<&str>, reason: Reason) -> ErrorResponse {
+    denied(&format!("{message} {}", tell.unwrap_or(advice)), reason)
+}
+
+const ASK: &str = "Ask the gateway's operator for access.";
+const CONTACT: &str = "Contact the gateway's operator.";
+
+fn forbidden(refusal: &RoleRefusal) -> ErrorResponse {
+    let reason = match refusal.forbidden {
         Forbidden::Operation => Reason::OperationForbidden,
         Forbidden::Model => Reason::ModelForbidden,
         Forbidden::Region => Reason::RegionForbidden,
         Forbidden::Project => Reason::ProjectForbidden,
         Forbidden::Stored => Reason::StoredForbidden,
     };
-    denied(&format!("{error}. Ask the gateway's operator for access."), reason)
+    advised(&format!("{}.", refusal.forbidden), ASK, refusal.tell(), reason)
 }
 
 fn inspect(error: InspectError) -> ErrorResponse {
@@ -312,35 +336,36 @@ fn rejected(reason: InvalidReason) -> &'static str {
     }
 }
 
-fn identity(error: &IdentityError) -> ErrorResponse {
-    let message = match error {
-        IdentityError::RequirementFailed { .. } => {
-            "your token does not meet a requirement. Contact the gateway's operator."
+fn identity(refusal: &IdentityRefusal) -> ErrorResponse {
+    let (message, advice) = match &refusal.error {
+        IdentityError::RequirementFailed { undecided: false, .. } => {
+            ("your token does not meet a requirement.", CONTACT)
         }
-        IdentityError::NoRole => "no role matches your token. Ask the gateway's operator for access.",
-        IdentityError::ValueMissing { .. } => {
-            "your token lacks a claim that billing needs. Contact the gateway's operator."
+        IdentityError::RequirementFailed { undecided: true, .. } => {
+            ("your token lacks a claim that a requirement reads.", CONTACT)
         }
+        IdentityError::NoRole { .. } => ("no role matches your token.", ASK),
+        IdentityError::ValueMissing { .. } => ("your token lacks a claim that billing needs.", CONTACT),
         IdentityError::ValueInvalid { .. } => {
-            "a claim of your token has a value that billing cannot use. Contact the gateway's operator."
+            ("a claim of your token has a value that billing cannot use.", CONTACT)
         }
         IdentityError::Evaluation { .. } => {
-            "the gateway could not evaluate the claims of your token. Contact its operator."
+            ("the gateway could not evaluate the claims of your token.", "Contact its operator.")
         }
         IdentityError::GroupsOverage { .. } => {
-            "your token lists no groups, because you are in too many. Contact the gateway's operator."
+            ("your token lists no groups, because you are in too many.", CONTACT)
         }
         IdentityError::ClaimsTooLarge => {
-            "your token has too many claims. Get one with fewer, for example fewer groups."
+            ("your token has too many claims.", "Get one with fewer, for example fewer groups.")
         }
         IdentityError::HeaderRepeated(_) => {
-            "a request header that selects who pays appears twice. Send it once."
+            ("a request header that selects who pays appears twice.", "Send it once.")
         }
         IdentityError::HeaderIllegal(_) => {
-            "a request header that selects who pays is longer than 256 bytes or not UTF-8. Correct it."
+            ("a request header that selects who pays is longer than 256 bytes or not UTF-8.", "Correct it.")
         }
     };
-    denied(message, error.reason())
+    advised(message, advice, refusal.tell.as_deref(), refusal.error.reason())
 }
 
 fn session(error: &SessionError) -> ErrorResponse {

@@ -21,8 +21,10 @@ use crate::identity::role::Role;
 use crate::reason::Reason;
 use crate::verdict::CachedVerdict;
 
+pub use crate::identity::claims_read::ClaimsRead;
 pub use crate::identity::memo::IdentityMemo;
 
+mod claims_read;
 mod evaluate;
 pub mod explain;
 #[cfg(test)]
@@ -49,6 +51,8 @@ pub struct IssuerMapping {
 pub struct Mapping {
     pub issuers: Vec<IssuerMapping>,
     pub roles: Vec<Arc<Role>>,
+    /// The operator's text for a caller that no role rule matches.
+    pub no_role_tell: Option<Arc<str>>,
     /// The duration of sessions whose role rule sets none.
     pub default_duration: Duration,
     /// The number of this configuration. A remembered outcome is valid for one configuration only.
@@ -183,14 +187,33 @@ impl Identity {
     }
 }
 
+/// A refusal by the mapping: the error, and facts for the operator and the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct IdentityRefusal {
+    pub error: IdentityError,
+    /// The claims that the deciding expressions read.
+    pub claims: ClaimsRead,
+    /// The operator's text for the caller.
+    pub tell: Option<Arc<str>>,
+}
+
+impl From<IdentityError> for IdentityRefusal {
+    fn from(error: IdentityError) -> Self {
+        Self { error, claims: ClaimsRead::default(), tell: None }
+    }
+}
+
 /// Why a verified caller has no identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// `missing`: see [`ValueMissing`](Self::ValueMissing).
+    /// `missing`: see [`ValueMissing`](Self::ValueMissing). `undecided`: the condition is neither true nor false,
+    /// because a value that it reads is missing.
     #[error("require[{index}] is not met: {message}{missing}")]
-    RequirementFailed { index: usize, message: String, missing: String },
-    #[error("no role matches: no `when` is true for these claims")]
-    NoRole,
+    RequirementFailed { index: usize, message: String, undecided: bool, missing: String },
+    /// `read` names the claims that the role table reads, and those that are missing, behind a "; ".
+    #[error("no role matches: no `when` is true for these claims{read}")]
+    NoRole { read: String },
     /// `missing` names the claims that the expressions read and the token does not have, behind a "; ". It is empty
     /// where the token has them all.
     #[error("the value of {target} is missing{missing}")]
@@ -228,7 +251,7 @@ impl IdentityError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::RequirementFailed { .. } => Reason::RequirementFailed,
-            Self::NoRole => Reason::NoRole,
+            Self::NoRole { .. } => Reason::NoRole,
             Self::ValueMissing { .. } => Reason::ValueMissing,
             Self::ValueInvalid { .. } => Reason::ValueInvalid,
             Self::Evaluation { .. } => Reason::EvaluationFailed,
@@ -265,12 +288,12 @@ impl Mapping {
     /// ```
     ///
     /// # Errors
-    /// [`IdentityError`]. The memo keeps errors too, since the same token will fail again.
+    /// [`IdentityRefusal`]. The memo keeps errors too, since the same token will fail again.
     pub fn resolve(
         &self,
         caller: &Arc<Caller<IdentityMemo>>,
         headers: &HeaderMap,
-    ) -> Result<Identified, IdentityError> {
+    ) -> Result<Identified, IdentityRefusal> {
         let identity = self.identity(caller, headers)?;
         Ok(Identified { caller: Arc::clone(caller), identity })
     }
@@ -278,7 +301,7 @@ impl Mapping {
     fn identity(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Resolved {
         let (caller, memo) = (caller.verified(), caller.memo());
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *caller.issuer());
-        let Some(mapping) = mapping else { return Err(IdentityError::NoRole) };
+        let Some(mapping) = mapping else { return Err(self.no_mapping().into()) };
         let key = Key { generation: self.generation, headers: listed(&mapping.request_headers, headers)? };
         if let Some(resolved) = memo.get(&key) {
             return resolved;

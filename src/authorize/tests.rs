@@ -1,12 +1,14 @@
 //! A call reaches only what its role names, whatever its method, path, headers and body are.
 
-use http::{HeaderName, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body_util::Full;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::decision::PROJECTS;
 use super::*;
 use crate::identity::models::ModelPattern;
+use crate::identity::role::Role;
 use crate::route::{self, Route, Service};
 
 const ROWS: &str = include_str!("../../tests/cases/routes/served.txt");
@@ -71,7 +73,11 @@ fn shared_operations_need_a_role_that_names_them() {
         let call = call(&method, &target).unwrap();
         let shared = call.operation().is_shared();
         let default = authorize(Clearance::for_tests(role(|_| {})), call.clone(), &home(), &HeaderMap::new());
-        assert_eq!(default.err(), shared.then_some(Forbidden::Operation), "{method} {target}");
+        assert_eq!(
+            default.err().map(|refusal| refusal.forbidden),
+            shared.then_some(Forbidden::Operation),
+            "{method} {target}"
+        );
         let operation = call.operation();
         let naming = role(|role| role.operations = Some(vec![operation]));
         assert!(authorize(Clearance::for_tests(naming), call, &home(), &HeaderMap::new()).is_ok());
@@ -84,7 +90,10 @@ fn only_a_role_that_names_responses_stored_continues_a_stored_response() {
     for target in ["/openai/v1/responses", "/mantle/v1/responses", "/mantle/openai/v1/responses"] {
         let create = call("POST", target).unwrap();
         let refused = now(decide(role(|_| {}), create.clone(), &HeaderMap::new(), &body));
-        assert!(matches!(refused, Err(Refused::Forbidden(Forbidden::Stored))), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Refused::Forbidden(RoleRefusal { forbidden: Forbidden::Stored, .. }))),
+            "{refused:?}"
+        );
         let naming = role(|role| role.operations = Some(Operation::ALL.to_vec()));
         assert!(now(decide(naming, create, &HeaderMap::new(), &body)).is_ok());
     }
@@ -95,7 +104,9 @@ fn only_projects_and_workspaces_of_the_role_are_allowed() {
     let create = || call("POST", "/openai/v1/responses").unwrap();
     let allowing = || role(|role| role.projects = vec!["search".to_owned()]);
     let check = |identity, named: &[(&str, &str)]| {
-        authorize(Clearance::for_tests(identity), create(), &home(), &headers(named)).err()
+        authorize(Clearance::for_tests(identity), create(), &home(), &headers(named))
+            .err()
+            .map(|refusal| refusal.forbidden)
     };
     for header in PROJECTS.each_ref().map(HeaderName::as_str) {
         assert_eq!(check(role(|_| {}), &[(header, "search")]), Some(Forbidden::Project));

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::diagnostics::{Diagnostics, Span};
 use super::raw::{self, Spanned, Text};
-use super::values::{Target, expression, mapped, path};
+use super::values::{Target, expression, mapped, path, tell};
 use crate::attribution::tags::{MOST, TagKey};
 use crate::auth::issuer::{self, IssuerSettings, KeySource};
 use crate::identity::IssuerMapping;
@@ -194,10 +194,11 @@ fn mapping(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Option<Issue
                 "write the text that the log shows when the requirement is not met",
             );
         }
+        let tell = tell(raw.tell.as_ref(), diagnostics);
         if let Some(expression) =
             expression(raw.expression.get_ref(), raw.expression.span(), &headers, diagnostics)
         {
-            require.push(Requirement { expression, message: raw.message.get_ref().clone() });
+            require.push(Requirement { expression, message: raw.message.get_ref().clone(), tell });
         }
     }
     let session = &raw.session;

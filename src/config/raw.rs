@@ -75,6 +75,9 @@ pub(super) struct File {
     /// The role table: the first role that matches is the caller's. If none matches, the request is refused. Required.
     #[serde(default)]
     pub(super) role: Vec<Spanned<Role>>,
+    /// The end of the role table: callers that no role matches.
+    #[serde(default)]
+    pub(super) no_role: NoRole,
     /// Callers whose access is revoked. Default: none.
     pub(super) revoke: Option<Revoke>,
     /// The process log and the access log.
@@ -261,6 +264,9 @@ pub(super) struct Require {
     pub(super) expression: Text,
     /// The text that the log shows if the condition is not true. The caller does not see it.
     pub(super) message: Text,
+    /// The text that the caller sees if the condition is false, for example where to ask: 1 to 256 printable characters.
+    /// Default: none, and the caller is referred to the gateway's operator.
+    pub(super) tell: Option<Text>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -358,10 +364,21 @@ pub(super) struct Role {
     /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: callers may send none.
     #[serde(default)]
     pub(super) projects: Vec<Text>,
+    /// The text that a caller of this role sees if the role refuses the operation, model, region or project, for example
+    /// where to ask: 1 to 256 printable characters. Default: none, and the caller is referred to the gateway's operator.
+    pub(super) tell: Option<Text>,
     /// Whether equal session names of different issuers mean the same person. Rules with the same `arn` are checked
     /// together: set it in each of them. Default: false.
     #[serde(default)]
     pub(super) shared_names: bool,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoRole {
+    /// The text that a caller sees if no role matches, for example where to ask: 1 to 256 printable characters. Default:
+    /// none, and the caller is referred to the gateway's operator.
+    pub(super) tell: Option<Text>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -382,6 +399,8 @@ pub(super) struct Log {
     pub(super) file: Option<Text>,
     /// The level of the process log, for example `"info,bedrock_gateway::sessions=debug"`. Default: `"info"`.
     pub(super) level: Option<Text>,
+    /// Whether the access log has the message of an error that Bedrock answers, at most 256 bytes of it. Default: true.
+    pub(super) upstream_messages: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]

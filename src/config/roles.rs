@@ -8,7 +8,7 @@ use super::aws::Aws;
 use super::diagnostics::{Diagnostics, Span};
 use super::issuers::Issuer;
 use super::raw::{self, Spanned, Text};
-use super::values::expression;
+use super::values::{expression, tell};
 use super::{LONGEST_SESSION, SHORTEST_SESSION};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::{MOST, TagKey};
@@ -31,7 +31,7 @@ pub(super) struct Placed {
 impl Placed {
     /// Whether callers of `issuer` can match this rule.
     pub(super) fn is_for(&self, issuer: &str) -> bool {
-        self.role.issuers.as_ref().is_none_or(|names| names.iter().any(|name| **name == *issuer))
+        self.role.is_for(issuer)
     }
 }
 
@@ -113,6 +113,7 @@ fn one(
                 project.get_ref().clone()
             })
             .collect(),
+        tell: tell(raw.tell.as_ref(), diagnostics),
         shared_names: raw.shared_names,
         arn: arn?,
     };

@@ -1,6 +1,7 @@
 //! Mapped values: compiles the expressions and checks the constants of their short and long forms.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::diagnostics::{Diagnostics, Span};
 use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Spanned, Text};
@@ -8,6 +9,9 @@ use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::TagValue;
 use crate::expression::Expression;
 use crate::identity::mapped_value::{MappedValue, OnInvalid};
+
+/// The longest text for a caller, in characters. SDKs print it on one line after the gateway's own words.
+const LONGEST_TELL: usize = 256;
 
 /// The use of a value, which decides the legal characters.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,36 @@ pub(super) fn mapped(
         }),
         Mapped::Long(long) => long_form(long, raw.span(), target, headers, diagnostics),
     }
+}
+
+/// The operator's text for a refused caller. Terminals and web pages show it, so it has no character that changes the
+/// text around it.
+pub(super) fn tell(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Arc<str>> {
+    let text = text?;
+    let tell = text.get_ref();
+    let help = "write one line of plain text, for example \"Ask for the group bedrock-users at https://go.acme.org/ai\"";
+    if tell.trim().is_empty() {
+        diagnostics.error(text.span(), "the text for the caller is empty", help);
+    }
+    let length = tell.chars().count();
+    if length > LONGEST_TELL {
+        let message = format!("the text for the caller has {length} characters; the limit is {LONGEST_TELL}");
+        diagnostics.error(text.span(), message, "shorten it, for example to a link");
+    }
+    if !tell.chars().all(is_printable) {
+        let message = "the text for the caller contains a line break or another control character";
+        diagnostics.error(text.span(), message, help);
+    }
+    Some(tell.as_str().into())
+}
+
+/// Controls, and the format characters of Unicode that separate lines, are invisible or change the direction of text.
+fn is_printable(c: char) -> bool {
+    let is_format = matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    !c.is_control() && !is_format
 }
 
 fn long_form(

@@ -2,6 +2,7 @@
 //! [`explain`](super::explain) with any claims.
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::mapped_value::{MappedValue, OnInvalid, Requirement};
 use super::role::Role;
-use super::{IdentityError, IssuerMapping, Mapping, SessionIdentity};
+use super::{ClaimsRead, IdentityError, IdentityRefusal, IssuerMapping, Mapping, SessionIdentity};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::{SessionTags, TagKey, TagValue};
 use crate::expression::{ClaimsTooLarge, Expression, Input, InputError, Truth};
@@ -40,31 +41,45 @@ impl Mapping {
         mapping: &IssuerMapping,
         claims: &Map<String, Value>,
         headers: &[Option<String>],
-    ) -> Result<Evaluated, IdentityError> {
+    ) -> Result<Evaluated, IdentityRefusal> {
         let input = input(mapping, claims, headers)?;
+        let refused = |error, expressions: &[Expression]| IdentityRefusal {
+            error,
+            claims: ClaimsRead::of(expressions, claims),
+            tell: None,
+        };
         for (index, requirement) in mapping.require.iter().enumerate() {
-            if requirement_met(index, requirement, &input)? != Truth::True {
-                let missing = missing_claims(std::slice::from_ref(&requirement.expression), &input);
-                let message = requirement.message.clone();
-                return Err(IdentityError::RequirementFailed { index, message, missing });
+            let read = slice::from_ref(&requirement.expression);
+            let truth = requirement_met(index, requirement, &input).map_err(|error| refused(error, read))?;
+            if truth != Truth::True {
+                // The operator's text is about callers who do not meet the condition. Without the claim that is not known.
+                let undecided = truth == Truth::Missing;
+                let tell = if undecided { None } else { requirement.tell.clone() };
+                let (message, missing) = (requirement.message.clone(), missing_claims(read, &input));
+                let error = IdentityError::RequirementFailed { index, message, undecided, missing };
+                return Err(IdentityRefusal { tell, ..refused(error, read) });
             }
         }
-        let (rule, role) = self.role(&mapping.issuer, &input)?;
+        let (rule, role) = self.role(mapping, &input, claims)?;
         let mut replaced = Vec::new();
         let mut note = |target: &str, original: Option<String>| {
             if original.is_some() {
                 replaced.push(target.to_owned());
             }
         };
-        let name = session_name(mapping, &input)?;
+        let name = session_name(mapping, &input).map_err(|error| refused(error, &mapping.name.from))?;
         note("name", name.original);
-        let source_identity = source_identity(mapping, &input)?.map(|source| {
+        let source = source_identity(mapping, &input).map_err(|error| {
+            refused(error, mapping.source_identity.as_ref().map(|source| &*source.from).unwrap_or_default())
+        })?;
+        let source_identity = source.map(|source| {
             note("source_identity", source.original);
             source.value
         });
         let mut tags = Vec::with_capacity(mapping.tags.len());
         for (key, mapped) in &mapping.tags {
-            if let Some(tag) = tag(key, mapped, &input)? {
+            let tag = tag(key, mapped, &input).map_err(|error| refused(error, &mapped.from))?;
+            if let Some(tag) = tag {
                 note(key.as_str(), tag.original);
                 tags.push((key.clone(), tag.value));
             }
@@ -91,13 +106,39 @@ impl Mapping {
 
     /// The first role rule that matches. A rule that cannot be evaluated ends the search, so that an error never
     /// leads to a wider rule after it.
-    fn role(&self, issuer: &Arc<str>, input: &Input<'_>) -> Result<(usize, &Arc<Role>), IdentityError> {
+    fn role(
+        &self,
+        mapping: &IssuerMapping,
+        input: &Input<'_>,
+        claims: &Map<String, Value>,
+    ) -> Result<(usize, &Arc<Role>), IdentityRefusal> {
+        let issuer = &mapping.issuer;
         for (index, role) in self.roles.iter().enumerate() {
-            if role_matches(index, role, issuer, input)? == Match::Yes {
+            let matches = role_matches(index, role, issuer, input).map_err(|error| IdentityRefusal {
+                claims: ClaimsRead::of(&role.when, claims),
+                ..error.into()
+            })?;
+            if matches == Match::Yes {
                 return Ok((index, role));
             }
         }
-        Err(IdentityError::NoRole)
+        let of_issuer = || self.roles.iter().filter(|role| role.is_for(issuer));
+        let conditions = || of_issuer().filter_map(|role| role.when.as_ref());
+        let read = if of_issuer().next().is_none() {
+            format!("; no role rule is for callers of {issuer}")
+        } else {
+            claims_named(conditions()) + &missing_claims(conditions(), input)
+        };
+        Err(IdentityRefusal {
+            error: IdentityError::NoRole { read },
+            claims: ClaimsRead::of(conditions(), claims),
+            tell: self.no_role_tell.clone(),
+        })
+    }
+
+    /// The error for a caller of an issuer that the configuration does not have.
+    pub(super) fn no_mapping(&self) -> IdentityError {
+        IdentityError::NoRole { read: "; the issuer has no mapping".to_owned() }
     }
 }
 
@@ -137,7 +178,7 @@ pub(super) fn role_matches(
     issuer: &Arc<str>,
     input: &Input<'_>,
 ) -> Result<Match, IdentityError> {
-    if role.issuers.as_ref().is_some_and(|issuers| !issuers.contains(issuer)) {
+    if !role.is_for(issuer) {
         return Ok(Match::OtherIssuers);
     }
     let Some(when) = &role.when else { return Ok(Match::Yes) };
@@ -200,10 +241,17 @@ fn legal<T>(
     Ok(Some(Legalised { value, original: replaced.then_some(text) }))
 }
 
+/// The claims that `expressions` read, as the end of an error message.
+fn claims_named<'e>(expressions: impl IntoIterator<Item = &'e Expression>) -> String {
+    let names: BTreeSet<_> = expressions.into_iter().flat_map(Expression::claims_read).collect();
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { String::new() } else { format!("; the role rules read {}", names.join(", ")) }
+}
+
 /// The claims that `expressions` read and the token does not have, as the end of an error message.
-fn missing_claims(expressions: &[Expression], input: &Input<'_>) -> String {
+fn missing_claims<'e>(expressions: impl IntoIterator<Item = &'e Expression>, input: &Input<'_>) -> String {
     let missing: BTreeSet<_> =
-        expressions.iter().flat_map(|expression| input.missing_claims(expression)).collect();
+        expressions.into_iter().flat_map(|expression| input.missing_claims(expression)).collect();
     Input::name_missing(missing).map_or_else(String::new, |text| format!("; {text}"))
 }
 

@@ -113,7 +113,7 @@ impl Mapping {
     /// Explains a request with these headers and a token of `issuer` with these `claims`.
     pub fn explain(&self, issuer: &str, claims: &Map<String, Value>, headers: &HeaderMap) -> Explanation {
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *issuer);
-        let Some(mapping) = mapping else { return Explanation::refused(IdentityError::NoRole) };
+        let Some(mapping) = mapping else { return Explanation::refused(self.no_mapping()) };
         let headers = match evaluate::listed(&mapping.request_headers, headers) {
             Ok(headers) => headers,
             Err(error) => return Explanation::refused(error),
@@ -126,7 +126,10 @@ impl Mapping {
             requirements: requirements(mapping, &input),
             rules: self.rules(&mapping.issuer, &input),
             values: values(mapping, &input),
-            outcome: self.evaluate(mapping, claims, &headers).map(Becomes::from),
+            outcome: self
+                .evaluate(mapping, claims, &headers)
+                .map(Becomes::from)
+                .map_err(|refusal| refusal.error),
         }
     }
 

@@ -48,6 +48,7 @@ impl Identity {
             models: None,
             regions: None,
             projects: Vec::new(),
+            tell: None,
             shared_names: false,
         };
         change(&mut role);

@@ -1,5 +1,7 @@
 //! Mapped values: an expression or several tried in order, a default, or a constant.
 
+use std::sync::Arc;
+
 use crate::expression::{Expression, Input, InputError};
 
 /// The treatment of a value that STS would reject.
@@ -32,6 +34,8 @@ pub struct Requirement {
     pub expression: Expression,
     /// The text for the log.
     pub message: String,
+    /// The operator's text for a caller who does not meet it.
+    pub tell: Option<Arc<str>>,
 }
 
 impl MappedValue {

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{Identity, IdentityError};
+use super::{Identity, IdentityRefusal};
 use crate::auth::Memo;
 
 /// The most outcomes in one memo. A new one replaces the oldest.
 const MOST: usize = 8;
 
-pub(super) type Resolved = Result<Arc<Identity>, IdentityError>;
+pub(super) type Resolved = Result<Arc<Identity>, IdentityRefusal>;
 
 /// The outcomes of evaluations for one verified caller, by configuration and by the headers that the mapping reads.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ fn weight(key: &Key, resolved: &Resolved) -> usize {
     let headers: usize = key.headers.iter().flatten().map(String::len).sum();
     let identity = match resolved {
         Ok(identity) => identity,
-        Err(error) => return PARTS + headers + error.to_string().len(),
+        Err(refusal) => return PARTS + headers + refusal.to_string().len() + refusal.claims.bytes(),
     };
     let tags = identity.session().tags().iter();
     let tags: usize = tags.map(|(key, value)| 64 + key.as_str().len() + value.as_str().len()).sum();

@@ -34,6 +34,15 @@ pub struct Role {
     pub regions: Option<Vec<String>>,
     /// The projects and workspaces that its callers may name.
     pub projects: Vec<String>,
+    /// The operator's text for a caller whose call the rule refuses.
+    pub tell: Option<Arc<str>>,
     /// Whether equal session names from different issuers mean the same person.
     pub shared_names: bool,
+}
+
+impl Role {
+    /// Whether callers of `issuer` can match the rule.
+    pub fn is_for(&self, issuer: &str) -> bool {
+        self.issuers.as_ref().is_none_or(|issuers| issuers.iter().any(|name| **name == *issuer))
+    }
 }

@@ -37,6 +37,7 @@ fn role(name: &str, when: Option<&str>) -> Arc<Role> {
         models: None,
         regions: None,
         projects: vec![],
+        tell: None,
         shared_names: false,
     })
 }
@@ -52,12 +53,17 @@ fn mapping() -> Mapping {
             tags: vec![],
         }],
         roles: vec![role("Ml", Some("'ml' in claims.groups")), role("User", None)],
+        no_role_tell: None,
         default_duration: Duration::from_secs(3600),
         generation: 1,
     }
 }
 
 fn evaluate(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<Identity, IdentityError> {
+    refusal(mapping, claims, header).map_err(|refusal| refusal.error)
+}
+
+fn refusal(mapping: &Mapping, claims: &Value, header: Option<&str>) -> Result<Identity, IdentityRefusal> {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
     let evaluated = mapping.evaluate(&mapping.issuers[0], claims, &[header.map(str::to_owned)]);
     evaluated.map(|Evaluated { session, role, rule, replaced }| Identity {
@@ -121,6 +127,7 @@ fn requirements_must_hold() {
     mapping.issuers[0].require = vec![Requirement {
         expression: expression("claims.email_verified"),
         message: "not verified".to_owned(),
+        tell: None,
     }];
     for claims in [json!({ "email": "a@b.c" }), json!({ "email": "a@b.c", "email_verified": false })] {
         let refused = evaluate(&mapping, &claims, None).unwrap_err();
@@ -132,6 +139,44 @@ fn requirements_must_hold() {
     let odd = json!({ "email": "a@b.c", "email_verified": "yes" });
     assert_eq!(evaluate(&mapping, &odd, None).unwrap_err().reason(), Reason::EvaluationFailed);
     assert!(evaluate(&mapping, &json!({ "email": "a@b.c", "email_verified": true }), None).is_ok());
+}
+
+#[test]
+fn a_refusal_has_the_claims_that_decided_and_the_text_for_the_caller() {
+    let mut mapping = mapping();
+    mapping.issuers[0].require = vec![Requirement {
+        expression: expression("claims.kind != 'contractor'"),
+        message: "contractors have no Bedrock".to_owned(),
+        tell: Some("Ask your manager.".into()),
+    }];
+    mapping.roles =
+        vec![role("Ml", Some("'ml' in claims.groups")), role("Ops", Some("claims.unit == 'ops'"))];
+    mapping.no_role_tell = Some("Ask for a group.".into());
+    let refused = |claims: &Value| {
+        let refusal = refusal(&mapping, claims, None).unwrap_err();
+        let claims: Vec<_> = refusal.claims.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (refusal.to_string(), claims.join(" "), refusal.tell.map(|tell| tell.to_string()))
+    };
+    let contractor = refused(&json!({ "kind": "contractor", "groups": [], "email": "a@b.c" }));
+    let detail = "require[0] is not met: contractors have no Bedrock";
+    assert_eq!(
+        contractor,
+        (detail.to_owned(), "kind=contractor".to_owned(), Some("Ask your manager.".to_owned()))
+    );
+    // The operator's text would accuse a caller of whom it is not known.
+    let unknown = refused(&json!({ "groups": [], "email": "a@b.c" }));
+    assert_eq!(unknown, (format!("{detail}; claim `kind` is missing"), String::new(), None));
+    let nobody = refused(&json!({ "kind": "employee", "groups": ["sales"], "email": "a@b.c" }));
+    let detail = "no role matches: no `when` is true for these claims; the role rules read `groups`, `unit`; claim \
+                  `unit` is missing";
+    assert_eq!(
+        nobody,
+        (detail.to_owned(), r#"groups=["sales"]"#.to_owned(), Some("Ask for a group.".to_owned()))
+    );
+    mapping.roles = vec![role("User", None)];
+    let nameless = refusal(&mapping, &json!({ "kind": "employee", "email": "" }), None).unwrap_err();
+    assert_eq!(nameless.error.reason(), Reason::ValueMissing);
+    assert_eq!(nameless.claims.iter().collect::<Vec<_>>(), [("email", "")]);
 }
 
 #[test]
@@ -238,7 +283,8 @@ fn a_role_rule_for_another_issuer_is_skipped() {
     let mut other = Arc::try_unwrap(role("Other", None)).unwrap();
     other.issuers = Some(vec!["elsewhere".into()]);
     mapping.roles = vec![Arc::new(other)];
-    assert_eq!(evaluate(&mapping, &json!({ "email": "a@b.c" }), None).unwrap_err(), IdentityError::NoRole);
+    let refused = evaluate(&mapping, &json!({ "email": "a@b.c" }), None).unwrap_err();
+    assert_eq!(refused.reason(), Reason::NoRole);
 }
 
 #[test]
@@ -287,16 +333,17 @@ fn an_identity_has_the_settings_of_its_role_rule() {
 #[test]
 fn outcomes_are_remembered_by_header_and_configuration() {
     let key = |generation, header: Option<&str>| Key { generation, headers: vec![header.map(str::to_owned)] };
+    let no_role = || IdentityRefusal::from(IdentityError::NoRole { read: String::new() });
     let memo = IdentityMemo::default();
-    memo.remember(key(1, None), Err(IdentityError::NoRole));
-    assert!(matches!(memo.get(&key(1, None)), Some(Err(IdentityError::NoRole))));
+    memo.remember(key(1, None), Err(no_role()));
+    assert_eq!(memo.get(&key(1, None)).unwrap().unwrap_err(), no_role());
     assert!(memo.get(&key(1, Some(""))).is_none());
     assert!(memo.get(&key(2, None)).is_none());
     for header in ["a", "b", "c", "d", "e", "f", "g", "g", "g"] {
-        memo.remember(key(1, Some(header)), Err(IdentityError::NoRole));
+        memo.remember(key(1, Some(header)), Err(no_role()));
     }
     assert!(memo.get(&key(1, None)).is_some());
-    memo.remember(key(1, Some("h")), Err(IdentityError::NoRole));
+    memo.remember(key(1, Some("h")), Err(no_role()));
     assert!(memo.get(&key(1, None)).is_none());
     assert!(memo.get(&key(1, Some("a"))).is_some());
 }

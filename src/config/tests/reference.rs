@@ -53,7 +53,7 @@ fn the_defaults_in_the_reference_configuration_are_the_defaults() {
                     "leeway",
                     "shared_names",
                 ])
-                .chain(&["format", "level"])
+                .chain(&["format", "level", "upstream_messages"])
                 .any(|key| line.starts_with(&format!("# {key}")));
         spelt_out.push_str(if default { line.trim_start_matches("# ") } else { line });
         spelt_out.push('\n');
@@ -62,6 +62,7 @@ fn the_defaults_in_the_reference_configuration_are_the_defaults() {
     let (short, long) = (parse(&text), parse(&spelt_out));
     assert_eq!((short.listen, short.aws, short.sessions), (long.listen, long.aws, long.sessions));
     assert_eq!((short.issuers, short.log), (long.issuers, long.log));
+    assert_eq!(short.upstream_messages, long.upstream_messages);
     assert_eq!(short.mapping.default_duration, long.mapping.default_duration);
     assert_ne!(text, spelt_out);
 }

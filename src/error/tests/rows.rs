@@ -2,14 +2,15 @@
 
 use http::{HeaderMap, HeaderValue};
 
+use crate::attribution::arn::RoleArn;
 use crate::auth::{AuthError, InvalidReason, UnverifiedClaims};
 use crate::authorize::body::BodyError;
 use crate::authorize::inspect::InspectError;
-use crate::authorize::{Forbidden, Refused};
+use crate::authorize::{Forbidden, Refused, RoleRefusal};
 use crate::endpoint::NoEndpoint;
 use crate::error::Failure;
 use crate::headers::{Forwarded, NotAscii};
-use crate::identity::{Identified, Identity, IdentityError};
+use crate::identity::{Identified, Identity, IdentityError, IdentityRefusal};
 use crate::limits::requests::Busy;
 use crate::revoke::{Entry, Revocations, Revoked, Selector, SelectorInput};
 use crate::route::RouteError;
@@ -76,39 +77,49 @@ rows! {
         [invalid(InvalidReason::Claims)],
     "auth/keys-unavailable": Failure::Auth(AuthError::KeysUnavailable { .. }) =>
         [AuthError::KeysUnavailable { issuer: MARKER.into() }],
-    "identity/requirement-failed": Failure::Identity(IdentityError::RequirementFailed { .. }) =>
-        [IdentityError::RequirementFailed { index: 0, message: marker(), missing: marker() }],
-    "identity/no-role": Failure::Identity(IdentityError::NoRole) => [IdentityError::NoRole],
-    "identity/value-missing": Failure::Identity(IdentityError::ValueMissing { .. }) =>
-        [IdentityError::ValueMissing { target: marker(), missing: marker() }],
-    "identity/value-invalid": Failure::Identity(IdentityError::ValueInvalid { .. }) =>
-        [IdentityError::ValueInvalid { target: marker(), detail: MARKER }],
-    "identity/evaluation-failed": Failure::Identity(IdentityError::Evaluation { .. }) =>
-        [IdentityError::Evaluation { target: "name".to_owned(), detail: marker() }],
-    "identity/groups-overage": Failure::Identity(IdentityError::GroupsOverage { .. }) =>
-        [IdentityError::GroupsOverage { target: marker() }],
-    "identity/claims-too-large": Failure::Identity(IdentityError::ClaimsTooLarge) =>
-        [IdentityError::ClaimsTooLarge],
-    "identity/header-repeated": Failure::Identity(IdentityError::HeaderRepeated(_)) =>
-        [IdentityError::HeaderRepeated(marker())],
-    "identity/header-illegal": Failure::Identity(IdentityError::HeaderIllegal(_)) =>
-        [IdentityError::HeaderIllegal(marker())],
+    "identity/requirement-failed":
+        Failure::Identity(IdentityRefusal { error: IdentityError::RequirementFailed { undecided: false, .. }, .. }) =>
+        [refused(IdentityError::RequirementFailed { index: 0, message: marker(), undecided: false, missing: marker() })],
+    "identity/requirement-undecided":
+        Failure::Identity(IdentityRefusal { error: IdentityError::RequirementFailed { undecided: true, .. }, .. }) =>
+        [refused(IdentityError::RequirementFailed { index: 0, message: marker(), undecided: true, missing: marker() })],
+    "identity/no-role": Failure::Identity(IdentityRefusal { error: IdentityError::NoRole { .. }, .. }) =>
+        [refused(IdentityError::NoRole { read: marker() })],
+    "identity/value-missing": Failure::Identity(IdentityRefusal { error: IdentityError::ValueMissing { .. }, .. }) =>
+        [refused(IdentityError::ValueMissing { target: marker(), missing: marker() })],
+    "identity/value-invalid": Failure::Identity(IdentityRefusal { error: IdentityError::ValueInvalid { .. }, .. }) =>
+        [refused(IdentityError::ValueInvalid { target: marker(), detail: MARKER })],
+    "identity/evaluation-failed": Failure::Identity(IdentityRefusal { error: IdentityError::Evaluation { .. }, .. }) =>
+        [refused(IdentityError::Evaluation { target: "name".to_owned(), detail: marker() })],
+    "identity/groups-overage": Failure::Identity(IdentityRefusal { error: IdentityError::GroupsOverage { .. }, .. }) =>
+        [refused(IdentityError::GroupsOverage { target: marker() })],
+    "identity/claims-too-large": Failure::Identity(IdentityRefusal { error: IdentityError::ClaimsTooLarge, .. }) =>
+        [refused(IdentityError::ClaimsTooLarge)],
+    "identity/header-repeated": Failure::Identity(IdentityRefusal { error: IdentityError::HeaderRepeated(_), .. }) =>
+        [refused(IdentityError::HeaderRepeated(marker()))],
+    "identity/header-illegal": Failure::Identity(IdentityRefusal { error: IdentityError::HeaderIllegal(_), .. }) =>
+        [refused(IdentityError::HeaderIllegal(marker()))],
     "revoke/revoked": Failure::Revoked(_) => [revoked()],
     "authorize/operation":
-        Failure::Forbidden(Forbidden::Operation) | Failure::Refused(Refused::Forbidden(Forbidden::Operation)) =>
-        [Forbidden::Operation, Refused::from(Forbidden::Operation)],
+        Failure::Forbidden(RoleRefusal { forbidden: Forbidden::Operation, .. })
+        | Failure::Refused(Refused::Forbidden(RoleRefusal { forbidden: Forbidden::Operation, .. })) =>
+        [forbidden(Forbidden::Operation), Refused::from(forbidden(Forbidden::Operation))],
     "authorize/model":
-        Failure::Forbidden(Forbidden::Model) | Failure::Refused(Refused::Forbidden(Forbidden::Model)) =>
-        [Forbidden::Model, Refused::from(Forbidden::Model)],
+        Failure::Forbidden(RoleRefusal { forbidden: Forbidden::Model, .. })
+        | Failure::Refused(Refused::Forbidden(RoleRefusal { forbidden: Forbidden::Model, .. })) =>
+        [forbidden(Forbidden::Model), Refused::from(forbidden(Forbidden::Model))],
     "authorize/region":
-        Failure::Forbidden(Forbidden::Region) | Failure::Refused(Refused::Forbidden(Forbidden::Region)) =>
-        [Forbidden::Region, Refused::from(Forbidden::Region)],
+        Failure::Forbidden(RoleRefusal { forbidden: Forbidden::Region, .. })
+        | Failure::Refused(Refused::Forbidden(RoleRefusal { forbidden: Forbidden::Region, .. })) =>
+        [forbidden(Forbidden::Region), Refused::from(forbidden(Forbidden::Region))],
     "authorize/project":
-        Failure::Forbidden(Forbidden::Project) | Failure::Refused(Refused::Forbidden(Forbidden::Project)) =>
-        [Forbidden::Project, Refused::from(Forbidden::Project)],
+        Failure::Forbidden(RoleRefusal { forbidden: Forbidden::Project, .. })
+        | Failure::Refused(Refused::Forbidden(RoleRefusal { forbidden: Forbidden::Project, .. })) =>
+        [forbidden(Forbidden::Project), Refused::from(forbidden(Forbidden::Project))],
     "authorize/stored":
-        Failure::Forbidden(Forbidden::Stored) | Failure::Refused(Refused::Forbidden(Forbidden::Stored)) =>
-        [Forbidden::Stored, Refused::from(Forbidden::Stored)],
+        Failure::Forbidden(RoleRefusal { forbidden: Forbidden::Stored, .. })
+        | Failure::Refused(Refused::Forbidden(RoleRefusal { forbidden: Forbidden::Stored, .. })) =>
+        [forbidden(Forbidden::Stored), Refused::from(forbidden(Forbidden::Stored))],
     "authorize/header-not-ascii": Failure::Header(_) => [not_ascii()],
     "body/too-large": Failure::Refused(Refused::Body(BodyError::TooLarge { .. })) =>
         [Refused::from(BodyError::TooLarge { max: 1024 })],
@@ -159,6 +170,16 @@ rows! {
     "upstream/connect": Failure::Upstream(UpstreamError::Connect(_)) => [UpstreamError::Connect(marker())],
     "upstream/not-answered": Failure::Upstream(UpstreamError::NotAnswered(_)) =>
         [UpstreamError::NotAnswered(marker())],
+}
+
+fn refused(error: IdentityError) -> IdentityRefusal {
+    error.into()
+}
+
+/// A refusal by a role whose ARN is for the operator alone.
+fn forbidden(forbidden: Forbidden) -> RoleRefusal {
+    let arn = RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{MARKER}")).unwrap();
+    RoleRefusal::for_tests(forbidden, Identity::for_tests("alice", |role| role.arn = arn))
 }
 
 fn marker() -> String {

@@ -13,8 +13,16 @@ fn mapping_with_everything() -> Mapping {
     let mut mapping = mapping();
     let issuer = &mut mapping.issuers[0];
     issuer.require = vec![
-        Requirement { expression: expression("claims.email_verified"), message: "not verified".to_owned() },
-        Requirement { expression: expression("claims.level < 9"), message: "too high".to_owned() },
+        Requirement {
+            expression: expression("claims.email_verified"),
+            message: "not verified".to_owned(),
+            tell: None,
+        },
+        Requirement {
+            expression: expression("claims.level < 9"),
+            message: "too high".to_owned(),
+            tell: None,
+        },
     ];
     issuer.source_identity = Some(MappedValue { required: false, ..mapped(&["claims.sub"]) });
     issuer.tags = vec![
@@ -104,7 +112,7 @@ fn claims_that_cannot_be_evaluated_have_the_same_error_as_in_serving() {
     let long = explain(&mapping, &json!({}), Some(&"x".repeat(257)));
     assert!(matches!(long.outcome, Err(IdentityError::HeaderIllegal(_))));
     let unknown = mapping.explain("unknown", &Map::new(), &HeaderMap::new());
-    assert_eq!(unknown.outcome, Err(IdentityError::NoRole));
+    assert!(matches!(unknown.outcome, Err(IdentityError::NoRole { .. })));
 }
 
 /// Compiled once for all cases.
