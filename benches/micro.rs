@@ -246,6 +246,8 @@ fn record() -> AccessRecord<'static> {
         error_type: None,
         reason: Some(Reason::Ok),
         detail: None,
+        claims: vec![],
+        upstream_message: None,
         request_bytes: 10_240,
         response_bytes: 220,
         first_byte_ms: Some(700),

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
+use crate::clock;
 use crate::config::{Aws, Config, EndpointUrls, File, counted};
 use crate::endpoint::{Endpoint, EndpointError, Endpoints};
 use crate::gateway::files::{CertificateFiles, DenyFile};
@@ -151,7 +152,8 @@ impl GatewayHandle {
         auth.start();
         let bodies = Bodies::new(config.listen.max_body);
         let endpoints = endpoints(&config.aws).await?;
-        let active = active_config(auth, config.mapping, bodies, &config.aws, endpoints);
+        let active =
+            active_config(auth, config.mapping, bodies, &config.aws, endpoints, config.upstream_messages);
         let gateway = Arc::new(Gateway {
             config: ArcSwap::from_pointee(active),
             limits: Limits::default(),
@@ -344,6 +346,7 @@ fn active_config(
     bodies: Bodies,
     aws: &Aws,
     endpoints: Endpoints,
+    upstream_messages: bool,
 ) -> ActiveConfig {
     ActiveConfig {
         auth,
@@ -352,6 +355,8 @@ fn active_config(
         home: aws.region.as_str().into(),
         regions: aws.all_regions().map(Arc::from).collect(),
         endpoints,
+        upstream_messages,
+        since: clock::now(),
     }
 }
 

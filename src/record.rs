@@ -13,15 +13,19 @@ use uuid::Uuid;
 use crate::auth::{AuthError, Caller, UnverifiedClaims, Verified};
 use crate::authorize::{Authorized, Permit};
 use crate::clock;
+use crate::error::{ErrorResponse, Failure};
 use crate::headers::REQUEST_ID;
-use crate::identity::{Identified, Identity, IdentityMemo};
+use crate::identity::{ClaimsRead, Identified, Identity, IdentityMemo};
 use crate::limits::requests::RequestSlot;
 use crate::reason::Reason;
+use crate::record::upstream_message::ErrorBody;
 use crate::route::{Call, ModelId, ModelIn};
 use crate::server::Peer;
 use crate::sessions::Session;
 use crate::state::Gateway;
 use crate::telemetry::access::{self, AccessRecord, Ended};
+
+mod upstream_message;
 
 /// The record of one request; writes itself on drop.
 #[derive(Debug)]
@@ -53,6 +57,10 @@ struct Fields {
     error_type: Option<Box<str>>,
     reason: Reason,
     detail: Option<String>,
+    /// The claims that decided a refusal.
+    claims: Option<ClaimsRead>,
+    /// Set for an error that Bedrock answered, if its message is logged.
+    error_body: Option<Box<ErrorBody>>,
     request_bytes: u64,
     response_bytes: u64,
     first_byte: Option<Duration>,
@@ -93,6 +101,8 @@ impl Record {
             error_type: None,
             reason: Reason::ClientLeft,
             detail: None,
+            claims: None,
+            error_body: None,
             request_bytes: 0,
             response_bytes: 0,
             first_byte: None,
@@ -161,12 +171,14 @@ impl Record {
         self.0.attempts += 1;
     }
 
-    /// Notes that the gateway refused the request, with an answer of its own.
-    pub fn refused(&mut self, status: StatusCode, kind: &'static str, reason: Reason, detail: String) {
-        self.0.status = status.as_u16();
-        self.0.error_type = Some(kind.into());
-        self.0.detail = Some(detail);
-        self.0.reason = reason;
+    /// Notes that the gateway refused the request because of `failure`, with this answer of its own.
+    pub fn refused(&mut self, answer: &ErrorResponse, failure: &Failure) {
+        self.0.status = answer.status.as_u16();
+        self.0.error_type = Some(answer.kind.into());
+        self.0.detail = Some(failure.detail());
+        self.0.claims = failure.claims().cloned();
+        self.0.model = self.0.model.take().or_else(|| failure.model().cloned());
+        self.0.reason = answer.reason;
     }
 
     /// Notes an answer with `status` that is not a refusal: from Bedrock, or the gateway's answer to a client that only
@@ -180,6 +192,9 @@ impl Record {
             Reason::Ok
         };
         if self.0.reason != Reason::Ok {
+            if self.0.gateway.config.load().upstream_messages {
+                self.0.error_body = Some(Box::default());
+            }
             self.0.error_type = text(headers.get("x-amzn-errortype"));
             if let Some(kind) = &self.0.error_type
                 && let Some((kind, _address)) = kind.split_once(':')
@@ -193,12 +208,15 @@ impl Record {
         }
     }
 
-    /// Counts `bytes` of the answer's body that are passed on.
-    pub(crate) fn passed(&mut self, bytes: usize) {
+    /// Counts `data` of the answer's body, which is passed on.
+    pub(crate) fn passed(&mut self, data: &[u8]) {
         if self.0.first_byte.is_none() {
             self.0.first_byte = Some(self.0.started.elapsed());
         }
-        self.0.response_bytes += bytes as u64;
+        self.0.response_bytes += data.len() as u64;
+        if let Some(body) = &mut self.0.error_body {
+            body.follow(data);
+        }
     }
 
     /// Notes that the whole answer was passed on.
@@ -227,7 +245,7 @@ impl Record {
 }
 
 impl Fields {
-    fn record(&self, took: Duration) -> AccessRecord<'_> {
+    fn record<'a>(&'a self, took: Duration, upstream_message: Option<&'a str>) -> AccessRecord<'a> {
         let verified = self.caller.as_ref().map(|caller| caller.verified());
         let unverified = self.unverified.as_ref().map(|unverified| access::Unverified {
             issuer: unverified.issuer.as_deref().map(clipped),
@@ -256,6 +274,8 @@ impl Fields {
             error_type: self.error_type.as_deref(),
             reason: Some(self.reason),
             detail: self.detail.as_deref(),
+            claims: self.claims.iter().flat_map(ClaimsRead::iter).collect(),
+            upstream_message,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             first_byte_ms: self.first_byte.map(millis),
@@ -282,7 +302,8 @@ impl Drop for Record {
             gateway.unfinished.count(operation);
         }
         metrics.request_finished(operation, fields.status, fields.reason, took, fields.first_byte);
-        gateway.log.write(&fields.record(took));
+        let message = fields.error_body.as_ref().and_then(|body| body.message());
+        gateway.log.write(&fields.record(took, message.as_deref()));
     }
 }
 

@@ -156,7 +156,7 @@ impl Body for Relay {
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.source = Source::Ended;
-                this.record.passed(bytes.len());
+                this.record.passed(&bytes);
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
             Source::Upstream(upstream) => upstream,
@@ -170,7 +170,7 @@ impl Body for Relay {
                 if let Some(frames) = &mut upstream.frames {
                     frames.follow(&data);
                 }
-                this.record.passed(data.len());
+                this.record.passed(&data);
                 if upstream.body.is_end_stream() {
                     this.source = Source::Ended;
                     this.record.complete();

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
@@ -45,6 +46,10 @@ pub struct ActiveConfig {
     /// The further regions that a path may name.
     pub regions: Vec<Arc<str>>,
     pub endpoints: Endpoints,
+    /// Whether the access log has the messages of Bedrock's errors.
+    pub upstream_messages: bool,
+    /// When this configuration became the active one.
+    pub since: SystemTime,
 }
 
 impl Gateway {

@@ -106,6 +106,8 @@ impl World {
             regions: config.aws.all_regions().map(Arc::from).collect(),
             endpoints,
             home,
+            upstream_messages: config.upstream_messages,
+            since: bedrock_gateway::clock::now(),
         };
         let gateway = Gateway {
             config: ArcSwap::from_pointee(active),

@@ -210,7 +210,7 @@ impl Reloader {
             revocations.also_of_file(&entries);
             (self.deny, self.entries) = (Some(file), Some(entries));
         }
-        let active = active_config(auth, config.mapping, bodies, &aws, endpoints);
+        let active = active_config(auth, config.mapping, bodies, &aws, endpoints, config.upstream_messages);
         self.gateway.config.store(Arc::new(active));
         self.restart_only.use_aws(aws);
         if let Some(entries) = self.entries.take() {

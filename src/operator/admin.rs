@@ -18,6 +18,7 @@ use crate::server::{Handler, Peer};
 use crate::sessions::SessionRecord;
 use crate::state::Gateway;
 
+mod requests;
 mod revoke;
 
 /// Answers `/sessions` and `/sessions/revoke`.
@@ -94,6 +95,10 @@ impl Handler for Admin {
                 "without listen.admin_token_file, the Host header must be an IP address or localhost";
             return json_answer(StatusCode::FORBIDDEN, &json!({ "message": message }));
         }
+        if let (&Method::GET, Some(id)) = (request.method(), request.uri().path().strip_prefix("/requests/"))
+        {
+            return requests::answer(&self.gateway, id);
+        }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/sessions") => self.lists.answer(|| {
                 let sessions: Vec<Value> = self.gateway.sessions.list().iter().map(shown).collect();
@@ -101,7 +106,8 @@ impl Handler for Admin {
             }),
             (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
             _ => {
-                let message = "no such page; this port has GET /sessions and POST /sessions/revoke";
+                let message =
+                    "no such page; this port has GET /sessions, GET /requests/ID and POST /sessions/revoke";
                 json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
             }
         }

@@ -58,7 +58,7 @@ fn probed(mut record: Record) -> Response<Relay> {
 /// The answer to a request that failed, in the format of the caller's client library.
 pub(super) fn refused(failure: &Failure, dialect: Dialect, mut record: Record) -> Response<Relay> {
     let answer = failure.answer();
-    record.refused(answer.status, answer.kind, answer.reason, failure.detail());
+    record.refused(&answer, failure);
     // Without spare room: a client that does not read makes the gateway hold it.
     let body = dialect::body(&answer, dialect, record.request_id()).into_bytes().into_boxed_slice();
     let body = Bytes::from(body);

@@ -3,6 +3,7 @@
 
 mod line;
 mod object;
+mod recent;
 mod writer;
 
 use std::io::{self, IsTerminal};
@@ -12,10 +13,13 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
+pub use recent::{Found, MOST_RECENT, SHORTEST_ID};
+
 use super::log::{self, LogError, LogSettings};
 use crate::reason::Reason;
 use line::{Line, Words};
 use object::Object;
+use recent::Recent;
 use writer::Writer;
 
 /// The record of one request at its end. The line leaves out fields that are not known.
@@ -56,6 +60,10 @@ pub struct AccessRecord<'a> {
     pub reason: Option<Reason>,
     /// Details for the operator alone, for example the text of STS or the error of an expression. No answer has them.
     pub detail: Option<&'a str>,
+    /// The claims that the deciding expressions of a refusal read, clipped.
+    pub claims: Vec<(&'a str, &'a str)>,
+    /// The message of an error that Bedrock answered, at most 256 bytes of it.
+    pub upstream_message: Option<&'a str>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub first_byte_ms: Option<u64>,
@@ -146,6 +154,10 @@ impl AccessRecord<'_> {
         line.some_text("error_type", self.error_type);
         line.some_text("reason", self.reason.map(Reason::as_str));
         line.some_text("detail", self.detail);
+        if !self.claims.is_empty() {
+            line.texts("claims", self.claims.iter().copied());
+        }
+        line.some_text("upstream_message", self.upstream_message);
         line.number("request_bytes", self.request_bytes);
         line.number("response_bytes", self.response_bytes);
         line.some_number("first_byte_ms", self.first_byte_ms);
@@ -183,6 +195,7 @@ fn timestamp(time: SystemTime) -> String {
 pub struct AccessLog {
     json: bool,
     sink: Sink,
+    recent: Recent,
 }
 
 #[derive(Debug)]
@@ -202,21 +215,32 @@ impl AccessLog {
             None => (Box::new(io::stdout()), io::stdout().is_terminal()),
         };
         let writer = Writer::start(target).map_err(LogError::Thread)?;
-        Ok(Self { json: settings.format.is_json(terminal), sink: Sink::Thread(writer) })
+        Ok(Self {
+            json: settings.format.is_json(terminal),
+            sink: Sink::Thread(writer),
+            recent: Recent::default(),
+        })
     }
 
     /// An access log that keeps its lines in memory, as JSON, for tests.
     pub fn memory() -> Self {
-        Self { json: true, sink: Sink::Memory(Mutex::default()) }
+        Self { json: true, sink: Sink::Memory(Mutex::default()), recent: Recent::default() }
     }
 
-    /// Hands one line to the thread, which writes it within milliseconds.
+    /// Hands one line to the thread, which writes it within milliseconds, and keeps the record among the recent ones.
     pub fn write(&self, record: &AccessRecord<'_>) {
-        let line = if self.json { record.json() } else { record.text() };
+        let json = record.json();
         match &self.sink {
-            Sink::Thread(writer) => writer.line(&line),
-            Sink::Memory(lines) => lines.lock().push(line),
+            Sink::Thread(writer) if self.json => writer.line(&json),
+            Sink::Thread(writer) => writer.line(&record.text()),
+            Sink::Memory(lines) => lines.lock().push(json.clone()),
         }
+        self.recent.keep(record, json);
+    }
+
+    /// The recent records whose request id, or Bedrock's id, begins with `id`.
+    pub fn find(&self, id: &str) -> Found {
+        self.recent.find(id)
     }
 
     /// Waits until all lines so far are written, for at most five seconds.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::telemetry::log::LogFormat;
 
-fn record() -> AccessRecord<'static> {
+pub(super) fn record() -> AccessRecord<'static> {
     AccessRecord {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_007),
         request_id: "r-1",
@@ -34,6 +34,8 @@ fn record() -> AccessRecord<'static> {
         error_type: None,
         reason: None,
         detail: None,
+        claims: vec![],
+        upstream_message: None,
         request_bytes: 0,
         response_bytes: 0,
         first_byte_ms: Some(12),
@@ -111,12 +113,14 @@ fn every_field_of_the_documentation_is_written() {
         error_type: Some("T"),
         reason: Some(Reason::NoRole),
         detail: Some("d"),
+        claims: vec![("groups", "[]")],
+        upstream_message: Some("m"),
         ..record()
     };
     let Fields(fields) = serde_json::from_str(&full.json()).unwrap();
     let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
     let documented = "time request_id aws_request_id client user_agent issuer subject jti unverified role_rule \
-        principal tags access_key_id operation model region protocol status error_type reason detail \
+        principal tags access_key_id operation model region protocol status error_type reason detail claims upstream_message \
         request_bytes response_bytes first_byte_ms duration_ms upstream_attempts session ended";
     assert_eq!(names, documented.split_whitespace().collect::<Vec<_>>());
     let text = full.text();
@@ -155,7 +159,11 @@ fn a_full_disk_does_not_delay_requests() {
             Ok(())
         }
     }
-    let log = AccessLog { json: true, sink: Sink::Thread(Writer::start(Box::new(Full)).unwrap()) };
+    let log = AccessLog {
+        json: true,
+        sink: Sink::Thread(Writer::start(Box::new(Full)).unwrap()),
+        recent: Recent::default(),
+    };
     (0..20_000).for_each(|_| log.write(&record()));
     log.flush();
 }
