@@ -163,14 +163,14 @@ fn a_refusal_has_the_claims_that_decided_and_the_text_for_the_caller() {
         contractor,
         (detail.to_owned(), "kind=contractor".to_owned(), Some("Ask your manager.".to_owned()))
     );
-    // The operator's text would accuse a caller of whom it is not known.
+    // The operator's text would accuse a caller for no known reason.
     let unknown = refused(&json!({ "groups": [], "email": "a@b.c" }));
     assert_eq!(unknown, (format!("{detail}; claim `kind` is missing"), String::new(), None));
-    let nobody = refused(&json!({ "kind": "employee", "groups": ["sales"], "email": "a@b.c" }));
+    let outsider = refused(&json!({ "kind": "employee", "groups": ["sales"], "email": "a@b.c" }));
     let detail = "no role matches: no `when` is true for these claims; the role rules read `groups`, `unit`; claim \
                   `unit` is missing";
     assert_eq!(
-        nobody,
+        outsider,
         (detail.to_owned(), r#"groups=["sales"]"#.to_owned(), Some("Ask for a group.".to_owned()))
     );
     mapping.roles = vec![role("User", None)];
