@@ -12,6 +12,7 @@ mod admin;
 mod check;
 mod credentials;
 mod explain;
+mod problems;
 mod revoke;
 mod serve;
 
@@ -47,8 +48,11 @@ enum Command {
     Serve(ConfigFile),
     /// Check a configuration and report every problem at once. Nothing is sent over the network.
     #[command(after_help = "Example:
-  bedrock-gateway check --config gateway.toml && kubectl rollout restart deployment/bedrock-gateway")]
-    Check(ConfigFile),
+  bedrock-gateway check --config gateway.toml && kubectl rollout restart deployment/bedrock-gateway
+  bedrock-gateway check --config gateway.toml --strict --json | jq -r '.problems[].message'
+
+Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.")]
+    Check(check::Check),
     /// Show what a token becomes, and why: issuer, requirements, role, session name, tags, bill.
     ///
     /// The command fetches the signing keys of the token's issuer. It sends nothing to AWS and does not print the
@@ -123,7 +127,7 @@ struct ConfigFile {
 pub fn run(arguments: &Arguments) -> ExitCode {
     match &arguments.command {
         Command::Serve(file) => serve::run(&file.config),
-        Command::Check(file) => check::run(&file.config),
+        Command::Check(arguments) => check::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),

@@ -27,7 +27,7 @@ use toml::de::{DeTable, Deserializer};
 
 pub use aws::{Aws, EndpointUrls};
 pub use deny::{deny_file, read_deny_file};
-pub use diagnostics::{ConfigError, Diagnostic, counted};
+pub use diagnostics::{ConfigError, Diagnostic, Severity, SourceLine, counted};
 pub use expand::Environment;
 pub use files::{NamedFile, NamedFiles};
 pub use listen::{Listen, Tls};

@@ -55,7 +55,12 @@ pub fn check(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
     if let Some(file) = &files.log {
         found.log(file);
     }
-    if found.problems.is_empty() { Ok(found.warnings) } else { Err(ConfigError(found.problems)) }
+    let Found { mut problems, warnings } = found;
+    if problems.is_empty() {
+        return Ok(warnings);
+    }
+    problems.extend(warnings);
+    Err(ConfigError(problems))
 }
 
 #[derive(Default)]
@@ -194,7 +199,7 @@ fn certificate_age(file: &NamedFile, valid: &Range<SystemTime>, now: SystemTime)
     } else {
         return None;
     };
-    Some(file.problem(message, help))
+    Some(file.warning(message, help))
 }
 
 #[cfg(test)]

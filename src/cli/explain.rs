@@ -12,8 +12,8 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, Authenticator, CacheLimits, UnverifiedToken, Verified};
-use crate::cli::{ConfigFile, EXIT_USAGE, print, read_file};
-use crate::config::{self, Config};
+use crate::cli::{ConfigFile, EXIT_USAGE, print, problems, read_file};
+use crate::config::{self, Config, ConfigError};
 use crate::identity::IdentityMemo;
 use crate::identity::explain::Explanation;
 use crate::telemetry::metrics::Metrics;
@@ -113,8 +113,11 @@ impl Report<'_> {
 pub(super) fn run(arguments: &Explain) -> ExitCode {
     let config = match config::load(&arguments.config.config) {
         Ok(config) => config,
-        Err(problems) => {
-            eprintln!("{problems}");
+        Err(rejected) => {
+            if arguments.json {
+                return failed(&rejected);
+            }
+            problems::print_rejected(&arguments.config.config, &rejected.0);
             return ExitCode::FAILURE;
         }
     };
@@ -141,6 +144,13 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     };
     let printed = print(&text);
     if report.accepted() { printed } else { ExitCode::FAILURE }
+}
+
+/// Prints the problems of an invalid configuration as JSON.
+fn failed(rejected: &ConfigError) -> ExitCode {
+    let problems = serde_json::json!({ "problems": problems::json(&rejected.0) });
+    let _printed = print(&format!("{problems:#}\n"));
+    ExitCode::FAILURE
 }
 
 /// <https://no-color.org>: the variable counts if it is not empty.

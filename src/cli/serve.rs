@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
-use crate::cli::{EXIT_CONFIG, EXIT_USAGE};
+use crate::cli::{EXIT_CONFIG, EXIT_USAGE, problems};
 use crate::config::{Config, ConfigError, File, STANDARD_INPUT};
 use crate::gateway::{GatewayHandle, StartError};
 use crate::preflight;
@@ -25,8 +25,8 @@ pub(super) fn run(path: &Path) -> ExitCode {
     }
     let (config, file) = match read(path) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            eprintln!("{problems}");
+        Err(rejected) => {
+            problems::print_rejected(path, &rejected.0);
             return ExitCode::from(EXIT_CONFIG);
         }
     };

@@ -8,9 +8,28 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One problem or warning about a configuration file.
+/// Whether a problem keeps the configuration from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The gateway rejects the configuration.
+    Error,
+    /// The value is valid but probably a mistake.
+    Warning,
+}
+
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One problem of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    pub severity: Severity,
     pub file: Arc<str>,
     /// From 1.
     pub line: usize,
@@ -22,11 +41,35 @@ pub struct Diagnostic {
     pub message: String,
     /// The fix.
     pub help: String,
+    /// The line with the value; `None` if the file cannot be read.
+    pub source: Option<SourceLine>,
 }
 
+/// A line of the file, and the part of it that a problem is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLine {
+    /// Without the line break.
+    pub text: String,
+    /// In bytes of `text`. Empty if the place is between two characters, or at the end.
+    pub marked: Span,
+}
+
+impl SourceLine {
+    /// The first line of the place `at`.
+    fn of(text: &str, at: &Span) -> Self {
+        let start = at.start.min(text.len());
+        let begin = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+        let line = text.get(begin..).unwrap_or_default().lines().next().unwrap_or_default();
+        let from = (start - begin).min(line.len());
+        let to = at.end.saturating_sub(begin).clamp(from, line.len());
+        Self { text: line.to_owned(), marked: from..to }
+    }
+}
+
+/// One line, for logs.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, key, message, help } = self;
+        let Self { file, line, column, key, message, help, .. } = self;
         write!(f, "{file}:{line}:{column}: ")?;
         if !key.is_empty() {
             write!(f, "{key}: ")?;
@@ -35,7 +78,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All problems of a configuration, by line.
+/// The errors of a configuration, at least one, and its warnings, by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Diagnostic>);
 
@@ -44,19 +87,27 @@ impl ConfigError {
     pub(super) fn of_file(path: &Path, message: String, help: &str) -> Self {
         let file = path.display().to_string().into();
         Self(vec![Diagnostic {
+            severity: Severity::Error,
             file,
             line: 1,
             column: 1,
             key: String::new(),
             message,
             help: help.to_owned(),
+            source: None,
         }])
+    }
+
+    /// The problems without the warnings.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.0.iter().filter(|problem| problem.severity == Severity::Error)
     }
 }
 
+/// The errors, one a line.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, problem) in self.0.iter().enumerate() {
+        for (number, problem) in self.errors().enumerate() {
             if number > 0 {
                 writeln!(f)?;
             }
@@ -87,19 +138,11 @@ pub(super) struct Diagnostics<'t> {
     /// Values whose `${…}` could not be expanded. No further problem of them is reported.
     unresolved: Vec<Span>,
     problems: Vec<Diagnostic>,
-    warnings: Vec<Diagnostic>,
 }
 
 impl<'t> Diagnostics<'t> {
     pub(super) fn new(file: &str, text: &'t str) -> Self {
-        Self {
-            file: file.into(),
-            text,
-            keys: Vec::new(),
-            unresolved: Vec::new(),
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { file: file.into(), text, keys: Vec::new(), unresolved: Vec::new(), problems: Vec::new() }
     }
 
     /// Learns the keys of a parsed file.
@@ -127,7 +170,7 @@ impl<'t> Diagnostics<'t> {
     /// Reports a problem of the value at `at`.
     pub(super) fn error(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         if !self.unresolved.contains(&at) {
-            let problem = self.problem(at, None, message.into(), help.into());
+            let problem = self.problem(Severity::Error, at, None, message.into(), help.into());
             self.problems.push(problem);
         }
     }
@@ -140,7 +183,7 @@ impl<'t> Diagnostics<'t> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let problem = self.problem(at, Some(key), message.into(), help.into());
+        let problem = self.problem(Severity::Error, at, Some(key), message.into(), help.into());
         self.problems.push(problem);
     }
 
@@ -152,8 +195,8 @@ impl<'t> Diagnostics<'t> {
 
     /// Reports that the value at `at` is valid but probably a mistake.
     pub(super) fn warn(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
-        let problem = self.problem(at, None, message.into(), help.into());
-        self.warnings.push(problem);
+        let problem = self.problem(Severity::Warning, at, None, message.into(), help.into());
+        self.problems.push(problem);
     }
 
     /// Reports text that is not TOML, or whose tables do not have the configuration's shape. The library's message is
@@ -178,7 +221,7 @@ impl<'t> Diagnostics<'t> {
                 "see the reference configuration, config/gateway.toml".to_owned(),
             ),
         };
-        let problem = self.problem(error.span().unwrap_or(0..0), missing, message, help);
+        let problem = self.problem(Severity::Error, error.span().unwrap_or(0..0), missing, message, help);
         self.problems.push(problem);
     }
 
@@ -189,18 +232,24 @@ impl<'t> Diagnostics<'t> {
 
     /// The place of the value at `at`, for a problem that is found later.
     pub(super) fn place(&self, at: Span) -> Diagnostic {
-        self.problem(at, None, String::new(), String::new())
+        self.problem(Severity::Error, at, None, String::new(), String::new())
     }
 
-    /// The warnings if there are no problems, otherwise the problems.
+    /// The warnings if there are no errors, otherwise all problems.
     pub(super) fn conclude(mut self) -> Result<Vec<Diagnostic>, ConfigError> {
-        let by_place = |problem: &Diagnostic| (problem.line, problem.column);
-        self.problems.sort_by_key(by_place);
-        self.warnings.sort_by_key(by_place);
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(ConfigError(self.problems)) }
+        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        let valid = self.problems.iter().all(|problem| problem.severity == Severity::Warning);
+        if valid { Ok(self.problems) } else { Err(ConfigError(self.problems)) }
     }
 
-    fn problem(&self, at: Span, within: Option<&str>, message: String, help: String) -> Diagnostic {
+    fn problem(
+        &self,
+        severity: Severity,
+        at: Span,
+        within: Option<&str>,
+        message: String,
+        help: String,
+    ) -> Diagnostic {
         let before = self.text.get(..at.start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -210,7 +259,8 @@ impl<'t> Diagnostics<'t> {
         if let Some(within) = within {
             key = join(&key, within);
         }
-        Diagnostic { file: Arc::clone(&self.file), line, column, key, message, help }
+        let source = Some(SourceLine::of(self.text, &at));
+        Diagnostic { severity, file: Arc::clone(&self.file), line, column, key, message, help, source }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jsonwebtoken::Algorithm;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
+use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::issuers::Issuer;
 use super::raw::{self, Text};
 
@@ -37,6 +37,11 @@ impl NamedFile {
     /// A problem of the file, at the place that names it.
     pub fn problem(&self, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
         Diagnostic { message: message.into(), help: help.into(), ..self.place.clone() }
+    }
+
+    /// The same, for a file that the gateway accepts.
+    pub fn warning(&self, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self.problem(message, help) }
     }
 
     /// The problem that the file cannot be read.

@@ -50,7 +50,8 @@ fn with(from: &str, to: &str) -> String {
 fn fails(text: &str, place: &str, key: &str, words: &str) {
     let problems = parse(text).expect_err(words);
     let line = text.lines().position(|line| line.contains(place)).map(|index| index + 1);
-    let [problem] = problems.0.as_slice() else { panic!("not one problem: {problems}") };
+    let errors: Vec<_> = problems.errors().collect();
+    let [problem] = errors.as_slice() else { panic!("not one problem: {problems}") };
     assert_eq!((Some(problem.line), problem.key.as_str()), (line, key), "{problem}");
     assert!(problem.message.contains(words), "{problem}");
     assert!(!problem.help.is_empty());

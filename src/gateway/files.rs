@@ -122,7 +122,7 @@ impl Rejected {
     /// Each problem, for the process log.
     pub(super) fn details(&self) -> Vec<String> {
         match self {
-            Self::File(ConfigError(problems)) => problems.iter().map(ToString::to_string).collect(),
+            Self::File(rejected) => rejected.errors().map(ToString::to_string).collect(),
             Self::Other(error) => vec![error.clone()],
         }
     }
@@ -132,7 +132,8 @@ impl Rejected {
     pub(super) fn message(&self, kind: &str) -> String {
         const KEPT: &str = "the last valid version stays in use; the process log has each problem";
         match self {
-            Self::File(ConfigError(problems)) => {
+            Self::File(rejected) => {
+                let problems: Vec<_> = rejected.errors().collect();
                 let count = counted(problems.len(), "problem");
                 let line = problems.first().map_or(0, |problem| problem.line);
                 format!("{kind} rejected: {count}, the first in line {line}; {KEPT}")

@@ -43,6 +43,8 @@ const FLOORS: &[&[&str]] = &[
 /// Libraries that only these modules use. Several modules are listed only if each needs the library for a different
 /// purpose.
 const OWNERS: &[(&str, &[&str])] = &[
+    ("annotate_snippets", &["cli"]),
+    ("anstream", &["cli"]),
     ("aws_config", &["sessions"]),
     ("aws_credential_types", &["gateway", "sessions", "sign"]),
     ("aws_sdk_bedrockruntime", &["endpoint"]),

@@ -25,6 +25,7 @@ mod forwarding;
 mod health;
 mod listeners;
 mod mapping;
+mod mistakes;
 mod operations;
 mod process;
 mod reasons;

@@ -201,9 +201,10 @@ arn = "arn:aws:iam::123456789012:user/bob"
 "#;
     std::fs::write(file.path(), text).unwrap();
     let path = file.path().to_str().unwrap();
-    let ended = run(&["check", "--config", path], "");
+    let ended = run(&["check", "--json", "--config", path], "");
     assert_eq!(ended.code, Some(1), "{}", ended.err);
-    let reported: Vec<&str> = ended.err.lines().collect();
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let reported = report["problems"].as_array().unwrap();
     let faults = [
         ("localhost", "listen.http", "not an address to listen on"),
         ("Virginia", "aws.region", "not a region"),
@@ -216,15 +217,13 @@ arn = "arn:aws:iam::123456789012:user/bob"
         ("aws:team", "issuer[0].session.tags.\"aws:team\"", "cannot be a tag key"),
         ("user/bob", "role[0].arn", "not the ARN of a role"),
     ];
-    assert_eq!(reported.len(), faults.len(), "{}", ended.err);
-    for (line, (place, key, fault)) in reported.into_iter().zip(faults) {
+    assert_eq!(reported.len(), faults.len(), "{}", ended.out);
+    for (problem, (place, key, fault)) in reported.iter().zip(faults) {
         let number = text.lines().position(|line| line.contains(place)).unwrap() + 1;
-        assert!(line.starts_with(&format!("{path}:{number}:")), "{line}");
-        let (_, said) = line.split_once(": ").unwrap();
-        let (named, words) = said.split_once(": ").unwrap();
-        assert_eq!(named, key, "{line}");
-        let (wrong, remedy) = words.rsplit_once("; ").unwrap();
-        assert!(wrong.contains(fault) && remedy.len() > 3, "{line}");
+        assert_eq!((&problem["file"], &problem["line"]), (&path.into(), &number.into()), "{problem}");
+        assert_eq!((&problem["key"], &problem["severity"]), (&key.into(), &"error".into()), "{problem}");
+        assert!(problem["message"].as_str().unwrap().contains(fault), "{problem}");
+        assert!(problem["help"].as_str().unwrap().len() > 3, "{problem}");
     }
 }
 

@@ -331,20 +331,17 @@ async fn the_command_reaches_every_replica_and_names_those_that_failed() {
 fn check_reads_the_deny_file() {
     let folder = tempfile::tempdir().unwrap();
     let (config, deny) = (folder.path().join("gateway.toml"), folder.path().join("deny.toml"));
-    let text = include_str!("../../config/gateway.toml");
+    let text = include_str!("../cases/mistakes/base.toml");
     std::fs::write(&config, format!("{text}\n[revoke]\nfile = \"{}\"\n", deny.display())).unwrap();
     let check = || process::run(&["check", "--config", config.to_str().unwrap()], "");
     let ended = check();
     assert_eq!(ended.code, Some(1));
-    assert!(ended.err.contains("deny.toml:1:1: the deny file cannot be read"), "{}", ended.err);
+    assert!(ended.err.contains("deny.toml does not exist"), "{}", ended.err);
     std::fs::write(&deny, "[[revoke]]\nprincipal = \"alice\"\n").unwrap();
     let ended = check();
     assert_eq!(ended.code, Some(1));
-    assert!(
-        ended.err.contains("deny.toml:2:13: revoke[0].principal: this is not the ARN of a session"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("deny.toml:2:13\n"), "{}", ended.err);
+    assert!(ended.err.contains("revoke[0].principal: this is not the ARN of a session"), "{}", ended.err);
     std::fs::write(&deny, "[[revoke]]\nissuer = \"otka\"\nsubject = \"alice\"\n").unwrap();
     let ended = check();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
