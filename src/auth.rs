@@ -308,6 +308,9 @@ impl<M: Memo> Authenticator<M> {
         let mut issuer = None;
         let verified = self.verify_at(clock::now(), headers, &mut issuer).await;
         let name = issuer.map_or("unknown", |issuer: &Arc<Issuer>| &*issuer.settings.name);
+        if let Ok((_, cached)) = &verified {
+            tracing::debug!(issuer = name, cached, "token verified");
+        }
         match (&verified, issuer) {
             (Ok((_, true)), Some(issuer)) => issuer.remembered.one_more(),
             (Ok(_), _) => self.metrics.token_checked(name, "verified"),

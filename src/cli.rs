@@ -6,15 +6,22 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config;
+use crate::{config, version};
 
 mod admin;
 mod check;
+mod completions;
 mod credentials;
 mod explain;
+mod man;
 mod problems;
 mod revoke;
 mod serve;
+
+/// The name of the program.
+const NAME: &str = "bedrock-gateway";
+/// The most columns of help texts, which `clap` wraps.
+const COLUMNS: usize = 80;
 
 /// The arguments are invalid; `clap` uses the same code.
 const EXIT_USAGE: u8 = 2;
@@ -24,8 +31,9 @@ const EXIT_CONFIG: u8 = 78;
 /// Signs every Amazon Bedrock call as the person who made it, so that the bill names them.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = version::VERSION_AND_COMMIT,
     about,
+    max_term_width = COLUMNS,
     after_help = "Examples:
   bedrock-gateway check --config config/gateway.toml
   bedrock-gateway explain --config config/gateway.toml --token-file token.jwt
@@ -44,12 +52,15 @@ enum Command {
     ///
     /// The gateway reloads its files when they change, and on SIGHUP. A file that it rejects changes nothing.
     #[command(after_help = "Example:
-  AWS_REGION=us-east-1 bedrock-gateway serve --config /etc/bedrock-gateway/gateway.toml")]
+  AWS_REGION=us-east-1 bedrock-gateway serve \\
+    --config /etc/bedrock-gateway/gateway.toml")]
     Serve(ConfigFile),
     /// Check a configuration and report every problem at once. Nothing is sent over the network.
     #[command(after_help = "Example:
-  bedrock-gateway check --config gateway.toml && kubectl rollout restart deployment/bedrock-gateway
-  bedrock-gateway check --config gateway.toml --strict --json | jq -r '.problems[].message'
+  bedrock-gateway check --config gateway.toml &&
+    kubectl rollout restart deployment/bedrock-gateway
+  bedrock-gateway check --config gateway.toml --strict --json |
+    jq -r '.problems[].message'
 
 Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.")]
     Check(check::Check),
@@ -59,8 +70,10 @@ Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.
     /// token.
     #[command(after_help = "Examples:
   bedrock-gateway explain --config gateway.toml --token-file token.jwt
-  okta-token | bedrock-gateway explain -c gateway.toml --token-file - --json | jq -r .principal
-  bedrock-gateway explain --config gateway.toml --claims alice.json --issuer okta --header x-project=apollo
+  okta-token | bedrock-gateway explain -c gateway.toml --token-file - --json |
+    jq -r .principal
+  bedrock-gateway explain --config gateway.toml \\
+    --claims alice.json --issuer okta --header x-project=apollo
 
 Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configuration is invalid; 2 invalid arguments.")]
     Explain(explain::Explain),
@@ -71,7 +84,7 @@ Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configur
     #[command(after_help = "Example, in ~/.aws/config:
   [profile bedrock]
   region = us-east-1
-  credential_process = bedrock-gateway credentials --token-file /var/run/secrets/bedrock/token
+  credential_process = bedrock-gateway credentials --token-file /run/token.jwt
   services = gateway
 
   [services gateway]
@@ -79,17 +92,20 @@ Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configur
     endpoint_url = https://gateway.acme.internal
 
 Or with a command that prints the token:
-  credential_process = bedrock-gateway credentials --token-command 'gcloud auth print-identity-token'")]
+  credential_process = bedrock-gateway credentials --token-command 'okta-token'")]
     Credentials(credentials::Credentials),
     /// Revoke a caller's access at each replica that `--admin` names, from the next request on.
     ///
     /// The revocation ends at `--until`, or when the replica restarts. To revoke permanently, add an entry to the
     /// deny file (`[revoke]` of the configuration). Pass a past `--until` to undo an earlier revocation.
     #[command(after_help = "Examples:
-  bedrock-gateway revoke --admin http://10.0.1.7:9091 --admin http://10.0.2.9:9091 --token-file admin-token \\
-    --principal arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org --cut-streams
-  bedrock-gateway revoke --admin http://127.0.0.1:9091 --issuer okta --subject 00u1abc --until 2026-12-01T18:00:00Z
-  bedrock-gateway revoke --admin http://127.0.0.1:9091 --expression \"'contractors' in claims.groups\"
+  bedrock-gateway revoke --token-file admin-token --cut-streams \\
+    --admin http://10.0.1.7:9091 --admin http://10.0.2.9:9091 --principal \\
+    arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org
+  bedrock-gateway revoke --admin http://127.0.0.1:9091 \\
+    --issuer okta --subject 00u1abc --until 2026-12-01T18:00:00Z
+  bedrock-gateway revoke --admin http://127.0.0.1:9091 \\
+    --expression \"'contractors' in claims.groups\"
 
 Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid arguments.")]
     Revoke(revoke::Revoke),
@@ -101,6 +117,19 @@ Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid argum
 Editors find it by a first line in the configuration:
   #:schema ./gateway.schema.json")]
     Schema(Schema),
+    /// Print the completions of a shell, which the shell reads from a file.
+    #[command(after_help = "Examples:
+  bedrock-gateway completions bash > \\
+    ~/.local/share/bash-completion/completions/bedrock-gateway
+  bedrock-gateway completions zsh > \"${fpath[1]}/_bedrock-gateway\"
+  bedrock-gateway completions fish > \\
+    ~/.config/fish/completions/bedrock-gateway.fish")]
+    Completions(completions::Completions),
+    /// Print the manual page, or write one for each command.
+    #[command(after_help = "Examples:
+  bedrock-gateway man | man -l -
+  bedrock-gateway man --out /usr/local/share/man/man1")]
+    Man(man::ManPages),
 }
 
 #[derive(Debug, Args)]
@@ -133,13 +162,20 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Schema(Schema { format: SchemaFormat::Json }) => print(&config::json_schema()),
         Command::Schema(Schema { format: SchemaFormat::Markdown }) => print(&config::schema_document()),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
     }
 }
 
 /// Writes to standard output. Fails if the reader has closed the pipe.
 fn print(text: &str) -> ExitCode {
+    print_bytes(text.as_bytes())
+}
+
+/// [`print`] of text that a library made as bytes.
+fn print_bytes(text: &[u8]) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = out.write_all(text).and_then(|()| out.flush());
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -162,3 +198,6 @@ fn read_file(path: &Path) -> Result<String, String> {
         Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
 }
+
+#[cfg(test)]
+mod tests;

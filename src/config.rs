@@ -32,6 +32,7 @@ pub use expand::Environment;
 pub use files::{NamedFile, NamedFiles};
 pub use listen::{Listen, Tls};
 pub use schema::{json_schema, schema_document};
+pub(crate) use units::in_words;
 
 use crate::auth;
 use crate::identity::Mapping;

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
 use crate::clock;
-use crate::config::{Aws, Config, EndpointUrls, File, counted};
+use crate::config::{Aws, Config, EndpointUrls, File, counted, in_words};
 use crate::endpoint::{Endpoint, EndpointError, Endpoints};
 use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::listeners::Listeners;
@@ -269,7 +269,10 @@ impl Serving {
                     reached(stop.clone(), Stop::Drain).await;
                     readiness.drain();
                     if !delay.is_zero() {
-                        info!(?delay, "drain started: not ready, but still accepting connections");
+                        info!(
+                            delay = in_words(delay),
+                            "drain started: not ready, but still accepting connections"
+                        );
                         leave();
                         tokio::select! {
                             () = tokio::time::sleep(delay) => {}
@@ -280,7 +283,11 @@ impl Serving {
                 .await;
         }
         let requests = self.gateway.limits.in_flight();
-        info!(requests, timeout = ?self.drain_timeout, "draining: no new connections, waiting for requests in flight");
+        info!(
+            requests,
+            timeout = in_words(self.drain_timeout),
+            "draining: no new connections, waiting for requests in flight"
+        );
         let gateway = Arc::clone(&self.gateway);
         let timed_out = AtomicBool::new(false);
         let give_up = async {
@@ -312,6 +319,12 @@ impl Serving {
                 warn!(%error, "the task of a listener failed");
             }
         }
+        let some = |number: usize| (number > 0).then_some(number);
+        info!(
+            aborted_connections = some(aborted),
+            aborted_requests = some(gateway.unfinished.requests()),
+            "stopped"
+        );
         aborted
     }
 }

@@ -77,9 +77,13 @@ pub mod sessions;
 pub mod sign;
 #[doc(hidden)]
 pub mod state;
+#[doc(hidden)]
+pub mod style;
 pub mod telemetry;
 mod trust;
 #[doc(hidden)]
 pub mod upstream;
 #[doc(hidden)]
 pub mod verdict;
+#[doc(hidden)]
+pub mod version;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use tokio::time::Instant;
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Caller, UnverifiedClaims, Verified};
@@ -133,6 +134,12 @@ impl Record {
             self.0.model = Some(model.clone());
         }
         self.0.region = call.region().cloned();
+        debug!(
+            request_id = self.request_id(),
+            client = %self.0.client,
+            operation = self.0.operation,
+            "request routed"
+        );
     }
 
     pub fn verified(&mut self, caller: &Arc<Caller<IdentityMemo>>) {
@@ -148,7 +155,14 @@ impl Record {
         for target in caller.identity().replaced() {
             self.0.gateway.metrics.value_replaced(target);
         }
-        self.0.identity = Some(Arc::clone(caller.identity()));
+        let identity = caller.identity();
+        debug!(
+            request_id = self.request_id(),
+            role_rule = identity.rule(),
+            principal = &**identity.principal(),
+            "role rule matched"
+        );
+        self.0.identity = Some(Arc::clone(identity));
     }
 
     /// Notes that the head of the request passed its checks.
@@ -164,6 +178,12 @@ impl Record {
 
     pub fn session(&mut self, session: &Session) {
         self.0.lookup = self.0.lookup.or_else(|| Some(session.lookup().as_str()));
+        debug!(
+            request_id = self.request_id(),
+            lookup = session.lookup().as_str(),
+            access_key_id = session.access_key_id(),
+            "session found"
+        );
         self.0.session = Some(session.clone());
     }
 

@@ -306,13 +306,25 @@ impl Sessions {
             })?;
         }
         let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id), &self.rate));
+        tracing::debug!(
+            role_arn = id.role_arn().as_str(),
+            session_name = id.name().as_str(),
+            "calling AssumeRole"
+        );
         let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));
         let outcome = outcome.map_err(SessionError::from).and_then(|issued| {
             // Bedrock would refuse an expired session, and a cached one would make every request call STS.
             if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::expired_on_arrival()) }
         });
         self.health.session(&outcome);
-        self.metrics.sts_called(outcome.as_ref().err().map_or("ok", |error| error.reason().as_str()));
+        let word = outcome.as_ref().err().map_or("ok", |error| error.reason().as_str());
+        self.metrics.sts_called(word);
+        tracing::debug!(
+            role_arn = id.role_arn().as_str(),
+            session_name = id.name().as_str(),
+            outcome = word,
+            "AssumeRole answered"
+        );
         outcome
     }
 

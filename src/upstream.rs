@@ -95,7 +95,7 @@ impl Upstream {
                 Ok(connection)
             }
             Err(error) => {
-                let why = causes::in_one_line(&*error);
+                let why = causes::of_connection(&*error, "aws.endpoints.ca");
                 endpoint.reach.failed(&why);
                 Err(UpstreamError::Connect(why))
             }

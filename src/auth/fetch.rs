@@ -4,7 +4,6 @@
 //! The gateway has its own client, because the published JWKS clients need another HTTP library, follow redirects, and
 //! connect to every address that a name resolves to.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,7 +20,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
 use jsonwebtoken::Algorithm;
-use rustls::CertificateError;
 use serde::Deserialize;
 use tower_service::Service;
 use url::Url;
@@ -155,9 +153,8 @@ impl Fetcher {
             .header(header::USER_AGENT, concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| failed(error.to_string()))?;
-        let response = self.client.request(request).await.map_err(|error| {
-            failed(certificate_fault(&error).unwrap_or_else(|| causes::in_one_line(&error)))
-        })?;
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| failed(causes::of_connection(&error, "issuer.ca")))?;
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
         }
@@ -170,34 +167,6 @@ impl Fetcher {
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         let document = body.map_err(|error| failed(error.to_string()))?.to_bytes();
         Ok(Fetched { from: url.to_string(), document, max_age })
-    }
-}
-
-/// The fault of the server's certificate, and what the operator can do; `None` if the error has another cause.
-fn certificate_fault(error: &(dyn Error + 'static)) -> Option<String> {
-    let Some(rustls::Error::InvalidCertificate(fault)) = causes::chain(error).find_map(tls_error) else {
-        return None;
-    };
-    Some(match fault {
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => format!("its certificate is not valid now: {fault}"),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("its certificate is for another host: {fault}")
-        }
-        _ => format!(
-            "its certificate is not trusted ({fault}); if its CA is a private one, name it in issuer.ca"
-        ),
-    })
-}
-
-/// The TLS error that an error is or contains. The `source` of an I/O error skips the error within it, which may be
-/// another I/O error.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    match error.downcast_ref::<io::Error>() {
-        Some(io) => io.get_ref().and_then(|within| tls_error(within)),
-        None => error.downcast_ref(),
     }
 }
 

@@ -226,7 +226,7 @@ impl Issuer {
             Ok((keys, max_age)) => {
                 let now = clock::now();
                 if state.last_error.take().is_some() || state.fetched.is_none() {
-                    info!(issuer = %name, keys = keys.len(), "fetched the issuer's signing keys");
+                    info!(issuer = %name, keys = keys.len(), "fetched signing keys");
                 }
                 self.keys.store(Some(Arc::new(keys)));
                 state.fetched = Some(now);
@@ -237,7 +237,7 @@ impl Issuer {
             Err(error) => {
                 let kept = self.keys.load().is_some();
                 // The problem `issuer_keys` warns once.
-                debug!(issuer = %name, %error, earlier_keys_kept = kept, "cannot fetch the issuer's signing keys");
+                debug!(issuer = %name, %error, earlier_keys_kept = kept, "cannot fetch signing keys");
                 state.last_error = Some(error.to_string());
                 self.metrics.keys_refreshed(name, "failed");
             }

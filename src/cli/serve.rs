@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError, File, STANDARD_INPUT};
 use crate::gateway::{GatewayHandle, StartError};
 use crate::preflight;
 use crate::telemetry::log;
+use crate::version;
 
 pub(super) fn run(path: &Path) -> ExitCode {
     // Libraries that ask for the process's default provider get the one that is used everywhere. An error only
@@ -31,7 +32,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         }
     };
     if let Err(error) = log::init(&config.log) {
-        eprintln!("cannot open the log: {error}");
+        eprintln!("cannot set up the log: {error}");
         return ExitCode::from(EXIT_CONFIG);
     }
     for warning in &config.warnings {
@@ -75,7 +76,7 @@ async fn serve(config: Config, file: File) -> Result<(), StartError> {
         http = shown(addresses.http),
         probe = shown(addresses.probe),
         admin = shown(addresses.admin),
-        version = env!("CARGO_PKG_VERSION"),
+        version = version::VERSION_AND_COMMIT,
         config = %path.display(),
         region,
         issuers = issuers.join(", "),

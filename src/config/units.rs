@@ -79,7 +79,7 @@ fn quantity(text: &str) -> Option<(u64, &str, &str)> {
 }
 
 /// Writes a duration the way [`duration`] reads it, for messages.
-pub(super) fn in_words(duration: Duration) -> String {
+pub(crate) fn in_words(duration: Duration) -> String {
     match duration.as_secs() {
         0 => format!("{}ms", duration.as_millis()),
         seconds if seconds % HOUR == 0 => format!("{}h", seconds / HOUR),

@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::authorize::Authorized;
 use crate::error::Failure;
@@ -33,6 +33,11 @@ impl Gateway {
             let signed = sign(cleared, &ready, self.skew.now())?;
             let signed_at = signed.at();
             record.attempted();
+            debug!(
+                request_id = record.request_id(),
+                endpoint = %ready.call().endpoint().address(),
+                "sending the request to Bedrock"
+            );
             let response = self.upstream.send(signed).await?;
             let (response, reason) = retry::classify(response, signed_at).await;
             let retries = match reason {
@@ -45,6 +50,10 @@ impl Gateway {
             if !retries {
                 return Ok(response);
             }
+            debug!(
+                request_id = record.request_id(),
+                "Bedrock refused the signature; sending the request once more"
+            );
             may_retry = false;
         }
     }

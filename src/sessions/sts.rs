@@ -324,7 +324,7 @@ pub(super) fn meaning<E: Error + ProvideErrorMetadata + 'static>(error: &SdkErro
         SdkError::DispatchFailure(_) => StsFailure::Unreachable,
         _ => StsFailure::Failed,
     };
-    StsError::unavailable(failure, causes::in_one_line(error))
+    StsError::unavailable(failure, causes::of_connection(error, "aws.endpoints.ca"))
 }
 
 /// The error of the gateway's own credentials, if the SDK had none to sign the call with.

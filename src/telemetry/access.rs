@@ -1,8 +1,8 @@
 //! The access log: one line for each request. The documentation, `explain --json` and `/sessions` use the same field
 //! names.
 
-mod line;
 mod object;
+pub(super) mod one_line;
 mod recent;
 mod writer;
 
@@ -17,8 +17,9 @@ pub use recent::{Found, MOST_RECENT, SHORTEST_ID};
 
 use super::log::{self, LogError, LogSettings};
 use crate::reason::Reason;
-use line::{Line, Words};
+use crate::style;
 use object::Object;
+use one_line::Stamp;
 use recent::Recent;
 use writer::Writer;
 
@@ -117,15 +118,8 @@ impl AccessRecord<'_> {
         line.into_string()
     }
 
-    /// The line as text: the fields of the JSON line in the same order, with the time first and without its name.
-    fn text(&self) -> String {
-        let mut line = Words::after(timestamp(self.time));
-        self.fields(&mut line);
-        line.into_string()
-    }
-
     /// Writes every field except the time.
-    fn fields(&self, line: &mut impl Line) {
+    fn fields(&self, line: &mut Object) {
         line.text("request_id", self.request_id);
         line.some_text("aws_request_id", self.aws_request_id);
         if let Some(client) = self.client {
@@ -193,9 +187,18 @@ fn timestamp(time: SystemTime) -> String {
 /// writes the lines that still wait.
 #[derive(Debug)]
 pub struct AccessLog {
-    json: bool,
+    form: Form,
     sink: Sink,
     recent: Recent,
+}
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// All fields.
+    Json,
+    /// The facts that a person looks for first.
+    OneLine { stamp: Stamp, colour: bool },
 }
 
 #[derive(Debug)]
@@ -215,24 +218,30 @@ impl AccessLog {
             None => (Box::new(io::stdout()), io::stdout().is_terminal()),
         };
         let writer = Writer::start(target).map_err(LogError::Thread)?;
-        Ok(Self {
-            json: settings.format.is_json(terminal),
-            sink: Sink::Thread(writer),
-            recent: Recent::default(),
-        })
+        let form = if settings.format.is_json(terminal) {
+            Form::Json
+        } else {
+            Form::OneLine {
+                stamp: Stamp::on(terminal),
+                colour: settings.file.is_none() && style::stdout_has_colour(),
+            }
+        };
+        Ok(Self { form, sink: Sink::Thread(writer), recent: Recent::default() })
     }
 
     /// An access log that keeps its lines in memory, as JSON, for tests.
     pub fn memory() -> Self {
-        Self { json: true, sink: Sink::Memory(Mutex::default()), recent: Recent::default() }
+        Self { form: Form::Json, sink: Sink::Memory(Mutex::default()), recent: Recent::default() }
     }
 
     /// Hands one line to the thread, which writes it within milliseconds, and keeps the record among the recent ones.
     pub fn write(&self, record: &AccessRecord<'_>) {
         let json = record.json();
         match &self.sink {
-            Sink::Thread(writer) if self.json => writer.line(&json),
-            Sink::Thread(writer) => writer.line(&record.text()),
+            Sink::Thread(writer) => match self.form {
+                Form::Json => writer.line(&json),
+                Form::OneLine { stamp, colour } => writer.line(&one_line::of(record, stamp, colour)),
+            },
             Sink::Memory(lines) => lines.lock().push(json.clone()),
         }
         self.recent.keep(record, json);

@@ -5,21 +5,23 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
+use tracing::Subscriber;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::telemetry::log::limit::{Limit, is_within};
+use crate::style;
+use crate::telemetry::access::one_line::Stamp;
+use crate::telemetry::log::limit::Limit;
+use crate::telemetry::log::text::Text;
 
+mod level;
 mod limit;
+mod text;
 
-/// Libraries of which only errors are shown. The first five speak with peers: any client can make them log, for
-/// example a line for every frame. `aws_config` prints a whole answer of a metadata service, in debug form, at every
-/// attempt to fetch credentials; the gateway logs the same failure as one sentence.
-const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls", "aws_config"];
+pub use level::{LevelFault, check_level, keeps_secrets};
 
 /// `[log]` of the configuration, for the process log and the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ impl LogFormat {
 pub enum LogError {
     #[error("[log] level is invalid: {0}")]
     Level(#[from] LevelFault),
+    #[error("the environment variable RUST_LOG, which replaces [log] level, is invalid: {0}")]
+    Variable(LevelFault),
     #[error("cannot open the log file {path} for appending: {source}", path = path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the process log is already set up")]
@@ -66,29 +70,33 @@ pub enum LogError {
     Thread(io::Error),
 }
 
-/// Why a filter is invalid, in words for the operator.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LevelFault(String);
-
-/// Sets up the process log, once.
+/// Sets up the process log, once. `RUST_LOG` in the environment replaces the level of the configuration.
 ///
 /// # Errors
 /// When the level is invalid, the file cannot be opened, or the log is already set up.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
+    let variable = level::of_environment(std::env::var(level::VARIABLE)).map_err(LogError::Variable)?;
+    let shown = variable.as_deref().unwrap_or(&settings.level);
     let terminal = settings.file.is_none() && io::stderr().is_terminal();
-    let json = settings.format.is_json(terminal);
+    let form = if settings.format.is_json(terminal) {
+        Form::Json
+    } else {
+        let colour = settings.file.is_none() && style::stderr_has_colour();
+        Form::Text(Text { stamp: Stamp::on(terminal), colour })
+    };
     let twice = |_| LogError::Twice;
     match &settings.file {
         Some(path) => {
             #[expect(clippy::disallowed_types, reason = "tracing-subscriber writes through no other")]
             let file = std::sync::Mutex::new(open(path)?);
-            subscriber(&settings.level, json, false, Limit::new(), file)?.try_init().map_err(twice)
+            subscriber(shown, form, Limit::new(), file)?.try_init().map_err(twice)?;
         }
-        None => {
-            subscriber(&settings.level, json, terminal, Limit::new(), io::stderr)?.try_init().map_err(twice)
-        }
+        None => subscriber(shown, form, Limit::new(), io::stderr)?.try_init().map_err(twice)?,
     }
+    if let Some(level) = variable {
+        tracing::info!(level, "RUST_LOG replaces [log] level");
+    }
+    Ok(())
 }
 
 /// Opens a log file for appending: each write lands whole at its end, even if other processes write to it.
@@ -100,31 +108,16 @@ pub(crate) fn open(path: &Path) -> Result<File, LogError> {
         .map_err(|source| LogError::File { path: path.to_owned(), source })
 }
 
-/// Checks `level`, a filter of the configuration.
-///
-/// # Errors
-/// Says in words what is wrong with it.
-pub fn check_level(level: &str) -> Result<(), LevelFault> {
-    filter(level).map(drop)
-}
-
-fn filter(level: &str) -> Result<EnvFilter, LevelFault> {
-    // EnvFilter reads a misspelt level as a module's name, and then shows nothing at all.
-    for directive in level.split(',').map(str::trim) {
-        let level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
-        if !level && !directive.contains(['=', '[']) {
-            return Err(LevelFault(format!(
-                "\"{directive}\" is not a level; use error, warn, info, debug, trace or off"
-            )));
-        }
-    }
-    EnvFilter::builder().parse(level).map_err(|error| LevelFault(error.to_string()))
+/// The form of a line.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Text(Text),
 }
 
 fn subscriber<W>(
     level: &str,
-    json: bool,
-    colour: bool,
+    form: Form,
     limit: Limit,
     writer: W,
 ) -> Result<impl Subscriber + Send + Sync + use<W>, LevelFault>
@@ -132,10 +125,11 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer);
-    let lines = if json {
-        lines.json().flatten_event(true).map_event_format(|format| limit.reporting(format)).boxed()
-    } else {
-        lines.with_ansi(colour).map_event_format(|format| limit.reporting(format)).boxed()
+    let lines = match form {
+        Form::Json => {
+            lines.json().flatten_event(true).map_event_format(|format| limit.reporting(format)).boxed()
+        }
+        Form::Text(text) => lines.event_format(limit.reporting(text)).boxed(),
     };
     // These are filters of the whole subscriber, not of one layer. A layer's filter that drops a single event also
     // loses the next one of the same thread, unless every callsite asks the filter each time.
@@ -143,39 +137,8 @@ where
         .with(lines)
         .with(limit)
         .with(filter_fn(keeps_secrets))
-        .with(filter_fn(quiet_libraries(level)))
-        .with(filter(level)?))
-}
-
-/// Shows only errors of the [`QUIET`] libraries, except of one that the operator's filter names.
-fn quiet_libraries(level: &str) -> impl Fn(&Metadata<'_>) -> bool + use<> {
-    let is_quiet = |target: &str| QUIET.iter().any(|library| is_within(target, library));
-    let named: Vec<String> = level
-        .split(',')
-        .filter_map(|directive| directive.trim().split(['[', '=']).next())
-        .filter(|target| is_quiet(target))
-        .map(str::to_owned)
-        .collect();
-    move |event| {
-        let target = event.target();
-        *event.level() == Level::ERROR
-            || !is_quiet(target)
-            // EnvFilter also compares only the beginning.
-            || named.iter().any(|named| target.starts_with(named))
-    }
-}
-
-/// Drops events that would show secrets, at every level that the operator sets: `aws-sigv4` traces whole requests
-/// with their headers, and the SDK's orchestrator traces whole requests, identities and answers.
-pub fn keeps_secrets(event: &Metadata<'_>) -> bool {
-    let target = event.target();
-    if target.starts_with("aws_sigv4") {
-        *event.level() <= Level::INFO
-    } else if target.starts_with("aws_") {
-        *event.level() <= Level::DEBUG
-    } else {
-        true
-    }
+        .with(filter_fn(level::quiet_libraries(level)))
+        .with(level::filter(level)?))
 }
 
 #[cfg(test)]
@@ -187,7 +150,12 @@ mod tests {
     use tracing_core::field::FieldSet;
     use tracing_core::{Kind, Metadata};
 
+    use tracing::Level;
+    use tracing_subscriber::filter::LevelFilter;
+
     use super::*;
+
+    const TEXT: Text = Text { stamp: Stamp::Time, colour: false };
 
     fn captured(level: &str, json: bool, say: impl FnOnce()) -> String {
         captured_by(Limit::new(), level, json, say)
@@ -199,7 +167,8 @@ mod tests {
             let log = open(file.path()).unwrap();
             (file, Arc::new(log))
         };
-        tracing::subscriber::with_default(subscriber(level, json, false, limit, log).unwrap(), say);
+        let form = if json { Form::Json } else { Form::Text(TEXT) };
+        tracing::subscriber::with_default(subscriber(level, form, limit, log).unwrap(), say);
         std::fs::read_to_string(file.path()).unwrap()
     }
 
@@ -243,7 +212,7 @@ mod tests {
             assert!(text.len() < 64 * 1024, "{level}: {} bytes", text.len());
             assert_eq!(text.matches("never sent").count(), 10, "{level}");
             let report = text.lines().find(|line| line.contains("left out")).expect("a line says so");
-            for part in ["WARN", "bedrock_gateway::telemetry::log", "h2::proto::ping_pong", "99990"] {
+            for part in ["WARN", "h2::proto::ping_pong", "99990"] {
                 assert!(report.contains(part), "{level}: {report}");
             }
         }
@@ -295,12 +264,13 @@ mod tests {
 
     #[test]
     fn an_event_that_is_not_shown_costs_one_look_at_its_callsite() {
-        let shown = |level| subscriber(level, true, false, Limit::new(), io::sink).unwrap();
+        let shown = |level| subscriber(level, Form::Json, Limit::new(), io::sink).unwrap();
         assert!(shown("info").register_callsite(&WARNING).is_never());
         assert!(shown("info,h2=warn").register_callsite(&WARNING).is_always());
         assert!(shown("info").register_callsite(&OWN_WARNING).is_always());
         assert!(shown("error").register_callsite(&OWN_WARNING).is_never());
         assert_eq!(shown("info").max_level_hint(), Some(LevelFilter::INFO));
+        assert_eq!(shown("debug").max_level_hint(), Some(LevelFilter::DEBUG));
         assert_eq!(shown("info,h2=trace").max_level_hint(), Some(LevelFilter::TRACE));
     }
 
@@ -319,10 +289,44 @@ mod tests {
     }
 
     #[test]
-    fn text_has_neither_colour_nor_escape_sequences_of_a_caller() {
-        let text = captured("info", false, || tracing::info!(agent = "\u{1b}[31mred", "hello"));
-        assert!(text.contains("hello"), "{text}");
-        assert!(!text.contains('\u{1b}'), "{text}");
+    fn text_has_the_message_first_and_nothing_that_a_terminal_acts_on() {
+        let text = captured("info", false, || {
+            tracing::info!(agent = "\u{1b}[31mred", count = 2, left = None::<u64>, "hello\nworld");
+            tracing::warn!(target: "tower", error = %io::Error::other("no \"way\""), "of a library");
+        });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        let (time, rest) = lines[0].split_once(' ').unwrap();
+        assert!(time.len() == "11:49:19Z".len() && time.ends_with('Z'), "{text}");
+        assert_eq!(rest, r"INFO  hello\nworld agent=\u{1b}[31mred count=2");
+        assert!(lines[1].ends_with(r#" WARN  tower: of a library error="no "way"""#), "{text}");
+    }
+
+    #[test]
+    fn colour_is_around_the_parts_and_not_in_them() {
+        let log = Arc::new(tempfile::tempfile().unwrap());
+        let form = Form::Text(Text { colour: true, ..TEXT });
+        let shown = subscriber("info", form, Limit::new(), Arc::clone(&log)).unwrap();
+        tracing::subscriber::with_default(shown, || tracing::error!(issuer = "okta", "failed"));
+        let mut text = String::new();
+        io::Seek::rewind(&mut &*log).unwrap();
+        io::Read::read_to_string(&mut &*log, &mut text).unwrap();
+        assert!(text.contains("\u{1b}[31mERROR\u{1b}[0m failed "), "{text:?}");
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert!(plain.ends_with(" ERROR failed issuer=okta\n"), "{plain}");
+    }
+
+    #[test]
+    fn debug_alone_shows_the_gateways_lines_and_no_librarys() {
+        let text = captured("debug", true, || {
+            tracing::debug!("of the gateway");
+            tracing::debug!(target: "tower", "of a library");
+            tracing::info!(target: "tower", "important");
+        });
+        assert!(text.contains("of the gateway") && text.contains("important"), "{text}");
+        assert!(!text.contains("of a library"), "{text}");
+        let named = captured("debug,tower=debug", true, || tracing::debug!(target: "tower", "of a library"));
+        assert!(named.contains("of a library"), "{named}");
     }
 
     #[test]
@@ -337,21 +341,6 @@ mod tests {
             let text = captured(level, true, say);
             assert!(!text.contains("authorization"), "{text}");
             assert!(text.contains("shown"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_misspelt_level_is_rejected_rather_than_read_as_a_module() {
-        for (level, valid) in [
-            ("info", true),
-            ("warn,bedrock_gateway=debug", true),
-            ("bedrock_gateway[request]=debug", true),
-            ("inof", false),
-            ("info,", false),
-            ("a=b", false),
-            ("", false),
-        ] {
-            assert_eq!(check_level(level).is_ok(), valid, "{level}");
         }
     }
 }

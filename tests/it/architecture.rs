@@ -21,8 +21,10 @@ const FLOORS: &[&[&str]] = &[
         "reason",
         "route",
         "server",
+        "style",
         "trust",
         "verdict",
+        "version",
     ],
     &["endpoint", "telemetry"],
     &["auth"],
@@ -44,7 +46,8 @@ const FLOORS: &[&[&str]] = &[
 /// purpose.
 const OWNERS: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["cli"]),
-    ("anstream", &["cli"]),
+    ("anstream", &["cli", "style"]),
+    ("anstyle", &["style"]),
     ("aws_config", &["sessions"]),
     ("aws_credential_types", &["gateway", "sessions", "sign"]),
     ("aws_sdk_bedrockruntime", &["endpoint"]),
@@ -57,6 +60,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("base64", &["auth", "cli"]),
     ("cel", &["expression"]),
     ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("fastrand", &["jitter"]),
     ("hmac", &["sessions", "sign"]),
     ("httpdate", &["upstream"]),
@@ -81,6 +86,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tower_service", &["auth", "upstream"]),
     ("tracing_core", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("unicode_width", &["style"]),
     ("uuid", &["record"]),
     ("x509_parser", &["server"]),
 ];

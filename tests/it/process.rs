@@ -41,6 +41,12 @@ pub(crate) fn run<A: AsRef<OsStr>>(arguments: &[A], input: &str) -> Ended {
     Ended { code, out, err }
 }
 
+/// Runs a command to its end.
+pub(crate) fn run_with(command: &mut Command) -> Ended {
+    let (code, out, err) = ended(Process::spawn(command));
+    Ended { code, out, err }
+}
+
 fn ended(mut child: Process) -> (Option<i32>, String, String) {
     let (mut out, mut err) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
@@ -228,13 +234,39 @@ arn = "arn:aws:iam::123456789012:user/bob"
 }
 
 #[test]
-fn help_shows_examples() {
-    for command in ["", "serve", "check", "explain", "credentials", "revoke", "schema"] {
-        let arguments: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
-        let help = run(&arguments, "");
-        assert_eq!(help.code, Some(0));
-        assert!(help.out.contains("Example"), "{}", help.out);
-    }
+fn help_shows_how_a_profile_uses_the_gateway() {
     let profile = run(&["credentials", "--help"], "").out;
     assert!(profile.contains("credential_process = ") && profile.contains("endpoint_url = "), "{profile}");
+}
+
+#[test]
+fn the_version_names_the_commit() {
+    for option in ["-V", "--version"] {
+        let ended = run(&[option], "");
+        assert_eq!(ended.code, Some(0));
+        let version = ended.out.trim_end();
+        let (name, commit) = version.split_once(concat!(" ", env!("CARGO_PKG_VERSION"))).unwrap();
+        assert_eq!(name, "bedrock-gateway");
+        // A build without a repository has none.
+        let is_commit = commit.strip_prefix(" (").is_some_and(|commit| commit.ends_with(')'));
+        assert!(commit.is_empty() || is_commit, "{version}");
+    }
+}
+
+#[test]
+fn shells_and_man_get_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ended = run(&["completions", shell], "");
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.out.contains("explain") && ended.out.contains("cut-streams"), "{shell}");
+    }
+    let page = run(&["man"], "");
+    assert!(page.out.contains(".TH bedrock-gateway 1") && page.out.contains("explain"), "{}", page.out);
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let ended = run(&["man", "--out", pages.to_str().unwrap()], "");
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{}", ended.err);
+    let page = std::fs::read_to_string(pages.join("bedrock-gateway-revoke.1")).unwrap();
+    assert!(page.contains("cut\\-streams"), "{page}");
+    assert_eq!(run(&["man", "--out", "/dev/null/man"], "").code, Some(1));
 }

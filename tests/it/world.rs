@@ -28,6 +28,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 pub(crate) use bedrock_bed::Setup;
 
+use crate::debug_text::{debug_text, own_lines};
+
 pub(crate) const MODEL: &str = "us.anthropic.claude-sonnet-4-6-v1:0";
 pub(crate) const ARN: &str =
     "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl";
@@ -189,6 +191,15 @@ impl Drop for World {
             let tail: String = secret.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
             assert!(!logged.contains(&tail), "a secret was logged");
         }
+        for line in self.log.lines() {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let detail = line["detail"].as_str().unwrap_or_default();
+            assert_eq!(debug_text(detail), None, "debug output in a detail of the access log: {detail}");
+        }
+        let new = new_process_log();
+        for line in own_lines(&new) {
+            assert_eq!(debug_text(line), None, "debug output in the process log: {line}");
+        }
         for service in self.bedrocks() {
             let violations = service.violations();
             assert!(
@@ -223,6 +234,10 @@ pub(crate) async fn read(response: http::Response<Incoming>) -> Answer {
     let body = Limited::new(body, 64 << 20);
     #[expect(clippy::disallowed_methods, reason = "limited in the line above")]
     let body = body.collect().await.unwrap().to_bytes();
+    if head.status.is_client_error() || head.status.is_server_error() {
+        let text = String::from_utf8_lossy(&body);
+        assert_eq!(debug_text(&text), None, "debug output in an answer: {text}");
+    }
     Answer { status: head.status, headers: head.headers, body }
 }
 
@@ -257,6 +272,17 @@ pub(crate) async fn parrot(answer: &'static str) -> String {
 pub(crate) fn process_log() -> String {
     let logs = LOGS.get().unwrap().0.lock().unwrap_or_else(PoisonError::into_inner);
     String::from_utf8_lossy(&logs).into_owned()
+}
+
+/// The whole lines of the process log that no earlier call has returned.
+fn new_process_log() -> String {
+    static SEARCHED: Mutex<usize> = Mutex::new(0);
+    let mut searched = SEARCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let logs = LOGS.get().unwrap().0.lock().unwrap_or_else(PoisonError::into_inner);
+    let end = logs.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let new = String::from_utf8_lossy(&logs[*searched..end]).into_owned();
+    *searched = end;
+    new
 }
 
 struct Logs(Mutex<Vec<u8>>);

@@ -3,8 +3,6 @@
 
 use std::net::IpAddr;
 
-use super::line::Line;
-
 /// The initial capacity of a line, bytes. Most lines fit.
 const LINE: usize = 1024;
 
@@ -47,20 +45,31 @@ impl Object {
             self.0.push_str(&serde_json::to_string(text).unwrap_or_default());
         }
     }
-}
 
-impl Line for Object {
-    fn text(&mut self, name: &str, text: &str) {
+    /// Writes a text. `name` is one of the gateway's own.
+    pub(super) fn text(&mut self, name: &str, text: &str) {
         self.name(name);
         self.quote(text);
     }
 
-    fn number(&mut self, name: &str, number: u64) {
+    pub(super) fn some_text(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
+    pub(super) fn some_number(&mut self, name: &str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.number(name, number);
+        }
+    }
+
+    pub(super) fn number(&mut self, name: &str, number: u64) {
         self.name(name);
         self.0.push_str(itoa::Buffer::new().format(number));
     }
 
-    fn address(&mut self, name: &str, address: IpAddr) {
+    pub(super) fn address(&mut self, name: &str, address: IpAddr) {
         self.name(name);
         self.0.push('"');
         match address {
@@ -75,7 +84,8 @@ impl Line for Object {
         self.0.push('"');
     }
 
-    fn texts<'a>(&mut self, name: &str, members: impl Iterator<Item = (&'a str, &'a str)>) {
+    /// Writes several texts that have names of their own.
+    pub(super) fn texts<'a>(&mut self, name: &str, members: impl Iterator<Item = (&'a str, &'a str)>) {
         self.name(name);
         self.0.push('{');
         for (name, text) in members {

@@ -21,7 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// The most lines that one target of a library may log in each second.
 const LINES: u64 = 10;
 /// The root of the targets of the gateway's own lines, which have no limit.
-const OWN: &str = "bedrock_gateway";
+pub(super) const OWN: &str = "bedrock_gateway";
 /// The value of [`Counts::due`] when there is nothing to report.
 const NEVER: u64 = u64::MAX;
 

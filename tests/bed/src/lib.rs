@@ -4,6 +4,7 @@
 //! - [`Setup`] says how a gateway's configuration differs from the ordinary one;
 //! - [`Bed`] has the stand-in, certificates and configuration files, and starts gateways;
 //! - [`Process`] is a child process that ends with its value;
+//! - [`Terminal`] shows what a program writes to a terminal;
 //! - [`until`] waits for something to come true.
 //!
 //! Everything here panics where it fails: it is for tests.
@@ -25,6 +26,7 @@
 mod client;
 mod process;
 mod setup;
+mod terminal;
 mod tls;
 mod until;
 
@@ -51,6 +53,7 @@ pub use client::send;
 pub use process::{Process, memory};
 pub use rustix::process::Signal;
 pub use setup::{ANY_PORT, Setup};
+pub use terminal::Terminal;
 pub use tls::{serving, trusting};
 pub use until::{Awaited, until, within};
 
