@@ -11,10 +11,11 @@ pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
     joined(chain(error).map(ToString::to_string))
 }
 
-/// The text of a connection's error: [`in_one_line`], or the fault of the server's certificate and what the operator
-/// can do. `ca_key` is the key of the configuration that names the CA of such a server.
+/// The text of a connection's error: [`in_one_line`], or the fault of the server's certificate or of its address and
+/// what the operator can do. `ca_key` is the key of the configuration that names the CA of such a server.
 pub(crate) fn of_connection(error: &(dyn Error + 'static), ca_key: &str) -> String {
-    certificate_fault(error, ca_key).unwrap_or_else(|| in_one_line(error))
+    let known = certificate_fault(error, ca_key).or_else(|| reach_fault(error).map(str::to_owned));
+    known.unwrap_or_else(|| in_one_line(error))
 }
 
 /// `None` if the error has another cause.
@@ -38,6 +39,16 @@ fn certificate_fault(error: &(dyn Error + 'static), ca_key: &str) -> Option<Stri
             "its certificate is not trusted (no known CA has signed it, or it is a CA's own certificate); if its CA is \
              a private one, name it in {ca_key}"
         ),
+    })
+}
+
+/// Why no connection was opened; `None` if the error has another cause.
+fn reach_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(|error| match error.kind() {
+        // A socket has no such error; the issuers' resolver reports an unknown name so.
+        io::ErrorKind::NotFound => Some("its host name cannot be resolved; check it and this machine's DNS"),
+        io::ErrorKind::ConnectionRefused => Some("connection refused; check host and port"),
+        _ => None,
     })
 }
 
@@ -105,5 +116,7 @@ mod tests {
             assert_eq!(text.contains("aws.endpoints.ca"), said == "is not trusted", "{text}");
         }
         assert_eq!(of_connection(&fault("refused", None), "issuer.ca"), "refused");
+        let unknown = io::Error::new(io::ErrorKind::NotFound, "failed to lookup address information");
+        assert!(of_connection(&unknown, "issuer.ca").starts_with("its host name cannot be resolved"));
     }
 }

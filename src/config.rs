@@ -11,8 +11,10 @@ mod issuers;
 mod listen;
 mod pitfalls;
 mod raw;
+mod regions;
 mod roles;
 mod schema;
+mod session_names;
 mod units;
 mod values;
 

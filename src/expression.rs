@@ -19,6 +19,7 @@ use cel::{Env, extensions};
 pub use self::evaluation::{EvaluationError, Outcome};
 pub use self::input::{ClaimsTooLarge, Input, InputError, Truth};
 pub use self::issuer_at::IssuerAt;
+pub use self::kind::NotACondition;
 use self::references::References;
 
 mod budget;
@@ -26,6 +27,7 @@ mod evaluation;
 mod functions;
 mod input;
 mod issuer_at;
+mod kind;
 mod references;
 mod text;
 
@@ -46,6 +48,7 @@ pub struct Expression {
     tree: IdedExpr,
     /// The top-level claims that it reads; `None` if it reads any by a computed name.
     reads: Option<BTreeSet<String>>,
+    reads_headers: bool,
 }
 
 impl PartialEq for Expression {
@@ -131,8 +134,8 @@ impl Expression {
             return Err(ExpressionError::TooLong(source.len()));
         }
         let mut tree = parse(source)?;
-        let reads = References::check(&mut tree, request_headers)?;
-        Ok(Self { source: source.to_owned(), tree, reads })
+        let References { reads, reads_headers, .. } = References::check(&mut tree, request_headers)?;
+        Ok(Self { source: source.to_owned(), tree, reads, reads_headers })
     }
 
     pub fn source(&self) -> &str {
@@ -147,6 +150,21 @@ impl Expression {
     /// The top-level claims that it reads; none if it reads any by a computed name.
     pub fn claims_read(&self) -> impl Iterator<Item = &str> {
         self.reads.iter().flatten().map(String::as_str)
+    }
+
+    /// Whether it reads a header of the request, which the caller chooses.
+    pub fn reads_headers(&self) -> bool {
+        self.reads_headers
+    }
+
+    /// Whether its value is the same for all callers of an issuer.
+    pub fn is_constant(&self) -> bool {
+        !self.reads_headers && self.reads.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    /// The kind of its values, if its syntax shows that it can be neither true nor false.
+    pub fn not_a_condition(&self) -> Option<NotACondition> {
+        kind::not_a_condition(&self.tree)
     }
 
     /// The ends of its values at which the name of the caller's issuer appears.

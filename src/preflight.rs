@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::Access;
 
+use crate::auth::issuer::algorithm_names;
 use crate::auth::{KeySetFault, check_key_set};
 use crate::clock;
 use crate::config::{Config, ConfigError, Diagnostic, NamedFile, deny_file};
@@ -42,7 +43,8 @@ pub fn check(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
                     "save the document at the issuer's jwks_uri in this file".to_owned()
                 }
                 KeySetFault::NoKey => {
-                    format!("add a public key for {algorithms:?}, or change the issuer's algorithms")
+                    let names = algorithm_names(algorithms);
+                    format!("add a public key for {names}, or change the issuer's algorithms")
                 }
             };
             found.problems.push(file.problem(format!("{}: {fault}", file.path.display()), help));

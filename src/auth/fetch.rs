@@ -19,7 +19,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
-use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use tower_service::Service;
 use url::Url;
@@ -55,24 +54,28 @@ pub enum IssuerSetupError {
 pub(super) enum FetchError {
     #[error("{url} is not allowed: {fault}")]
     Refused { url: String, fault: UrlFault },
-    #[error("the keys did not arrive within 5 s")]
+    #[error("the keys did not arrive within 5 s; check the network between the gateway and the issuer")]
     TooSlow,
-    #[error("{url} answered with status {status} instead of 200")]
+    #[error("{url} answered with status {status} instead of 200; check issuer.url and jwks_url")]
     Status { url: String, status: u16 },
     #[error("{url} cannot be fetched: {detail}")]
     Failed { url: String, detail: String },
     #[error("{path} cannot be read: {detail}")]
     File { path: String, detail: String },
-    #[error("{url} is not a discovery document: it must be JSON with issuer and jwks_uri")]
+    #[error(
+        "{url} is not a discovery document, which is JSON with issuer and jwks_uri; check issuer.url, or set jwks_url"
+    )]
     NotDiscovery { url: String },
     #[error(
         "{url} names the issuer {named:?}, and issuer.url is {expected:?}; both must be equal to the character"
     )]
     OtherIssuer { url: String, named: String, expected: String },
-    #[error("{url} is not a key set: it must be JSON with a list of keys")]
+    #[error(
+        "{url} is not a key set, which is JSON with a list of keys; set jwks_url to the issuer's jwks_uri"
+    )]
     NotKeys { url: String },
-    #[error("{url} has no usable key for algorithms {algorithms:?}")]
-    NoKeys { url: String, algorithms: Vec<Algorithm> },
+    #[error("{url} has no usable key for algorithms {algorithms}; set the issuer's algorithms")]
+    NoKeys { url: String, algorithms: String },
 }
 
 /// The document of a key set, and how long its server says it stays fresh.
@@ -204,14 +207,22 @@ impl Service<Name> for PublicResolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let resolving = self.0.call(name);
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                resolving.await?.filter(|address| issuer::check_address(address.ip()).is_ok()).collect();
+            let found: Vec<SocketAddr> = resolving
+                .await
+                .map_err(unresolved)?
+                .filter(|address| issuer::check_address(address.ip()).is_ok())
+                .collect();
             if found.is_empty() {
                 return Err(io::Error::other("the name resolves only to link-local addresses"));
             }
             Ok(found.into_iter())
         })
     }
+}
+
+/// The resolver's error, of a kind that `causes` recognizes.
+fn unresolved(error: io::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, error)
 }
 
 #[cfg(test)]

@@ -16,6 +16,12 @@ pub const LEEWAY: Duration = Duration::from_secs(30);
 pub const KNOWN_ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
+/// The names of the algorithms, with commas.
+pub fn algorithm_names(algorithms: &[Algorithm]) -> String {
+    let is_one = |name: &&str| name.parse().is_ok_and(|named: Algorithm| algorithms.contains(&named));
+    KNOWN_ALGORITHMS.into_iter().filter(is_one).collect::<Vec<_>>().join(", ")
+}
+
 /// The settings of one identity provider whose tokens the gateway accepts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IssuerSettings {
@@ -124,7 +130,7 @@ pub fn check_address(address: IpAddr) -> Result<(), UrlFault> {
 }
 
 /// Whether the host is this machine, by its name or its loopback address.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -14,7 +14,7 @@ use tracing::{debug, info};
 
 use crate::auth::AuthError;
 use crate::auth::fetch::{FetchError, Fetcher, IssuerSetupError};
-use crate::auth::issuer::IssuerSettings;
+use crate::auth::issuer::{IssuerSettings, algorithm_names};
 use crate::auth::keys::KeySet;
 use crate::clock;
 use crate::jitter;
@@ -213,7 +213,7 @@ impl Issuer {
         let keys = KeySet::parse(&fetched.document, &self.settings.algorithms)
             .map_err(|_| FetchError::NotKeys { url: fetched.from.clone() })?;
         if keys.len() == 0 {
-            let algorithms = self.settings.algorithms.clone();
+            let algorithms = algorithm_names(&self.settings.algorithms);
             return Err(FetchError::NoKeys { url: fetched.from, algorithms });
         }
         Ok((keys, fetched.max_age))

@@ -8,7 +8,9 @@ use url::Url;
 
 use super::diagnostics::Diagnostics;
 use super::raw::{self, Text};
+use super::regions;
 use super::values::path;
+use crate::auth::issuer::is_loopback;
 
 /// The regions and endpoints of Bedrock and STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +53,15 @@ impl Aws {
 pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) -> Aws {
     let raw = table.get_ref();
     let first = &raw.region;
-    is_region(first, diagnostics);
+    // Without them the gateway would build the names of hosts that do not exist.
+    let own_endpoints = raw.endpoints.sts.is_some() && raw.endpoints.bedrock_runtime.is_some();
+    is_region(first, own_endpoints, diagnostics);
     let mut regions: Vec<String> = Vec::new();
     for region in &raw.regions {
         let name = region.get_ref();
-        if !is_region(region, diagnostics) {
+        let endpoints = raw.region_endpoints.iter().find(|(key, _)| key.get_ref() == name);
+        let has_endpoints = endpoints.is_some_and(|(_, endpoints)| endpoints.bedrock_runtime.is_some());
+        if !is_region(region, has_endpoints, diagnostics) {
             continue;
         }
         if name == first.get_ref() || regions.contains(name) {
@@ -109,28 +115,41 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
     }
 }
 
-/// Whether the text has the shape of a region. There is no list of regions here, because AWS adds new ones often.
-fn is_region(text: &Text, diagnostics: &mut Diagnostics<'_>) -> bool {
+/// Whether the text is a region of AWS, or has the shape of one and its own endpoints.
+fn is_region(text: &Text, has_endpoints: bool, diagnostics: &mut Diagnostics<'_>) -> bool {
     let region = text.get_ref();
+    if !has_shape(region) {
+        let help = "write, for example, \"us-east-1\"";
+        diagnostics.error(text.span(), format!("\"{region}\" is not a region"), help);
+        return false;
+    }
+    if !regions::is_known(region) && !has_endpoints {
+        let help = match regions::nearest(region) {
+            Some(nearest) => format!(
+                "did you mean \"{nearest}\"? A region that this version does not know needs its endpoints"
+            ),
+            None => {
+                "write a region of AWS; one that this version does not know needs its endpoints".to_owned()
+            }
+        };
+        diagnostics.error(text.span(), format!("AWS has no region \"{region}\""), help);
+    }
+    true
+}
+
+/// Whether the text has the shape of a region.
+pub(super) fn has_shape(region: &str) -> bool {
     let mut parts = region.split('-').rev();
     let number =
         parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let words: Vec<_> = parts.collect();
-    let legal = number
+    number
         && words.len() >= 2
-        && words.iter().all(|word| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
-    if !legal {
-        diagnostics.error(
-            text.span(),
-            format!("\"{region}\" is not a region"),
-            "write, for example, \"us-east-1\"",
-        );
-    }
-    legal
+        && words.iter().all(|word| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()))
 }
 
 /// The partition, by the prefix of the region, from the partition data of the SDKs (`partitions.json`, `regionRegex`).
-fn partition(region: &str) -> &'static str {
+pub(super) fn partition(region: &str) -> &'static str {
     // Assumption A38.
     const PREFIXES: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),
@@ -162,6 +181,14 @@ fn endpoint(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Ur
             "this is not an endpoint URL",
             "write scheme, host and port without a path, for example \"https://vpce-1.example:8443\"",
         );
+    }
+    if let Some(url) = &url
+        && url.scheme() == "http"
+        && !is_loopback(url)
+    {
+        let message =
+            format!("calls to {} travel unencrypted, with prompts and session tokens", text.get_ref());
+        diagnostics.warn(text.span(), message, "write https, unless the network between is trusted");
     }
     url
 }

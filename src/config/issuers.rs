@@ -7,7 +7,7 @@ use url::Url;
 
 use super::diagnostics::{Diagnostics, Span};
 use super::raw::{self, Spanned, Text};
-use super::values::{Target, expression, mapped, path, tell};
+use super::values::{Target, condition, mapped, path, tell};
 use crate::attribution::tags::{MOST, TagKey};
 use crate::auth::issuer::{self, IssuerSettings, KeySource};
 use crate::identity::IssuerMapping;
@@ -21,6 +21,9 @@ const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 const MOST_LEEWAY: Duration = Duration::from_mins(5);
 const LONGEST_AGE: Duration = Duration::from_hours(365 * 24);
 
+/// The path of the discovery document below the issuer's (OpenID Connect Discovery 1.0, section 4).
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
 /// An issuer in the form of both stages, with its place in the file.
 pub(super) struct Issuer {
     pub(super) settings: IssuerSettings,
@@ -28,6 +31,7 @@ pub(super) struct Issuer {
     pub(super) mapping: Option<IssuerMapping>,
     pub(super) url_at: Span,
     pub(super) name_at: Span,
+    pub(super) source_identity_at: Option<Span>,
 }
 
 pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnostics<'_>) -> Vec<Issuer> {
@@ -98,12 +102,33 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
     let settings =
         IssuerSettings { types: settings.types.iter().map(|typ| typ.to_lowercase()).collect(), ..settings };
     let mapping = mapping(raw, diagnostics);
-    Issuer { settings, mapping, url_at: raw.url.span(), name_at: raw.session.name.span() }
+    Issuer {
+        settings,
+        mapping,
+        url_at: raw.url.span(),
+        name_at: raw.session.name.span(),
+        source_identity_at: raw.session.source_identity.as_ref().map(|text| text.span()),
+    }
 }
 
 fn keys(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> KeySource {
     if raw.url.get_ref().is_empty() {
         diagnostics.error(raw.url.span(), "the url is empty", "write the exact `iss` of the tokens");
+    }
+    if let Some(issuer) = raw.url.get_ref().trim_end_matches('/').strip_suffix(DISCOVERY) {
+        diagnostics.error(
+            raw.url.span(),
+            "this is the address of the discovery document, not the issuer",
+            format!("write \"{issuer}\": the value of `issuer` in that document, to the character"),
+        );
+        return KeySource::Discovery;
+    }
+    if let Some(url) = &raw.jwks_url
+        && url.get_ref().trim_end_matches('/').ends_with(DISCOVERY)
+    {
+        let help =
+            "remove jwks_url: the gateway finds the keys by discovery; or write the document's jwks_uri";
+        diagnostics.error(url.span(), "this is the address of the discovery document, not of the keys", help);
     }
     match (&raw.jwks_url, &raw.jwks_file) {
         (Some(_), Some(file)) => {
@@ -196,7 +221,7 @@ fn mapping(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Option<Issue
         }
         let tell = tell(raw.tell.as_ref(), diagnostics);
         if let Some(expression) =
-            expression(raw.expression.get_ref(), raw.expression.span(), &headers, diagnostics)
+            condition(raw.expression.get_ref(), raw.expression.span(), &headers, diagnostics)
         {
             require.push(Requirement { expression, message: raw.message.get_ref().clone(), tell });
         }

@@ -5,6 +5,7 @@ use url::Url;
 use super::diagnostics::Diagnostics;
 use super::issuers::Issuer;
 use super::roles::Placed;
+use super::session_names;
 use crate::expression::{Expression, Input, IssuerAt, Truth};
 use crate::identity::IssuerMapping;
 
@@ -12,7 +13,9 @@ pub(super) fn check(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diag
     for issuer in issuers {
         if let Some(mapping) = &issuer.mapping {
             check_owner(issuer, mapping, diagnostics);
+            session_names::check(issuer, mapping, diagnostics);
             warn_of_names(issuer, mapping, diagnostics);
+            warn_of_slash(issuer, diagnostics);
         }
     }
     check_shared_names(issuers, roles, diagnostics);
@@ -47,6 +50,38 @@ fn check_owner(issuer: &Issuer, mapping: &IssuerMapping, diagnostics: &mut Diagn
             claims[0]
         );
         diagnostics.error(issuer.url_at.clone(), message, help);
+    }
+}
+
+/// Warns of a slash at the end that the provider's `iss` has and the url has not, or the other way round.
+fn warn_of_slash(issuer: &Issuer, diagnostics: &mut Diagnostics<'_>) {
+    let written = &issuer.settings.url;
+    let Some(expected) = slash_expected(written) else { return };
+    let right = format!("{}{}", written.trim_end_matches('/'), if expected { "/" } else { "" });
+    if *written != right {
+        let message = format!(
+            "tokens of this provider have {} slash at the end of `iss`, and both must be equal to the character",
+            if expected { "a" } else { "no" }
+        );
+        diagnostics.warn(issuer.url_at.clone(), message, format!("write \"{right}\""));
+    }
+}
+
+/// Whether the `iss` of the provider's tokens ends with a slash, by the documentation of the provider.
+// Assumption A45.
+fn slash_expected(url: &str) -> Option<bool> {
+    let url = url.parse::<Url>().ok()?;
+    let host = url.host_str()?;
+    let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|before| before.ends_with('.'));
+    match host {
+        "accounts.google.com"
+        | "gitlab.com"
+        | "login.microsoftonline.com"
+        | "token.actions.githubusercontent.com" => Some(false),
+        "sts.windows.net" => Some(true),
+        _ if is_below("auth0.com") => Some(true),
+        _ if is_below("okta.com") || host.starts_with("cognito-idp.") => Some(false),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::aws::Aws;
 use super::diagnostics::{Diagnostics, Span};
 use super::issuers::Issuer;
 use super::raw::{self, Spanned, Text};
-use super::values::{expression, tell};
+use super::values::{condition, tell};
 use super::{LONGEST_SESSION, SHORTEST_SESSION};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::{MOST, TagKey};
@@ -66,8 +66,9 @@ fn one(
         .collect();
     let headers = common_headers(&its_own);
     let when =
-        raw.when.as_ref().and_then(|when| expression(when.get_ref(), when.span(), &headers, diagnostics));
+        raw.when.as_ref().and_then(|when| condition(when.get_ref(), when.span(), &headers, diagnostics));
     let arn = role_arn(&raw.arn, aws, diagnostics);
+    warn_of_models(raw.models.as_ref(), diagnostics);
     check_external_id(raw.external_id.as_ref(), diagnostics);
     check_policies(raw, arn.as_ref(), diagnostics);
     let role = Role {
@@ -185,6 +186,25 @@ fn common_headers(issuers: &[&Issuer]) -> Vec<String> {
     let mut common = first.clone();
     lists.for_each(|list| common.retain(|name| list.contains(name)));
     common
+}
+
+/// Warns of patterns that begin like no id of a model.
+fn warn_of_models(list: Option<&Spanned<Vec<Text>>>, diagnostics: &mut Diagnostics<'_>) {
+    for text in list.into_iter().flat_map(|list| list.get_ref()) {
+        let can_match = |pattern: &str| ModelPattern::parse(pattern).is_ok_and(|pattern| pattern.can_match());
+        let (written, lower) = (text.get_ref().as_str(), text.get_ref().to_lowercase());
+        if ModelPattern::parse(written).is_err() || can_match(written) {
+            continue;
+        }
+        let instead = if can_match(&lower) { lower } else { format!("*{lower}") };
+        diagnostics.warn(
+            text.span(),
+            format!(
+                "\"{written}\" matches no model: ids begin with a provider or a geography, for example us.anthropic."
+            ),
+            format!("did you mean \"{instead}\"?"),
+        );
+    }
 }
 
 fn role_arn(text: &Text, aws: &Aws, diagnostics: &mut Diagnostics<'_>) -> Option<RoleArn> {

@@ -3,6 +3,7 @@ use jsonwebtoken::Algorithm;
 use super::*;
 use crate::auth::issuer::KeySource;
 
+mod meaning;
 mod reference;
 mod schema;
 mod shared_names;

@@ -137,6 +137,21 @@ pub(super) fn expression(
     }
 }
 
+/// The compiled expression of a `when` or a requirement, which must be able to be true or false.
+pub(super) fn condition(
+    source: &str,
+    at: Span,
+    headers: &[String],
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Expression> {
+    let condition = expression(source, at.clone(), headers, diagnostics)?;
+    if let Some(kind) = condition.not_a_condition() {
+        let message = format!("there is {} where true or false is needed", kind.as_str());
+        diagnostics.error(at, message, kind.instead());
+    }
+    Some(condition)
+}
+
 /// Rejects a constant that AWS would not accept. Only the values of claims are replaced at run time.
 fn check_constant(text: &Text, target: Target, diagnostics: &mut Diagnostics<'_>) {
     let value = text.get_ref();

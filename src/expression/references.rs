@@ -14,7 +14,9 @@ pub(super) struct References<'a> {
     bound: Vec<String>,
     /// The number of levels above the current node.
     level: usize,
-    reads: Option<BTreeSet<String>>,
+    /// The top-level claims that it reads; `None` if it may read any claim.
+    pub(super) reads: Option<BTreeSet<String>>,
+    pub(super) reads_headers: bool,
 }
 
 /// The variables that an expression can use.
@@ -39,15 +41,12 @@ impl Root {
 }
 
 impl<'a> References<'a> {
-    /// Checks `tree`, and points its calls at the gateway's own functions. Returns the top-level claims that it reads;
-    /// `None` if it may read any claim.
-    pub(super) fn check(
-        tree: &mut IdedExpr,
-        headers: &'a [String],
-    ) -> Result<Option<BTreeSet<String>>, ExpressionError> {
-        let mut walk = Self { headers, bound: Vec::new(), level: 0, reads: Some(BTreeSet::new()) };
+    /// Checks `tree`, and points its calls at the gateway's own functions.
+    pub(super) fn check(tree: &mut IdedExpr, headers: &'a [String]) -> Result<Self, ExpressionError> {
+        let reads = Some(BTreeSet::new());
+        let mut walk = Self { headers, bound: Vec::new(), level: 0, reads, reads_headers: false };
         walk.expression(tree, 0)?;
-        Ok(walk.reads)
+        Ok(walk)
     }
 
     fn expression(&mut self, node: &mut IdedExpr, nested: usize) -> Result<(), ExpressionError> {
@@ -123,6 +122,7 @@ impl<'a> References<'a> {
     ) -> Result<(), ExpressionError> {
         if self.is_headers(operand) {
             let name = name.ok_or_else(|| Root::Request.misused())?;
+            self.reads_headers = true;
             let listed = self.headers.iter().any(|listed| listed == name);
             return listed.then_some(()).ok_or_else(|| ExpressionError::UnlistedHeader(name.to_owned()));
         }

@@ -10,6 +10,40 @@ use crate::route::ModelId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPattern(String);
 
+/// The first parts of ids, before the first dot: providers of models, and geographies of system inference profiles.
+// Assumption A44.
+const FIRST_PARTS: [&str; 29] = [
+    "ai21",
+    "amazon",
+    "anthropic",
+    "apac",
+    "au",
+    "ca",
+    "cohere",
+    "deepseek",
+    "eu",
+    "global",
+    "google",
+    "jp",
+    "luma",
+    "meta",
+    "minimax",
+    "mistral",
+    "moonshot",
+    "moonshotai",
+    "nvidia",
+    "openai",
+    "qwen",
+    "stability",
+    "twelvelabs",
+    "us",
+    "us-gov",
+    "writer",
+    "xai",
+    "zai",
+    "nous",
+];
+
 /// The error for a pattern that can match no model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a model pattern has letters, digits, and . _ : / - *")]
@@ -30,6 +64,19 @@ impl ModelPattern {
     /// The pattern as the operator wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether an id with a known first part can match. Any other id is probably a mistake, for example `claude*`.
+    pub fn can_match(&self) -> bool {
+        let before_star = self.0.split('*').next().unwrap_or_default();
+        let has_star = before_star.len() < self.0.len();
+        if self.0.starts_with("arn:") {
+            return true;
+        }
+        match before_star.split_once('.') {
+            Some((first, _)) => FIRST_PARTS.contains(&first),
+            None => has_star && FIRST_PARTS.iter().any(|first| first.starts_with(before_star)),
+        }
     }
 
     /// Whether the pattern matches `model`.
@@ -108,6 +155,27 @@ mod tests {
         assert!(!matches(claude, "amazon.nova-lite-v1:0"));
         assert!(matches("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"));
         assert!(!matches("amazon.nova", "amazon.nova-lite-v1:0"));
+    }
+
+    #[test]
+    fn a_pattern_that_begins_like_no_id_is_known() {
+        let can_match = |pattern: &str| ModelPattern::parse(pattern).unwrap().can_match();
+        for pattern in [
+            "*",
+            "*claude*",
+            "anthropic.claude-*",
+            "us.anthropic.*",
+            "anth*",
+            "anthropic*",
+            "arn:aws:bedrock:*",
+        ] {
+            assert!(can_match(pattern), "{pattern}");
+        }
+        for pattern in
+            ["claude*", "claude-3-haiku", "Anthropic.claude-*", "nova-lite-v1:0", "anthropicc.claude"]
+        {
+            assert!(!can_match(pattern), "{pattern}");
+        }
     }
 
     #[test]

@@ -80,6 +80,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["trust"]),
     ("rustix", &["preflight"]),
     ("schemars", &["config"]),
+    ("strsim", &["config"]),
     ("subtle", &["operator"]),
     ("tokio_rustls", &["server"]),
     ("toml", &["config"]),

@@ -65,7 +65,7 @@ fn names_that_prove_their_issuer() {
         "\"claims.sub + '@' + issuer.name\"",
         "\"claims.sub + ('-at=' + issuer.name)\"",
         "\"issuer.name + '=' + claims.sub + '=' + issuer.name\"",
-        "\"issuer.name\"",
+        "\"claims.a ? issuer.name : issuer.name + '=' + claims.sub\"",
         "\"has(claims.email) ? issuer.name + '=' + claims.email : issuer.name + '+' + claims.sub\"",
         "\"claims.a ? (claims.b ? issuer.name + '=b' : issuer.name) : null\"",
         "[\"issuer.name + '=' + claims.email\", \"issuer.name + '@' + claims.sub\"]",
@@ -75,8 +75,8 @@ fn names_that_prove_their_issuer() {
     }
     let constants = reaching_one_role(&[
         ("okta", "{ from = \"issuer.name + '=' + claims.sub\", default = \"okta=unknown\" }"),
-        ("okta-eu", "{ value = \"okta-eu=batch\" }"),
-        ("okta-us", "{ value = \"okta-us\" }"),
+        ("okta-eu", "{ from = \"issuer.name + '=' + claims.sub\", default = \"okta-eu\" }"),
+        ("okta-us", "{ from = \"issuer.name + '+' + claims.sub\", default = \"okta-us=a=b\" }"),
     ]);
     parse(&constants).unwrap_or_else(|problems| panic!("{problems}"));
 }
@@ -100,7 +100,7 @@ fn names_that_do_not_prove_their_issuer() {
         "issuer.name.lowerAscii() + '=' + claims.sub",
         "has(claims.email) ? issuer.name + '=' + claims.email : claims.sub",
         "has(claims.email) ? issuer.name + '=' + claims.email : claims.sub + '=' + issuer.name",
-        "issuer.name == 'okta' ? 'alice' : 'bob'",
+        "claims.a ? 'alice' : 'bob'",
         "claims.issuer.name + '=' + claims.sub",
         "'issuer.name=' + claims.sub",
         "claims.list.map(issuer, issuer.name + '=' + claims.sub)[0]",
@@ -113,7 +113,7 @@ fn names_that_do_not_prove_their_issuer() {
         "{ from = \"issuer.name + '=' + claims.email\", default = \"unknown\" }",
         "{ from = \"issuer.name + '=' + claims.email\", default = \"okta-unknown\" }",
         "{ from = \"claims.email + '@' + issuer.name\", default = \"okta=unknown\" }",
-        "{ value = \"batch=okta=batch\" }",
+        "{ from = \"issuer.name + '=' + claims.email\", default = \"batch=okta=batch\" }",
     ] {
         let other = "\"issuer.name + '=' + claims.sub + '=' + issuer.name\"";
         let text = reaching_one_role(&[("okta", name), ("okta-eu", other)]);
@@ -137,6 +137,7 @@ fn names_that_begin_with_the_issuer_and_names_that_end_with_it_can_be_equal() {
     let third = ("third", "\"issuer.name + '=' + claims.sub + '@' + issuer.name\"");
     let mixed = reaching_one_role(&[third, ("okta", at_start), ("entra", at_end)]);
     collides(&mixed, "session names of okta begin with the issuer's name and those of entra end with it");
-    let alike = reaching_one_role(&[third, ("okta", at_start), ("entra", "\"issuer.name + ',x'\"")]);
+    let alike =
+        reaching_one_role(&[third, ("okta", at_start), ("entra", "\"issuer.name + ',' + claims.x\"")]);
     parse(&alike).unwrap_or_else(|problems| panic!("{problems}"));
 }
