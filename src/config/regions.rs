@@ -58,7 +58,7 @@ pub(super) fn is_known(region: &str) -> bool {
 /// The region that was probably intended; `None` if none is similar.
 pub(super) fn nearest(written: &str) -> Option<&'static str> {
     /// More changed letters are another word.
-    const MOST_CHANGES: usize = 3;
+    const MOST_CHANGES: usize = 2;
     let distance = |region: &&str| strsim::damerau_levenshtein(region, written);
     let nearest = REGIONS.into_iter().min_by_key(distance)?;
     (distance(&nearest) <= MOST_CHANGES).then_some(nearest)
@@ -92,7 +92,6 @@ mod tests {
     fn a_misspelt_region_has_a_nearest_one() {
         assert_eq!(nearest("eu-centrl-1"), Some("eu-central-1"));
         assert_eq!(nearest("us-esat-1"), Some("us-east-1"));
-        assert_eq!(nearest("mars-east-1"), Some("us-east-1"));
-        assert_eq!(nearest("moon-crater-9"), None);
+        assert_eq!(nearest("mars-east-1"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Checks that a session name and a source identity name a person: they are not the same for everybody, and the caller
-//! does not choose them.
+//! Checks that a session name and a source identity name a person: they differ from caller to caller, and the caller does
+//! not choose them.
 
 use serde_json::Map;
 

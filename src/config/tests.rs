@@ -479,5 +479,9 @@ fn probable_mistakes_are_warned_of() {
 #[test]
 fn a_missing_file_is_reported_with_its_path() {
     let problems = load(Path::new("/no/such/gateway.toml")).unwrap_err().to_string();
-    assert!(problems.starts_with("/no/such/gateway.toml:1:1: the file cannot be read"), "{problems}");
+    assert!(
+        problems
+            .starts_with("/no/such/gateway.toml:1:1: the configuration file cannot be read: no such file;"),
+        "{problems}"
+    );
 }

@@ -61,13 +61,13 @@ impl Desk {
     async fn explain_piped(&self, token: &str) -> Ended {
         let config = self.config.to_str().unwrap().to_owned();
         let token = token.to_owned();
-        let run = move || run(&["explain", "--config", &config, "--token", "-"], &token);
+        let run = move || run(&["explain", "--config", &config, "--token-file", "-"], &token);
         tokio::task::spawn_blocking(run).await.unwrap()
     }
 
     async fn explain_token(&self, token: &str, more: &[&str]) -> Ended {
         let file = self.write("token", &format!(" {token}\n"));
-        let ended = self.explain(&[&["--token", &file], more].concat()).await;
+        let ended = self.explain(&[&["--token-file", &file], more].concat()).await;
         let signature = token.rsplit('.').next().unwrap();
         assert!(!ended.out.contains(signature) && !ended.err.contains(signature), "a token was printed");
         ended
@@ -221,8 +221,8 @@ async fn an_invalid_command_line_is_rejected() {
     let claims = desk.write("claims", "{}");
     let list = desk.write("list", "[]");
     for (arguments, words) in [
-        (vec![], "--token"),
-        (vec!["--token", "a", "--claims", "b", "--issuer", "acme"], "cannot be used with"),
+        (vec![], "--token-file"),
+        (vec!["--token-file", "a", "--claims", "b", "--issuer", "acme"], "cannot be used with"),
         (vec!["--claims", &claims], "--issuer"),
         (
             vec!["--claims", &claims, "--issuer", "acne"],
@@ -236,7 +236,7 @@ async fn an_invalid_command_line_is_rejected() {
         assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
         assert!(ended.err.contains(words), "{words} is not in\n{}", ended.err);
     }
-    let ended = run(&["explain", "--config", "/nonexistent.toml", "--token", "-"], "");
+    let ended = run(&["explain", "--config", "/nonexistent.toml", "--token-file", "-"], "");
     assert_eq!(ended.code, Some(1), "{}", ended.err);
 }
 

@@ -73,7 +73,7 @@ fn the_slash_at_the_end_of_known_providers() {
 }
 
 #[test]
-fn a_name_is_not_the_same_for_everybody() {
+fn a_name_differs_from_caller_to_caller() {
     for name in ["\"'x'\"", "{ value = \"team\" }", "\"issuer.name\"", "{ from = \"'a' + issuer.name\" }"] {
         let text = with("name = \"claims.sub\"", &format!("name = {name}"));
         fails(
