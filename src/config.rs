@@ -8,6 +8,7 @@ mod diagnostics;
 mod expand;
 mod files;
 mod issuers;
+mod limits;
 mod listen;
 mod pitfalls;
 mod raw;
@@ -32,6 +33,7 @@ pub use deny::{deny_file, read_deny_file};
 pub use diagnostics::{ConfigError, Diagnostic, Severity, SourceLine, counted};
 pub use expand::Environment;
 pub use files::{NamedFile, NamedFiles};
+pub use limits::Limits;
 pub use listen::{Listen, Tls};
 pub use schema::{json_schema, schema_document};
 pub(crate) use units::in_words;
@@ -64,6 +66,7 @@ const PER_NAME: usize = 8;
 pub struct Config {
     pub listen: Listen,
     pub aws: Aws,
+    pub limits: Limits,
     pub sessions: sessions::SessionSettings,
     /// In the order of the file, which is also that of `mapping.issuers`.
     pub issuers: Vec<auth::issuer::IssuerSettings>,
@@ -95,6 +98,8 @@ impl Config {
             }
         };
         let listen = listen::listen(&file.listen, &mut diagnostics);
+        let max_body = file.listen.get_ref().max_body.as_ref();
+        let limits = limits::limits(&file.limits, (&listen, max_body), &mut diagnostics);
         let aws = aws::aws(&file.aws, &mut diagnostics);
         let default_duration =
             roles::session_duration(file.sessions.duration.as_ref(), &mut diagnostics).unwrap_or(SESSION);
@@ -102,6 +107,7 @@ impl Config {
         let issuers = issuers::issuers(&file.issuer, &mut diagnostics);
         let roles = roles::roles(&file.role, &issuers, &aws, &mut diagnostics);
         let no_role_tell = values::tell(file.no_role.tell.as_ref(), &mut diagnostics);
+        limits::check_roles(&file.role, &limits, &mut diagnostics);
         let log = log(&file.log, &mut diagnostics);
         let revoke = file.revoke.as_ref().map(|revoke| values::path(&revoke.file, &mut diagnostics));
         pitfalls::check(&issuers, &roles, &mut diagnostics);
@@ -119,7 +125,19 @@ impl Config {
             generation: 1,
         };
         let upstream_messages = file.log.upstream_messages.unwrap_or(true);
-        Ok(Self { listen, aws, sessions, issuers, mapping, log, upstream_messages, revoke, files, warnings })
+        Ok(Self {
+            listen,
+            aws,
+            limits,
+            sessions,
+            issuers,
+            mapping,
+            log,
+            upstream_messages,
+            revoke,
+            files,
+            warnings,
+        })
     }
 }
 

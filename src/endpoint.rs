@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -14,6 +15,31 @@ use crate::route::Service;
 
 pub mod idle;
 pub mod reach;
+
+/// The default of `aws.connect_timeout`: the longest wait for a connection, TLS included.
+pub const CONNECT: Duration = Duration::from_secs(3);
+/// The default of `aws.first_byte_timeout`. Some models think for up to an hour (Bedrock user guide, Claude inference
+/// time-out).
+// Assumption A33.
+pub const FIRST_BYTE: Duration = Duration::from_secs(60 * 60);
+/// The default of `aws.stream_idle_timeout`.
+// Assumption A34.
+pub const STREAM_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// The timeouts of an answer from Bedrock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The longest wait for the head of an answer.
+    pub first_byte: Duration,
+    /// The longest silence within an answer.
+    pub stream_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { first_byte: FIRST_BYTE, stream_idle: STREAM_IDLE }
+    }
+}
 
 /// One service in one region, with the idle connections to it.
 #[derive(Debug)]
@@ -28,6 +54,7 @@ pub struct Endpoint {
     pub(crate) idle: Idle,
     /// Whether connections can be opened.
     pub reach: Reach,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// Why there is no endpoint.
@@ -124,7 +151,14 @@ impl Endpoint {
             service,
             idle: Idle::default(),
             reach: Reach::default(),
+            timeouts: Timeouts::default(),
         })
+    }
+
+    /// The same endpoint with other timeouts than the default.
+    #[must_use]
+    pub fn within(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
     /// The address to connect to.

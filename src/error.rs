@@ -15,7 +15,7 @@ use crate::authorize::{Forbidden, Refused, RoleRefusal};
 use crate::endpoint::NoEndpoint;
 use crate::headers::NotAscii;
 use crate::identity::{ClaimsRead, IdentityError, IdentityRefusal};
-use crate::limits::requests::{Busy, IN_FLIGHT, PER_PRINCIPAL};
+use crate::limits::requests::Busy;
 use crate::reason::Reason;
 use crate::revoke::Revoked;
 use crate::route::{ModelId, RouteError};
@@ -72,18 +72,13 @@ impl Failure {
     /// The failure's row of the table.
     pub fn answer(&self) -> ErrorResponse {
         match self {
-            Self::Busy(Busy::Gateway) => unavailable(
-                format!(
-                    "The gateway is at its limit of {IN_FLIGHT} concurrent requests. Retry in one second."
-                ),
+            Self::Busy(Busy::Gateway { limit }) => unavailable(
+                format!("The gateway is at its limit of {limit} concurrent requests. Retry in one second."),
                 Reason::BusyGateway,
                 1,
             ),
-            Self::Busy(Busy::Caller) => throttled(
-                format!(
-                    "You are at the limit of {PER_PRINCIPAL} concurrent requests for one caller. \
-                     Wait until one ends, then retry."
-                ),
+            Self::Busy(Busy::Caller { limit, .. }) => throttled(
+                format!("You have too many concurrent requests (limit {limit}). Retry with backoff."),
                 Reason::BusyCaller,
                 1,
             ),
@@ -248,14 +243,17 @@ fn body(error: &BodyError) -> ErrorResponse {
             format!("The request body is larger than the limit of {max} bytes. Send a smaller one."),
             Reason::BodyTooLarge,
         ),
-        BodyError::NoMemory => unavailable(
-            "The gateway is at its limit of memory for request bodies. Retry in one second.",
+        BodyError::NoMemory { limit } => unavailable(
+            format!(
+                "The gateway is at its limit of memory for request bodies ({limit}). Retry in one second."
+            ),
             Reason::BusyBodies,
             1,
         ),
-        BodyError::NoMemoryForCaller => throttled(
-            "Your concurrent requests are at the limit of memory for one caller. \
-             Wait until one ends, then retry.",
+        BodyError::NoMemoryForCaller { limit } => throttled(
+            format!(
+                "Your concurrent requests are at the limit of memory for one caller ({limit}). Retry with backoff."
+            ),
             Reason::BusyCallerBodies,
             1,
         ),

@@ -23,13 +23,14 @@ use crate::gateway::listeners::Listeners;
 use crate::gateway::reload::Reloader;
 use crate::gateway::restart_only::RestartOnly;
 use crate::identity::{IdentityMemo, Mapping};
-use crate::limits::requests::Limits;
+use crate::limits::requests::{Limits, RequestLimits};
 use crate::operator::admin::Admin;
 use crate::operator::probe::{Probe, Readiness};
 use crate::revoke::Revocations;
 use crate::route::Service;
+use crate::server::connections::{ConnectionLimits, Connections};
 use crate::server::tls::TlsError;
-use crate::server::{CONNECTIONS, Listener, OPERATORS_CONNECTIONS, Server};
+use crate::server::{Listener, OPERATORS_CONNECTIONS, Server};
 use crate::sessions::caller_identity::CallerIdentity;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
@@ -150,12 +151,16 @@ impl GatewayHandle {
         };
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics))?;
         auth.start();
-        let bodies = Bodies::new(config.listen.max_body);
+        let requests = RequestSettings {
+            bodies: Bodies::new(config.listen.max_body, config.limits.memory),
+            limits: config.limits.requests,
+            upstream_messages: config.upstream_messages,
+        };
         let endpoints = endpoints(&config.aws).await?;
-        let active =
-            active_config(auth, config.mapping, bodies, &config.aws, endpoints, config.upstream_messages);
+        let active = active_config(auth, config.mapping, requests, &config.aws, endpoints);
         let gateway = Arc::new(Gateway {
             config: ArcSwap::from_pointee(active),
+            connections: Connections::new(config.limits.connections),
             limits: Limits::default(),
             sessions,
             upstream: upstream(&config.aws)?,
@@ -180,9 +185,9 @@ impl GatewayHandle {
         let reloader = Reloader::new(at, ready, restart_only, every, overrides.file, certificate, deny);
         let (stop, stopping) = watch::channel(Stop::Not);
         let serving = Serving {
-            callers: Server::new(Arc::clone(&gateway), CONNECTIONS),
-            probe: Server::new(Arc::new(Probe::new(Arc::clone(&readiness))), OPERATORS_CONNECTIONS),
-            admin: Server::new(admin_service, OPERATORS_CONNECTIONS),
+            callers: Server::new(Arc::clone(&gateway), Arc::clone(&gateway.connections)),
+            probe: Server::new(Arc::new(Probe::new(Arc::clone(&readiness))), operators()),
+            admin: Server::new(admin_service, operators()),
             gateway: Arc::clone(&gateway),
             readiness: Arc::clone(&readiness),
             drain_delay: config.listen.drain_delay,
@@ -329,6 +334,11 @@ impl Serving {
     }
 }
 
+/// The connections of the probe port, or of the admin port.
+fn operators() -> Arc<Connections> {
+    Connections::new(ConnectionLimits { connections: OPERATORS_CONNECTIONS, ..ConnectionLimits::default() })
+}
+
 async fn reached(mut stop: watch::Receiver<Stop>, level: Stop) {
     // An error means that the sender was dropped together with the `GatewayHandle`.
     let _gone = stop.wait_for(|stop| *stop >= level).await.is_err();
@@ -341,6 +351,7 @@ fn sts_settings(aws: &Aws) -> StsSettings {
         ca: aws.endpoints.ca.clone(),
         fips: aws.fips,
         dual_stack: aws.dual_stack,
+        timeout: aws.timeouts.sts,
     }
 }
 
@@ -349,26 +360,33 @@ fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
         .chain(aws.region_endpoints.values())
         .filter_map(|endpoints| endpoints.ca.as_deref())
         .collect();
-    Ok(Upstream::new(pool::connector(&extra)?))
+    Ok(Upstream::new(pool::connector(&extra, aws.timeouts.connect)?))
+}
+
+/// The settings of requests that are the same for all callers.
+struct RequestSettings {
+    bodies: Bodies,
+    limits: RequestLimits,
+    upstream_messages: bool,
 }
 
 /// The part of one configuration that requests use.
 fn active_config(
     auth: Authenticator<IdentityMemo>,
     mapping: Mapping,
-    bodies: Bodies,
+    requests: RequestSettings,
     aws: &Aws,
     endpoints: Endpoints,
-    upstream_messages: bool,
 ) -> ActiveConfig {
     ActiveConfig {
         auth,
         mapping,
-        bodies,
+        bodies: requests.bodies,
+        requests: requests.limits,
         home: aws.region.as_str().into(),
         regions: aws.all_regions().map(Arc::from).collect(),
         endpoints,
-        upstream_messages,
+        upstream_messages: requests.upstream_messages,
         since: clock::now(),
     }
 }
@@ -385,7 +403,7 @@ async fn endpoints(aws: &Aws) -> Result<Endpoints, EndpointError> {
                 Service::Mantle => urls.bedrock_mantle.as_ref(),
             });
             if let Some(endpoint) = Endpoint::of(service, region, url, aws.fips, aws.dual_stack).await? {
-                let endpoint = Arc::new(endpoint);
+                let endpoint = Arc::new(endpoint.within(aws.timeouts.answer));
                 upstream::keep_swept(&endpoint);
                 endpoints.insert(region.as_str().into(), service, endpoint);
             }

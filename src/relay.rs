@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::endpoint::STREAM_IDLE;
 use crate::error::dialect::with_request_id;
 use crate::limits::requests::PrincipalSlot;
 use crate::record::Record;
@@ -18,9 +19,6 @@ use crate::upstream::retry::RewoundBody;
 
 pub mod frames;
 
-/// The longest silence within an answer from Bedrock.
-// Assumption A34.
-pub const IDLE: Duration = Duration::from_secs(10 * 60);
 /// The time between two checks of a silent answer: whether its caller was revoked, whether it was silent for too long.
 const CHECK: Duration = Duration::from_secs(2);
 /// Messages to the caller of a stream that the gateway ends.
@@ -134,8 +132,11 @@ impl Upstream {
         // has just checked whether the caller was revoked.
         loop {
             ready!(timer.as_mut().poll(cx));
-            if heard.elapsed() >= IDLE {
-                return Poll::Ready(Some(Err("Bedrock sent nothing for 10 minutes".to_owned())));
+            let longest = self.body.longest_silence().unwrap_or(STREAM_IDLE);
+            if heard.elapsed() >= longest {
+                let seconds = longest.as_secs_f64();
+                let error = format!("Bedrock sent nothing for {seconds} s (aws.stream_idle_timeout)");
+                return Poll::Ready(Some(Err(error)));
             }
             timer.as_mut().reset(Instant::now() + CHECK);
         }

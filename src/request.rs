@@ -55,7 +55,7 @@ impl Gateway {
         body: Unread<Incoming>,
         record: &mut Record,
     ) -> Result<Reply, Failure> {
-        record.admitted(self.limits.enter()?);
+        record.admitted(self.limits.enter(config.requests.all)?);
         // The call.
         let Route::Call(call) = route::parse(&head, &config.regions)? else { return Ok(Reply::Probed) };
         record.routed(&call);
@@ -67,7 +67,8 @@ impl Gateway {
         record.identified(&caller);
         // The decision by the head: whether the caller may make the call.
         let cleared = self.revocations.clear(&caller)?;
-        let slot = self.limits.enter_as(caller.identity().principal())?;
+        let concurrency = config.concurrency(caller.identity());
+        let slot = self.limits.enter_as(caller.identity().principal(), concurrency)?;
         let permit = authorize(cleared, call, &config.home, &head.headers)?;
         record.permitted(&permit);
         let headers = Forwarded::of(&head.headers)?;

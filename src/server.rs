@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -27,23 +27,21 @@ pub use crate::server::listener::Listener;
 
 use crate::server::activity::{Activity, CloseReason, Timeouts, TrackedIo};
 use crate::server::balancers::{Balancers, ExpectedHeader};
+use crate::server::connections::{Connections, OpenConnection};
 use crate::server::listener::{Accepted, accept_all};
 use crate::server::throttle::Throttle;
 
 mod activity;
 pub mod balancers;
+pub mod connections;
 mod listener;
 mod throttle;
 pub mod tls;
 
-/// The most concurrent connections of clients. Further ones wait in the listener's backlog.
-pub const CONNECTIONS: usize = 10_000;
 /// The most concurrent connections of the probe port, and of the admin port.
 pub const OPERATORS_CONNECTIONS: usize = 256;
 /// The largest head of a request, bytes. Claude Code sends its token, up to 32 KiB, twice in one head.
 const HEAD_BYTES: u32 = 128 * 1024;
-/// The most concurrent streams of one HTTP/2 connection.
-const H2_STREAMS: u32 = 256;
 /// The most bytes that the server holds of an answer that an HTTP/2 peer does not read. The bytes that the connection
 /// to Bedrock holds come on top.
 const H2_SEND_BYTES: usize = 64 * 1024;
@@ -92,7 +90,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct Server<S> {
     service: Arc<S>,
-    slots: Arc<Semaphore>,
+    open: Arc<Connections>,
     stage: watch::Sender<Stage>,
     timeouts: Timeouts,
     connections: JoinSet<()>,
@@ -101,11 +99,11 @@ pub struct Server<S> {
 }
 
 impl<S: Handler> Server<S> {
-    /// A server with at most `connections` concurrent connections.
-    pub fn new(service: Arc<S>, connections: usize) -> Self {
+    /// A server whose connections are counted and limited by `open`.
+    pub fn new(service: Arc<S>, open: Arc<Connections>) -> Self {
         Self {
             service,
-            slots: Arc::new(Semaphore::new(connections)),
+            open,
             stage: watch::Sender::new(Stage::Serving),
             timeouts: Timeouts::default(),
             connections: JoinSet::new(),
@@ -126,7 +124,7 @@ impl<S: Handler> Server<S> {
         let (found, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept_all(listener, Arc::clone(&self.slots), found.clone()));
+            accepting.spawn(accept_all(listener, Arc::clone(&self.open.slots), found.clone()));
         }
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -153,6 +151,7 @@ impl<S: Handler> Server<S> {
         }
         let (service, timeouts, stage) = (Arc::clone(&self.service), self.timeouts, self.stage.subscribe());
         let first_head = Instant::now() + timeouts.head;
+        let slot = self.open.opened(slot);
         let connection = ClientConnection { service, peer, balancers, timeouts, first_head, stage, slot };
         // One kind of task for each case, so that a plain connection does not hold the memory of a TLS handshake.
         match (expected_header, tls) {
@@ -191,7 +190,7 @@ struct ClientConnection<S> {
     timeouts: Timeouts,
     first_head: Instant,
     stage: watch::Receiver<Stage>,
-    slot: OwnedSemaphorePermit,
+    slot: OpenConnection,
 }
 
 impl<S: Handler> ClientConnection<S> {
@@ -246,9 +245,10 @@ impl<S: Handler> ClientConnection<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { service, peer, balancers, timeouts, first_head, stage, slot: _slot } = self;
+        let Self { service, peer, balancers, timeouts, first_head, stage, slot } = self;
         let (spoken, has_spoken) = watch::channel(false);
         let activity = Activity::new(&timeouts);
+        slot.has(&activity);
         let answering = {
             let (service, activity) = (Arc::clone(&service), Arc::clone(&activity));
             service_fn(move |request: Request<Incoming>| {
@@ -270,7 +270,7 @@ impl<S: Handler> ClientConnection<S> {
                 }
             })
         };
-        let builder = protocol();
+        let builder = protocol(slot.streams());
         let stream = TokioIo::new(TrackedIo::new(stream, Arc::clone(&activity)));
         let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
         let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
@@ -344,7 +344,7 @@ async fn to_finish(
     }
 }
 
-fn protocol() -> auto::Builder<TokioExecutor> {
+fn protocol(streams: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // `activity` limits the time of a head, without a timer for each request. The library accepts 100 header lines,
     // as many as fit without an allocation. Real clients send about thirty.
@@ -353,7 +353,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES)
-        .max_concurrent_streams(H2_STREAMS)
+        .max_concurrent_streams(streams)
         .max_send_buf_size(H2_SEND_BYTES)
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING);

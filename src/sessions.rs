@@ -34,8 +34,7 @@ use self::refusals::Refusals;
 pub use self::session::{Lookup, Ready, Session, SessionRecord};
 use self::shared_calls::{NoOutcome, SharedCalls};
 pub use self::sigv4_keys::{Scope, SigningKey};
-use self::sts::STS_DEADLINE;
-pub use self::sts::{AssumeRole, Issued, StsError, StsFailure};
+pub use self::sts::{AssumeRole, Issued, STS_DEADLINE, StsError, StsFailure};
 pub use self::transport::{StsSettings, StsSetupError};
 use crate::authorize::Authorized;
 use crate::clock;
@@ -305,13 +304,14 @@ impl Sessions {
                 SessionError::Overloaded
             })?;
         }
-        let call = timeout(STS_DEADLINE, self.sts.assume_role(Arc::clone(id), &self.rate));
+        let limit = self.sts.deadline();
+        let call = timeout(limit, self.sts.assume_role(Arc::clone(id), &self.rate));
         tracing::debug!(
             role_arn = id.role_arn().as_str(),
             session_name = id.name().as_str(),
             "calling AssumeRole"
         );
-        let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline()));
+        let outcome = call.await.unwrap_or_else(|_| Err(StsError::deadline(limit)));
         let outcome = outcome.map_err(SessionError::from).and_then(|issued| {
             // Bedrock would refuse an expired session, and a cached one would make every request call STS.
             if issued.expires > (self.now)() { Ok(issued) } else { Err(SessionError::expired_on_arrival()) }

@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use crate::auth::Authenticator;
 use crate::authorize::body::Bodies;
 use crate::endpoint::Endpoints;
-use crate::identity::{IdentityMemo, Mapping};
-use crate::limits::requests::Limits;
+use crate::identity::{Identity, IdentityMemo, Mapping};
+use crate::limits::requests::{Limits, RequestLimits};
 use crate::revoke::Revocations;
+use crate::server::connections::Connections;
 use crate::sessions::Sessions;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct Gateway {
     /// The active configuration. A reload replaces it as a whole. A request uses to its end the one that was active
     /// when it arrived.
     pub config: ArcSwap<ActiveConfig>,
+    /// The open connections of callers.
+    pub connections: Arc<Connections>,
     pub limits: Limits,
     pub revocations: Revocations,
     pub sessions: Arc<Sessions>,
@@ -41,6 +44,7 @@ pub struct ActiveConfig {
     pub auth: Authenticator<IdentityMemo>,
     pub mapping: Mapping,
     pub bodies: Bodies,
+    pub requests: RequestLimits,
     /// The region of a request whose path names none.
     pub home: Arc<str>,
     /// The further regions that a path may name.
@@ -50,6 +54,13 @@ pub struct ActiveConfig {
     pub upstream_messages: bool,
     /// When this configuration became the active one.
     pub since: SystemTime,
+}
+
+impl ActiveConfig {
+    /// The most concurrent requests of the principal of `identity`.
+    pub fn concurrency(&self, identity: &Identity) -> usize {
+        identity.role().concurrency.unwrap_or(self.requests.per_principal)
+    }
 }
 
 impl Gateway {

@@ -19,11 +19,6 @@ pub mod pool;
 pub mod retry;
 pub mod skew;
 
-/// The longest wait for the head of an answer. Some models think for up to an hour (Bedrock user guide, Claude
-/// inference time-out).
-// Assumption A33.
-pub const FIRST_BYTE: Duration = Duration::from_secs(60 * 60);
-
 /// The time between two searches for connections that were idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -56,6 +51,7 @@ impl Upstream {
     // Assumption A37.
     pub async fn send(&self, signed: Signed) -> Result<Response<PooledBody>, UpstreamError> {
         let (mut request, endpoint) = signed.into_parts();
+        let first_byte = endpoint.timeouts.first_byte;
         // The loop ends with the first new connection at the latest.
         loop {
             let kept = endpoint.idle.take();
@@ -65,14 +61,17 @@ impl Upstream {
                 // In a box of its own: it is rarely needed, and larger than all the rest.
                 None => Box::pin(self.connect(&endpoint)).await?,
             };
-            let answer = tokio::time::timeout(FIRST_BYTE, connection.try_send_request(request)).await;
+            let answer = tokio::time::timeout(first_byte, connection.try_send_request(request)).await;
             let mut failed = match answer {
                 Ok(Ok(response)) => {
                     return Ok(response.map(|body| PooledBody::new(body, connection, endpoint)));
                 }
                 Ok(Err(failed)) => failed,
                 Err(_elapsed) => {
-                    return Err(UpstreamError::NotAnswered("no answer within 1 hour".to_owned()));
+                    let seconds = first_byte.as_secs_f64();
+                    return Err(UpstreamError::NotAnswered(format!(
+                        "no answer within {seconds} s (aws.first_byte_timeout)"
+                    )));
                 }
             };
             match failed.take_message() {

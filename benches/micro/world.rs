@@ -21,6 +21,7 @@ use bedrock_gateway::record::Record;
 use bedrock_gateway::revoke::{Clearance, Revocations};
 use bedrock_gateway::route::{self, Call, Route, Service};
 use bedrock_gateway::server::Peer;
+use bedrock_gateway::server::connections::Connections;
 use bedrock_gateway::sessions::own_credentials::OwnCredentials;
 use bedrock_gateway::sessions::sts::StsClient;
 use bedrock_gateway::sessions::{Ready, Sessions, StsSettings};
@@ -85,6 +86,7 @@ impl World {
             ca: None,
             fips: false,
             dual_stack: false,
+            timeout: config.aws.timeouts.sts,
         };
         let sts = StsClient::new(&sts, OwnCredentials::new(bed.credentials())).unwrap();
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics)).unwrap();
@@ -102,19 +104,21 @@ impl World {
         let active = ActiveConfig {
             auth,
             mapping: config.mapping,
-            bodies: Bodies::new(config.listen.max_body),
+            bodies: Bodies::new(config.listen.max_body, config.limits.memory),
             regions: config.aws.all_regions().map(Arc::from).collect(),
             endpoints,
             home,
             upstream_messages: config.upstream_messages,
             since: bedrock_gateway::clock::now(),
+            requests: config.limits.requests,
         };
         let gateway = Gateway {
             config: ArcSwap::from_pointee(active),
+            connections: Connections::new(config.limits.connections),
             limits: Limits::default(),
             revocations: Revocations::default(),
             sessions: Sessions::new(&config.sessions, sts, Arc::clone(&metrics)),
-            upstream: Upstream::new(pool::connector(&[]).unwrap()),
+            upstream: Upstream::new(pool::connector(&[], config.aws.timeouts.connect).unwrap()),
             skew: Skew::default(),
             log: Arc::new(thread_log()),
             metrics,

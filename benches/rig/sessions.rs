@@ -13,6 +13,7 @@ use bedrock_gateway::config::{self, Config};
 use bedrock_gateway::endpoint::{Endpoint, Endpoints};
 use bedrock_gateway::headers::Forwarded;
 use bedrock_gateway::identity::{IdentityMemo, Mapping};
+use bedrock_gateway::limits::memory::MemoryLimits;
 use bedrock_gateway::revoke::Revocations;
 use bedrock_gateway::route::{self, Route, Service};
 use bedrock_gateway::sessions::own_credentials::OwnCredentials;
@@ -77,6 +78,7 @@ pub(crate) async fn run(settings: &Settings) {
         ca: None,
         fips: false,
         dual_stack: false,
+        timeout: config.aws.timeouts.sts,
     };
     let source = OwnCredentials::from_environment(&sts).await.unwrap();
     let sessions =
@@ -88,7 +90,7 @@ pub(crate) async fn run(settings: &Settings) {
     let mut endpoints = Endpoints::default();
     let endpoint = Endpoint::of(Service::Runtime, "us-east-1", None, false, false).await.unwrap();
     endpoints.insert("us-east-1".into(), Service::Runtime, Arc::new(endpoint.unwrap()));
-    let (revocations, bodies) = (Revocations::default(), Bodies::new(1024));
+    let (revocations, bodies) = (Revocations::default(), Bodies::new(1024, MemoryLimits::default()));
     let calls = Calls { auth, mapping, revocations, endpoints, bodies, token: settings.token.clone() };
     let calls = Arc::new(calls);
 

@@ -12,7 +12,8 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::authorize::unread::Unread;
-use crate::limits::memory::{BodyMemory, MEMORY_BYTES, MemorySlot, OutOfMemory, PRINCIPAL_BYTES};
+use crate::limits::Level;
+use crate::limits::memory::{self, BodyMemory, MemoryLimits, MemorySlot, OutOfMemory};
 
 /// Longest time without data within a body.
 pub const IDLE: Duration = Duration::from_secs(30);
@@ -23,8 +24,7 @@ pub const TOTAL: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub struct Bodies {
     max: usize,
-    /// One principal's share of the memory.
-    each: usize,
+    limits: MemoryLimits,
     memory: Arc<BodyMemory>,
 }
 
@@ -33,43 +33,41 @@ pub struct Bodies {
 pub enum BodyError {
     #[error("the request body is larger than listen.max_body, {max} bytes")]
     TooLarge { max: usize },
-    #[error("the request bodies in flight use all {} MiB of memory for bodies", MEMORY_BYTES >> 20)]
-    NoMemory,
+    #[error("the request bodies in flight fill the gateway's memory for them, {limit} (limits.body_memory)")]
+    NoMemory { limit: memory::Bytes },
     #[error(
-        "the caller's request bodies in flight use all memory for bodies of one caller, which is {} MiB or \
-         listen.max_body if that is more",
-        PRINCIPAL_BYTES >> 20
+        "the principal's request bodies in flight fill its memory for them, {limit} (limits.body_memory_per_principal)"
     )]
-    NoMemoryForCaller,
+    NoMemoryForCaller { limit: memory::Bytes },
     #[error("the request body did not arrive in time: 30 s passed without data, or 5 min in all")]
     TooSlow,
     #[error("the request body ended too early: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl From<OutOfMemory> for BodyError {
-    fn from(error: OutOfMemory) -> Self {
-        match error {
-            OutOfMemory::Gateway => Self::NoMemory,
-            OutOfMemory::Caller => Self::NoMemoryForCaller,
-        }
-    }
-}
-
 impl Bodies {
     /// `max` is the size of the largest body that is accepted, bytes.
-    pub fn new(max: usize) -> Self {
-        // The share of a principal is never smaller than one body of the largest size.
-        Self::within(max, MEMORY_BYTES, PRINCIPAL_BYTES.max(max))
+    pub fn new(max: usize, limits: MemoryLimits) -> Self {
+        Self { max, limits, memory: Arc::default() }
     }
 
-    fn within(max: usize, all: usize, each: usize) -> Self {
-        Self { max, each, memory: BodyMemory::new(all) }
+    /// Bodies with other limits, which share the memory of these.
+    pub fn with_limits(&self, max: usize, limits: MemoryLimits) -> Self {
+        Self { max, limits, memory: Arc::clone(&self.memory) }
     }
 
-    /// Limits with another `max`, which share the memory of these.
-    pub fn with_max(&self, max: usize) -> Self {
-        Self { max, each: PRINCIPAL_BYTES.max(max), memory: Arc::clone(&self.memory) }
+    /// The use of the memory: by all bodies, and by the principal with the most bytes.
+    pub fn levels(&self) -> (Level, Level) {
+        self.memory.levels(self.limits)
+    }
+
+    fn exhausted(&self, error: OutOfMemory) -> BodyError {
+        match error {
+            OutOfMemory::Gateway => BodyError::NoMemory { limit: memory::Bytes(self.limits.all) },
+            OutOfMemory::Caller => {
+                BodyError::NoMemoryForCaller { limit: memory::Bytes(self.limits.per_principal) }
+            }
+        }
     }
 
     /// Reads a caller's body to its end. Memory is reserved as bytes arrive, not by the announced length.
@@ -90,7 +88,7 @@ impl Bodies {
         if announced > self.max {
             return Err(BodyError::TooLarge { max: self.max });
         }
-        let mut slot = self.memory.slot(principal, self.each);
+        let mut slot = self.memory.slot(principal, self.limits);
         let mut end = None;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
@@ -101,13 +99,13 @@ impl Bodies {
             }
             // A body that arrives in one piece is not copied.
             if first.is_empty() && rest.is_empty() {
-                slot.grow_to(length)?;
+                slot.grow_to(length).map_err(|error| self.exhausted(error))?;
                 first = data;
                 continue;
             }
             if length > rest.capacity() {
                 let room = if announced < length { self.max } else { announced }.min(2 * length);
-                slot.grow_to((first.len() + room).min(self.max))?;
+                slot.grow_to((first.len() + room).min(self.max)).map_err(|error| self.exhausted(error))?;
                 rest.reserve(room - rest.len());
             }
             rest.extend_from_slice(&std::mem::take(&mut first));
@@ -176,6 +174,10 @@ mod tests {
         }
     }
 
+    fn bodies(max: usize) -> Bodies {
+        Bodies::new(max, MemoryLimits { all: 4096, per_principal: 2048 })
+    }
+
     fn alice() -> Arc<str> {
         "alice".into()
     }
@@ -186,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_arrives_whole_and_its_memory_is_released() {
-        let bodies = Bodies::new(16);
+        let bodies = bodies(16);
         let (body, held) =
             bodies.read(&alice(), &mut Unread::new(pieces(&[b"ab", b"", b"cd", b"e"]))).await.unwrap();
         assert_eq!(&body[..], b"abcde");
@@ -197,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_with_and_without_announced_length() {
-        let bodies = Bodies::new(4);
+        let bodies = bodies(4);
         assert!(matches!(
             bodies.read(&alice(), &mut Unread::new(pieces(&[b"abc", b"de"]))).await,
             Err(BodyError::TooLarge { max: 4 })
@@ -210,30 +212,23 @@ mod tests {
         assert_eq!(in_use(&bodies), (0, 0));
     }
 
-    #[test]
-    fn one_body_of_the_largest_size_fits() {
-        for max in [1, PRINCIPAL_BYTES, MEMORY_BYTES] {
-            assert!(Bodies::new(max).each >= max);
-        }
-    }
-
     #[tokio::test]
     async fn bodies_share_one_budget_and_no_caller_uses_all_of_it() {
-        let bodies = Bodies::within(10_000, 4096, 2048);
+        let bodies = bodies(10_000);
         let large = || Full::new(Bytes::from(vec![0; 2048]));
         let (_, first) = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
         let more = bodies.read(&alice(), &mut Unread::new(pieces(&[b"x"]))).await;
-        assert!(matches!(more, Err(BodyError::NoMemoryForCaller)));
+        assert!(matches!(more, Err(BodyError::NoMemoryForCaller { limit: memory::Bytes(2048) })));
         let (_, second) = bodies.read(&"bob".into(), &mut Unread::new(large())).await.unwrap();
         let more = bodies.read(&"carol".into(), &mut Unread::new(pieces(&[b"x"]))).await;
-        assert!(matches!(more, Err(BodyError::NoMemory)));
+        assert!(matches!(more, Err(BodyError::NoMemory { limit: memory::Bytes(4096) })));
         drop((first, second));
         assert!(bodies.read(&alice(), &mut Unread::new(pieces(&[b"x"]))).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_announced_body_that_is_never_sent_uses_no_memory() {
-        let bodies = Bodies::new(1000);
+        let bodies = bodies(1000);
         let mut announced = Unread::new(Announced { bytes: 1000, sent: 10 });
         let (alice, reading) = (alice(), &bodies);
         let mut read = std::pin::pin!(reading.read(&alice, &mut announced));
@@ -268,6 +263,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_times_out() {
         let mut silent = Unread::new(Announced { bytes: 4, sent: 0 });
-        assert!(matches!(Bodies::new(4).read(&alice(), &mut silent).await, Err(BodyError::TooSlow)));
+        assert!(matches!(bodies(4).read(&alice(), &mut silent).await, Err(BodyError::TooSlow)));
     }
 }

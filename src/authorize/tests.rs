@@ -9,6 +9,7 @@ use super::decision::PROJECTS;
 use super::*;
 use crate::identity::models::ModelPattern;
 use crate::identity::role::Role;
+use crate::limits::memory::MemoryLimits;
 use crate::route::{self, Route, Service};
 
 const ROWS: &str = include_str!("../../tests/cases/routes/served.txt");
@@ -57,7 +58,7 @@ async fn decide(
     body: &str,
 ) -> Result<Authorized, Refused> {
     let permit = authorize(Clearance::for_tests(identity), call, &home(), head)?;
-    let bodies = Bodies::new(1 << 20);
+    let bodies = Bodies::new(1 << 20, MemoryLimits::default());
     let body = Unread::new(Full::new(Bytes::from(body.to_owned())));
     let endpoints = Endpoints::for_tests(&["us-east-1", "us-west-2"]);
     permit.read_body(&endpoints, Forwarded::for_tests(head), body, &bodies).await

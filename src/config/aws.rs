@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 use url::Url;
@@ -11,6 +12,8 @@ use super::raw::{self, Text};
 use super::regions;
 use super::values::path;
 use crate::auth::issuer::is_loopback;
+use crate::endpoint::{CONNECT, FIRST_BYTE, STREAM_IDLE, Timeouts};
+use crate::sessions::STS_DEADLINE;
 
 /// The regions and endpoints of Bedrock and STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +24,22 @@ pub struct Aws {
     pub regions: Vec<String>,
     pub fips: bool,
     pub dual_stack: bool,
+    pub timeouts: AwsTimeouts,
     /// The endpoints of `region`.
     pub endpoints: EndpointUrls,
     /// The endpoints of further regions, never with `sts`.
     pub region_endpoints: BTreeMap<String, EndpointUrls>,
+}
+
+/// The longest waits for Bedrock and STS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwsTimeouts {
+    /// For a connection to Bedrock, TLS included.
+    pub connect: Duration,
+    /// For the rest of an answer.
+    pub answer: Timeouts,
+    /// For a session from STS, with all attempts.
+    pub sts: Duration,
 }
 
 /// URLs to use instead of AWS's own: `https` or `http`, without a path.
@@ -104,6 +119,7 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
         regions,
         fips: raw.fips,
         dual_stack: raw.dual_stack,
+        timeouts: timeouts(raw, diagnostics),
         endpoints: EndpointUrls {
             sts: endpoint(raw.endpoints.sts.as_ref(), diagnostics),
             bedrock_runtime: endpoint(raw.endpoints.bedrock_runtime.as_ref(), diagnostics),
@@ -112,6 +128,23 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
             ca: raw.endpoints.ca.as_ref().map(|file| path(file, diagnostics)),
         },
         region_endpoints,
+    }
+}
+
+fn timeouts(raw: &raw::Aws, diagnostics: &mut Diagnostics<'_>) -> AwsTimeouts {
+    let (second, minute, day) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(24));
+    let connect = diagnostics.duration(raw.connect_timeout.as_ref(), Duration::from_millis(100)..=minute);
+    let first_byte = diagnostics.duration(raw.first_byte_timeout.as_ref(), second..=day);
+    // The relay looks for silence every two seconds.
+    let stream_idle = diagnostics.duration(raw.stream_idle_timeout.as_ref(), 2 * second..=day);
+    let sts = diagnostics.duration(raw.sts_timeout.as_ref(), second..=minute);
+    AwsTimeouts {
+        connect: connect.unwrap_or(CONNECT),
+        answer: Timeouts {
+            first_byte: first_byte.unwrap_or(FIRST_BYTE),
+            stream_idle: stream_idle.unwrap_or(STREAM_IDLE),
+        },
+        sts: sts.unwrap_or(STS_DEADLINE),
     }
 }
 

@@ -8,14 +8,13 @@ use ipnet::IpNet;
 
 use super::diagnostics::Diagnostics;
 use super::raw::{self, Spanned, Text};
-use super::units;
 use super::values::path;
 use crate::server::balancers::{Balancers, ClientAddress};
 
 /// The default: enough for a model request with documents and images. Bedrock's own limits are similar.
 // Assumption A32.
 const MAX_BODY: usize = 32 << 20;
-/// The limit of all bodies in memory together. A larger body could never be accepted.
+/// The default of the memory for all bodies together. Bedrock accepts no larger body.
 const LARGEST_MAX_BODY: usize = 512 << 20;
 /// The default. Set the orchestrator's own timeout (Kubernetes: `terminationGracePeriodSeconds`) longer than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
@@ -106,7 +105,7 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
             cert: path(&tls.get_ref().cert, diagnostics),
             key: path(&tls.get_ref().key, diagnostics),
         }),
-        max_body: max_body(raw.max_body.as_ref(), diagnostics),
+        max_body: diagnostics.size(raw.max_body.as_ref(), 1..=LARGEST_MAX_BODY).unwrap_or(MAX_BODY),
         drain_delay: diagnostics
             .duration(raw.drain_delay.as_ref(), Duration::ZERO..=LONGEST_DELAY)
             .unwrap_or_default(),
@@ -184,24 +183,4 @@ fn address(
     }
     taken.push(address);
     Some(address)
-}
-
-fn max_body(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> usize {
-    let Some(text) = text else { return MAX_BODY };
-    match units::bytes(text.get_ref()) {
-        Some(size) if (1..=LARGEST_MAX_BODY).contains(&size) => return size,
-        Some(_) => {
-            diagnostics.error(
-                text.span(),
-                format!("{} is out of bounds", text.get_ref()),
-                "write 1B to 512MiB",
-            );
-        }
-        None => diagnostics.error(
-            text.span(),
-            format!("\"{}\" is not a size", text.get_ref()),
-            "write, for example, \"32MiB\" or \"512KiB\"",
-        ),
-    }
-    MAX_BODY
 }

@@ -10,12 +10,12 @@ use std::fmt;
 use std::ops::Deref;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::auth::issuer;
 use crate::route::Operation;
+
+mod forms;
 
 /// A value and its place in the file: the type of `toml`, with the schema of the value.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -66,6 +66,9 @@ pub(super) struct File {
     pub(super) listen: Spanned<Listen>,
     /// The regions and endpoints of Bedrock and STS.
     pub(super) aws: Spanned<Aws>,
+    /// The limits on what callers use at once. A reload changes all of them.
+    #[serde(default)]
+    pub(super) limits: Limits,
     /// How sessions are fetched, renewed and cached.
     #[serde(default)]
     pub(super) sessions: Sessions,
@@ -101,7 +104,8 @@ pub(super) struct Listen {
     pub(super) admin: Option<Text>,
     /// A file with the token that clients of `admin` must send as `Authorization: Bearer`. Default: none.
     pub(super) admin_token_file: Option<Text>,
-    /// Largest request body, `"1B"` to `"512MiB"`. A larger one is answered with 413. Default: `"32MiB"`.
+    /// Largest request body, `"1B"` to `"512MiB"`, and at most `limits.body_memory`. A larger one is answered with 413.
+    /// Default: `"32MiB"`.
     pub(super) max_body: Option<Text>,
     /// How long the gateway still accepts connections after SIGTERM, while `/readyz` already answers 503. At most
     /// `"10m"`. Default: `"0s"`.
@@ -160,6 +164,15 @@ pub(super) struct Aws {
     /// Whether to use endpoints that also have IPv6 addresses. Default: false.
     #[serde(default)]
     pub(super) dual_stack: bool,
+    /// Longest wait for a connection to Bedrock, TLS included, `"100ms"` to `"1m"`. Restart. Default: `"3s"`.
+    pub(super) connect_timeout: Option<Text>,
+    /// Longest wait for the first byte of Bedrock's answer, `"1s"` to `"24h"`. Some models think for up to an hour.
+    /// Default: `"60m"`.
+    pub(super) first_byte_timeout: Option<Text>,
+    /// Longest silence within Bedrock's answer, `"2s"` to `"24h"`. Default: `"10m"`.
+    pub(super) stream_idle_timeout: Option<Text>,
+    /// Longest wait for a session from STS, with all attempts, `"1s"` to `"1m"`. Restart. Default: `"10s"`.
+    pub(super) sts_timeout: Option<Text>,
     /// Endpoints of `region` to use instead of AWS's own, for example VPC endpoints. Default: none.
     #[serde(default)]
     pub(super) endpoints: Endpoints,
@@ -196,6 +209,31 @@ pub(super) struct RegionEndpoints {
     pub(super) bedrock_mantle: Option<Text>,
     /// A PEM file of CAs to trust for these endpoints, in addition to the system's. Default: none.
     pub(super) ca: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Largest number of open connections of clients, 1 to 1000000. Further ones wait. Default: 10000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) connections: Option<Spanned<usize>>,
+    /// Largest number of concurrent streams of one HTTP/2 connection, 1 to 10000. A reload changes it for new
+    /// connections. Default: 256.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(super) streams_per_connection: Option<Spanned<u32>>,
+    /// Largest number of concurrent requests, 1 to 1000000. Further ones are answered with 503. Default: 4096.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) requests: Option<Spanned<usize>>,
+    /// Largest number of concurrent requests of one principal, 1 to `requests`. Further ones are answered with 429. A
+    /// role can set its own: `concurrency`. Default: 256, or `requests` if that is less.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) requests_per_principal: Option<Spanned<usize>>,
+    /// Memory for all request bodies together, `"1MiB"` to `"1024GiB"`. Further bodies are answered with 503. Default:
+    /// `"512MiB"`.
+    pub(super) body_memory: Option<Text>,
+    /// Memory for the request bodies of one principal, `listen.max_body` to `body_memory`. Further bodies are answered
+    /// with 429. Default: `"128MiB"`, or `listen.max_body` if that is more.
+    pub(super) body_memory_per_principal: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -367,6 +405,10 @@ pub(super) struct Role {
     /// The text that a caller of this role sees if the role refuses the operation, model, region or project, for example
     /// where to ask: 1 to 256 printable characters. Default: none, and the caller is referred to the gateway's operator.
     pub(super) tell: Option<Text>,
+    /// Largest number of concurrent requests of one principal of this role, 1 to `limits.requests`. For a service that
+    /// calls for many people. Default: `limits.requests_per_principal`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) concurrency: Option<Spanned<usize>>,
     /// Whether equal session names of different issuers mean the same person. Rules with the same `arn` are checked
     /// together: set it in each of them. Default: false.
     #[serde(default)]
@@ -413,52 +455,6 @@ pub(super) enum LogFormat {
     Json,
     /// One line of plain text.
     Text,
-}
-
-// Not `#[serde(untagged)]`, which loses the place of a value and only reports "did not match any variant".
-
-impl<'de> Deserialize<'de> for Mapped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
-            type Value = Mapped;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an expression, or a table with `from` or `value`")
-            }
-
-            fn visit_str<E: Error>(self, expression: &str) -> Result<Mapped, E> {
-                Ok(Mapped::Expression(expression.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Mapped, A::Error> {
-                LongMapped::deserialize(MapAccessDeserializer::new(map)).map(Mapped::Long)
-            }
-        }
-        deserializer.deserialize_any(Forms)
-    }
-}
-
-impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
-            type Value = OneOrMore;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an expression or a list of expressions")
-            }
-
-            fn visit_str<E: Error>(self, expression: &str) -> Result<OneOrMore, E> {
-                Ok(OneOrMore::One(expression.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<OneOrMore, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(items)).map(OneOrMore::More)
-            }
-        }
-        deserializer.deserialize_any(Forms)
-    }
 }
 
 /// The schema of a name in `role.operations`.

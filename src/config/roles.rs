@@ -115,6 +115,7 @@ fn one(
             })
             .collect(),
         tell: tell(raw.tell.as_ref(), diagnostics),
+        concurrency: diagnostics.number(raw.concurrency.as_ref(), 1..=super::limits::MOST),
         shared_names: raw.shared_names,
         arn: arn?,
     };

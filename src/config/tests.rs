@@ -3,6 +3,7 @@ use jsonwebtoken::Algorithm;
 use super::*;
 use crate::auth::issuer::KeySource;
 
+mod limits;
 mod meaning;
 mod reference;
 mod schema;

@@ -3,11 +3,12 @@
 //! Written here, because the libraries for this accept more than what is documented, for example "1 hour 30 min" or
 //! "5 MB".
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::raw::Text;
+use super::raw::{Spanned, Text};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -67,6 +68,38 @@ impl Diagnostics<'_> {
         }
         Some(length)
     }
+
+    /// The size in `text`, bytes, if it is valid and within `limits`.
+    pub(super) fn size(&mut self, text: Option<&Text>, limits: RangeInclusive<usize>) -> Option<usize> {
+        let text = text?;
+        let Some(size) = bytes(text.get_ref()) else {
+            let message = format!("\"{}\" is not a size", text.get_ref());
+            self.error(text.span(), message, "write, for example, \"32MiB\" or \"512KiB\"");
+            return None;
+        };
+        if !limits.contains(&size) {
+            let help =
+                format!("write {} to {}", bytes_in_words(*limits.start()), bytes_in_words(*limits.end()));
+            self.error(text.span(), format!("{} is out of bounds", text.get_ref()), help);
+            return None;
+        }
+        Some(size)
+    }
+
+    /// The number, if it is within `limits`.
+    pub(super) fn number<N: Copy + PartialOrd + Display>(
+        &mut self,
+        number: Option<&Spanned<N>>,
+        limits: RangeInclusive<N>,
+    ) -> Option<N> {
+        let number = number?;
+        if !limits.contains(number.get_ref()) {
+            let help = format!("write {} to {}", limits.start(), limits.end());
+            self.error(number.span(), format!("{number} is out of bounds"), help);
+            return None;
+        }
+        Some(*number.get_ref())
+    }
 }
 
 /// Splits digits, the letters after them, and what is left.
@@ -86,6 +119,13 @@ pub(crate) fn in_words(duration: Duration) -> String {
         seconds if seconds % MINUTE == 0 => format!("{}m", seconds / MINUTE),
         seconds => format!("{seconds}s"),
     }
+}
+
+/// Writes a size the way [`bytes`] reads it, for messages.
+fn bytes_in_words(size: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| size.is_multiple_of(*unit)).unwrap_or((1, "B"));
+    format!("{}{name}", size / unit)
 }
 
 #[cfg(test)]

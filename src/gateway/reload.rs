@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::file_watch::{Content, FileWatch};
 use super::files::{CertificateFiles, DenyFile, Rejected};
 use super::restart_only::RestartOnly;
-use super::{active_config, endpoints};
+use super::{RequestSettings, active_config, endpoints};
 use crate::auth::Authenticator;
 use crate::config::File;
 use crate::identity::IdentityMemo;
@@ -180,7 +180,9 @@ impl Reloader {
         let restart = self.restart_only.changed_in(&config);
         let aws = self.restart_only.aws(&config.aws).clone();
         config.mapping.generation = old.mapping.generation + 1;
-        let (generation, bodies) = (config.mapping.generation, old.bodies.with_max(config.listen.max_body));
+        let generation = config.mapping.generation;
+        let limits = config.limits;
+        let bodies = old.bodies.with_limits(config.listen.max_body, limits.memory);
         let names =
             config.mapping.issuers.iter().map(|issuer| Arc::clone(&issuer.issuer)).collect::<Vec<_>>();
         // Unchanged endpoints keep their open connections.
@@ -210,8 +212,11 @@ impl Reloader {
             revocations.also_of_file(&entries);
             (self.deny, self.entries) = (Some(file), Some(entries));
         }
-        let active = active_config(auth, config.mapping, bodies, &aws, endpoints, config.upstream_messages);
+        let requests =
+            RequestSettings { bodies, limits: limits.requests, upstream_messages: config.upstream_messages };
+        let active = active_config(auth, config.mapping, requests, &aws, endpoints);
         self.gateway.config.store(Arc::new(active));
+        self.gateway.connections.change(limits.connections);
         self.restart_only.use_aws(aws);
         if let Some(entries) = self.entries.take() {
             revocations.of_file(entries);

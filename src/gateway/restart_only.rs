@@ -2,6 +2,7 @@
 //! are open by then.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::{Aws, Config, Listen};
 use crate::sessions;
@@ -14,6 +15,8 @@ pub(super) struct RestartOnly {
     aws: Aws,
     /// The CA files that connections to Bedrock trust.
     trusted: Vec<PathBuf>,
+    connect_timeout: Duration,
+    sts_timeout: Duration,
     sessions: sessions::SessionSettings,
     log: LogSettings,
 }
@@ -24,6 +27,8 @@ impl RestartOnly {
             listen: config.listen.clone(),
             trusted: authorities(&config.aws).cloned().collect(),
             aws: config.aws.clone(),
+            connect_timeout: config.aws.timeouts.connect,
+            sts_timeout: config.aws.timeouts.sts,
             sessions: config.sessions.clone(),
             log: config.log.clone(),
         }
@@ -43,6 +48,8 @@ impl RestartOnly {
             ("listen.balancers", listen.balancers != other.balancers),
             ("listen.drain_timeout", listen.drain_timeout != other.drain_timeout),
             ("aws", !self.can_serve(&config.aws)),
+            ("aws.connect_timeout", self.connect_timeout != config.aws.timeouts.connect),
+            ("aws.sts_timeout", self.sts_timeout != config.aws.timeouts.sts),
             ("sessions.refresh_before", sessions.refresh_before != asked.refresh_before),
             ("sessions.capacity", sessions.capacity != asked.capacity),
             ("sessions.max_sts_rate", sessions.max_sts_rate != asked.max_sts_rate),

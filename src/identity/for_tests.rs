@@ -49,6 +49,7 @@ impl Identity {
             regions: None,
             projects: Vec::new(),
             tell: None,
+            concurrency: None,
             shared_names: false,
         };
         change(&mut role);

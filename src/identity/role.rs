@@ -36,6 +36,8 @@ pub struct Role {
     pub projects: Vec<String>,
     /// The operator's text for a caller whose call the rule refuses.
     pub tell: Option<Arc<str>>,
+    /// The most concurrent requests of one principal of this role, if it differs from the general limit.
+    pub concurrency: Option<usize>,
     /// Whether equal session names from different issuers mean the same person.
     pub shared_names: bool,
 }

@@ -38,6 +38,7 @@ fn role(name: &str, when: Option<&str>) -> Arc<Role> {
         regions: None,
         projects: vec![],
         tell: None,
+        concurrency: None,
         shared_names: false,
     })
 }

@@ -1,19 +1,51 @@
 //! The memory limit for request bodies: one for the gateway, and a smaller one for each principal.
 
+use std::fmt;
 use std::sync::Arc;
 
 use foldhash::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 
-/// The most bytes of request bodies that this process holds in memory at once.
+use crate::limits::Level;
+
+/// The default of `limits.body_memory`: the most bytes of request bodies that this process holds in memory at once.
 pub const MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// The most bytes of them for one principal. A caller who sends slowly cannot take the memory of all others.
+/// The default of `limits.body_memory_per_principal`: the most bytes of them for one principal. A caller who sends
+/// slowly cannot take the memory of all others.
 pub const PRINCIPAL_BYTES: usize = MEMORY_BYTES / 4;
 
-/// The memory of request bodies that is in use, and its limit.
-#[derive(Debug)]
+/// The configured limits, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// For all bodies together.
+    pub all: usize,
+    /// For the bodies of one principal.
+    pub per_principal: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { all: MEMORY_BYTES, per_principal: PRINCIPAL_BYTES }
+    }
+}
+
+/// A number of bytes, in words: `512 MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.into_iter().find(|(size, _)| self.0 >= *size && self.0.is_multiple_of(*size)) {
+            Some((size, unit)) => write!(f, "{} {unit}", self.0 / size),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+/// The memory of request bodies that is in use.
+#[derive(Debug, Default)]
 pub struct BodyMemory {
-    all: usize,
     taken: Mutex<Taken>,
 }
 
@@ -28,28 +60,29 @@ struct Taken {
 pub struct MemorySlot {
     memory: Arc<BodyMemory>,
     principal: Arc<str>,
-    each: usize,
+    limits: MemoryLimits,
     bytes: usize,
 }
 
 /// The limit that is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutOfMemory {
-    #[error("the request bodies in memory have reached the gateway's limit")]
     Gateway,
-    #[error("the request bodies in memory have reached the limit of one caller")]
     Caller,
 }
 
 impl BodyMemory {
-    /// The memory for all bodies, `all` bytes at most.
-    pub fn new(all: usize) -> Arc<Self> {
-        Arc::new(Self { all, taken: Mutex::default() })
+    /// An empty slot for a body of `principal`.
+    pub fn slot(self: &Arc<Self>, principal: &Arc<str>, limits: MemoryLimits) -> MemorySlot {
+        MemorySlot { memory: Arc::clone(self), principal: Arc::clone(principal), limits, bytes: 0 }
     }
 
-    /// An empty slot for a body of `principal`. All bodies of one principal may take `each` bytes together.
-    pub fn slot(self: &Arc<Self>, principal: &Arc<str>, each: usize) -> MemorySlot {
-        MemorySlot { memory: Arc::clone(self), principal: Arc::clone(principal), each, bytes: 0 }
+    /// The use of both limits: of all bodies, and of the principal with the most bytes.
+    pub fn levels(&self, limits: MemoryLimits) -> (Level, Level) {
+        let taken = self.taken();
+        let most = taken.principals.values().copied().max().unwrap_or_default();
+        let level = |used, limit| Level { used, limit };
+        (level(taken.all, limits.all), level(most, limits.per_principal))
     }
 
     /// The bytes in use, and the number of principals that use them.
@@ -72,11 +105,11 @@ impl MemorySlot {
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let more = bytes.saturating_sub(self.bytes);
         let mut taken = self.memory.taken();
-        if taken.all + more > self.memory.all {
+        if taken.all + more > self.limits.all {
             return Err(OutOfMemory::Gateway);
         }
         let of_caller = taken.principals.entry(Arc::clone(&self.principal)).or_default();
-        if *of_caller + more > self.each {
+        if *of_caller + more > self.limits.per_principal {
             return Err(OutOfMemory::Caller);
         }
         *of_caller += more;
@@ -97,5 +130,29 @@ impl Drop for MemorySlot {
                 taken.principals.remove(&self.principal);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_the_largest_unit_that_fits() {
+        let shown = [100, 1 << 10, 1536, 512 << 20, 1 << 30].map(|bytes| Bytes(bytes).to_string());
+        assert_eq!(shown, ["100 bytes", "1 KiB", "1536 bytes", "512 MiB", "1 GiB"]);
+    }
+
+    #[test]
+    fn the_levels_are_those_of_all_and_of_the_principal_with_the_most() {
+        let memory = Arc::new(BodyMemory::default());
+        let limits = MemoryLimits { all: 100, per_principal: 50 };
+        let (mut alice, mut bob) = (memory.slot(&"alice".into(), limits), memory.slot(&"bob".into(), limits));
+        alice.grow_to(30).unwrap();
+        bob.grow_to(20).unwrap();
+        let level = |used, limit| Level { used, limit };
+        assert_eq!(memory.levels(limits), (level(50, 100), level(30, 50)));
+        drop((alice, bob));
+        assert_eq!(memory.levels(limits), (level(0, 100), level(0, 50)));
     }
 }

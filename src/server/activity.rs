@@ -197,6 +197,11 @@ impl Activity {
         self.idle.longer_than(timeouts.idle, self.clock).then_some(CloseReason::Idle)
     }
 
+    /// The number of requests whose answers have not ended.
+    pub(super) fn requests(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Aborts the answers that the peer does not read, and no others. Returns their number.
     fn abort_unread(&self, timeouts: &Timeouts) -> usize {
         let mut unread = self.answers.lock().clone();

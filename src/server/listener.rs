@@ -108,15 +108,22 @@ pub(super) struct Accepted {
     pub(super) slot: OwnedSemaphorePermit,
 }
 
-/// Accepts connections while a slot is free, for as long as this is polled.
+/// Accepts connections, for as long as this is polled. Without a free slot, the last one waits here, and the next ones in
+/// the backlog.
 pub(super) async fn accept_all(listener: Listener, slots: Arc<Semaphore>, found: UnboundedSender<Accepted>) {
     let throttle = Throttle::default();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.socket.accept().await {
             Ok((stream, address)) => {
-                // No wait between accepting and sending, so that a stop never loses an accepted connection. The slots
-                // limit the length of the queue.
+                // No wait with a free slot, so that a stop never loses a connection that could be served. The slots limit
+                // the length of the queue.
+                let slot = match Arc::clone(&slots).try_acquire_owned() {
+                    Ok(slot) => slot,
+                    Err(_full) => match Arc::clone(&slots).acquire_owned().await {
+                        Ok(slot) => slot,
+                        Err(_closed) => return,
+                    },
+                };
                 if found.send(listener.arrived(stream, address, slot)).is_err() {
                     return;
                 }

@@ -10,6 +10,7 @@ use hyper::client::conn::http2;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::connections::{CONNECTIONS, ConnectionLimits};
 use super::*;
 
 const TIMEOUTS: Timeouts = Timeouts {
@@ -79,7 +80,8 @@ fn start() -> (SocketAddr, Arc<AtomicUsize>) {
 fn start_with(connections: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let service = Arc::new(Answers::default());
     let open = Arc::clone(&service.open);
-    let mut server = Server::new(service, connections);
+    let limits = ConnectionLimits { connections, ..ConnectionLimits::default() };
+    let mut server = Server::new(service, Connections::new(limits));
     server.timeouts = TIMEOUTS;
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.address().unwrap();

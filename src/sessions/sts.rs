@@ -33,10 +33,10 @@ use crate::reason::Reason;
 /// The longest session that STS grants if the gateway's own credentials also belong to a session ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
-/// The time limit for one session: all attempts, the pauses between them, and the waits for the turns of the retries.
+/// The default of `aws.sts_timeout`, the time limit for one session: all attempts, the pauses between them, and the waits for the turns of the retries.
 /// It begins with the first turn. The wait for that turn (`rate`, ten seconds) does not count: otherwise STS would have
 /// no time left for a call whose turn comes late, and under a lasting overload every turn comes late.
-pub(super) const STS_DEADLINE: Duration = Duration::from_secs(10);
+pub const STS_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt. The pause before the third is up to four times as long.
@@ -49,6 +49,11 @@ pub trait AssumeRole: Send + Sync + 'static {
     /// Requests one session. The calling code sets the deadline, makes one call at a time for each session, and has
     /// taken a turn of `rate` for the first attempt. Each retry takes its own turn.
     fn assume_role<'a>(&'a self, id: Arc<SessionIdentity>, rate: &'a Rate) -> Issuing<'a>;
+
+    /// The time limit for one session, which the calling code sets.
+    fn deadline(&self) -> Duration {
+        STS_DEADLINE
+    }
 }
 
 /// The future of an `AssumeRole` call.
@@ -119,9 +124,10 @@ impl fmt::Display for StsFailure {
 }
 
 impl StsError {
-    /// STS gave no answer within [`STS_DEADLINE`].
-    pub(super) fn deadline() -> Self {
-        Self::unavailable(StsFailure::TimedOut, format!("no session within {} s", STS_DEADLINE.as_secs()))
+    /// STS gave no answer in time.
+    pub(super) fn deadline(limit: Duration) -> Self {
+        let message = format!("no session within {} s (aws.sts_timeout)", limit.as_secs_f64());
+        Self::unavailable(StsFailure::TimedOut, message)
     }
 
     fn unavailable(failure: StsFailure, message: impl Into<String>) -> Self {
@@ -180,6 +186,7 @@ pub struct StsClient {
     client: Client,
     source: OwnCredentials,
     chaining: Chaining,
+    deadline: Duration,
 }
 
 impl StsClient {
@@ -190,11 +197,17 @@ impl StsClient {
     /// When the CA file is unusable.
     pub fn new(settings: &StsSettings, source: OwnCredentials) -> Result<Self, StsSetupError> {
         let http = http_client(settings.ca.as_deref())?;
-        Ok(Self::of(Self::config(settings, &source).http_client(http), source))
+        let config = Self::config(settings, &source).http_client(http);
+        Ok(Self { deadline: settings.timeout, ..Self::of(config, source) })
     }
 
     fn of(config: Builder, source: OwnCredentials) -> Self {
-        Self { client: Client::from_conf(config.build()), source, chaining: Chaining::new() }
+        Self {
+            client: Client::from_conf(config.build()),
+            source,
+            chaining: Chaining::new(),
+            deadline: STS_DEADLINE,
+        }
     }
 
     /// The SDK's client, which shares its connections and credentials with this one.
@@ -205,9 +218,10 @@ impl StsClient {
     /// The configuration of the client, without its HTTP client.
     fn config(settings: &StsSettings, source: &OwnCredentials) -> Builder {
         // The deadline is the only time limit of an attempt: the gateway never abandons a slow attempt for another.
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(settings.timeout)).build();
         // The SDK's default for a source of credentials is 6.2 s, and that source may be another slow STS.
-        let own = IdentityCache::lazy().load_timeout(STS_DEADLINE).build();
+        let own = IdentityCache::lazy().load_timeout(settings.timeout).build();
         let mut config = Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
@@ -290,6 +304,10 @@ impl StsClient {
 impl AssumeRole for StsClient {
     fn assume_role<'a>(&'a self, id: Arc<SessionIdentity>, rate: &'a Rate) -> Issuing<'a> {
         Box::pin(async move { self.grant(&id, rate).await })
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline
     }
 }
 

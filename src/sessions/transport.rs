@@ -1,6 +1,7 @@
 //! The HTTP client for STS and for the sources of the gateway's own credentials.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -21,6 +22,8 @@ pub struct StsSettings {
     pub ca: Option<PathBuf>,
     pub fips: bool,
     pub dual_stack: bool,
+    /// The longest wait for a session, with all attempts.
+    pub timeout: Duration,
 }
 
 /// Why the client cannot be built.

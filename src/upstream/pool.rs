@@ -30,8 +30,6 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
 use crate::trust::{self, CaError};
 
-/// The longest wait for a connection, TLS included.
-pub const CONNECT: Duration = Duration::from_secs(3);
 /// The interval of TCP keep-alive. NAT gateways and network load balancers forget a silent connection after 350 s.
 // Assumption A36.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
@@ -50,6 +48,11 @@ impl PooledBody {
         let mut pooled = Self { body, connection: Some((connection, endpoint)) };
         pooled.give_back_at_end();
         pooled
+    }
+
+    /// The longest silence that the gateway accepts within the answer. `None`: the answer has ended.
+    pub(super) fn longest_silence(&self) -> Option<Duration> {
+        self.connection.as_ref().map(|(_, endpoint)| endpoint.timeouts.stream_idle)
     }
 
     fn give_back_at_end(&mut self) {
@@ -108,11 +111,12 @@ pub enum ConnectorError {
     NoRoots,
 }
 
-/// A connector that trusts the CAs of this machine and those of the files in `extra`.
+/// A connector that trusts the CAs of this machine and those of the files in `extra`. It waits for a connection for
+/// `timeout`, TLS included.
 ///
 /// # Errors
 /// When a CA file is unusable, or there is no CA at all.
-pub fn connector(extra: &[&Path]) -> Result<Connector, ConnectorError> {
+pub fn connector(extra: &[&Path], timeout: Duration) -> Result<Connector, ConnectorError> {
     let roots = trust::machine_and(extra.iter().copied())?;
     if roots.is_empty() {
         return Err(ConnectorError::NoRoots);
@@ -120,19 +124,22 @@ pub fn connector(extra: &[&Path]) -> Result<Connector, ConnectorError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT));
+    tcp.set_connect_timeout(Some(timeout));
     tcp.set_keepalive(Some(KEEP_ALIVE));
     let https = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(trust::client(roots)?)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
-    Ok(Connector(https))
+    Ok(Connector { https, timeout })
 }
 
 /// The connector. Each new connection has one deadline for TCP and TLS together.
 #[derive(Debug, Clone)]
-pub struct Connector(HttpsConnector<HttpConnector>);
+pub struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+}
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -141,9 +148,12 @@ impl Connector {
     /// A connection to `endpoint`.
     pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, BoxError> {
         let stream = self.open(endpoint.address());
-        let stream = tokio::time::timeout(CONNECT, stream)
-            .await
-            .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "no TLS connection within 3 s"))??;
+        let timed_out = |_elapsed| {
+            let seconds = self.timeout.as_secs_f64();
+            let message = format!("no connection within {seconds} s (aws.connect_timeout)");
+            io::Error::new(io::ErrorKind::TimedOut, message)
+        };
+        let stream = tokio::time::timeout(self.timeout, stream).await.map_err(timed_out)??;
         let (connection, speaking) = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream).await?;
         tokio::spawn(async move {
             if let Err(error) = speaking.await {
@@ -154,7 +164,7 @@ impl Connector {
     }
 
     fn open(&self, address: Uri) -> Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>> {
-        self.0.clone().call(address)
+        self.https.clone().call(address)
     }
 }
 
@@ -166,6 +176,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::endpoint::CONNECT;
     use crate::endpoint::idle::{Idle, POOL_IDLE};
     use crate::route::Service;
 
@@ -190,13 +201,13 @@ mod tests {
     #[test]
     fn a_ca_file_without_a_certificate_is_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(matches!(connector(&[file.path()]), Err(ConnectorError::Ca(_))));
+        assert!(matches!(connector(&[file.path()], CONNECT), Err(ConnectorError::Ca(_))));
     }
 
     async fn ask(connection: Option<Connection>, endpoint: &Arc<Endpoint>) -> PooledBody {
         let mut connection = match connection {
             Some(connection) => connection,
-            None => connector(&[]).unwrap().connect(endpoint).await.unwrap(),
+            None => connector(&[], CONNECT).unwrap().connect(endpoint).await.unwrap(),
         };
         let request = Request::get("/").header("host", "bedrock").body(Full::default()).unwrap();
         let answer = connection.try_send_request(request).await.unwrap();

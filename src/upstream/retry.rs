@@ -58,6 +58,13 @@ impl fmt::Debug for UpstreamResponse {
     }
 }
 
+impl RewoundBody {
+    /// The longest silence that the gateway accepts within the answer. `None`: the answer has ended.
+    pub fn longest_silence(&self) -> Option<Duration> {
+        self.rest.longest_silence()
+    }
+}
+
 impl Body for RewoundBody {
     type Data = Bytes;
     type Error = hyper::Error;

@@ -3,8 +3,9 @@
 use bedrock_bed::until;
 use http::{Method, Request};
 
+use crate::limits::streams;
 use crate::refusals::assert_is_a_case;
-use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post};
+use crate::world::{Answer, CONVERSE, HELLO, Setup, World, post};
 
 async fn expect(world: &World, answer: Answer, status: u16, kind: &str, reason: &str) -> serde_json::Value {
     assert_eq!((answer.status.as_u16(), answer.kind()), (status, kind), "{reason}: {:?}", answer.body);
@@ -161,26 +162,11 @@ async fn the_access_log_describes_each_request() {
     assert!(line["jti"].is_string() && line["time"].is_string() && line["user_agent"].is_string());
 }
 
-/// 256 streams that stay open, of one user, on one HTTP/2 connection.
-async fn fill(world: &World, user: &str) -> Vec<http::Response<hyper::body::Incoming>> {
-    let token = world.token(user);
-    let sender = world.connect_h2c().await;
-    let mut opening = tokio::task::JoinSet::new();
-    for _ in 0..256 {
-        let (mut sender, mut request) = (sender.clone(), post(CONVERSE_STREAM, &token, HELLO));
-        *request.uri_mut() = world.absolute(request.uri());
-        opening.spawn(async move { sender.send_request(request).await.unwrap() });
-    }
-    let answers = opening.join_all().await;
-    assert!(answers.iter().all(|answer| answer.status() == 200));
-    answers
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn one_caller_gets_429_and_a_full_gateway_gives_503() {
     let world = World::start().await;
     world.standin.bedrock.hold();
-    let mut open = vec![fill(&world, "user-0").await];
+    let mut open = vec![streams(&world, "user-0", 256).await];
     let answer = world.send(post(CONVERSE, &world.token("user-0"), HELLO)).await;
     assert_eq!(answer.headers["retry-after"], "1");
     expect(&world, answer, 429, "ThrottlingException", "busy_caller").await;
@@ -188,7 +174,7 @@ async fn one_caller_gets_429_and_a_full_gateway_gives_503() {
     assert_eq!(sent, 256, "the refused one was not sent");
 
     for user in 1..16 {
-        open.push(fill(&world, &format!("user-{user}")).await);
+        open.push(streams(&world, &format!("user-{user}"), 256).await);
     }
     let answer = world.send(post(CONVERSE, &world.token("honest"), HELLO)).await;
     assert!(answer.headers.contains_key("retry-after"));

@@ -24,6 +24,7 @@ mod drain;
 mod explain;
 mod forwarding;
 mod health;
+mod limits;
 mod listeners;
 mod mapping;
 mod mistakes;

@@ -22,7 +22,7 @@ use crate::endpoint::Endpoints;
 use crate::error::Failure;
 use crate::headers::Forwarded;
 use crate::identity::{Identity, SessionIdentity};
-use crate::limits::memory::{MEMORY_BYTES, PRINCIPAL_BYTES};
+use crate::limits::memory::{MEMORY_BYTES, MemoryLimits, PRINCIPAL_BYTES};
 use crate::reason::Reason;
 use crate::revoke::Clearance;
 use crate::route::{self, Route};
@@ -52,7 +52,12 @@ fn body(bytes: &'static [u8]) -> Unread<Full<Bytes>> {
 
 async fn authorized(user: &str) -> Authorized {
     permit(user)
-        .read_body(&Endpoints::for_tests(&["us-east-1"]), no_headers(), body(b"{}"), &Bodies::new(1024))
+        .read_body(
+            &Endpoints::for_tests(&["us-east-1"]),
+            no_headers(),
+            body(b"{}"),
+            &Bodies::new(1024, MemoryLimits::default()),
+        )
         .await
         .unwrap()
 }
@@ -86,7 +91,7 @@ async fn a_silent_body_is_too_slow() {
             &Endpoints::for_tests(&["us-east-1"]),
             no_headers(),
             Unread::new(Silent),
-            &Bodies::new(1024),
+            &Bodies::new(1024, MemoryLimits::default()),
         )
         .await;
     assert_eq!(outcome(read), (400, Reason::BodyTooSlow));
@@ -96,7 +101,7 @@ async fn a_silent_body_is_too_slow() {
 /// Clients would have to send 512 MiB, and the gateway to hold them. These bodies are one piece of memory.
 #[tokio::test]
 async fn bodies_that_fill_the_memory_leave_no_room_for_another() {
-    let bodies = Bodies::new(PRINCIPAL_BYTES);
+    let bodies = Bodies::new(PRINCIPAL_BYTES, MemoryLimits::default());
     let large = Full::new(Bytes::from(vec![0; PRINCIPAL_BYTES]));
     let mut held = Vec::new();
     for user in 0..MEMORY_BYTES / PRINCIPAL_BYTES {

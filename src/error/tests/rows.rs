@@ -11,6 +11,7 @@ use crate::endpoint::NoEndpoint;
 use crate::error::Failure;
 use crate::headers::{Forwarded, NotAscii};
 use crate::identity::{Identified, Identity, IdentityError, IdentityRefusal};
+use crate::limits::memory::Bytes;
 use crate::limits::requests::Busy;
 use crate::revoke::{Entry, Revocations, Revoked, Selector, SelectorInput};
 use crate::route::RouteError;
@@ -40,8 +41,9 @@ macro_rules! rows {
 }
 
 rows! {
-    "limits/gateway-busy": Failure::Busy(Busy::Gateway) => [Busy::Gateway],
-    "limits/caller-busy": Failure::Busy(Busy::Caller) => [Busy::Caller],
+    "limits/gateway-busy": Failure::Busy(Busy::Gateway { .. }) => [Busy::Gateway { limit: 4096 }],
+    "limits/caller-busy": Failure::Busy(Busy::Caller { .. }) =>
+        [Busy::Caller { principal: MARKER.into(), limit: 256 }],
     "route/unknown": Failure::Route(RouteError::Unknown { instead: None }) =>
         [RouteError::Unknown { instead: None }],
     "route/unknown-instead": Failure::Route(RouteError::Unknown { instead: Some(_) }) =>
@@ -123,10 +125,10 @@ rows! {
     "authorize/header-not-ascii": Failure::Header(_) => [not_ascii()],
     "body/too-large": Failure::Refused(Refused::Body(BodyError::TooLarge { .. })) =>
         [Refused::from(BodyError::TooLarge { max: 1024 })],
-    "body/no-memory": Failure::Refused(Refused::Body(BodyError::NoMemory)) =>
-        [Refused::from(BodyError::NoMemory)],
-    "body/no-memory-for-caller": Failure::Refused(Refused::Body(BodyError::NoMemoryForCaller)) =>
-        [Refused::from(BodyError::NoMemoryForCaller)],
+    "body/no-memory": Failure::Refused(Refused::Body(BodyError::NoMemory { .. })) =>
+        [Refused::from(BodyError::NoMemory { limit: Bytes(512 << 20) })],
+    "body/no-memory-for-caller": Failure::Refused(Refused::Body(BodyError::NoMemoryForCaller { .. })) =>
+        [Refused::from(BodyError::NoMemoryForCaller { limit: Bytes(128 << 20) })],
     "body/too-slow": Failure::Refused(Refused::Body(BodyError::TooSlow)) => [Refused::from(BodyError::TooSlow)],
     "body/broken": Failure::Refused(Refused::Body(BodyError::Broken(_))) =>
         [Refused::from(BodyError::Broken(MARKER.into()))],

@@ -103,7 +103,14 @@ fn client(endpoint: Url, session_token: Option<&str>) -> StsClient {
 
 fn at(endpoint: Url) -> StsSettings {
     let region = "us-east-1".to_owned();
-    StsSettings { region, endpoint: Some(endpoint), ca: None, fips: false, dual_stack: false }
+    StsSettings {
+        region,
+        endpoint: Some(endpoint),
+        ca: None,
+        fips: false,
+        dual_stack: false,
+        timeout: STS_DEADLINE,
+    }
 }
 
 fn alice(duration: Duration) -> Arc<SessionIdentity> {

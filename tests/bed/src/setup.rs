@@ -18,6 +18,10 @@ pub struct Setup<'a> {
     pub addresses: Addresses,
     /// More of `[listen]`, and tables below it.
     pub listen: &'a str,
+    /// The lines of `[limits]`.
+    pub limits: &'a str,
+    /// More of `[aws]`.
+    pub aws: &'a str,
     pub region: &'a str,
     /// Further regions.
     pub regions: &'a [&'a str],
@@ -44,6 +48,8 @@ impl Default for Setup<'_> {
         Self {
             addresses: Addresses { https: any, http: any, probe: any, admin: any },
             listen: "",
+            limits: "",
+            aws: "",
             region: "us-east-1",
             regions: &["us-west-2"],
             bedrock: None,
@@ -67,9 +73,11 @@ impl Setup<'_> {
 
     pub(crate) fn text_on(&self, bed: Option<&Bed>) -> String {
         let mut text = self.listeners(bed);
+        line(&mut text, format_args!("[limits]\n{}", self.limits));
         line(&mut text, "[aws]");
         line(&mut text, format_args!("region = \"{}\"", self.region));
         line(&mut text, format_args!("regions = {:?}", self.regions));
+        line(&mut text, self.aws);
         if let Some(bed) = bed {
             text += &self.endpoints(bed);
         }
