@@ -56,7 +56,8 @@ fn the_defaults_in_the_reference_configuration_are_the_defaults() {
                 .chain(&["format", "level", "upstream_messages"])
                 .chain(&["format", "level", "connections =", "streams_per_connection =", "requests ="])
                 .chain(&["requests_per_principal =", "body_memory =", "body_memory_per_principal ="])
-                .chain(&["connect_timeout", "first_byte_timeout", "stream_idle_timeout", "sts_timeout"])
+                .chain(&["connect_timeout =", "first_byte_timeout =", "stream_idle_timeout ="])
+                .chain(&["sts_timeout ="])
                 .any(|key| line.starts_with(&format!("# {key}")));
         spelt_out.push_str(if default { line.trim_start_matches("# ") } else { line });
         spelt_out.push('\n');
