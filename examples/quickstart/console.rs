@@ -17,7 +17,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Reads a line; `None` if it is empty.
-    fn read(line: &str) -> Option<Self> {
+    pub(crate) fn read(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         Some(match (words.next()?, words.next()) {
             ("r" | "revoke", name) => Self::Revoke(name.map(str::to_owned)),

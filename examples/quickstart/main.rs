@@ -16,6 +16,8 @@ mod paste;
 mod people;
 mod serve;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bedrock_bed::Bed;
+use bedrock_gateway::auth::issuer::IssuerSettings;
 use bedrock_gateway::config::{Config, File};
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_standin::idp::Algorithm;
@@ -167,16 +168,20 @@ fn files(claims: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Reads claims, or a case of `bedrock-gateway check --cases`, which also has what the gateway makes of them.
 fn person(config: &Config, table: &Table, file: &Path) -> Outcome<Person> {
     let text = std::fs::read_to_string(file)?;
-    let claims: Map<String, Value> =
+    let mut claims: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| format!("not a JSON object of claims: {error}"))?;
-    let iss =
-        claims.get("iss").and_then(Value::as_str).ok_or("the claim iss is missing; it selects the issuer")?;
-    let Some(place) = config.issuers.iter().position(|issuer| issuer.url == iss) else {
-        let known: Vec<_> = config.issuers.iter().map(|issuer| format!("\"{}\"", issuer.url)).collect();
-        return Err(format!("iss is \"{iss}\", but the issuers have the url {}", known.join(" and ")).into());
-    };
+    let mut name = None;
+    if claims.contains_key("expect")
+        && let Some(Value::Object(of_case)) = claims.remove("claims")
+    {
+        name = claims.get("issuer").and_then(Value::as_str).map(str::to_owned);
+        claims = of_case;
+    }
+    let place = place(config, name.as_deref(), &claims)?;
+    claims.entry("iss").or_insert_with(|| config.issuers[place].url.clone().into());
     let issuer = table.get("issuer").and_then(|issuers| issuers.get(place));
     let first = |key: &str| issuer?.get(key)?.get(0)?.as_str();
     let algorithm = first("algorithms").unwrap_or("RS256");
@@ -188,5 +193,24 @@ fn person(config: &Config, table: &Table, file: &Path) -> Outcome<Person> {
         claims,
         algorithm: algorithm.unwrap_or(Algorithm::RS256),
         typ: first("types").map(str::to_owned),
+    })
+}
+
+/// The place of the issuer with this name or, without a name, of the one that the claims name.
+fn place(config: &Config, name: Option<&str>, claims: &Map<String, Value>) -> Outcome<usize> {
+    let find = |wanted: &dyn Fn(&IssuerSettings) -> bool, missing: &dyn Fn(String) -> String| {
+        let known = || config.issuers.iter().map(|issuer| format!("{} ({})", issuer.name, issuer.url));
+        let found = config.issuers.iter().position(wanted);
+        found.ok_or_else(|| missing(known().collect::<Vec<_>>().join(", ")).into())
+    };
+    if let Some(name) = name {
+        return find(&|issuer| *issuer.name == *name, &|known| {
+            format!("no issuer is named {name}; the configuration has {known}")
+        });
+    }
+    let iss = claims.get("iss").and_then(Value::as_str);
+    let iss = iss.ok_or("the claim iss is missing; it selects the issuer")?;
+    find(&|issuer| issuer.url == iss, &|known| {
+        format!("iss is \"{iss}\", which is the url of no issuer; the configuration has {known}")
     })
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::operation::converse::ConverseError;
 use bedrock_bed::until;
+use bedrock_standin::Standin;
 use serde_json::Value;
 
 use crate::Outcome;
@@ -42,25 +43,37 @@ async fn first_call(ground: &Ground, alice: &Person) -> Outcome {
     step("token", &format!("signed by {} for {}", standin.idp.issuer(), alice.text("email")));
 
     let mut call = Box::pin(Call::Converse.make(&client, SONNET, question));
-    let assumed = async { until("AssumeRole", async || standin.sts.calls().first().cloned()).await };
-    // The call itself waits for this, so it can end before only if it failed.
-    let assumed = tokio::select! {
-        assumed = assumed => assumed,
-        ended = &mut call => return Err(format!("the call ended before AssumeRole: {ended:?}").into()),
+    let mut steps = Box::pin(steps_at_aws(standin));
+    let said = tokio::select! {
+        seen = &mut steps => {
+            seen?;
+            call.await?
+        }
+        // Some steps may not be printed yet. A call that failed has none to wait for.
+        said = &mut call => {
+            let said = said?;
+            steps.await?;
+            said
+        }
     };
-    let tags: Vec<_> = assumed.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let record = record(ground, 1).await?;
+    step("answer", &format!("{} in {} ms: {said}", record["status"], record["duration_ms"]));
+    Ok(())
+}
+
+/// The steps that the stand-in sees of the first call.
+async fn steps_at_aws(standin: &Standin) -> Outcome {
+    let assumed = until("AssumeRole", async || standin.sts.calls().first().cloned()).await;
     step("role", &assumed.role_arn);
+    let tags: Vec<_> = assumed.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     step("session", &format!("AssumeRole as {}, with the tag {}", assumed.session_name, tags.join(", ")));
 
-    let (said, signed) = tokio::join!(call, until("Bedrock", async || standin.bill.calls().first().cloned()));
-    let said = said?;
+    let signed = until("Bedrock", async || standin.bill.calls().first().cloned()).await;
     let key = &signed.access_key_id;
-    step("signature", &format!("SigV4 with {key} of that session, verified by Bedrock"));
     if standin.credentials.session(key).is_none_or(|session| session.session_name != assumed.session_name) {
         return Err("Bedrock saw another session than STS issued".into());
     }
-    let record = record(ground, 1).await?;
-    step("answer", &format!("{} in {} ms: {said}", record["status"], record["duration_ms"]));
+    step("signature", &format!("SigV4 with {key} of that session, verified by Bedrock"));
     Ok(())
 }
 
