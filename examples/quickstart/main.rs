@@ -58,7 +58,7 @@ async fn run(arguments: &Arguments) -> Outcome {
         heading("Next");
         println!("  cargo run --example quickstart -- --serve              to call it yourself");
         println!("  cargo run --example quickstart -- --config FILE …      by your configuration");
-        println!("  README.md has the shortest real configuration, docs/DEPLOYING.md the way to AWS");
+        println!("  README.md has the shortest real configuration; docs/DEPLOYING.md is for AWS.");
     }
     ground.gateway.drain();
     ground.gateway.stopped().await;

@@ -73,15 +73,19 @@ async fn steps_at_aws(standin: &Standin) -> Outcome {
     if standin.credentials.session(key).is_none_or(|session| session.session_name != assumed.session_name) {
         return Err("Bedrock saw another session than STS issued".into());
     }
-    step("signature", &format!("SigV4 with {key} of that session, verified by Bedrock"));
+    step("signature", &format!("SigV4 by {key} of that session, verified by Bedrock"));
     Ok(())
 }
 
 /// Every call of each person, as the access log shows it.
 async fn all_calls(ground: &Ground, people: [(&Person, &str); 2]) -> Outcome {
     heading("Every call is signed by the session of its caller");
-    let names = people.map(|(person, _)| format!("{:<24}", person.name)).join("");
-    anstream::println!("   {FAINT}{:<31}{FAINT:#}{NAME}{}{NAME:#}", "in the access log", names.trim_end());
+    let names = people.map(|(person, _)| format!("{:<25}", person.name)).join("");
+    anstream::println!(
+        "   {FAINT}{:<30}{FAINT:#}{NAME}{}{NAME:#}",
+        "status, session, time",
+        names.trim_end()
+    );
     let clients = people.map(|(person, model)| {
         let endpoint = ground.endpoint();
         endpoint.map(|endpoint| (person, model, calls::client(&ground.bed, &endpoint, &ground.token(person))))
@@ -100,11 +104,11 @@ async fn all_calls(ground: &Ground, people: [(&Person, &str); 2]) -> Outcome {
             if !record["principal"].as_str().unwrap_or_default().ends_with(person.text("email")) {
                 return Err(format!("the call of {} is not signed as that person", person.name).into());
             }
-            let session = if record["session"] == "miss" { "new session" } else { "same session" };
+            let session = if record["session"] == "miss" { "new session" } else { "cached" };
             let ms = format!("{} ms", record["duration_ms"]);
-            write!(cells, "{} {session:<12} {ms:>6}  ", record["status"])?;
+            write!(cells, "{} {session:<11} {ms:>6}   ", record["status"])?;
         }
-        anstream::println!(" {GOOD}✓{GOOD:#} {:<31}{}", call.name(), cells.trim_end());
+        anstream::println!(" {GOOD}✓{GOOD:#} {:<30}{}", call.name(), cells.trim_end());
     }
     Ok(())
 }
