@@ -99,6 +99,7 @@ leeway = "{leeway}"
 [[issuer.require]]
 expression = "'bedrock' in claims.groups"
 message = "the caller is not in the group bedrock"
+tell = "Ask for the group bedrock at https://go.acme.org/ai."
 
 [issuer.session]
 name = "claims.email"
