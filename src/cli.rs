@@ -17,6 +17,7 @@ mod man;
 mod problems;
 mod revoke;
 mod serve;
+mod why;
 
 /// The name of the program.
 const NAME: &str = "bedrock-gateway";
@@ -74,6 +75,8 @@ Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.
     jq -r .principal
   bedrock-gateway explain --config gateway.toml \\
     --claims alice.json --issuer okta --header x-project=apollo
+  bedrock-gateway explain --config gateway.toml --token-file token.jwt \\
+    --operation converse --model anthropic.claude-sonnet-4-6-v1:0
 
 Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configuration is invalid; 2 invalid arguments.")]
     Explain(explain::Explain),
@@ -109,6 +112,17 @@ Or with a command that prints the token:
 
 Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid arguments.")]
     Revoke(revoke::Revoke),
+    /// Tell the story of one request: who, which rule decided, the session, Bedrock's answer, and what to do next.
+    ///
+    /// The caller has the request id: every error message of the gateway ends with it. The story comes from the admin
+    /// port of the replicas, which have their last 10,000 requests, or from a file of the access log.
+    #[command(after_help = "Examples:
+  bedrock-gateway why 0ad596fd-64a6-4665-9002-b4023b6dfc95 \\
+    --admin http://10.0.1.7:9091 --token-file admin-token
+  kubectl logs POD | bedrock-gateway why 0ad596fd --log -
+
+Exit codes: 0 the request was found; 1 it was not found, or no replica answered; 2 invalid arguments.")]
+    Why(why::Why),
     /// Print the JSON Schema of the configuration, or the document of it.
     #[command(after_help = "Examples:
   bedrock-gateway schema > gateway.schema.json
@@ -160,6 +174,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
+        Command::Why(arguments) => why::run(arguments),
         Command::Schema(Schema { format: SchemaFormat::Json }) => print(&config::json_schema()),
         Command::Schema(Schema { format: SchemaFormat::Markdown }) => print(&config::schema_document()),
         Command::Completions(arguments) => completions::run(arguments),

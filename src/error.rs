@@ -11,7 +11,7 @@ use http::StatusCode;
 use crate::auth::{AuthError, InvalidReason};
 use crate::authorize::body::BodyError;
 use crate::authorize::inspect::InspectError;
-use crate::authorize::{Forbidden, Refused, RoleRefusal};
+use crate::authorize::{Refused, RoleRefusal};
 use crate::endpoint::NoEndpoint;
 use crate::headers::NotAscii;
 use crate::identity::{ClaimsRead, IdentityError, IdentityRefusal};
@@ -220,14 +220,7 @@ const ASK: &str = "Ask the gateway's operator for access.";
 const CONTACT: &str = "Contact the gateway's operator.";
 
 fn forbidden(refusal: &RoleRefusal) -> ErrorResponse {
-    let reason = match refusal.forbidden {
-        Forbidden::Operation => Reason::OperationForbidden,
-        Forbidden::Model => Reason::ModelForbidden,
-        Forbidden::Region => Reason::RegionForbidden,
-        Forbidden::Project => Reason::ProjectForbidden,
-        Forbidden::Stored => Reason::StoredForbidden,
-    };
-    advised(&format!("{}.", refusal.forbidden), ASK, refusal.tell(), reason)
+    advised(&format!("{}.", refusal.forbidden), ASK, refusal.tell(), refusal.forbidden.reason())
 }
 
 fn inspect(error: InspectError) -> ErrorResponse {

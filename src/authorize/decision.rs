@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::identity::Identity;
 use crate::identity::models::ModelPattern;
 use crate::identity::role::Role;
+use crate::reason::Reason;
 use crate::route::{ModelId, Operation};
 
 /// The part of a call that the caller's role refuses. The words are for the caller, and contain nothing of the role.
@@ -66,6 +67,17 @@ impl Display for RoleRefusal {
 }
 
 impl Forbidden {
+    /// The reason, for log and metrics.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Operation => Reason::OperationForbidden,
+            Self::Model => Reason::ModelForbidden,
+            Self::Region => Reason::RegionForbidden,
+            Self::Project => Reason::ProjectForbidden,
+            Self::Stored => Reason::StoredForbidden,
+        }
+    }
+
     /// The limits of `role` that the call exceeds, in words for the operator.
     pub fn limits(self, role: &Role) -> String {
         match self {

@@ -12,12 +12,14 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, Authenticator, CacheLimits, UnverifiedToken, Verified};
+use crate::cli::explain::call::{Call, CallRefusal};
 use crate::cli::{ConfigFile, EXIT_USAGE, print, problems, read_file};
 use crate::config::{self, Config, ConfigError};
 use crate::identity::IdentityMemo;
 use crate::identity::explain::Explanation;
 use crate::telemetry::metrics::Metrics;
 
+mod call;
 mod json;
 mod refusal;
 mod text;
@@ -34,6 +36,8 @@ pub(super) struct Explain {
     /// A header of the request, for expressions that read one. Repeat the option for several headers.
     #[arg(long, value_name = "NAME=VALUE")]
     header: Vec<Header>,
+    #[command(flatten)]
+    call: Call,
     /// Print one JSON object, with the field names of the access log.
     #[arg(long)]
     json: bool,
@@ -102,11 +106,21 @@ struct Report<'a> {
     explanation: Option<Explanation>,
     config: &'a Config,
     notes: Vec<String>,
+    /// Set if the caller's role refuses the call of the command line.
+    refusal: Option<CallRefusal>,
 }
 
 impl Report<'_> {
     fn accepted(&self) -> bool {
-        self.explanation.as_ref().is_some_and(|explanation| explanation.outcome.is_ok())
+        self.refusal.is_none()
+            && self.explanation.as_ref().is_some_and(|explanation| explanation.outcome.is_ok())
+    }
+
+    /// Decides the call of the command line for the role that the caller gets.
+    fn decide(mut self, call: &Call) -> Self {
+        let becomes = self.explanation.as_ref().and_then(|explanation| explanation.outcome.as_ref().ok());
+        self.refusal = becomes.and_then(|becomes| call.refusal(becomes, self.config));
+        self
     }
 }
 
@@ -130,8 +144,8 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
         (None, Some(file), Some(issuer)) => of_claims(file, issuer, &headers, &config),
         _ => Err("pass --token-file, or --claims with --issuer".to_owned()),
     };
-    let report = match report {
-        Ok(report) => report,
+    let report = match arguments.call.check_region(&config).and(report) {
+        Ok(report) => report.decide(&arguments.call),
         Err(fault) => {
             eprintln!("error: {fault}");
             return ExitCode::from(EXIT_USAGE);
@@ -180,7 +194,7 @@ fn of_claims<'a>(
     let explanation = Some(config.mapping.explain(issuer, &claims, headers));
     let mut notes = refusal::of_claims(&claims, settings);
     notes.extend(unread_headers(issuer, headers, config));
-    Ok(Report { holder, claims, explanation, config, notes })
+    Ok(Report { holder, claims, explanation, config, notes, refusal: None })
 }
 
 /// Parses the claims. The error has the kind and the place of the problem only: the library's own text could quote
@@ -226,7 +240,7 @@ fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<
         jti: None,
         basis: Basis::Refused { error, why },
     };
-    Ok(Report { holder, claims: Map::new(), explanation: None, config, notes: Vec::new() })
+    Ok(Report { holder, claims: Map::new(), explanation: None, config, notes: Vec::new(), refusal: None })
 }
 
 fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -> Report<'a> {
@@ -238,7 +252,7 @@ fn of_verified<'a>(caller: &Verified, headers: &HeaderMap, config: &'a Config) -
     };
     let explanation = Some(config.mapping.explain(caller.issuer(), caller.claims(), headers));
     let notes = unread_headers(caller.issuer(), headers, config);
-    Report { holder, claims: caller.claims().clone(), explanation, config, notes }
+    Report { holder, claims: caller.claims().clone(), explanation, config, notes, refusal: None }
 }
 
 /// A note for each `--header` that no expression of the issuer can read.

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import BROKEN_TOKEN, CLAUDE, FORBIDDEN, REQUEST_ID, SAID, TOKEN, main
+from common import BROKEN_TOKEN, CLAUDE, FORBIDDEN, SAID, TOKEN, main, why
 
 MESSAGES = json.dumps([{"role": "user", "content": [{"text": SAID}]}])
 
@@ -30,7 +30,8 @@ def data_path() -> None:
     ):
         refused = converse(model, token)
         assert refused.returncode != 0 and kind in refused.stderr, refused
-        assert REQUEST_ID.search(refused.stderr), f"no request id is shown: {refused.stderr}"
+        reason = "model_forbidden" if model == FORBIDDEN else "token_signature"
+        assert reason in why(refused.stderr), refused
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import os
 import re
+import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 ENDPOINT = os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
@@ -31,14 +33,34 @@ BROKEN_TOKEN = TOKEN[:-16] + ("A" * 16 if not TOKEN.endswith("A" * 16) else "B" 
 REQUEST_ID = re.compile(r"Request id: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
+def why(shown: str) -> str:
+    """The story of the request whose id a person sees in this text, as `bedrock-gateway why` prints it."""
+    found = REQUEST_ID.search(shown)
+    assert found, f"no request id is shown: {shown}"
+    command = [os.environ["BEDROCK_GATEWAY"], "why", found.group(), "--admin", os.environ["GATEWAY_ADMIN"]]
+    # The gateway writes the record when the answer is sent, which may be a moment after the client has read it.
+    for _ in range(50):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+        time.sleep(0.1)
+    assert done.returncode == 0, done.stderr
+    story = done.stdout
+    assert re.search(r"^Refused by the gateway: [45]\d\d, \w+\.$", story, re.MULTILINE), story
+    # Without an operation the gateway does not look at the token.
+    assert USER in story or "route_unknown" in story, f"the story does not name {USER}: {story}"
+    assert re.search(r"^Next ", story, re.MULTILINE), story
+    return story
+
+
 @contextmanager
 def raises(expected: type[Exception], check=lambda error: True):
-    """The block must raise this error of the gateway. Its text must show a person the request id."""
+    """The block must raise this error of the gateway. Its text must show a person the request id, and `why` explain it."""
     try:
         yield
     except expected as error:
         assert check(error), f"{type(error).__name__} as expected, but: {error}"
-        assert REQUEST_ID.search(str(error)), f"no request id is shown: {error}"
+        why(str(error))
     else:
         raise AssertionError(f"{expected.__name__} was expected, and nothing was raised")
 

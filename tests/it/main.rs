@@ -41,4 +41,5 @@ mod sessions;
 mod smuggling;
 mod streams;
 mod terminal;
+mod why;
 mod world;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::call::CallRefusal;
 use super::{Basis, Holder, Report};
 use crate::config::Config;
 use crate::identity::explain::{
@@ -31,6 +32,10 @@ pub(super) fn of(report: &Report<'_>) -> Value {
     if let (Some(explanation), Value::Object(members)) = (&report.explanation, &mut object) {
         members.extend(explained(explanation, report.config));
         members.insert("notes".to_owned(), json!(report.notes));
+        if let Some(CallRefusal { reason, detail }) = &report.refusal {
+            members.insert("reason".to_owned(), reason.as_str().into());
+            members.insert("detail".to_owned(), detail.as_str().into());
+        }
     }
     without_nulls(object)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::call::CallRefusal;
 use super::{Basis, Holder, Report};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::TagValue;
@@ -222,7 +223,10 @@ fn outcome(report: &Report<'_>, page: &mut Page) {
         (_, Some(Explanation { outcome: Err(error), .. })) => {
             (Sign::Bad, format!("Refused: {} ({})", error.reason(), printable(&error.to_string())))
         }
-        _ => (Sign::Good, "Accepted".to_owned()),
+        _ => match &report.refusal {
+            Some(CallRefusal { reason, detail }) => (Sign::Bad, format!("Refused: {reason} ({detail})")),
+            None => (Sign::Good, "Accepted".to_owned()),
+        },
     };
     let words = page.painted(sign, &words);
     page.heading(&words);
