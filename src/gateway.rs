@@ -38,6 +38,7 @@ use crate::sessions::{Sessions, StsSettings};
 use crate::state::{ActiveConfig, Gateway};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::LogError;
+use crate::telemetry::log::process_log::ProcessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::unfinished::Unfinished;
 use crate::upstream::pool::{self, ConnectorError};
@@ -77,6 +78,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Overrides {
     pub log: Arc<AccessLog>,
+    /// The process log, if it goes to a file.
+    pub process_log: Option<ProcessLog>,
     /// The gateway's own credentials. `None`: the default chain of the AWS SDKs finds them.
     pub credentials: Option<SharedCredentialsProvider>,
     /// The file of the configuration, which is reloaded when it changes. `None`: the configuration never changes.
@@ -109,6 +112,7 @@ pub struct GatewayHandle {
     stop: watch::Sender<Stop>,
     serving: JoinHandle<usize>,
     look_again: Arc<Notify>,
+    logs: (Arc<AccessLog>, Option<ProcessLog>),
 }
 
 impl GatewayHandle {
@@ -117,10 +121,15 @@ impl GatewayHandle {
     ///
     /// # Errors
     /// When a file, an address or a host name of `config` cannot be read, bound or resolved.
-    pub async fn start(config: Config, file: File) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        file: File,
+        process_log: Option<ProcessLog>,
+    ) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log)?);
-        Self::start_with(config, Overrides { log, credentials: None, file: Some(file), look_every: None })
-            .await
+        let file = Some(file);
+        let overrides = Overrides { log, process_log, credentials: None, file, look_every: None };
+        Self::start_with(config, overrides).await
     }
 
     /// [`GatewayHandle::start`] with parts of the gateway's environment replaced.
@@ -158,6 +167,7 @@ impl GatewayHandle {
         };
         let endpoints = endpoints(&config.aws).await?;
         let active = active_config(auth, config.mapping, requests, &config.aws, endpoints);
+        let log = Arc::clone(&overrides.log);
         let gateway = Arc::new(Gateway {
             config: ArcSwap::from_pointee(active),
             connections: Connections::new(config.limits.connections),
@@ -175,7 +185,8 @@ impl GatewayHandle {
             Some(files) => Some(CertificateFiles::read(files).await?),
         };
         let shown = certificate.as_ref().map(|files| &files.shown);
-        let readiness = Readiness::new(Arc::clone(&gateway), source.clone(), shown.cloned());
+        let process_log = overrides.process_log.clone();
+        let readiness = Readiness::new(Arc::clone(&gateway), source.clone(), shown.cloned(), process_log);
         let readiness = Arc::new(readiness);
         let Listeners { addresses, callers, probe, admin } = Listeners::open(&config.listen, shown)?;
         let admin_service =
@@ -205,11 +216,17 @@ impl GatewayHandle {
             watching.abort_all();
             aborted
         });
-        Ok(Self { addresses, stop, serving, look_again })
+        let logs = (log, overrides.process_log);
+        Ok(Self { addresses, stop, serving, look_again, logs })
     }
 
-    /// Reloads the operator's files now, also if they have not changed.
+    /// Reloads the operator's files now, also if they have not changed, and opens the log files again.
     pub fn reload(&self) {
+        let (access, process) = &self.logs;
+        access.reopen();
+        if let Some(process) = process {
+            process.reopen();
+        }
         self.look_again.notify_one();
     }
 

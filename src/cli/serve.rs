@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError, File, STANDARD_INPUT};
 use crate::gateway::{GatewayHandle, StartError};
 use crate::preflight;
 use crate::telemetry::log;
+use crate::telemetry::log::process_log::ProcessLog;
 use crate::version;
 
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -31,10 +32,13 @@ pub(super) fn run(path: &Path) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    if let Err(error) = log::init(&config.log) {
-        eprintln!("cannot set up the log: {error}");
-        return ExitCode::from(EXIT_CONFIG);
-    }
+    let process_log = match log::init(&config.log) {
+        Ok(file) => file,
+        Err(error) => {
+            eprintln!("cannot set up the log: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -42,7 +46,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         .enable_all()
         .build()
         .map_err(StartError::from)
-        .and_then(|runtime| runtime.block_on(serve(config, file)));
+        .and_then(|runtime| runtime.block_on(serve(config, file, process_log)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,14 +65,14 @@ fn read(path: &Path) -> Result<(Config, File), ConfigError> {
     Ok((config, file))
 }
 
-async fn serve(config: Config, file: File) -> Result<(), StartError> {
+async fn serve(config: Config, file: File, process_log: Option<ProcessLog>) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let (region, path) = (config.aws.region.clone(), absolute(&file.path));
     let issuers: Vec<_> = config.mapping.issuers.iter().map(|mapping| Arc::clone(&mapping.issuer)).collect();
     let roles: BTreeSet<_> = config.mapping.roles.iter().map(|role| role.arn.as_str().to_owned()).collect();
     let rules = config.mapping.roles.len();
-    let mut running = GatewayHandle::start(config, file).await?;
+    let mut running = GatewayHandle::start(config, file, process_log).await?;
     let addresses = running.addresses();
     let shown = |address: Option<std::net::SocketAddr>| address.map(tracing::field::display);
     info!(

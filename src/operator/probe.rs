@@ -20,6 +20,8 @@ use crate::server::tls::Certificate;
 use crate::server::{Handler, Peer};
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::state::Gateway;
+use crate::telemetry::log::output::LogHealth;
+use crate::telemetry::log::process_log::ProcessLog;
 
 /// Whether load balancers may send requests to the gateway, and the problems that `/readyz` reports.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Readiness {
     source: OwnCredentials,
     /// The certificate that the gateway shows to callers.
     certificate: Option<Arc<Certificate>>,
+    /// The process log, if it goes to a file.
+    process_log: Option<ProcessLog>,
     log: ProblemLog,
     /// Set once keys and credentials have been fetched. From then on only a drain makes the gateway not ready:
     /// a failure of the identity provider or of AWS would take all replicas out at once.
@@ -40,11 +44,17 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    pub fn new(gateway: Arc<Gateway>, source: OwnCredentials, certificate: Option<Arc<Certificate>>) -> Self {
+    pub fn new(
+        gateway: Arc<Gateway>,
+        source: OwnCredentials,
+        certificate: Option<Arc<Certificate>>,
+        process_log: Option<ProcessLog>,
+    ) -> Self {
         Self {
             gateway,
             source,
             certificate,
+            process_log,
             log: ProblemLog::default(),
             was_ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -94,6 +104,9 @@ impl Readiness {
 
     /// Logs the problems that began or ended since the last call.
     pub fn log_problems(&self) {
+        if let Some(log) = &self.process_log {
+            log.retry();
+        }
         self.log.update(&self.problems());
     }
 
@@ -104,6 +117,7 @@ impl Readiness {
         problems.extend(self.of_sts());
         problems.extend(self.of_bedrock());
         problems.extend(self.of_certificate());
+        problems.extend(self.of_logs());
         problems.extend(self.of_files());
         problems.extend(self.of_clock());
         problems
@@ -172,6 +186,24 @@ impl Readiness {
         Some(Problem::new(ProblemCode::Certificate, "", message))
     }
 
+    /// The logs that can fail, by name.
+    fn logs(&self) -> impl Iterator<Item = (&'static str, &LogHealth)> {
+        let access = self.gateway.log.health().map(|health| ("access", health));
+        let process = self.process_log.as_ref().map(|log| ("process", log.health()));
+        access.into_iter().chain(process)
+    }
+
+    fn of_logs(&self) -> Vec<Problem> {
+        let problem = |(log, health): (&str, &LogHealth)| {
+            let message = format!(
+                "the {log} log is not written: {}; free space, or correct the permissions of the file",
+                health.failure()?
+            );
+            Some(Problem::new(ProblemCode::LogFile, log, message))
+        };
+        self.logs().filter_map(problem).collect()
+    }
+
     fn of_files(&self) -> Vec<Problem> {
         let rejected = self.rejected.lock();
         let rejected = rejected.iter();
@@ -218,6 +250,9 @@ impl Probe {
         self.readiness.gateway.sessions.len();
         let gateway = &self.readiness.gateway;
         gateway.metrics.revoked(gateway.revocations.len());
+        for (log, health) in self.readiness.logs() {
+            gateway.metrics.log_lines_lost(log, health.lost());
+        }
         let problems = self.readiness.problems();
         for code in ProblemCode::ALL {
             gateway.metrics.problem(code.as_str(), problems.iter().any(|problem| problem.code == code));

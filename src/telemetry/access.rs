@@ -15,7 +15,8 @@ use time::OffsetDateTime;
 
 pub use recent::{Found, MOST_RECENT, SHORTEST_ID};
 
-use super::log::{self, LogError, LogSettings};
+use super::log::output::{LogHealth, Output};
+use super::log::{LogError, LogSettings};
 use crate::reason::Reason;
 use crate::style;
 use object::Object;
@@ -213,11 +214,11 @@ impl AccessLog {
     /// # Errors
     /// When the file cannot be opened, or the thread cannot be started.
     pub fn open(settings: &LogSettings) -> Result<Self, LogError> {
-        let (target, terminal): (Box<dyn io::Write + Send>, bool) = match &settings.file {
-            Some(path) => (Box::new(log::open(path)?), false),
-            None => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        let (output, terminal) = match &settings.file {
+            Some(path) => (Output::file(path)?, false),
+            None => (Output::stream(Box::new(io::stdout())), io::stdout().is_terminal()),
         };
-        let writer = Writer::start(target).map_err(LogError::Thread)?;
+        let writer = Writer::start(output).map_err(LogError::Thread)?;
         let form = if settings.format.is_json(terminal) {
             Form::Json
         } else {
@@ -250,6 +251,21 @@ impl AccessLog {
     /// The recent records whose request id, or Bedrock's id, begins with `id`.
     pub fn find(&self, id: &str) -> Found {
         self.recent.find(id)
+    }
+
+    /// Opens the file again, after it was rotated. The lines so far are in the old file or in the new one.
+    pub fn reopen(&self) {
+        if let Sink::Thread(writer) = &self.sink {
+            writer.reopen();
+        }
+    }
+
+    /// Whether the log can be written. `None`: it is kept in memory.
+    pub fn health(&self) -> Option<&LogHealth> {
+        match &self.sink {
+            Sink::Thread(writer) => Some(writer.health()),
+            Sink::Memory(_) => None,
+        }
     }
 
     /// Waits until all lines so far are written, for at most five seconds.

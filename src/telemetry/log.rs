@@ -1,9 +1,8 @@
 //! The process log: lines about the gateway itself. One event is one line, on standard error or at the end of a
 //! file. [`crate::telemetry::access`] logs the requests.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::filter_fn;
@@ -15,10 +14,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::style;
 use crate::telemetry::access::one_line::Stamp;
 use crate::telemetry::log::limit::Limit;
+use crate::telemetry::log::process_log::ProcessLog;
 use crate::telemetry::log::text::Text;
 
 mod level;
 mod limit;
+pub mod output;
+pub mod process_log;
 mod text;
 
 pub use level::{LevelFault, check_level, keeps_secrets};
@@ -71,10 +73,11 @@ pub enum LogError {
 }
 
 /// Sets up the process log, once. `RUST_LOG` in the environment replaces the level of the configuration.
+/// Returns the log if it goes to a file.
 ///
 /// # Errors
 /// When the level is invalid, the file cannot be opened, or the log is already set up.
-pub fn init(settings: &LogSettings) -> Result<(), LogError> {
+pub fn init(settings: &LogSettings) -> Result<Option<ProcessLog>, LogError> {
     let variable = level::of_environment(std::env::var(level::VARIABLE)).map_err(LogError::Variable)?;
     let shown = variable.as_deref().unwrap_or(&settings.level);
     let terminal = settings.file.is_none() && io::stderr().is_terminal();
@@ -85,27 +88,21 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
         Form::Text(Text { stamp: Stamp::on(terminal), colour })
     };
     let twice = |_| LogError::Twice;
-    match &settings.file {
+    let file = match &settings.file {
         Some(path) => {
-            #[expect(clippy::disallowed_types, reason = "tracing-subscriber writes through no other")]
-            let file = std::sync::Mutex::new(open(path)?);
-            subscriber(shown, form, Limit::new(), file)?.try_init().map_err(twice)?;
+            let file = ProcessLog::open(path)?;
+            subscriber(shown, form, Limit::new(), file.clone())?.try_init().map_err(twice)?;
+            Some(file)
         }
-        None => subscriber(shown, form, Limit::new(), io::stderr)?.try_init().map_err(twice)?,
-    }
+        None => {
+            subscriber(shown, form, Limit::new(), io::stderr)?.try_init().map_err(twice)?;
+            None
+        }
+    };
     if let Some(level) = variable {
         tracing::info!(level, "RUST_LOG replaces [log] level");
     }
-    Ok(())
-}
-
-/// Opens a log file for appending: each write lands whole at its end, even if other processes write to it.
-pub(crate) fn open(path: &Path) -> Result<File, LogError> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|source| LogError::File { path: path.to_owned(), source })
+    Ok(file)
 }
 
 /// The form of a line.
@@ -164,8 +161,8 @@ mod tests {
     fn captured_by(limit: Limit, level: &str, json: bool, say: impl FnOnce()) -> String {
         let (file, log) = {
             let file = tempfile::NamedTempFile::new().unwrap();
-            let log = open(file.path()).unwrap();
-            (file, Arc::new(log))
+            let log = ProcessLog::open(file.path()).unwrap();
+            (file, log)
         };
         let form = if json { Form::Json } else { Form::Text(TEXT) };
         tracing::subscriber::with_default(subscriber(level, form, limit, log).unwrap(), say);

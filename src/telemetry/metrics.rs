@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -48,6 +48,7 @@ pub struct Metrics {
     clock_skew: Gauge,
     revocations: Gauge<u64, AtomicU64>,
     problem: Family<CodeLabels, Gauge>,
+    log_lines_lost: Family<LogLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,6 +72,11 @@ struct IssuerOutcomeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IssuerLabels {
     issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LogLabels {
+    log: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -222,6 +228,11 @@ impl Metrics {
         self.problem.get_or_create_owned(&CodeLabels { code }).set(exists.into());
     }
 
+    /// `log_lines_lost_total{log}`: `access` or `process`, and the number since the start.
+    pub fn log_lines_lost(&self, log: &'static str, lost: u64) {
+        self.log_lines_lost.get_or_create_owned(&LogLabels { log }).inner().store(lost, Ordering::Relaxed);
+    }
+
     /// `clock_skew_seconds`: AWS's clock minus this machine's, as used for signing.
     pub fn clock_skew(&self, seconds: i64) {
         self.clock_skew.set(seconds);
@@ -344,6 +355,12 @@ impl Default for Metrics {
             problem: names.of(
                 "problem",
                 "1 while /readyz lists a problem with this code, otherwise 0. code: the problem's",
+                Family::default(),
+            ),
+            log_lines_lost: names.of(
+                "log_lines_lost",
+                "Lines of a log that were lost, because it could not be written or its disk or reader was too slow. \
+                 log: access, process",
                 Family::default(),
             ),
             registry: names.0,

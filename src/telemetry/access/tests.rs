@@ -232,7 +232,7 @@ fn a_full_disk_does_not_delay_requests() {
     }
     let log = AccessLog {
         form: Form::Json,
-        sink: Sink::Thread(Writer::start(Box::new(Full)).unwrap()),
+        sink: Sink::Thread(Writer::start(Output::stream(Box::new(Full))).unwrap()),
         recent: Recent::default(),
     };
     (0..20_000).for_each(|_| log.write(&record()));

@@ -3,15 +3,17 @@
 //! This is hand-written: `tracing-appender` limits the number of waiting lines, not their bytes, and flushes only
 //! when it is dropped.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// The most bytes of lines that may wait: one second of a busy gateway. Further lines are lost and counted, so that no
-/// request waits for a full disk.
+use crate::telemetry::log::output::{LogHealth, Output, RETRY};
+
+/// The most bytes of lines that may wait: one second of a busy gateway, or the lines that a full disk does not take.
+/// Further lines are lost and counted, so that no request waits for a disk.
 const WAITING: usize = 16 * 1024 * 1024;
 
 /// How long the thread gathers lines before it writes them together. To wake the thread for each line would cost more
@@ -26,12 +28,15 @@ const KEPT: usize = 1024 * 1024;
 
 /// The handle of the writing thread. The thread ends when the handle is dropped and all lines are written.
 #[derive(Debug)]
-pub(super) struct Writer(Arc<Shared>);
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    health: Arc<LogHealth>,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Notified when lines arrive, when a flush is requested, and at the end.
+    /// Notified when lines arrive, when the file was rotated, when a flush is requested, and at the end.
     wanted: Condvar,
     written: Condvar,
 }
@@ -41,6 +46,9 @@ struct State {
     /// Whole lines, one after the other.
     lines: Vec<u8>,
     lost: u64,
+    /// The last write failed, so the thread waits before the next one.
+    failing: bool,
+    rotated: bool,
     /// The number of flushes that were requested, and the number of the last one that was done.
     flushes: u64,
     flushed: u64,
@@ -48,18 +56,31 @@ struct State {
 }
 
 impl Writer {
-    pub(super) fn start(target: Box<dyn Write + Send>) -> io::Result<Self> {
+    pub(super) fn start(output: Output) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        let health = Arc::clone(output.health());
         let writing = Arc::clone(&shared);
-        thread::Builder::new().name("access-log".into()).spawn(move || writing.run(target))?;
-        Ok(Self(shared))
+        thread::Builder::new().name("access-log".into()).spawn(move || writing.run(output))?;
+        Ok(Self { shared, health })
+    }
+
+    pub(super) fn health(&self) -> &LogHealth {
+        &self.health
+    }
+
+    /// Opens the file again before the next line is written.
+    pub(super) fn reopen(&self) {
+        self.health.rotate();
+        self.shared.state().rotated = true;
+        self.shared.wanted.notify_one();
     }
 
     /// Hands over one line, without its line break.
     pub(super) fn line(&self, line: &str) {
-        let mut state = self.0.state();
+        let mut state = self.shared.state();
         if state.lines.len() + line.len() >= WAITING {
             state.lost += 1;
+            self.health.lose(1);
             return;
         }
         let first = state.lines.is_empty();
@@ -67,17 +88,18 @@ impl Writer {
         state.lines.push(b'\n');
         drop(state);
         if first {
-            self.0.wanted.notify_one();
+            self.shared.wanted.notify_one();
         }
     }
 
     /// Waits until all lines so far are written, for at most [`FLUSH_TIMEOUT`].
     pub(super) fn flush(&self) {
-        let mut state = self.0.state();
+        let mut state = self.shared.state();
         state.flushes += 1;
         let mine = state.flushes;
-        self.0.wanted.notify_one();
-        let waited = self.0.written.wait_while_for(&mut state, |state| state.flushed < mine, FLUSH_TIMEOUT);
+        self.shared.wanted.notify_one();
+        let waited =
+            self.shared.written.wait_while_for(&mut state, |state| state.flushed < mine, FLUSH_TIMEOUT);
         if waited.timed_out() {
             tracing::error!("the last lines of the access log were not written within 5 s");
         }
@@ -87,8 +109,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.flush();
-        self.0.state().ended = true;
-        self.0.wanted.notify_one();
+        self.shared.state().ended = true;
+        self.shared.wanted.notify_one();
     }
 }
 
@@ -104,45 +126,51 @@ impl Shared {
         self.state.lock()
     }
 
-    fn run(&self, mut target: Box<dyn Write + Send>) {
-        let mut broken = false;
+    fn run(&self, mut output: Output) {
         let mut spare = Vec::new();
         while let Some(Batch { mut lines, lost, flushes }) = self.next(spare) {
             // Whole lines in one write, so that lines of other processes do not land between them.
-            let outcome = target.write_all(&lines).and_then(|()| target.flush());
-            match &outcome {
-                Err(error) if !broken => {
-                    tracing::error!(%error, "cannot write the access log; its lines are lost");
-                }
-                Ok(()) if broken => tracing::info!("the access log is written again"),
-                _ => {}
-            }
-            broken = outcome.is_err();
-            if lost > 0 {
+            let well = output.write(&mut lines);
+            if lost > 0 && well {
                 tracing::error!(
                     lost,
                     "lines of the access log were lost: the disk or the reader was too slow"
                 );
             }
-            self.state().flushed = flushes;
-            self.written.notify_all();
-            lines.clear();
-            lines.shrink_to(KEPT);
-            spare = lines;
+            spare = self.settle(lines, well, flushes);
         }
     }
 
-    /// Waits for lines and gathers those that follow, unless a flush is requested. `None` at the end.
-    fn next(&self, spare: Vec<u8>) -> Option<Batch> {
-        let idle =
-            |state: &mut State| state.lines.is_empty() && state.flushes == state.flushed && !state.ended;
-        let unhurried = |state: &mut State| state.flushes == state.flushed && !state.ended;
+    /// Keeps the lines that could not be written, before those that have arrived since. Returns an empty buffer.
+    fn settle(&self, mut lines: Vec<u8>, well: bool, flushes: u64) -> Vec<u8> {
         let mut state = self.state();
-        self.wanted.wait_while(&mut state, idle);
-        self.wanted.wait_while_for(&mut state, unhurried, GATHERING);
-        if state.ended && state.lines.is_empty() {
+        state.failing = !well;
+        if !lines.is_empty() {
+            lines.append(&mut state.lines);
+            std::mem::swap(&mut state.lines, &mut lines);
+        }
+        state.flushed = flushes;
+        drop(state);
+        self.written.notify_all();
+        lines.shrink_to(KEPT);
+        lines
+    }
+
+    /// Waits for lines and gathers those that follow, unless a flush is requested. After a failed write, it waits for
+    /// the time of the next attempt. `None` at the end.
+    fn next(&self, spare: Vec<u8>) -> Option<Batch> {
+        let urgent = |state: &State| state.flushes != state.flushed || state.ended || state.rotated;
+        let mut state = self.state();
+        if state.failing {
+            self.wanted.wait_while_for(&mut state, |state| !urgent(state), RETRY);
+        } else {
+            self.wanted.wait_while(&mut state, |state| state.lines.is_empty() && !urgent(state));
+            self.wanted.wait_while_for(&mut state, |state| !urgent(state), GATHERING);
+        }
+        if state.ended && (state.lines.is_empty() || state.failing) {
             return None;
         }
+        state.rotated = false;
         Some(Batch {
             lines: std::mem::replace(&mut state.lines, spare),
             lost: std::mem::take(&mut state.lost),

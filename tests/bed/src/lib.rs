@@ -113,8 +113,13 @@ impl Bed {
         let file = File::read(file).unwrap();
         let config = file.parse().unwrap_or_else(|problems| panic!("{problems}"));
         let credentials = Some(SharedCredentialsProvider::new(self.credentials()));
-        let overrides =
-            Overrides { log: Arc::clone(log), credentials, file: Some(file), look_every: Some(LOOK_EVERY) };
+        let overrides = Overrides {
+            log: Arc::clone(log),
+            process_log: None,
+            credentials,
+            file: Some(file),
+            look_every: Some(LOOK_EVERY),
+        };
         GatewayHandle::start_with(config, overrides).await.unwrap()
     }
 

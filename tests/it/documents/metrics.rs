@@ -57,6 +57,7 @@ fn whole_page() -> String {
     metrics.value_replaced("name");
     metrics.sts_called("ok");
     metrics.problem("sts", false);
+    metrics.log_lines_lost("access", 0);
     metrics.session_looked_up("hit");
     metrics.session_renewed("ok");
     metrics.request_finished("converse", 200, Reason::Ok, Duration::ZERO, Some(Duration::ZERO));

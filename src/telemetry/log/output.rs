@@ -1,0 +1,162 @@
+//! Where a log's lines go: a file, which the gateway opens again when it was rotated or fails, or a standard stream.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::LogError;
+
+/// The time between two attempts to write a log that cannot be written.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+
+/// The permissions of a log file that the gateway creates: the lines name callers.
+const MODE: u32 = 0o600;
+
+/// Whether a log can be written, and how many of its lines are lost.
+#[derive(Debug, Default)]
+pub struct LogHealth {
+    failure: Mutex<Option<String>>,
+    lost: AtomicU64,
+    /// The operator has rotated the file.
+    rotated: AtomicBool,
+}
+
+impl LogHealth {
+    /// Why the last attempt to write failed. `None`: it succeeded.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
+    }
+
+    /// Lines that were lost since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lose(&self, lines: u64) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// The next write opens the file again.
+    pub(crate) fn rotate(&self) {
+        self.rotated.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The output of one log.
+pub(crate) struct Output {
+    target: Box<dyn Write + Send>,
+    /// The file; `None` for a standard stream.
+    path: Option<PathBuf>,
+    /// The last line was written in part.
+    torn: bool,
+    health: Arc<LogHealth>,
+}
+
+impl Output {
+    /// The end of a file.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn file(path: &Path) -> Result<Self, LogError> {
+        let file = open(path).map_err(|source| LogError::File { path: path.to_owned(), source })?;
+        Ok(Self { path: Some(path.to_owned()), ..Self::stream(Box::new(file)) })
+    }
+
+    pub(crate) fn stream(target: Box<dyn Write + Send>) -> Self {
+        Self { target, path: None, torn: false, health: Arc::default() }
+    }
+
+    pub(crate) fn health(&self) -> &Arc<LogHealth> {
+        &self.health
+    }
+
+    /// Writes whole lines, and removes from `lines` those that were written. Those that remain are for the next call.
+    /// A line that was written in part is lost. Returns whether the log can be written.
+    pub(crate) fn write(&mut self, lines: &mut Vec<u8>) -> bool {
+        let failing = self.health.failure.lock().is_some();
+        let rotated = self.health.rotated.swap(false, Ordering::Relaxed);
+        let opened = if failing || rotated { self.open_again() } else { Ok(()) };
+        // If the file cannot be opened again, the lines still go to the one that is open.
+        let written = self.append(lines);
+        match opened.and(written) {
+            Ok(()) => {
+                if failing {
+                    self.settle(None);
+                }
+                true
+            }
+            Err(error) => {
+                self.settle(Some(&error));
+                false
+            }
+        }
+    }
+
+    fn open_again(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            self.target = Box::new(open(path)?);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
+        if self.torn {
+            self.target.write_all(b"\n")?;
+            self.torn = false;
+        }
+        let mut written = 0;
+        let outcome = loop {
+            if written == lines.len() {
+                break self.target.flush();
+            }
+            match self.target.write(&lines[written..]) {
+                Ok(0) => break Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => written += bytes,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        if written > 0 && written < lines.len() && lines[written - 1] != b'\n' {
+            self.torn = true;
+            self.health.lose(1);
+            let rest = lines[written..].iter().position(|byte| *byte == b'\n');
+            written = rest.map_or(lines.len(), |rest| written + rest + 1);
+        }
+        lines.drain(..written);
+        outcome
+    }
+
+    /// Notes the outcome. If the log is a file, the begin and the end of a failure are also on standard error: the file
+    /// may be the process log's.
+    fn settle(&self, error: Option<&io::Error>) {
+        let place = self.path.as_ref().map(|path| path.display().to_string());
+        let news = error.map(|error| {
+            let place = place.as_deref().unwrap_or("the standard stream");
+            format!("cannot write to {place}: {error}")
+        });
+        let mut failure = self.health.failure.lock();
+        let line = match (&*failure, &news, place) {
+            (None, Some(news), Some(_)) => format!("bedrock-gateway: log: {news}; retrying every second\n"),
+            (Some(_), None, Some(path)) => format!("bedrock-gateway: log: {path} is written again\n"),
+            _ => String::new(),
+        };
+        *failure = news;
+        drop(failure);
+        // Without a reader of standard error, `/readyz` and the metric still report it.
+        let _no_reader = io::stderr().write_all(line.as_bytes()).is_err();
+    }
+}
+
+/// Each write lands whole at the file's end, even if other processes write to it.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
+}
+
+#[cfg(test)]
+mod tests;

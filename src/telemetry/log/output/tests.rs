@@ -1,0 +1,94 @@
+//! Files that are rotated, and disks that are full.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use super::*;
+
+fn write(output: &mut Output, text: &str) -> (bool, String) {
+    let mut lines = text.as_bytes().to_vec();
+    let well = output.write(&mut lines);
+    (well, String::from_utf8(lines).unwrap())
+}
+
+#[test]
+fn only_the_gateways_user_may_read_a_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    drop(Output::file(&path).unwrap());
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn after_a_rotation_lines_go_to_the_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+    let mut output = Output::file(&path).unwrap();
+    assert!(write(&mut output, "1\n").0);
+    std::fs::rename(&path, &moved).unwrap();
+    assert!(write(&mut output, "2\n").0);
+    output.health().rotate();
+    assert!(write(&mut output, "3\n").0);
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    assert_eq!((read(&moved), read(&path)), ("1\n2\n".to_owned(), "3\n".to_owned()));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_again_is_reported_and_the_open_one_still_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logs/log");
+    let moved = folder.path().join("moved");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let mut output = Output::file(&path).unwrap();
+    std::fs::rename(path.parent().unwrap(), &moved).unwrap();
+    output.health().rotate();
+    assert_eq!(write(&mut output, "1\n"), (false, String::new()));
+    assert!(output.health().failure().unwrap().contains("logs/log: No such file"));
+    assert_eq!(std::fs::read_to_string(moved.join("log")).unwrap(), "1\n");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    assert!(write(&mut output, "2\n").0);
+    assert_eq!(output.health().failure(), None);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "2\n");
+}
+
+#[test]
+fn lines_that_do_not_fit_on_the_disk_are_written_once_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    symlink("/dev/full", &path).unwrap();
+    let mut output = Output::file(&path).unwrap();
+    assert_eq!(write(&mut output, "1\n"), (false, "1\n".to_owned()));
+    assert!(output.health().failure().unwrap().contains("No space left on device"));
+    std::fs::remove_file(&path).unwrap();
+    assert!(write(&mut output, "1\n2\n").0);
+    assert_eq!((output.health().failure(), output.health().lost()), (None, 0));
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "1\n2\n");
+}
+
+/// A disk that has room for some bytes.
+#[derive(Clone)]
+struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (room, content) = &mut *self.0.lock();
+        let fits = bytes.len().min(*room);
+        *room -= fits;
+        content.extend_from_slice(&bytes[..fits]);
+        if fits == 0 { Err(ErrorKind::StorageFull.into()) } else { Ok(fits) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_that_fits_in_part_is_lost_and_spoils_no_other() {
+    let disk = Disk(Arc::new(Mutex::new((6, Vec::new()))));
+    let mut output = Output::stream(Box::new(disk.clone()));
+    assert_eq!(write(&mut output, "one\ntwo\nthree\n"), (false, "three\n".to_owned()));
+    assert_eq!(output.health().lost(), 1);
+    disk.0.lock().0 = 100;
+    assert!(write(&mut output, "three\n").0);
+    assert_eq!(String::from_utf8(disk.0.lock().1.clone()).unwrap(), "one\ntw\nthree\n");
+}
