@@ -142,7 +142,7 @@ impl GatewayHandle {
         let sts_settings = sts_settings(&config.aws);
         let source = match overrides.credentials {
             Some(provider) => OwnCredentials::new(provider),
-            None => OwnCredentials::from_environment(&sts_settings).await?,
+            None => OwnCredentials::from_environment(&sts_settings)?,
         };
         let sts = StsClient::new(&sts_settings, source.clone())?;
         let caller_identity = CallerIdentity::over(&sts);

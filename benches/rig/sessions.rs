@@ -80,7 +80,7 @@ pub(crate) async fn run(settings: &Settings) {
         dual_stack: false,
         timeout: config.aws.timeouts.sts,
     };
-    let source = OwnCredentials::from_environment(&sts).await.unwrap();
+    let source = OwnCredentials::from_environment(&sts).unwrap();
     let sessions =
         Sessions::new(&config.sessions, StsClient::new(&sts, source).unwrap(), Arc::clone(&metrics));
     let Config { issuers, mapping, .. } = config;

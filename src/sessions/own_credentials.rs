@@ -2,26 +2,20 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::imds;
 use aws_config::imds::client::error::ImdsError;
-use aws_config::meta::ProviderChainError;
-use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
-use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::ErrorMetadata;
 use parking_lot::Mutex;
 
-use super::transport::{StsSettings, StsSetupError, http_client};
+use self::sources::{NoSource, Sources};
+use super::transport::{StsSettings, StsSetupError};
 use crate::causes;
 
-/// How long the gateway waits for EC2's metadata service, with one attempt. The service is on the same machine, or
-/// there is none.
-const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
+mod sources;
+mod words;
 
 /// The gateway's own credentials. The gateway looks for them where every AWS SDK does, in the same order:
 /// environment, profile, web identity, container, EC2.
@@ -50,32 +44,12 @@ impl OwnCredentialsStatus {
 }
 
 impl OwnCredentials {
-    /// The default chain, reading this process's environment. Nothing is fetched yet.
+    /// The sources of the AWS SDKs, by this process's environment. Nothing is fetched yet.
     ///
     /// # Errors
     /// When the CA file is unusable.
-    pub async fn from_environment(settings: &StsSettings) -> Result<Self, StsSetupError> {
-        let region = Region::new(settings.region.clone());
-        let config = ProviderConfig::default()
-            .with_region(Some(region.clone()))
-            .with_use_fips(Some(settings.fips))
-            .with_use_dual_stack(Some(settings.dual_stack))
-            .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
-            .with_http_client(http_client(settings.ca.as_deref())?);
-        let imds = imds::Client::builder()
-            .configure(&config)
-            .max_attempts(1)
-            .connect_timeout(IMDS_TIMEOUT)
-            .read_timeout(IMDS_TIMEOUT)
-            .build();
-        // Without a region here the chain would look for one at the metadata service.
-        let chain = DefaultCredentialsChain::builder()
-            .configure(config)
-            .region(region)
-            .imds_client(imds)
-            .build()
-            .await;
-        Ok(Self::new(chain))
+    pub fn from_environment(settings: &StsSettings) -> Result<Self, StsSetupError> {
+        Ok(Self::new(Sources::new(settings)?))
     }
 
     /// The credentials of `provider`.
@@ -129,11 +103,13 @@ impl ProvideCredentials for OwnCredentials {
 
 /// One sentence for each kind of error: what failed, the next step, then the cause.
 pub(super) fn explain(error: &CredentialsError) -> String {
+    if let Some(no_source) = causes::chain(error).find_map(|error| error.downcast_ref::<NoSource>()) {
+        return no_source.to_string();
+    }
     let (sentence, cause) = match error {
-        CredentialsError::CredentialsNotLoaded(_) => (
-            "no AWS credentials found; set up one of the sources",
-            sources(error).unwrap_or_else(|| cause(error)),
-        ),
+        CredentialsError::CredentialsNotLoaded(_) => {
+            ("no AWS credentials found; set up one of the sources", cause(error))
+        }
         CredentialsError::ProviderTimedOut(timeout) => (
             "the source of the AWS credentials did not answer in time; check that the gateway can reach it",
             format!("timeout of {} s", timeout.timeout_duration().as_secs()),
@@ -148,18 +124,6 @@ pub(super) fn explain(error: &CredentialsError) -> String {
         _ => ("the source of the AWS credentials gave an answer that the gateway cannot use", cause(error)),
     };
     if cause.is_empty() { sentence.to_owned() } else { format!("{sentence}: {cause}") }
-}
-
-/// Each source that the default chain tried, with the reason why it has no credentials. The SDK's own text of the
-/// same has several lines.
-fn sources(error: &CredentialsError) -> Option<String> {
-    let chain: &ProviderChainError<CredentialsError> = error.source()?.downcast_ref()?;
-    let tried = chain.attempts().iter().map(|attempt| {
-        let why = cause(attempt.error());
-        let why = if why.is_empty() { "has none" } else { &why };
-        format!("{} ({why})", attempt.name())
-    });
-    Some(tried.collect::<Vec<_>>().join(", "))
 }
 
 /// The causes of `error` in one line.
@@ -185,11 +149,15 @@ fn plain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_config::meta::credentials::CredentialsProviderChain;
+    use std::time::Duration;
+
+    use aws_config::imds;
+    use aws_config::provider_config::ProviderConfig;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::sessions::transport::http_client;
 
     #[tokio::test]
     async fn the_status_says_whether_there_were_credentials_and_of_which_kind() {
@@ -246,17 +214,6 @@ mod tests {
         ] {
             assert_eq!(explain(&error), sentence);
         }
-    }
-
-    #[tokio::test]
-    async fn a_chain_without_credentials_names_each_source_in_one_line() {
-        let chain = CredentialsProviderChain::first_try("Environment", Nothing).or_else("Profile", Nothing);
-        let error = chain.provide_credentials().await.unwrap_err();
-        assert_eq!(
-            explain(&error),
-            "no AWS credentials found; set up one of the sources: \
-             Environment (none here), Profile (none here)"
-        );
     }
 
     /// EC2's metadata service, which refuses with a body.

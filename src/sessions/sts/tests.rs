@@ -234,6 +234,6 @@ async fn missing_own_credentials_are_a_failure_of_the_gateway() {
 #[tokio::test]
 async fn the_default_chain_is_built_without_a_request() {
     let settings = at(Url::parse("http://127.0.0.1:1").unwrap());
-    let source = OwnCredentials::from_environment(&settings).await.unwrap();
+    let source = OwnCredentials::from_environment(&settings).unwrap();
     assert!(!source.status().had_credentials);
 }

@@ -23,3 +23,60 @@ async fn a_secret_that_does_not_belong_to_its_key_is_reported() {
     });
     gateway.reports("sts", "(SignatureDoesNotMatch): the gateway's own secret access key").await;
 }
+
+/// A gateway without keys in its environment, and with these variables.
+fn without_keys(bed: Bed, variables: &[(&str, &str)]) -> Gateway {
+    Gateway::with(bed, str::to_owned, |command| {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.envs(variables.iter().copied());
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_profile_is_named_until_the_file_has_it() {
+    let bed = Bed::start();
+    let (own, files) = (bed.credentials(), bed.folder().join("credentials"));
+    let profile = |name: &str| {
+        format!(
+            "[{name}]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            own.access_key_id(),
+            own.secret_access_key()
+        )
+    };
+    std::fs::write(&files, profile("prod")).unwrap();
+    let path = files.to_str().unwrap();
+    let gateway = without_keys(
+        bed,
+        &[
+            ("AWS_PROFILE", "prdo"),
+            ("AWS_SHARED_CREDENTIALS_FILE", path),
+            ("AWS_CONFIG_FILE", "/nonexistent"),
+        ],
+    );
+    let words = format!(
+        "AWS_PROFILE is \"prdo\", which is not a profile of /nonexistent and {path}; they have prod;"
+    );
+    gateway.reports("own_credentials", &words).await;
+    std::fs::write(&files, profile("prdo")).unwrap();
+    gateway.is_over("own_credentials").await;
+    assert_eq!(gateway.call("alice").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_token_file_is_named_by_its_path() {
+    let gateway = without_keys(
+        Bed::start(),
+        &[
+            ("AWS_CONFIG_FILE", "/nonexistent"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/no/token"),
+            ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/gateway"),
+        ],
+    );
+    let words = "AWS_WEB_IDENTITY_TOKEN_FILE is /var/run/no/token, which cannot be read";
+    gateway.reports("own_credentials", words).await;
+    let log = std::fs::read_to_string(&gateway.log).unwrap();
+    for dump in ["ProviderError", "SdkError", "Os {"] {
+        assert!(!log.contains(dump), "{log}");
+    }
+}
