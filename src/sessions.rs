@@ -283,12 +283,17 @@ impl Sessions {
             Err(error) => {
                 if let Some(live) = self.cache.get(&id, (self.now)()) {
                     live.note_failed_renewal();
-                    tracing::warn!(
-                        principal = live.principal(),
-                        usable_seconds = live.time_left((self.now)()).as_secs(),
-                        %error,
-                        "session not renewed; the gateway uses the old one until it expires, and retries"
+                    let usable_seconds = live.time_left((self.now)()).as_secs();
+                    let (principal, why) = (
+                        live.principal(),
+                        "session not renewed; the gateway uses the old one until it expires",
                     );
+                    // A failure of STS concerns every session; the problem `sts` warns once.
+                    if matches!(error, SessionError::Denied { .. }) {
+                        tracing::warn!(principal, usable_seconds, %error, "{why}");
+                    } else {
+                        tracing::debug!(principal, usable_seconds, %error, "{why}");
+                    }
                 } else {
                     self.refusals.insert(&id, &error);
                 }
