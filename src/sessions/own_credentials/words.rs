@@ -51,12 +51,12 @@ impl Surroundings<'_> {
     /// The two files of profiles: as the operator knows them, and their paths.
     fn profile_files(&self) -> [(String, PathBuf); 2] {
         [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")].map(
-            |(variable, name)| match self.get(variable) {
-                Some(path) => (path.clone(), path.into()),
-                None => {
-                    let home = PathBuf::from(self.get("HOME").unwrap_or_default());
-                    (format!("~/.aws/{name}"), home.join(".aws").join(name))
+            |(variable, name)| {
+                if let Some(path) = self.get(variable) {
+                    return (path.clone(), path.into());
                 }
+                let home = PathBuf::from(self.get("HOME").unwrap_or_default());
+                (format!("~/.aws/{name}"), home.join(".aws").join(name))
             },
         )
     }
