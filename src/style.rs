@@ -14,7 +14,6 @@ pub const WARNING: Style = AnsiColor::Yellow.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default();
 /// Dim: it is there to be searched for, not to be read.
 pub const DIM: Style = Style::new().effects(Effects::DIMMED);
-pub const BOLD: Style = Style::new().effects(Effects::BOLD);
 
 /// The mark of a text that was clipped.
 const CLIPPED: char = '…';

@@ -1,7 +1,6 @@
 //! `explain`: shows what a token, or claims from a file, become under a configuration, and why. It fetches signing
 //! keys as `serve` does, and sends nothing to AWS.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -17,6 +16,7 @@ use crate::cli::{ConfigFile, EXIT_USAGE, print, problems, read_file};
 use crate::config::{self, Config, ConfigError};
 use crate::identity::IdentityMemo;
 use crate::identity::explain::Explanation;
+use crate::style;
 use crate::telemetry::metrics::Metrics;
 
 mod call;
@@ -154,7 +154,7 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     let text = if arguments.json {
         format!("{:#}\n", json::of(&report))
     } else {
-        text::of(&report, is_colour_wanted())
+        text::of(&report, style::stdout_has_colour())
     };
     let printed = print(&text);
     if report.accepted() { printed } else { ExitCode::FAILURE }
@@ -166,12 +166,6 @@ fn failed(rejected: &ConfigError) -> ExitCode {
     let _printed = print(&format!("{problems:#}\n"));
     ExitCode::FAILURE
 }
-
-/// <https://no-color.org>: the variable counts if it is not empty.
-fn is_colour_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
-}
-
 fn of_claims<'a>(
     file: &Path,
     issuer: &str,

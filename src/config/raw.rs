@@ -439,7 +439,8 @@ pub(super) struct Log {
     /// A file to which both logs are appended. Default: none; the process log goes to standard error, and the access log
     /// to standard output.
     pub(super) file: Option<Text>,
-    /// The level of the process log, for example `"info,bedrock_gateway::sessions=debug"`. Default: `"info"`.
+    /// The level of the process log, for example `"info,bedrock_gateway::sessions=debug"`. `"debug"` is
+    /// for the gateway's own lines. The environment variable `RUST_LOG` replaces it. Default: `"info"`.
     pub(super) level: Option<Text>,
     /// Whether the access log has the message of an error that Bedrock answers, at most 256 bytes of it. Default: true.
     pub(super) upstream_messages: Option<bool>,
