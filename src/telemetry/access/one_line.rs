@@ -70,7 +70,9 @@ pub(super) fn of(record: &AccessRecord<'_>, stamp: Stamp, colour: bool) -> Strin
         + columns(&id)
         + columns(&ending)
         + 6;
-    let person = clipped(&legible(person(record)), COLUMNS.saturating_sub(taken).max(PERSON));
+    let room = COLUMNS.saturating_sub(taken).max(PERSON);
+    let person = clipped(&legible(person(record)), room);
+    let person_width = room.min(15);
 
     let mut line = String::with_capacity(2 * COLUMNS);
     let style = match record.status {
@@ -81,7 +83,7 @@ pub(super) fn of(record: &AccessRecord<'_>, stamp: Stamp, colour: bool) -> Strin
     style::push(&mut line, colour, DIM, &time);
     line.push(' ');
     style::push(&mut line, colour, style, &format!("{:3}", record.status));
-    for (text, width) in [(&operation, 15), (&model, 10), (&person, 15), (&team, 6)] {
+    for (text, width) in [(&operation, 15), (&model, 10), (&person, person_width), (&team, 6)] {
         line.push(' ');
         line.push_str(text);
         line.extend(std::iter::repeat_n(' ', usize::saturating_sub(width, columns(text))));
@@ -91,7 +93,7 @@ pub(super) fn of(record: &AccessRecord<'_>, stamp: Stamp, colour: bool) -> Strin
     if !ending.is_empty() {
         line.push(' ');
         style::push(&mut line, colour, style, &ending);
-        let used = taken + columns(&person).max(15);
+        let used = taken + columns(&person).max(person_width);
         if let Some(detail) = record.detail
             && used + DETAIL + 2 <= COLUMNS
         {
