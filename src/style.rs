@@ -32,7 +32,9 @@ pub fn stderr_has_colour() -> bool {
 /// Appends `text` in this style. Without colour it is the text alone.
 pub fn push(line: &mut String, colour: bool, style: Style, text: &str) {
     if colour {
-        line.push_str(&format!("{style}{text}{style:#}"));
+        for part in [&style.render().to_string(), text, &style.render_reset().to_string()] {
+            line.push_str(part);
+        }
     } else {
         line.push_str(text);
     }

@@ -88,7 +88,8 @@ pub(super) fn of(record: &AccessRecord<'_>, stamp: Stamp, colour: bool) -> Strin
         line.push_str(text);
         line.extend(std::iter::repeat_n(' ', usize::saturating_sub(width, columns(text))));
     }
-    line.push_str(&format!(" {duration:>6} "));
+    let duration = format!(" {duration:>6} ");
+    line.push_str(&duration);
     style::push(&mut line, colour, DIM, &id);
     if !ending.is_empty() {
         line.push(' ');
