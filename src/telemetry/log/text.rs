@@ -47,7 +47,7 @@ where
         style::push(&mut line, self.colour, style, &format!("{level:5}"));
         line.push(' ');
         // A library's message says little without the library.
-        let target = parts.target.as_deref().unwrap_or(event.metadata().target());
+        let target = parts.target.as_deref().unwrap_or_else(|| event.metadata().target());
         if !is_within(target, OWN) {
             line.push_str(&legible(target));
             line.push_str(": ");
