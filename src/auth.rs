@@ -22,7 +22,7 @@ use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::auth::fetch::IssuerSetupError;
-pub use crate::auth::key_refresh::IssuerStatus;
+pub use crate::auth::key_refresh::{IssuerStatus, usable_keys};
 pub use crate::auth::keys::{KeySetFault, check_key_set};
 pub use crate::auth::token_cache::CacheLimits;
 pub use crate::auth::unverified::UnverifiedToken;

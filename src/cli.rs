@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{config, version};
 
 mod admin;
+mod case;
 mod check;
+mod claims;
 mod completions;
 mod credentials;
 mod explain;
@@ -56,12 +58,16 @@ enum Command {
   AWS_REGION=us-east-1 bedrock-gateway serve \\
     --config /etc/bedrock-gateway/gateway.toml")]
     Serve(ConfigFile),
-    /// Check a configuration and report every problem at once. Nothing is sent over the network.
+    /// Check a configuration and the files that it names, and report every problem at once.
+    ///
+    /// Nothing is sent over the network without --online.
     #[command(after_help = "Example:
   bedrock-gateway check --config gateway.toml &&
     kubectl rollout restart deployment/bedrock-gateway
   bedrock-gateway check --config gateway.toml --strict --json |
     jq -r '.problems[].message'
+  bedrock-gateway check gateway.toml --online
+  bedrock-gateway check gateway.toml --skip-files --cases cases/
 
 Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.")]
     Check(check::Check),
@@ -74,7 +80,7 @@ Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.
   okta-token | bedrock-gateway explain -c gateway.toml --token-file - --json |
     jq -r .principal
   bedrock-gateway explain --config gateway.toml \\
-    --claims alice.json --issuer okta --header x-project=apollo
+    --claims alice.json --header x-project=apollo --save cases/alice.json
   bedrock-gateway explain --config gateway.toml --token-file token.jwt \\
     --operation converse --model anthropic.claude-sonnet-4-6-v1:0
 

@@ -361,7 +361,8 @@ async fn reached(mut stop: watch::Receiver<Stop>, level: Stop) {
     let _gone = stop.wait_for(|stop| *stop >= level).await.is_err();
 }
 
-fn sts_settings(aws: &Aws) -> StsSettings {
+/// The settings of the connection to STS.
+pub(crate) fn sts_settings(aws: &Aws) -> StsSettings {
     StsSettings {
         region: aws.region.clone(),
         endpoint: aws.endpoints.sts.clone(),

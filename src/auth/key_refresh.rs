@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::auth::AuthError;
-use crate::auth::fetch::{FetchError, Fetcher, IssuerSetupError};
+use crate::auth::fetch::{FetchError, Fetched, Fetcher, IssuerSetupError};
 use crate::auth::issuer::{IssuerSettings, algorithm_names};
 use crate::auth::keys::KeySet;
 use crate::clock;
@@ -79,6 +79,28 @@ impl State {
     fn in_flight(&self) -> Option<Flight> {
         self.flight.clone().filter(|flight| flight.has_changed().is_ok())
     }
+}
+
+/// Fetches the keys of an issuer once. Returns the number of usable ones and the address that they came from.
+///
+/// # Errors
+/// The failure and the next step, in words for the operator.
+pub async fn usable_keys(settings: &IssuerSettings) -> Result<(usize, String), String> {
+    let fetcher = Fetcher::new(settings).map_err(|error| error.to_string())?;
+    let fetched = fetcher.keys(settings).await.map_err(|error| error.to_string())?;
+    let keys = keys_in(&fetched, settings).map_err(|error| error.to_string())?;
+    Ok((keys.len(), fetched.from))
+}
+
+/// The usable keys of a fetched document, at least one.
+fn keys_in(fetched: &Fetched, settings: &IssuerSettings) -> Result<KeySet, FetchError> {
+    let url = || fetched.from.clone();
+    let keys = KeySet::parse(&fetched.document, &settings.algorithms);
+    let keys = keys.map_err(|_| FetchError::NotKeys { url: url() })?;
+    if keys.len() == 0 {
+        return Err(FetchError::NoKeys { url: url(), algorithms: algorithm_names(&settings.algorithms) });
+    }
+    Ok(keys)
 }
 
 /// The state of an issuer's keys, for `/readyz`.
@@ -210,13 +232,7 @@ impl Issuer {
 
     async fn fetch(&self) -> Result<(KeySet, Option<Duration>), FetchError> {
         let fetched = self.fetcher.keys(&self.settings).await?;
-        let keys = KeySet::parse(&fetched.document, &self.settings.algorithms)
-            .map_err(|_| FetchError::NotKeys { url: fetched.from.clone() })?;
-        if keys.len() == 0 {
-            let algorithms = algorithm_names(&self.settings.algorithms);
-            return Err(FetchError::NoKeys { url: fetched.from, algorithms });
-        }
-        Ok((keys, fetched.max_age))
+        Ok((keys_in(&fetched, &self.settings)?, fetched.max_age))
     }
 
     fn store(&self, fetched: Result<(KeySet, Option<Duration>), FetchError>) {

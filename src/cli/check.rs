@@ -1,5 +1,6 @@
 //! `check`: reports every problem of a configuration, or that it is valid.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,10 +10,25 @@ use crate::cli::{ConfigFile, print, problems};
 use crate::config::{self, Config, ConfigError, Diagnostic, Severity, counted};
 use crate::preflight;
 
+mod cases;
+mod online;
+
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
+    /// The same as --config FILE.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+    /// Also fetch the signing keys of each issuer and call STS (GetCallerIdentity), as the gateway will.
+    #[arg(long)]
+    online: bool,
+    /// Also run the cases in this folder: claims, and what the gateway must make of them.
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    cases: Option<PathBuf>,
+    /// Do not open the files that the configuration names, for a check on another machine.
+    #[arg(long)]
+    skip_files: bool,
     /// Fail also if there are only warnings. For pipelines.
     #[arg(long)]
     strict: bool,
@@ -35,18 +51,23 @@ struct Sizes {
 }
 
 pub(super) fn run(arguments: &Check) -> ExitCode {
-    let path = &arguments.config.config;
-    let checked = Checked::of(config::load(path));
+    let path = arguments.file.as_ref().unwrap_or(&arguments.config.config);
+    let (checked, config) = Checked::of(config::load(path), arguments.skip_files);
     let name = path.display().to_string();
     let strict = arguments.strict && !checked.problems.is_empty();
     let passed = checked.sizes.is_some() && !strict;
+    let online = match &config {
+        Some(config) if arguments.online && passed => online::run(config),
+        _ => Vec::new(),
+    };
     let printed = if arguments.json {
-        print(&format!("{:#}\n", checked.json(&name)))
+        print(&format!("{:#}\n", checked.json(&name, &online)))
     } else {
         match &checked.sizes {
             Some(sizes) if passed => {
                 problems::print(&checked.problems);
-                print(&format!("{name} is valid ({})\n", sizes.with(&checked.problems)))
+                let lines = online.iter().map(|result| result.line() + "\n").collect::<String>();
+                print(&format!("{name} is valid ({})\n{lines}", sizes.with(&checked.problems)))
             }
             _ => {
                 problems::print_rejected(path, &checked.problems);
@@ -54,25 +75,33 @@ pub(super) fn run(arguments: &Check) -> ExitCode {
             }
         }
     };
+    let passed = passed && online.iter().all(online::Outcome::passed);
+    // The cases of an invalid configuration have no outcome.
+    let passed = match (&arguments.cases, &config) {
+        (Some(folder), Some(config)) if checked.sizes.is_some() => cases::run(folder, config) && passed,
+        _ => passed,
+    };
     if passed { printed } else { ExitCode::FAILURE }
 }
 
 impl Checked {
-    /// Also opens the files that the configuration names.
-    fn of(loaded: Result<Config, ConfigError>) -> Self {
+    /// Also opens the files that the configuration names, unless they are skipped.
+    fn of(loaded: Result<Config, ConfigError>, skip_files: bool) -> (Self, Option<Config>) {
         let config = match loaded {
             Ok(config) => config,
-            Err(ConfigError(problems)) => return Self { sizes: None, problems },
+            Err(ConfigError(problems)) => return (Self { sizes: None, problems }, None),
         };
         let sizes = Sizes { issuers: config.issuers.len(), roles: config.mapping.roles.len() };
-        let (sizes, others) = match preflight::check(&config) {
+        let opened = if skip_files { Ok(Vec::new()) } else { preflight::check(&config) };
+        let (sizes, others) = match opened {
             Ok(warnings) => (Some(sizes), warnings),
             Err(ConfigError(problems)) => (None, problems),
         };
-        Self { sizes, problems: config.warnings.into_iter().chain(others).collect() }
+        let problems = config.warnings.iter().cloned().chain(others).collect();
+        (Self { sizes, problems }, Some(config))
     }
 
-    fn json(&self, file: &str) -> serde_json::Value {
+    fn json(&self, file: &str, online: &[online::Outcome]) -> serde_json::Value {
         json!({
             "file": file,
             "valid": self.sizes.is_some(),
@@ -81,6 +110,7 @@ impl Checked {
             "issuers": self.sizes.as_ref().map(|sizes| sizes.issuers),
             "roles": self.sizes.as_ref().map(|sizes| sizes.roles),
             "problems": problems::json(&self.problems),
+            "online": online.iter().map(online::Outcome::json).collect::<Vec<_>>(),
         })
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, Authenticator, CacheLimits, UnverifiedToken, Verified};
 use crate::cli::explain::call::{Call, CallRefusal};
-use crate::cli::{ConfigFile, EXIT_USAGE, print, problems, read_file};
+use crate::cli::{ConfigFile, EXIT_USAGE, claims, print, problems, read_file};
 use crate::config::{self, Config, ConfigError};
 use crate::identity::IdentityMemo;
 use crate::identity::explain::Explanation;
@@ -22,6 +22,7 @@ use crate::telemetry::metrics::Metrics;
 mod call;
 mod json;
 mod refusal;
+mod save;
 mod text;
 
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub(super) struct Explain {
     config: ConfigFile,
     #[command(flatten)]
     source: TokenOrClaims,
-    /// The configured name of the issuer to explain the claims for.
+    /// The configured name of the issuer to explain the claims for. Default: the one whose url is their `iss`.
     #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
     issuer: Option<String>,
     /// A header of the request, for expressions that read one. Repeat the option for several headers.
@@ -38,6 +39,9 @@ pub(super) struct Explain {
     header: Vec<Header>,
     #[command(flatten)]
     call: Call,
+    /// Also write a case for `check --cases`: the claims and what they become, never the token.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Print one JSON object, with the field names of the access log.
     #[arg(long)]
     json: bool,
@@ -49,8 +53,8 @@ struct TokenOrClaims {
     /// A file with the token, or - for standard input. The signature and the claims are verified.
     #[arg(long, alias = "token", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// A file with the claims as a JSON object, or - for standard input. Needs --issuer. Nothing is verified.
-    #[arg(long, value_name = "FILE", requires = "issuer")]
+    /// A file with the claims as a JSON object, or - for standard input. Nothing is verified.
+    #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
 }
 
@@ -141,8 +145,8 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     }
     let report = match (&arguments.source.token_file, &arguments.source.claims, &arguments.issuer) {
         (Some(file), _, _) => of_token(file, &headers, &config),
-        (None, Some(file), Some(issuer)) => of_claims(file, issuer, &headers, &config),
-        _ => Err("pass --token-file, or --claims with --issuer".to_owned()),
+        (None, Some(file), issuer) => of_claims(file, issuer.as_deref(), &headers, &config),
+        (None, None, _) => Err("pass --token-file or --claims".to_owned()),
     };
     let report = match arguments.call.check_region(&config).and(report) {
         Ok(report) => report.decide(&arguments.call),
@@ -157,6 +161,12 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
         text::of(&report, style::stdout_has_colour())
     };
     let printed = print(&text);
+    if let Some(file) = &arguments.save
+        && let Err(fault) = save::write(file, &report, &headers)
+    {
+        eprintln!("error: {fault}");
+        return ExitCode::FAILURE;
+    }
     if report.accepted() { printed } else { ExitCode::FAILURE }
 }
 
@@ -168,16 +178,14 @@ fn failed(rejected: &ConfigError) -> ExitCode {
 }
 fn of_claims<'a>(
     file: &Path,
-    issuer: &str,
+    issuer: Option<&str>,
     headers: &HeaderMap,
     config: &'a Config,
 ) -> Result<Report<'a>, String> {
-    let Some(settings) = config.issuers.iter().find(|known| *known.name == *issuer) else {
-        let known: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.name).collect();
-        return Err(format!("no issuer is named {issuer}; the configured issuers are: {}", known.join(", ")));
-    };
     let claims = read_claims(&read_file(file)?)
         .map_err(|fault| format!("{}: the claims are not a JSON object: {fault}", file.display()))?;
+    let settings = claims::issuer(&claims, issuer, "--issuer", config)?;
+    let issuer = &*settings.name;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let holder = Holder {
         issuer: Some(issuer.to_owned()),

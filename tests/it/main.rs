@@ -14,6 +14,7 @@ mod architecture;
 mod authentication;
 mod balancers;
 mod bodies;
+mod check;
 mod claims;
 mod clients;
 mod credentials;

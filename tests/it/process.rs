@@ -47,7 +47,7 @@ pub(crate) fn run_with(command: &mut Command) -> Ended {
     Ended { code, out, err }
 }
 
-fn ended(mut child: Process) -> (Option<i32>, String, String) {
+pub(crate) fn ended(mut child: Process) -> (Option<i32>, String, String) {
     let (mut out, mut err) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
