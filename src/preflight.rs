@@ -128,7 +128,8 @@ impl Found {
     /// The gateway creates the log's file, but not its folder.
     fn log(&mut self, file: &NamedFile) {
         let path = &file.path;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let (fault, help) = if path.is_dir() {
             (format!("{} is a folder", path.display()), "write the path of a file in it")
         } else if !folder.is_dir() {

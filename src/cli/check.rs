@@ -20,7 +20,7 @@ pub(super) struct Check {
     /// The same as --config FILE.
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
-    /// Also fetch the signing keys of each issuer and call STS (GetCallerIdentity), as the gateway will.
+    /// Also fetch the signing keys of each issuer and call STS (`GetCallerIdentity`), as the gateway will.
     #[arg(long)]
     online: bool,
     /// Also run the cases in this folder: claims, and what the gateway must make of them.
@@ -29,6 +29,13 @@ pub(super) struct Check {
     /// Do not open the files that the configuration names, for a check on another machine.
     #[arg(long)]
     skip_files: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How problems are reported.
+#[derive(Debug, Args)]
+struct Output {
     /// Fail also if there are only warnings. For pipelines.
     #[arg(long)]
     strict: bool,
@@ -54,13 +61,13 @@ pub(super) fn run(arguments: &Check) -> ExitCode {
     let path = arguments.file.as_ref().unwrap_or(&arguments.config.config);
     let (checked, config) = Checked::of(config::load(path), arguments.skip_files);
     let name = path.display().to_string();
-    let strict = arguments.strict && !checked.problems.is_empty();
+    let strict = arguments.output.strict && !checked.problems.is_empty();
     let passed = checked.sizes.is_some() && !strict;
     let online = match &config {
         Some(config) if arguments.online && passed => online::run(config),
         _ => Vec::new(),
     };
-    let printed = if arguments.json {
+    let printed = if arguments.output.json {
         print(&format!("{:#}\n", checked.json(&name, &online)))
     } else {
         match &checked.sizes {

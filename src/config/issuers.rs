@@ -21,7 +21,7 @@ const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 const MOST_LEEWAY: Duration = Duration::from_mins(5);
 const LONGEST_AGE: Duration = Duration::from_hours(365 * 24);
 
-/// The path of the discovery document below the issuer's (OpenID Connect Discovery 1.0, section 4).
+/// The path of the discovery document below the issuer's (`OpenID` Connect Discovery 1.0, section 4).
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 /// An issuer in the form of both stages, with its place in the file.

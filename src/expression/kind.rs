@@ -50,7 +50,7 @@ pub(super) fn not_a_condition(tree: &IdedExpr) -> Option<NotACondition> {
             (operators::LOGICAL_AND | operators::LOGICAL_OR, sides) => sides.iter().find_map(not_a_condition),
             (operators::LOGICAL_NOT, [operand]) => not_a_condition(operand),
             (operators::CONDITIONAL, [condition, yes, no]) => {
-                not_a_condition(condition).or_else(|| not_a_condition(no).and(not_a_condition(yes)))
+                not_a_condition(condition).or_else(|| not_a_condition(no).and_then(|_| not_a_condition(yes)))
             }
             (function, _) => of_function(function),
         },
