@@ -85,7 +85,7 @@ async fn within(check: impl Future<Output = Result<String, String>>) -> Result<S
 
 /// The ARN that STS knows the gateway by.
 async fn caller_identity(settings: &StsSettings) -> Result<String, String> {
-    let source = OwnCredentials::from_environment(settings).await.map_err(|error| error.to_string())?;
+    let source = OwnCredentials::from_environment(settings).map_err(|error| error.to_string())?;
     let client = StsClient::new(settings, source.clone()).map_err(|error| error.to_string())?;
     // Without credentials the SDK's own error says less.
     if let Err(error) = source.warm().await {
