@@ -88,17 +88,11 @@ pub fn init(settings: &LogSettings) -> Result<Option<ProcessLog>, LogError> {
         Form::Text(Text { stamp: Stamp::on(terminal), colour })
     };
     let twice = |_| LogError::Twice;
-    let file = match &settings.file {
-        Some(path) => {
-            let file = ProcessLog::open(path)?;
-            subscriber(shown, form, Limit::new(), file.clone())?.try_init().map_err(twice)?;
-            Some(file)
-        }
-        None => {
-            subscriber(shown, form, Limit::new(), io::stderr)?.try_init().map_err(twice)?;
-            None
-        }
-    };
+    let file = settings.file.as_deref().map(ProcessLog::open).transpose()?;
+    match &file {
+        Some(file) => subscriber(shown, form, Limit::new(), file.clone())?.try_init().map_err(twice)?,
+        None => subscriber(shown, form, Limit::new(), io::stderr)?.try_init().map_err(twice)?,
+    }
     if let Some(level) = variable {
         tracing::info!(level, "RUST_LOG replaces [log] level");
     }
