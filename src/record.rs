@@ -20,7 +20,7 @@ use crate::identity::{ClaimsRead, Identified, Identity, IdentityMemo};
 use crate::limits::requests::RequestSlot;
 use crate::reason::Reason;
 use crate::record::upstream_message::ErrorBody;
-use crate::route::{Call, ModelId, ModelIn};
+use crate::route::{Call, ModelId, ModelIn, Operation};
 use crate::server::Peer;
 use crate::sessions::Session;
 use crate::state::Gateway;
@@ -43,7 +43,7 @@ struct Fields {
     client: SocketAddr,
     protocol: &'static str,
     user_agent: Option<Box<str>>,
-    operation: Option<&'static str>,
+    operation: Option<Operation>,
     caller: Option<Arc<Caller<IdentityMemo>>>,
     unverified: Option<UnverifiedClaims>,
     identity: Option<Arc<Identity>>,
@@ -129,7 +129,7 @@ impl Record {
     }
 
     pub fn routed(&mut self, call: &Call) {
-        self.0.operation = Some(call.operation().as_str());
+        self.0.operation = Some(call.operation());
         if let ModelIn::Path(model) = call.model_in() {
             self.0.model = Some(model.clone());
         }
@@ -137,7 +137,7 @@ impl Record {
         debug!(
             request_id = self.request_id(),
             client = %self.0.client,
-            operation = self.0.operation,
+            operation = call.operation().as_str(),
             "request routed"
         );
     }
@@ -221,6 +221,12 @@ impl Record {
             {
                 self.0.error_type = Some(kind.into());
             }
+            let throttled = |kind: &str| kind.contains("Throttling");
+            if status == StatusCode::TOO_MANY_REQUESTS || self.0.error_type.as_deref().is_some_and(throttled)
+            {
+                let region = self.0.region.as_deref().unwrap_or_default();
+                self.0.gateway.metrics.upstream_throttled(self.0.operation, region);
+            }
         }
         if stream {
             self.0.stream = true;
@@ -286,7 +292,7 @@ impl Fields {
             principal: self.identity.as_ref().map(|identity| &**identity.principal()),
             tags: tags.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             access_key_id: self.session.as_ref().map(Session::access_key_id),
-            operation: self.operation,
+            operation: self.operation.map(Operation::as_str),
             model: self.model.as_ref().map(ModelId::as_str),
             region: self.region.as_deref(),
             protocol: self.protocol,
@@ -316,12 +322,12 @@ impl Drop for Record {
         if fields.stream {
             metrics.stream_closed();
         }
-        let operation = fields.operation.unwrap_or("none");
         if fields.ended == Ended::Client && gateway.unfinished.has_begun() {
             fields.ended = Ended::Drain;
-            gateway.unfinished.count(operation);
+            gateway.unfinished.count(fields.operation.map_or("none", Operation::as_str));
         }
-        metrics.request_finished(operation, fields.status, fields.reason, took, fields.first_byte);
+        let outcome = (fields.status, fields.reason);
+        metrics.request_finished(fields.operation, outcome, fields.ended, took, fields.first_byte);
         let message = fields.error_body.as_ref().and_then(|body| body.message());
         gateway.log.write(&fields.record(took, message.as_deref()));
     }

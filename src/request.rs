@@ -22,6 +22,7 @@ use crate::request::respond::Reply;
 use crate::route::{self, Dialect, Route};
 use crate::server::{Handler, Peer};
 use crate::state::{ActiveConfig, Gateway};
+use crate::telemetry::access::Ended;
 
 mod exchange;
 mod respond;
@@ -42,7 +43,8 @@ impl Handler for Gateway {
     }
 
     fn unreadable(&self) {
-        self.metrics.request_finished("none", 400, Reason::NotHttp, Duration::ZERO, None);
+        let outcome = (400, Reason::NotHttp);
+        self.metrics.request_finished(None, outcome, Ended::Complete, Duration::ZERO, None);
     }
 }
 

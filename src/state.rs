@@ -10,6 +10,7 @@ use crate::auth::Authenticator;
 use crate::authorize::body::Bodies;
 use crate::endpoint::Endpoints;
 use crate::identity::{Identity, IdentityMemo, Mapping};
+use crate::limits::Level;
 use crate::limits::requests::{Limits, RequestLimits};
 use crate::revoke::Revocations;
 use crate::server::connections::Connections;
@@ -64,6 +65,24 @@ impl ActiveConfig {
 }
 
 impl Gateway {
+    /// The use of each key of `[limits]`: of all, or of the fullest principal or connection.
+    pub fn levels(&self) -> [(&'static str, Level); 6] {
+        let config = self.config.load_full();
+        let limits = self.connections.limits();
+        let level = |used, limit| Level { used, limit };
+        let (memory, memory_of_one) = config.bodies.levels();
+        let streams = usize::try_from(limits.streams).unwrap_or(usize::MAX);
+        let idle = level(0, config.requests.per_principal);
+        [
+            ("connections", level(self.connections.open(), limits.connections)),
+            ("streams_per_connection", level(self.connections.most_streams(), streams)),
+            ("requests", level(self.limits.in_flight(), config.requests.all)),
+            ("requests_per_principal", self.limits.fullest_principal().unwrap_or(idle)),
+            ("body_memory", memory),
+            ("body_memory_per_principal", memory_of_one),
+        ]
+    }
+
     /// Drops the cached sessions of all revoked callers, and returns their number. It checks every caller in the token
     /// cache, which takes too long for a thread that serves requests.
     pub fn drop_revoked(&self) -> usize {

@@ -47,7 +47,7 @@ fn requests(raw: &raw::Limits, diagnostics: &mut Diagnostics<'_>) -> RequestLimi
         let message = format!("{one} is more than limits.requests, which is {all}, so it limits nothing");
         diagnostics.error(text.span(), message, format!("write at most {all}, or raise limits.requests"));
     }
-    RequestLimits { all, per_principal: one.unwrap_or(PER_PRINCIPAL.min(all)) }
+    RequestLimits { all, per_principal: one.unwrap_or_else(|| PER_PRINCIPAL.min(all)) }
 }
 
 fn memory(
@@ -81,7 +81,7 @@ fn memory(
             diagnostics.error(text.span(), message, "raise it, or lower listen.max_body");
         }
     }
-    MemoryLimits { all, per_principal: one.unwrap_or(PRINCIPAL_BYTES.max(max_body).min(all)) }
+    MemoryLimits { all, per_principal: one.unwrap_or_else(|| PRINCIPAL_BYTES.max(max_body).min(all)) }
 }
 
 /// Reports roles that allow more than the gateway does.

@@ -22,6 +22,7 @@ use crate::sessions::own_credentials::OwnCredentials;
 use crate::state::Gateway;
 use crate::telemetry::log::output::LogHealth;
 use crate::telemetry::log::process_log::ProcessLog;
+use crate::telemetry::metrics::Format;
 
 /// Whether load balancers may send requests to the gateway, and the problems that `/readyz` reports.
 #[derive(Debug)]
@@ -245,8 +246,8 @@ impl Probe {
         Self { readiness, pages: PageLimit::new(PAGES) }
     }
 
-    fn metrics(&self) -> Response<Page> {
-        // Sessions and revocations expire without an event, so counting them here updates their gauges.
+    fn metrics(&self, format: Format) -> Response<Page> {
+        // Some gauges change without an event, for example when sessions expire, so this updates them.
         self.readiness.gateway.sessions.len();
         let gateway = &self.readiness.gateway;
         gateway.metrics.revoked(gateway.revocations.len());
@@ -257,9 +258,16 @@ impl Probe {
         for code in ProblemCode::ALL {
             gateway.metrics.problem(code.as_str(), problems.iter().any(|problem| problem.code == code));
         }
-        let mut answer = Response::new(Page::from(gateway.metrics.encode()));
-        let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
+        if let Some(validity) = self.readiness.certificate.as_ref().and_then(|shown| shown.validity()) {
+            gateway.metrics.certificate_ends(validity.end);
+        }
+        gateway.metrics.requests_in_flight(gateway.limits.in_flight());
+        for (name, level) in gateway.levels() {
+            gateway.metrics.limit_is(name, level);
+        }
+        let mut answer = Response::new(Page::from(gateway.metrics.encode(format)));
+        let content_type = HeaderValue::from_static(format.content_type());
+        answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
         answer
     }
 }
@@ -278,7 +286,11 @@ impl Handler for Probe {
                 let (ready, report) = self.readiness.report();
                 json_answer(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
             }
-            "/metrics" => self.pages.answer(|| self.metrics()),
+            "/metrics" => {
+                let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+                let format = Format::accepted(accept.unwrap_or_default());
+                self.pages.answer(|| self.metrics(format))
+            }
             _ => {
                 let message = "no such page; this port has /healthz, /readyz and /metrics";
                 json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))

@@ -11,27 +11,37 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::clock;
+use crate::limits::Level;
 use crate::reason::Reason;
+use crate::route::Operation;
+use crate::telemetry::access::Ended;
+use crate::version;
+use by_outcome::Histograms;
+use process::Process;
 
-/// The `Content-Type` of [`Metrics::encode`]'s text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub use by_outcome::Outcome;
+pub use format::Format;
 
-/// Upper bounds of the histograms, seconds: a refusal takes a millisecond, a long generation half an hour.
-const SECONDS: [f64; 17] =
-    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0];
+mod by_outcome;
+mod format;
+mod process;
 
 /// The process's metrics. To count costs a read lock and a hash at most. No request waits for a scrape.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    request_duration: Histogram,
-    first_byte: Histogram,
+    request_duration: Histograms,
+    first_byte: Histograms,
+    requests_in_flight: Gauge<u64, AtomicU64>,
     streams_open: Gauge,
+    upstream_throttled: Family<ThrottledLabels, Counter>,
+    limit: Family<NameLabels, Gauge<u64, AtomicU64>>,
+    limit_used: Family<NameLabels, Gauge<u64, AtomicU64>>,
+    certificate_not_after: Family<ListenerLabels, Gauge<u64, AtomicU64>>,
     sts_calls: Family<OutcomeLabels, Counter>,
     sessions: Gauge<u64, AtomicU64>,
     session_lookups: Family<OutcomeLabels, Counter>,
@@ -56,6 +66,28 @@ struct RequestLabels {
     operation: &'static str,
     status: u16,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ThrottledLabels {
+    operation: &'static str,
+    region: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabels {
+    name: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    commit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -169,21 +201,49 @@ impl Metrics {
         self.session_evictions.inc();
     }
 
-    /// `requests_total{operation,status,reason}`, `request_duration_seconds`, `first_byte_seconds`.
+    /// `requests_total{operation,status,reason}`, and `request_duration_seconds` and `first_byte_seconds` by operation and
+    /// outcome. Without an operation, the request named none.
     pub fn request_finished(
         &self,
-        operation: &'static str,
-        status: u16,
-        reason: Reason,
+        operation: Option<Operation>,
+        (status, reason): (u16, Reason),
+        ended: Ended,
         took: Duration,
         first_byte: Option<Duration>,
     ) {
-        let reason = reason.as_str();
-        self.requests.get_or_create_owned(&RequestLabels { operation, status, reason }).inc();
-        self.request_duration.observe(took.as_secs_f64());
+        let outcome = Outcome::of(status, reason, ended);
+        let (name, reason) = (operation.map_or("none", Operation::as_str), reason.as_str());
+        self.requests.get_or_create_owned(&RequestLabels { operation: name, status, reason }).inc();
+        self.request_duration.observe(operation, outcome, took);
         if let Some(first_byte) = first_byte {
-            self.first_byte.observe(first_byte.as_secs_f64());
+            self.first_byte.observe(operation, outcome, first_byte);
         }
+    }
+
+    /// `requests_in_flight`.
+    pub fn requests_in_flight(&self, requests: usize) {
+        self.requests_in_flight.set(requests as u64);
+    }
+
+    /// `upstream_throttled_total{operation,region}`.
+    pub fn upstream_throttled(&self, operation: Option<Operation>, region: &str) {
+        let operation = operation.map_or("none", Operation::as_str);
+        let labels = ThrottledLabels { operation, region: region.to_owned() };
+        self.upstream_throttled.get_or_create_owned(&labels).inc();
+    }
+
+    /// `limit{name}` and `limit_used{name}`: a key of `[limits]`, and the fullest that it limits.
+    pub fn limit_is(&self, name: &'static str, level: Level) {
+        self.limit.get_or_create_owned(&NameLabels { name }).set(level.limit as u64);
+        self.limit_used.get_or_create_owned(&NameLabels { name }).set(level.used as u64);
+    }
+
+    /// `certificate_not_after_seconds{listener}` of the HTTPS listener.
+    pub fn certificate_ends(&self, at: SystemTime) {
+        let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_not_after
+            .get_or_create_owned(&ListenerLabels { listener: "https" })
+            .set(since_1970.as_secs());
     }
 
     /// `streams_open`: one more.
@@ -238,15 +298,18 @@ impl Metrics {
         self.clock_skew.set(seconds);
     }
 
-    /// The page of all metrics, in the `OpenMetrics` text format ([`CONTENT_TYPE`]).
-    pub fn encode(&self) -> String {
+    /// The page of all metrics.
+    pub fn encode(&self, format: Format) -> String {
         self.compute_ages();
         let mut page = String::new();
-        match text::encode(&mut page, &self.registry) {
-            Ok(()) => page,
-            // Writing to a String does not fail. If the crate's encoder does, the scraper gets an empty page rather
-            // than half of one.
-            Err(std::fmt::Error) => String::from("# EOF\n"),
+        // Writing to a String does not fail. If the crate's encoder does, the scraper gets an empty page rather than half
+        // of one.
+        if let Err(std::fmt::Error) = text::encode(&mut page, &self.registry) {
+            page = String::from("# EOF\n");
+        }
+        match format {
+            Format::OpenMetrics => page,
+            Format::Prometheus => format::prometheus(&page),
         }
     }
 
@@ -263,26 +326,63 @@ impl Metrics {
 }
 
 impl Default for Metrics {
+    #[expect(clippy::too_many_lines, reason = "a table: each metric with its help")]
     fn default() -> Self {
-        let mut names = Names(Registry::with_prefix("bedrock_gateway"));
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let mut names = Names(registry.sub_registry_with_prefix("bedrock_gateway"));
+        let build: Family<BuildLabels, Gauge> = names.of(
+            "build_info",
+            "Always 1. version: the version of the gateway. commit: the commit that it was built from",
+            Family::default(),
+        );
+        build.get_or_create_owned(&BuildLabels { version: version::VERSION, commit: version::COMMIT }).set(1);
         // The crate appends `_total` to counters itself.
         Self {
             requests: names.of(
                 "requests",
-                "Requests that ended. operation: a row of the table of operations, or \"none\" before one was \
+                "Requests that ended. operation: a row of the table of operations, or none before one was \
                  recognized. status: the HTTP status of the answer. reason: why the request ended as it did",
                 Family::default(),
             ),
-            request_duration: names.of(
+            request_duration: Histograms::new(names.of(
                 "request_duration_seconds",
-                "Time from a request's head to the last byte of its answer, in seconds, of every request that ended",
-                Histogram::new(SECONDS),
-            ),
-            first_byte: names.of(
+                "Time from a request's head to the last byte of its answer, in seconds, of every request that ended. \
+                 outcome: answered, upstream_error, refused, failed, client_left",
+                Histograms::family(),
+            )),
+            first_byte: Histograms::new(names.of(
                 "first_byte_seconds",
                 "Time from a request's head to the first byte of its answer's body, in seconds, of every answer \
                  that has a body",
-                Histogram::new(SECONDS),
+                Histograms::family(),
+            )),
+            requests_in_flight: names.of(
+                "requests_in_flight",
+                "Requests of callers that have not ended",
+                Gauge::default(),
+            ),
+            upstream_throttled: names.of(
+                "upstream_throttled",
+                "Requests that Bedrock refused because of its own quotas. operation: a row of the table of \
+                 operations. region: the region of the call",
+                Family::default(),
+            ),
+            limit: names.of(
+                "limit",
+                "The limit that applies to what limit_used counts. name: a key of the table limits",
+                Family::default(),
+            ),
+            limit_used: names.of(
+                "limit_used",
+                "What is in use of a limit now: by all, or by the fullest principal or connection. name: a key of \
+                 the table limits",
+                Family::default(),
+            ),
+            certificate_not_after: names.of(
+                "certificate_not_after_seconds",
+                "When the certificate of a listener expires, in seconds since 1970. listener: https",
+                Family::default(),
             ),
             streams_open: names.of("streams_open", "Streams from Bedrock that the gateway relays now", Gauge::default()),
             sts_calls: names.of(
@@ -363,15 +463,15 @@ impl Default for Metrics {
                  log: access, process",
                 Family::default(),
             ),
-            registry: names.0,
+            registry,
         }
     }
 }
 
 /// The registry under construction. [`Names::of`] registers each metric and returns it.
-struct Names(Registry);
+struct Names<'a>(&'a mut Registry);
 
-impl Names {
+impl Names<'_> {
     fn of<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register(name, help, metric.clone());
         metric

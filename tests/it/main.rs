@@ -28,6 +28,7 @@ mod health;
 mod limits;
 mod listeners;
 mod mapping;
+mod metrics;
 mod mistakes;
 mod operations;
 mod process;

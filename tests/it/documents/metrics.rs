@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use bedrock_gateway::limits::Level;
 use bedrock_gateway::reason::Reason;
 use bedrock_gateway::route::Operation;
-use bedrock_gateway::telemetry::metrics::Metrics;
+use bedrock_gateway::telemetry::access::Ended;
+use bedrock_gateway::telemetry::metrics::{Format, Metrics, Outcome};
 
 use crate::listeners::get;
 use crate::world::{CONVERSE, HELLO, World, post};
@@ -17,7 +19,9 @@ const SOURCE: &str = include_str!("../../../src/telemetry/metrics.rs");
 type Known = BTreeMap<String, (String, BTreeSet<String>)>;
 
 fn documented() -> Known {
-    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `bedrock_gateway_"));
+    let rows = DOCUMENT
+        .lines()
+        .filter(|line| line.starts_with("| `bedrock_gateway_") || line.starts_with("| `process_"));
     rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
@@ -43,7 +47,9 @@ fn scraped(page: &str) -> Known {
         let family = histogram.or_else(|| name.strip_suffix("_total")).unwrap_or(name);
         let labels = labels.split("\",").filter_map(|label| label.split_once("=\""));
         let labels = labels.map(|(name, _)| name.to_owned()).filter(|name| name != "le").collect();
-        known.insert(histogram.unwrap_or(name).to_owned(), (types[family].to_owned(), labels));
+        // Prometheus's own format has the type of a counter under the name of its sample.
+        let kind = types.get(name).unwrap_or_else(|| &types[family]);
+        known.insert(histogram.unwrap_or(name).to_owned(), ((*kind).to_owned(), labels));
     }
     known
 }
@@ -60,8 +66,12 @@ fn whole_page() -> String {
     metrics.log_lines_lost("access", 0);
     metrics.session_looked_up("hit");
     metrics.session_renewed("ok");
-    metrics.request_finished("converse", 200, Reason::Ok, Duration::ZERO, Some(Duration::ZERO));
-    metrics.encode()
+    let (converse, outcome) = (Some(Operation::Converse), (200, Reason::Ok));
+    metrics.request_finished(converse, outcome, Ended::Complete, Duration::ZERO, Some(Duration::ZERO));
+    metrics.upstream_throttled(converse, "us-east-1");
+    metrics.limit_is("requests", Level { used: 1, limit: 2 });
+    metrics.certificate_ends(SystemTime::UNIX_EPOCH);
+    metrics.encode(Format::OpenMetrics)
 }
 
 #[test]
@@ -71,7 +81,8 @@ fn every_metric_is_documented_with_its_type_and_labels() {
     // The page has all that are registered: none lacks a sample.
     let registered = SOURCE.split("names.of(").skip(1).filter_map(|call| call.split('"').nth(1));
     let registered: BTreeSet<String> = registered.map(|name| format!("bedrock_gateway_{name}")).collect();
-    let families = scraped.keys().map(|name| name.strip_suffix("_total").unwrap_or(name).to_owned());
+    let own = scraped.keys().filter(|name| name.starts_with("bedrock_gateway_"));
+    let families = own.map(|name| name.strip_suffix("_total").unwrap_or(name).to_owned());
     assert_eq!(families.collect::<BTreeSet<_>>(), registered);
 }
 
@@ -105,10 +116,13 @@ fn values_of_labels_are_documented() {
     let sts = Reason::ALL.iter().map(|reason| reason.as_str()).filter(|word| word.starts_with("sts_"));
     let sts = sts.chain(["ok"]);
     assert_eq!(words(row("`outcome` of `sts_calls_total`")), sts.map(str::to_owned).collect());
+    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str().to_owned());
+    assert_eq!(words(row("`outcome` of the histograms")), outcomes.collect());
     // No query or alert reads a metric that is not there.
     let known: BTreeSet<String> = documented().into_keys().collect();
     for word in DOCUMENT.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
-        let base = word.strip_suffix("_bucket").unwrap_or(word);
+        let ends = ["_bucket", "_count"];
+        let base = ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
         assert!(!word.starts_with("bedrock_gateway_") || known.contains(base), "{word}");
     }
 }
