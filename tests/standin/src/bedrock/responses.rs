@@ -46,24 +46,44 @@ pub(super) fn stored(body: &Value) -> bool {
     body["store"] != false
 }
 
+/// The events of a stream in `OpenAI`'s order: the item and its part begin before the first piece of text. Codex drops
+/// text without an item.
 pub(super) fn stream(reply: &Reply, response: &Value) -> Vec<Frame> {
     let mut begun = response.clone();
     begun["status"] = json!("in_progress");
     begun["output"] = json!([]);
     begun["usage"] = Value::Null;
-    let item = response["output"][0]["id"].clone();
-    let mut events = vec![(json!({ "type": "response.created", "response": begun }), 0)];
-    events.extend(reply.tokens().into_iter().map(|token| {
-        let delta = json!({
-            "type": "response.output_text.delta",
-            "item_id": item,
-            "output_index": 0,
-            "content_index": 0,
-            "delta": token,
-        });
-        (delta, 1)
-    }));
-    events.push((json!({ "type": "response.completed", "response": response }), 0));
+    let item = &response["output"][0];
+    let mut item_begun = item.clone();
+    item_begun["status"] = json!("in_progress");
+    item_begun["content"] = json!([]);
+    let mut part_begun = item["content"][0].clone();
+    part_begun["text"] = json!("");
+    let of_part = |mut event: Value| {
+        event["item_id"] = item["id"].clone();
+        event["output_index"] = json!(0);
+        event["content_index"] = json!(0);
+        event
+    };
+    let of_item = |kind: &str, item: &Value| json!({ "type": kind, "output_index": 0, "item": item });
+
+    let mut events = vec![
+        (json!({ "type": "response.created", "response": begun }), 0),
+        (of_item("response.output_item.added", &item_begun), 0),
+        (of_part(json!({ "type": "response.content_part.added", "part": part_begun })), 0),
+    ];
+    events.extend(
+        reply
+            .tokens()
+            .into_iter()
+            .map(|token| (of_part(json!({ "type": "response.output_text.delta", "delta": token })), 1)),
+    );
+    events.extend([
+        (of_part(json!({ "type": "response.output_text.done", "text": reply.text })), 0),
+        (of_part(json!({ "type": "response.content_part.done", "part": item["content"][0] })), 0),
+        (of_item("response.output_item.done", item), 0),
+        (json!({ "type": "response.completed", "response": response }), 0),
+    ]);
     let numbered = events.into_iter().enumerate().map(|(number, (mut event, tokens))| {
         event["sequence_number"] = json!(number);
         Frame::sse(&event).with_tokens(tokens)

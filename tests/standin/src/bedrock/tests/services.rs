@@ -149,8 +149,16 @@ async fn responses_stream_and_can_be_read_again() {
     let answer = world.post(path, &response(&json!({ "stream": true }))).await;
     let sent = parsed(&events(&answer));
     let delta = "response.output_text.delta";
-    assert_eq!(kinds(&sent), ["response.created", delta, delta, delta, delta, "response.completed"]);
-    let last = &sent[5]["response"];
+    let begin = ["response.created", "response.output_item.added", "response.content_part.added"];
+    let end = [
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ];
+    assert_eq!(kinds(&sent), [&begin[..], &[delta; 4], &end].concat());
+    let last = &sent[10]["response"];
+    assert_eq!(sent[9]["item"], last["output"][0]);
     assert_eq!(last["usage"]["output_tokens"], 4);
     assert_eq!(world.last_call().operation.name(), "Responses");
     assert_eq!(world.get(&format!("{path}/{}", last["id"].as_str().unwrap())).await.json(), *last);
