@@ -43,8 +43,9 @@ pub(crate) fn variables(ground: &Ground, person: &Person) -> Outcome<String> {
         // boto3 and the AWS CLI read the first, aws-sdk-js and Claude Code the second.
         ("AWS_DEFAULT_REGION", ground.region.clone()),
         ("AWS_REGION", ground.region.clone()),
-        // boto3 and the AWS CLI; openai, anthropic, curl and Codex; Node.js.
+        // boto3 and the AWS CLI; curl; openai, anthropic and Codex; Node.js.
         ("AWS_CA_BUNDLE", bundle.clone()),
+        ("CURL_CA_BUNDLE", bundle.clone()),
         ("SSL_CERT_FILE", bundle),
         ("NODE_EXTRA_CA_CERTS", ca),
         ("OPENAI_BASE_URL", format!("{endpoint}/openai/v1")),
