@@ -16,6 +16,7 @@ mod regions;
 mod roles;
 mod schema;
 mod session_names;
+mod shape;
 mod units;
 mod values;
 
@@ -23,10 +24,6 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Deserialize;
-use toml::Spanned;
-use toml::de::{DeTable, Deserializer};
 
 pub use aws::{Aws, EndpointUrls};
 pub use deny::{deny_file, read_deny_file};
@@ -87,15 +84,14 @@ impl Config {
     /// Parses a configuration. Messages call it `file_name`.
     ///
     /// # Errors
-    /// The first problem of syntax or shape; if there is none, all other problems at once, by line.
+    /// All problems at once, by line. If the text is not TOML, only where it is not.
     pub fn parse(text: &str, file_name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
         let mut diagnostics = Diagnostics::new(file_name, text);
-        let file = match shape(text, environment, &mut diagnostics) {
-            Ok(file) => file,
-            Err(error) => {
-                diagnostics.refused_by_toml(&error);
-                return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
-            }
+        let file = shape::read::<raw::File>(text, &mut diagnostics, |tree, diagnostics| {
+            expand::expand(tree, environment, diagnostics);
+        });
+        let Some(file) = file else {
+            return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
         };
         let listen = listen::listen(&file.listen, &mut diagnostics);
         let max_body = file.listen.get_ref().max_body.as_ref();
@@ -211,18 +207,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> (String, String) {
 /// The same as for [`File::read`] and [`File::parse`].
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     File::read(path)?.parse()
-}
-
-/// Parses the text into fields and expands `${NAME}`.
-fn shape(
-    text: &str,
-    environment: &Environment<'_>,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Result<raw::File, toml::de::Error> {
-    let mut table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
-    diagnostics.learn(table.get_ref(), "");
-    expand::expand(table.get_mut(), environment, diagnostics);
-    raw::File::deserialize(Deserializer::from(table))
 }
 
 fn sessions(

@@ -21,6 +21,8 @@ pub use self::input::{ClaimsTooLarge, Input, InputError, Truth};
 pub use self::issuer_at::IssuerAt;
 pub use self::kind::NotACondition;
 use self::references::References;
+pub use self::syntax::SyntaxFault;
+use crate::spelling::similar;
 
 mod budget;
 mod evaluation;
@@ -29,6 +31,7 @@ mod input;
 mod issuer_at;
 mod kind;
 mod references;
+mod syntax;
 mod text;
 
 /// The longest expression, in bytes.
@@ -61,10 +64,7 @@ impl PartialEq for Expression {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
     #[error("not a CEL expression: {0}")]
-    Syntax(String),
-    /// An operator of another language: its line and column, the operator, and CEL's own.
-    #[error("not a CEL expression: {0}: \"{1}\" is not an operator")]
-    ForeignOperator(String, &'static str, &'static str),
+    Syntax(SyntaxFault),
     #[error("the expression has {0} bytes; the limit is {LONGEST}")]
     TooLong(usize),
     #[error("there is no `{0}`")]
@@ -93,21 +93,27 @@ impl ExpressionError {
     /// The next step for the operator.
     pub fn help(&self) -> String {
         match self {
-            Self::Syntax(_) => {
-                "write a CEL expression over claims, issuer.name and the listed request.headers['…']"
-                    .to_owned()
-            }
-            Self::ForeignOperator(_, _, own) => format!("write \"{own}\""),
+            Self::Syntax(fault) => fault.help.clone(),
             Self::TooLong(_) => "shorten it".to_owned(),
-            Self::UnknownName(name) => format!(
-                "an expression can use claims, issuer.name and request.headers['…']; a text needs single quotes: '{name}'"
-            ),
-            Self::UnknownFunction(_) => format!("the functions are {}", functions::names()),
+            Self::UnknownName(name) => match similar(name, ["claims", "issuer", "request"]) {
+                Some(intended) => format!("did you mean `{intended}`?"),
+                None => format!(
+                    "for the claim write claims.{name}, and for the text '{name}'; a tag can also be {{ value = \"{name}\" }}"
+                ),
+            },
+            Self::UnknownFunction(name) => match functions::intended(name) {
+                Some(intended) => format!("did you mean `{intended}`?"),
+                None => format!("the functions are {}", functions::names()),
+            },
             Self::WrongCall(usage) => format!("write {usage}"),
             Self::UnknownMember(_, usage) => format!("write {usage}"),
-            Self::UnlistedHeader(_) => "add it there".to_owned(),
+            Self::UnlistedHeader(name) => {
+                format!("add it to the [[issuer]], for example request_headers = [\"{name}\"]")
+            }
             Self::ComputedRegex => "write it out as a string".to_owned(),
-            Self::Regex(_) => "correct it".to_owned(),
+            Self::Regex(_) => {
+                "correct it; write \\\\ before a sign such as ( or [ that must match itself".to_owned()
+            }
             Self::TooNested => "use fewer levels".to_owned(),
             Self::TooDeep => {
                 "replace a long chain of conditions by a map, for example {'a': 'b'}[claims.c]".to_owned()
@@ -197,32 +203,9 @@ fn parse(source: &str) -> Result<IdedExpr, ExpressionError> {
     });
     Err(match parsed {
         Some(Ok(tree)) => return Ok(tree),
-        Some(Err(errors)) => syntax_error(&errors.to_string()),
-        None => ExpressionError::Syntax("the parser failed".to_owned()),
+        Some(Err(errors)) => syntax::fault(source, &errors.to_string()),
+        None => syntax::fault(source, "the parser failed"),
     })
-}
-
-/// Operators of other languages: what the parser's message holds, the operator, and CEL's own.
-const FOREIGN_OPERATORS: [(&str, &str, &str); 6] = [
-    ("at: '=<", "=<", "<="),
-    ("at: '=>", "=>", ">="),
-    ("at: '=~", "=~", ".matches('…')"),
-    ("at: '=", "=", "=="),
-    ("input 'and' ", "and", "&&"),
-    ("input 'or' ", "or", "||"),
-];
-
-/// The first of the parser's errors, with its line and column in the expression.
-fn syntax_error(errors: &str) -> ExpressionError {
-    let first = errors.lines().next().unwrap_or_default();
-    let first = first.strip_prefix("ERROR: <input>:").unwrap_or(first);
-    let (at, message) = first.split_once(": ").unwrap_or(("", first));
-    if let Some((_, foreign, own)) = FOREIGN_OPERATORS.iter().find(|(sign, ..)| message.contains(sign)) {
-        return ExpressionError::ForeignOperator(at.to_owned(), foreign, own);
-    }
-    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    let separator = if at.is_empty() { "" } else { ": " };
-    ExpressionError::Syntax(format!("{at}{separator}{message}"))
 }
 
 #[cfg(test)]

@@ -76,6 +76,7 @@ pub mod sessions;
 #[doc(hidden)]
 pub mod sign;
 #[doc(hidden)]
+pub mod spelling;
 pub mod state;
 #[doc(hidden)]
 pub mod style;

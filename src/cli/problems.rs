@@ -85,7 +85,8 @@ fn group(problem: &Diagnostic) -> Group<'_> {
 fn title(problem: &Diagnostic) -> String {
     let Diagnostic { key, message, .. } = problem;
     let last = key.rsplit('.').next().unwrap_or_default().trim_matches('"');
-    if key.is_empty() || message.contains(&format!("\"{last}\"")) {
+    let last = last.split('[').next().unwrap_or_default();
+    if key.is_empty() || message.contains(&format!("\"{last}\"")) || message.contains(&format!("{last}]")) {
         message.clone()
     } else {
         format!("{key}: {message}")

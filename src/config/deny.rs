@@ -4,31 +4,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
-use toml::de::{DeTable, Deserializer};
 use toml::value::Datetime;
 
 use super::diagnostics::{ConfigError, Diagnostic, Diagnostics};
 use super::raw::{self, Text};
+use super::shape;
 use crate::clock;
 use crate::revoke::{Entry, Selector, SelectorError, SelectorInput};
 
 /// The fields of the file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DenyFile {
     #[serde(default)]
     revoke: Vec<raw::Spanned<RawEntry>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawEntry {
     issuer: Option<Text>,
     subject: Option<Text>,
     principal: Option<Text>,
     expression: Option<Text>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     until: Option<raw::Spanned<Datetime>>,
     #[serde(default)]
     cut_streams: bool,
@@ -38,7 +39,7 @@ struct RawEntry {
 /// warning.
 ///
 /// # Errors
-/// The first problem of syntax or shape; if there is none, all other problems at once, by line.
+/// All problems at once, by line. If the text is not TOML, only where it is not.
 pub fn deny_file(
     content: &[u8],
     path: &Path,
@@ -47,12 +48,8 @@ pub fn deny_file(
     let text = std::str::from_utf8(content)
         .map_err(|_| ConfigError::of_file(path, "the file is not UTF-8".to_owned(), "save it as UTF-8"))?;
     let mut diagnostics = Diagnostics::new(&path.display().to_string(), text);
-    let file = match shape(text, &mut diagnostics) {
-        Ok(file) => file,
-        Err(error) => {
-            diagnostics.refused_by_toml(&error);
-            return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
-        }
+    let Some(file) = shape::read::<DenyFile>(text, &mut diagnostics, |_, _| {}) else {
+        return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
     };
     let entries = file.revoke.iter().enumerate();
     let entries: Vec<_> = entries
@@ -79,12 +76,6 @@ pub fn read_deny_file(
         )
     })?;
     deny_file(&content, path, issuers)
-}
-
-fn shape(text: &str, diagnostics: &mut Diagnostics<'_>) -> Result<DenyFile, toml::de::Error> {
-    let table: Spanned<DeTable<'_>> = DeTable::parse(text)?;
-    diagnostics.learn(table.get_ref(), "");
-    DenyFile::deserialize(Deserializer::from(table))
 }
 
 fn entry(

@@ -135,7 +135,7 @@ pub(super) struct Diagnostics<'t> {
     text: &'t str,
     /// Keys of everything in the file, outer before inner.
     keys: Vec<(Span, String)>,
-    /// Values whose `${…}` could not be expanded. No further problem of them is reported.
+    /// Values of which no further problem is reported: their `${…}` could not be expanded, or their type is wrong.
     unresolved: Vec<Span>,
     problems: Vec<Diagnostic>,
 }
@@ -169,9 +169,29 @@ impl<'t> Diagnostics<'t> {
 
     /// Reports a problem of the value at `at`.
     pub(super) fn error(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Severity::Error, at, None, message.into(), help.into());
+    }
+
+    /// Reports a problem of the string at `at`, whose content is `value`, from the byte `offset` of it. The place is that
+    /// of the whole string if it has escape sequences.
+    pub(super) fn error_inside(
+        &mut self,
+        at: Span,
+        value: &str,
+        offset: Option<usize>,
+        message: String,
+        help: String,
+    ) {
+        let written = self.text.get(at.clone()).unwrap_or_default();
+        let begins = at.start + written.find(value).unwrap_or_default();
+        let inner =
+            offset.filter(|_| !value.is_empty() && written.contains(value)).map(|offset| begins + offset);
+        let Some(from) = inner else { return self.error(at, message, help) };
         if !self.unresolved.contains(&at) {
-            let problem = self.problem(Severity::Error, at, None, message.into(), help.into());
-            self.problems.push(problem);
+            let width = self.text.get(from..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+            let narrow = self.problem(Severity::Error, from..from + width, None, message, help);
+            let key = self.problem(Severity::Error, at, None, String::new(), String::new()).key;
+            self.problems.push(Diagnostic { key, ..narrow });
         }
     }
 
@@ -183,46 +203,36 @@ impl<'t> Diagnostics<'t> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let problem = self.problem(Severity::Error, at, Some(key), message.into(), help.into());
-        self.problems.push(problem);
+        self.report(Severity::Error, at, Some(key), message.into(), help.into());
     }
 
-    /// Reports that the string at `at` cannot be expanded.
+    /// Reports that the value at `at` cannot be used, so that no further problem of it is reported.
     pub(super) fn unresolved(&mut self, at: Span, message: String, help: String) {
         self.error(at.clone(), message, help);
         self.unresolved.push(at);
     }
 
-    /// Reports that the value at `at` is valid but probably a mistake.
-    pub(super) fn warn(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
-        let problem = self.problem(Severity::Warning, at, None, message.into(), help.into());
-        self.problems.push(problem);
+    /// The place of values that are not in the file. No problem of them is reported.
+    pub(super) fn nowhere(&self) -> Span {
+        self.text.len() + 1..self.text.len() + 1
     }
 
-    /// Reports text that is not TOML, or whose tables do not have the configuration's shape. The library's message is
-    /// split into the cause and the fix, which begins at "expected".
+    fn report(&mut self, severity: Severity, at: Span, within: Option<&str>, message: String, help: String) {
+        if !self.unresolved.contains(&at) && at != self.nowhere() {
+            let problem = self.problem(severity, at, within, message, help);
+            self.problems.push(problem);
+        }
+    }
+
+    /// Reports that the value at `at` is valid but probably a mistake.
+    pub(super) fn warn(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Severity::Warning, at, None, message.into(), help.into());
+    }
+
+    /// Reports a difference from the configuration's shape that only the library found.
     pub(super) fn refused_by_toml(&mut self, error: &toml::de::Error) {
-        // serde names keys in backticks: `missing field `region``.
-        let missing = error.message().strip_prefix("missing field `").and_then(|name| name.strip_suffix('`'));
-        let (message, help) = match error.message().split_once(", expected") {
-            Some((message, expected)) => (message.to_owned(), format!("expected{expected}")),
-            None if missing.is_some() => (
-                error.message().to_owned(),
-                missing.and_then(example).map_or_else(
-                    || {
-                        "add it; the reference configuration, config/gateway.toml, documents every key"
-                            .to_owned()
-                    },
-                    |example| format!("add it, for example {example}"),
-                ),
-            ),
-            None => (
-                error.message().to_owned(),
-                "see the reference configuration, config/gateway.toml".to_owned(),
-            ),
-        };
-        let problem = self.problem(Severity::Error, error.span().unwrap_or(0..0), missing, message, help);
-        self.problems.push(problem);
+        let help = "compare it with the reference configuration, config/gateway.toml";
+        self.error(error.span().unwrap_or(0..0), error.message().replace('`', "\""), help);
     }
 
     /// The path of a file whose name is written in the configuration: relative paths count from its folder.
@@ -259,15 +269,20 @@ impl<'t> Diagnostics<'t> {
         if let Some(within) = within {
             key = join(&key, within);
         }
-        let source = Some(SourceLine::of(self.text, &at));
+        // A table that is missing in the file has no line.
+        let source = (at != (0..0) || within.is_none()).then(|| SourceLine::of(self.text, &at));
         Diagnostic { severity, file: Arc::clone(&self.file), line, column, key, message, help, source }
     }
 }
 
 /// An example of a required key.
-fn example(key: &str) -> Option<&'static str> {
+pub(super) fn example(key: &str) -> Option<&'static str> {
     Some(match key {
         "region" => "region = \"us-east-1\"",
+        "expression" => "expression = \"claims.email_verified\"",
+        "message" => "message = \"the e-mail address is not verified\"",
+        "file" => "file = \"/etc/bedrock-gateway/revoked.toml\"",
+        "name" => "name = \"okta\"",
         "audiences" => "audiences = [\"bedrock-gateway\"]",
         "url" => "url = \"https://acme.okta.com/oauth2/default\"",
         "arn" => "arn = \"arn:aws:iam::123456789012:role/BedrockUser\"",

@@ -119,7 +119,8 @@ fn one(
         shared_names: raw.shared_names,
         arn: arn?,
     };
-    Some(Placed { role, arn_at: raw.arn.span() })
+    // A role whose condition is invalid is not one that matches every caller.
+    (role.when.is_some() == raw.when.is_some()).then(|| Placed { role, arn_at: raw.arn.span() })
 }
 
 /// The parsed values of a list that must not be empty.

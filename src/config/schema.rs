@@ -30,6 +30,13 @@ fn schema() -> Schema {
     schema
 }
 
+/// The keys and types of `T`, without what only editors need.
+pub(super) fn of<T: schemars::JsonSchema>() -> Schema {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema
+}
+
 /// Removes null from optional values: TOML has no null.
 fn without_null(schema: &mut Schema) {
     let is_null = |value: &Value| *value == json!({ "type": "null" });

@@ -7,7 +7,7 @@ use super::diagnostics::{Diagnostics, Span};
 use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Spanned, Text};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::TagValue;
-use crate::expression::Expression;
+use crate::expression::{Expression, ExpressionError};
 use crate::identity::mapped_value::{MappedValue, OnInvalid};
 
 /// The longest text for a caller, in characters. SDKs print it on one line after the gateway's own words.
@@ -130,6 +130,11 @@ pub(super) fn expression(
 ) -> Option<Expression> {
     match Expression::compile(source, headers) {
         Ok(expression) => Some(expression),
+        Err(ExpressionError::Syntax(fault)) => {
+            let place = fault.place.and_then(|place| offset(source, place));
+            diagnostics.error_inside(at, source, place, fault.message, fault.help);
+            None
+        }
         Err(error) => {
             diagnostics.error(at, error.to_string(), error.help());
             None
@@ -150,6 +155,14 @@ pub(super) fn condition(
         diagnostics.error(at, message, kind.instead());
     }
     Some(condition)
+}
+
+/// The bytes before a place in the text.
+fn offset(text: &str, (line, column): (usize, usize)) -> Option<usize> {
+    let begins = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum::<usize>();
+    let rest = text.get(begins..)?;
+    let before: usize = rest.chars().take(column.checked_sub(1)?).map(char::len_utf8).sum();
+    Some(begins + before)
 }
 
 /// Rejects a constant that AWS would not accept. Only the values of claims are replaced at run time.

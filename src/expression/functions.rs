@@ -15,6 +15,7 @@ use regex::Regex;
 
 use super::budget::{pay, size};
 use super::{ENVIRONMENT, ExpressionError};
+use crate::spelling::similar;
 
 /// The names of the functions that the parser makes from operators and macros.
 const OPERATORS: &str =
@@ -106,6 +107,21 @@ pub(super) fn keep(node: &mut IdedExpr) {
     if !matches!(node.expr, Expr::Literal(_)) {
         wrap(node, "@kept");
     }
+}
+
+/// The function that was probably intended by one that does not exist.
+pub(super) fn intended(name: &str) -> Option<&'static str> {
+    match name {
+        "toLower" | "toLowerCase" | "lower" | "lowercase" => return Some("lowerAscii"),
+        "toUpper" | "toUpperCase" | "upper" | "uppercase" => return Some("upperAscii"),
+        "len" | "length" | "count" => return Some("size"),
+        "includes" => return Some("contains"),
+        "regex" | "match" => return Some("matches"),
+        "str" | "toString" => return Some("string"),
+        _ => {}
+    }
+    let methods = METHODS.iter().map(|(name, ..)| *name);
+    similar(name, GLOBAL.iter().copied().chain(methods))
 }
 
 /// The names of all functions, for an error message.

@@ -287,14 +287,15 @@ fn errors_that_every_request_would_hit_are_found_at_load() {
 #[test]
 fn load_errors_say_what_to_write() {
     for (source, message) in [
-        ("claims.a = 'b'", "not a CEL expression: 1:10: \"=\" is not an operator; write \"==\""),
-        ("claims.a='b'", "\"=\" is not an operator; write \"==\""),
+        ("claims.a = 'b'", "not a CEL expression: 1:10: \"=\" is not an operator; to compare, write \"==\""),
+        ("claims.a='b'", "\"=\" is not an operator; to compare, write \"==\""),
         ("claims.a => 1", "\"=>\" is not an operator; write \">=\""),
         ("claims.a =~ 'b'", "\"=~\" is not an operator; write \".matches('…')\""),
         ("claims.a and claims.b", "not a CEL expression: 1:10: \"and\" is not an operator; write \"&&\""),
         ("claims.a or claims.b", "not a CEL expression: 1:10: \"or\" is not an operator; write \"||\""),
-        ("platform", "a text needs single quotes: 'platform'"),
-        ("claims.a.toLower()", "there is no function `toLower`; the functions are bool, bytes, "),
+        ("platform", "and for the text 'platform'"),
+        ("claims.a.toLower()", "there is no function `toLower`; did you mean `lowerAscii`?"),
+        ("claims.a.hash()", "there is no function `hash`; the functions are bool, bytes, "),
         ("int()", "a function is called with the wrong arguments; write int(value)"),
         ("issuer.url", "`issuer` cannot be used like this; write issuer.name"),
     ] {
