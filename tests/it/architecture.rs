@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// All modules at the top of the tree, from the lowest floor to the highest. A module imports from lower floors only, so
 /// modules on the same floor are independent of each other.
 const FLOORS: &[&[&str]] = &[
+    &["spelling"],
     &[
         "attribution",
         "causes",
@@ -21,7 +22,6 @@ const FLOORS: &[&[&str]] = &[
         "reason",
         "route",
         "server",
-        "spelling",
         "style",
         "trust",
         "verdict",
