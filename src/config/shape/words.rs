@@ -39,7 +39,7 @@ pub(super) fn wanted(kind: &Kind<'_>) -> String {
     }
 }
 
-/// What to write instead of a value of the wrong type. `about` is the description of the key.
+/// The advice about a value of the wrong type. `about` is the description of the key.
 pub(super) fn remedy(key: &str, kind: &Kind<'_>, value: &DeValue<'_>, about: &str) -> String {
     let name = bare(key);
     match (kind, value) {
