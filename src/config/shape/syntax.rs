@@ -256,10 +256,16 @@ fn words(line: &str, written: &str, message: &str) -> (String, String) {
             value => of("a text needs quotes", format!("write {key} = \"{value}\"")),
         };
     }
+    value_words(trimmed, key, value, message)
+}
+
+/// Words for the parser's message about a value that begins as one and does not end as one.
+fn value_words(line: &str, key: &str, value: &str, message: &str) -> (String, String) {
+    let of = |message: &str, help: String| (message.to_owned(), help);
     if message.contains("missing assignment") {
         return of(
             "a table in braces has \"=\" between a key and its value",
-            format!("write {}", trimmed.replacen(": ", " = ", trimmed.matches(": ").count())),
+            format!("write {}", line.replace(": ", " = ")),
         );
     }
     if message.contains("unexpected key or value") {

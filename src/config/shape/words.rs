@@ -50,7 +50,7 @@ pub(super) fn remedy(key: &str, kind: &Kind<'_>, value: &DeValue<'_>, about: &st
         (Kind::Text | Kind::Choice(_), DeValue::Boolean(truth)) => format!("write {name} = \"{truth}\""),
         (Kind::Text | Kind::Choice(_), DeValue::Array(items)) => match items
             .first()
-            .map(|item| item.get_ref())
+            .map(toml::Spanned::get_ref)
         {
             Some(DeValue::String(first)) => format!("write one text, without brackets: {name} = \"{first}\""),
             _ => format!("write one text: {name} = \"…\""),
