@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{config, version};
 
 mod admin;
+mod age;
 mod case;
 mod check;
 mod claims;
@@ -16,9 +17,14 @@ mod completions;
 mod credentials;
 mod explain;
 mod man;
+mod principal;
 mod problems;
+mod replicas;
+mod revocations;
 mod revoke;
 mod serve;
+mod sessions;
+mod table;
 mod why;
 
 /// The name of the program.
@@ -115,6 +121,8 @@ Or with a command that prints the token:
     --issuer okta --subject 00u1abc --until 2026-12-01T18:00:00Z
   bedrock-gateway revoke --admin http://127.0.0.1:9091 \\
     --expression \"'contractors' in claims.groups\"
+  bedrock-gateway revoke --list --token-file admin-token \\
+    --admin http://10.0.1.7:9091 --admin http://10.0.2.9:9091
 
 Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid arguments.")]
     Revoke(revoke::Revoke),
@@ -129,6 +137,18 @@ Exit codes: 0 every replica accepted it; 1 at least one did not; 2 invalid argum
 
 Exit codes: 0 the request was found; 1 it was not found, or no replica answered; 2 invalid arguments.")]
     Why(why::Why),
+    /// List the cached sessions of each replica that `--admin` names: who has one, and until when.
+    ///
+    /// Each line is a principal. A wide terminal, and output that is not a terminal, shows more columns.
+    #[command(after_help = "Examples:
+  bedrock-gateway sessions --admin http://127.0.0.1:9091
+  bedrock-gateway sessions --token-file admin-token --principal alice \\
+    --admin http://10.0.1.7:9091 --admin http://10.0.2.9:9091
+  bedrock-gateway sessions --admin http://127.0.0.1:9091 --json \\
+    | jq '.replicas[].sessions[].principal'
+
+Exit codes: 0 every replica answered; 1 at least one did not; 2 invalid arguments.")]
+    Sessions(sessions::Sessions),
     /// Print the JSON Schema of the configuration, or the document of it.
     #[command(after_help = "Examples:
   bedrock-gateway schema > gateway.schema.json
@@ -181,6 +201,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Credentials(arguments) => credentials::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Why(arguments) => why::run(arguments),
+        Command::Sessions(arguments) => sessions::run(arguments),
         Command::Schema(Schema { format: SchemaFormat::Json }) => print(&config::json_schema()),
         Command::Schema(Schema { format: SchemaFormat::Markdown }) => print(&config::schema_document()),
         Command::Completions(arguments) => completions::run(arguments),

@@ -88,3 +88,4 @@ pub mod upstream;
 pub mod verdict;
 #[doc(hidden)]
 pub mod version;
+mod wildcard;

@@ -4,7 +4,7 @@
 //! The result of a check is cached in the identity, with the generation of the entries. While the entries do not
 //! change, a check compares two numbers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use crate::auth::Verified;
 use crate::clock;
 use crate::identity::{Identified, Identity};
 use crate::revoke::selector::ClaimsInput;
-use crate::verdict::Revocation;
+use crate::verdict::{RefusedRequests, Revocation};
 
 pub use crate::revoke::selector::{Selector, SelectorError, SelectorInput};
 
@@ -40,6 +40,12 @@ pub struct Entry {
     pub cut_streams: bool,
     /// The source of the entry, for the log.
     pub origin: Arc<str>,
+    /// The line of its table in the deny file. `None`: the admin port received it.
+    pub line: Option<usize>,
+    /// The time from which the entry applies. An entry that a reload of the deny file does not change keeps its time.
+    pub since: SystemTime,
+    /// The requests that it has refused since then.
+    pub refused: RefusedRequests,
 }
 
 /// The error for a caller whose access is revoked.
@@ -140,7 +146,14 @@ struct Sources {
     admin_port: Vec<Arc<Entry>>,
 }
 
+/// The parts of an entry that make two entries equal.
+type Terms<'e> = (SelectorInput<'e>, Option<SystemTime>, bool);
+
 impl Entry {
+    fn terms(&self) -> Terms<'_> {
+        (self.selector.input(), self.until, self.cut_streams)
+    }
+
     fn is_in_force(&self, now: SystemTime) -> bool {
         self.until.is_none_or(|until| now < until)
     }
@@ -154,7 +167,10 @@ impl Revocations {
     pub fn clear(&self, caller: &Identified) -> Result<Clearance, Revoked> {
         match self.denied(caller.caller().verified(), caller.identity()) {
             None => Ok(Clearance { caller: caller.clone() }),
-            Some(denied) => Err(Revoked { by: denied.by }),
+            Some(denied) => {
+                denied.refused.add_one();
+                Err(Revoked { by: denied.by })
+            }
         }
     }
 
@@ -203,6 +219,12 @@ impl Revocations {
         self.len() == 0
     }
 
+    /// The entries that have not expired: those of the deny file first.
+    pub fn in_force(&self) -> Vec<Arc<Entry>> {
+        let now = clock::now();
+        self.list.load().entries.iter().filter(|entry| entry.is_in_force(now)).cloned().collect()
+    }
+
     /// Replaces the entries of the deny file.
     pub fn of_file(&self, entries: Vec<Arc<Entry>>) {
         let mut sources = self.sources();
@@ -213,11 +235,21 @@ impl Revocations {
         self.publish(&sources);
     }
 
-    /// Adds entries of the deny file. Earlier ones stay, so no caller's access is restored.
-    pub fn also_of_file(&self, entries: &[Arc<Entry>]) {
+    /// Adds entries of the deny file, and returns them. Earlier ones stay, so no caller's access is restored. An entry
+    /// that is equal to an earlier one replaces it, and keeps its time and its count.
+    pub fn also_of_file(&self, mut entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
         let mut sources = self.sources();
+        let known: HashMap<_, _> = sources.file.iter().map(|entry| (entry.terms(), entry)).collect();
+        for entry in entries.iter_mut().filter_map(Arc::get_mut) {
+            if let Some(known) = known.get(&entry.terms()) {
+                (entry.since, entry.refused) = (known.since, known.refused.clone());
+            }
+        }
+        let replaced: HashSet<_> = entries.iter().map(|entry| entry.terms()).collect();
+        sources.file.retain(|known| !replaced.contains(&known.terms()));
         sources.file.extend(entries.iter().cloned());
         self.publish(&sources);
+        entries
     }
 
     /// Adds an entry of the admin port. It replaces an entry with the same selector, so an entry with a past `until`
@@ -303,6 +335,7 @@ impl List {
                 until: entry.until,
                 cut_streams: entry.cut_streams,
                 by: Arc::clone(&entry.origin),
+                refused: entry.refused.clone(),
             };
             verdict = Some(match verdict {
                 None => denied,

@@ -6,6 +6,7 @@
 mod cache;
 mod cached_session;
 pub mod caller_identity;
+mod callers;
 pub mod health;
 mod name_limits;
 pub mod own_credentials;
@@ -17,6 +18,7 @@ mod sigv4_keys;
 pub mod sts;
 mod transport;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -27,11 +29,12 @@ use tokio::time::{Instant, timeout};
 
 use self::cache::Cache;
 use self::cached_session::CachedSession;
+pub use self::callers::SessionCaller;
 use self::health::StsHealth;
 use self::name_limits::NameLimits;
 pub use self::rate::Rate;
 use self::refusals::Refusals;
-pub use self::session::{Lookup, Ready, Session, SessionRecord};
+pub use self::session::{Lookup, Ready, Session, SessionPage, SessionRecord};
 use self::shared_calls::{NoOutcome, SharedCalls};
 pub use self::sigv4_keys::{Scope, SigningKey};
 pub use self::sts::{AssumeRole, Issued, STS_DEADLINE, StsError, StsFailure};
@@ -179,9 +182,15 @@ impl Sessions {
         dropped.len()
     }
 
-    /// The cached sessions, without their secrets, in no particular order.
-    pub fn list(&self) -> Vec<SessionRecord> {
-        self.cache.iter((self.now)()).map(|live| SessionRecord::of(&live)).collect()
+    /// The cached sessions of all principals that match, without their secrets: at most `most` of them.
+    pub fn page(&self, most: usize, matches: impl Fn(&str) -> bool) -> SessionPage {
+        let sessions = self.cache.iter((self.now)()).filter(|live| matches(live.principal()));
+        // Read once: the order must not change while the list is sorted.
+        let mut sessions: Vec<_> = sessions.map(|live| (Reverse(live.last_used()), live)).collect();
+        let matching = sessions.len();
+        sessions.sort_unstable_by_key(|(used, _)| *used);
+        sessions.truncate(most);
+        SessionPage { sessions: sessions.iter().map(|(_, live)| SessionRecord::of(live)).collect(), matching }
     }
 
     /// Whether STS serves this gateway.
@@ -334,7 +343,13 @@ impl Sessions {
     }
 
     fn keep(&self, id: Arc<SessionIdentity>, issued: Issued) -> Arc<CachedSession> {
-        let live = Arc::new(CachedSession::new(id, issued, self.refresh_before, (self.now)()));
+        let now = (self.now)();
+        let old = self.cache.get(&id, now);
+        let live = CachedSession::new(id, issued, self.refresh_before, now);
+        let live = Arc::new(match old {
+            Some(old) => live.in_place_of(&old),
+            None => live,
+        });
         self.cache.insert(&live);
         self.refusals.remove(live.id());
         if let Some(surplus) = self.names.granted(&live) {

@@ -17,8 +17,22 @@ pub struct CachedVerdict {
     denied: Mutex<Option<(u64, Revocation)>>,
 }
 
+/// Counts the requests that one entry has refused. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct RefusedRequests(Arc<AtomicU64>);
+
+impl RefusedRequests {
+    pub fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The result of a check that found the caller's access revoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Revocation {
     /// The time from which the entries must be checked again; `None` if the result never expires.
     pub until: Option<SystemTime>,
@@ -26,6 +40,8 @@ pub struct Revocation {
     pub cut_streams: bool,
     /// The source of the entry, for the log.
     pub by: Arc<str>,
+    /// The count of the entry.
+    pub refused: RefusedRequests,
 }
 
 impl Revocation {
@@ -35,6 +51,7 @@ impl Revocation {
             until: [self.until, other.until].into_iter().flatten().min(),
             cut_streams: self.cut_streams || other.cut_streams,
             by: self.by,
+            refused: self.refused,
         }
     }
 }

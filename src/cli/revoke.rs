@@ -1,4 +1,4 @@
-//! `revoke`: sends a revocation to the admin port of each replica.
+//! `revoke`: sends a revocation to the admin port of each replica, or lists those in force.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,8 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::cli::EXIT_USAGE;
 use crate::cli::admin::{AdminPort, Answer, not_a_gateway};
+use crate::cli::{EXIT_USAGE, revocations};
 use crate::clock;
 
 #[derive(Debug, Args)]
@@ -18,14 +18,17 @@ pub(super) struct Revoke {
     #[command(flatten)]
     selector: Selector,
     /// The `sub` claim of the caller's tokens. Needs `--issuer`.
-    #[arg(long, value_name = "SUB", requires = "issuer", conflicts_with_all = ["principal", "expression"])]
+    #[arg(long, value_name = "SUB", requires = "issuer", conflicts_with_all = ["principal", "expression", "list"])]
     subject: Option<String>,
     /// When the revocation ends, for example 2026-12-01T18:00:00Z. Default: when the replica restarts.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "list")]
     until: Option<String>,
     /// Also abort the answers that are being streamed to the caller.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "list")]
     cut_streams: bool,
+    /// With `--list`: print what each replica answered, as JSON.
+    #[arg(long, requires = "list")]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +43,9 @@ struct Selector {
     /// A CEL expression over `claims` and `issuer.name`; a caller is revoked if it is true.
     #[arg(long, value_name = "CEL")]
     expression: Option<String>,
+    /// List the revocations in force at each replica, instead of adding one.
+    #[arg(long)]
+    list: bool,
 }
 
 fn moment(text: &str) -> Result<String, String> {
@@ -48,6 +54,9 @@ fn moment(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(arguments: &Revoke) -> ExitCode {
+    if arguments.selector.list {
+        return revocations::list(&arguments.admin, arguments.json);
+    }
     let answers = match arguments.admin.ask(Method::POST, "/sessions/revoke", Some(&revocation(arguments))) {
         Ok(answers) => answers,
         Err(fault) => {
@@ -70,7 +79,7 @@ pub(super) fn run(arguments: &Revoke) -> ExitCode {
 
 /// The body of `POST /sessions/revoke`.
 fn revocation(arguments: &Revoke) -> Value {
-    let Selector { principal, issuer, expression } = &arguments.selector;
+    let Selector { principal, issuer, expression, list: _ } = &arguments.selector;
     let mut body = json!({ "cut_streams": arguments.cut_streams });
     for (name, value) in [
         ("principal", principal),

@@ -13,6 +13,7 @@ use super::raw::{self, Text};
 use super::shape;
 use crate::clock;
 use crate::revoke::{Entry, Selector, SelectorError, SelectorInput};
+use crate::verdict::RefusedRequests;
 
 /// The fields of the file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,10 +52,13 @@ pub fn deny_file(
     let Some(file) = shape::read::<DenyFile>(text, &mut diagnostics, |_, _| {}) else {
         return Err(diagnostics.conclude().map_or_else(|problems| problems, ConfigError));
     };
-    let entries = file.revoke.iter().enumerate();
-    let entries: Vec<_> = entries
-        .filter_map(|(index, raw)| entry(index, raw, issuers, &mut diagnostics).map(Arc::new))
-        .collect();
+    let (mut entries, mut line, mut counted) = (Vec::new(), 1, 0);
+    for (index, table) in file.revoke.iter().enumerate() {
+        let start = table.span().start;
+        line += text.get(counted..start).unwrap_or_default().matches('\n').count();
+        counted = start;
+        entries.extend(entry(index, line, table, issuers, &mut diagnostics).map(Arc::new));
+    }
     let warnings = diagnostics.conclude()?;
     Ok((entries, warnings))
 }
@@ -80,6 +84,7 @@ pub fn read_deny_file(
 
 fn entry(
     index: usize,
+    line: usize,
     table: &raw::Spanned<RawEntry>,
     issuers: &[Arc<str>],
     diagnostics: &mut Diagnostics<'_>,
@@ -123,7 +128,15 @@ fn entry(
         );
     }
     let origin = format!("entry {index} of the deny file").into();
-    Some(Entry { selector: selector.ok()?, until, cut_streams: raw.cut_streams, origin })
+    Some(Entry {
+        selector: selector.ok()?,
+        until,
+        cut_streams: raw.cut_streams,
+        origin,
+        line: Some(line),
+        since: clock::now(),
+        refused: RefusedRequests::default(),
+    })
 }
 
 fn instant(until: &raw::Spanned<Datetime>, diagnostics: &mut Diagnostics<'_>) -> Option<SystemTime> {
@@ -161,6 +174,7 @@ mod tests {
         assert_eq!(until.as_secs(), 1_796_144_400);
         assert_eq!(entries[1].selector, Selector::Principal(PRINCIPAL.into()));
         assert_eq!((entries[0].cut_streams, entries[1].cut_streams), (false, true));
+        assert_eq!([entries[0].line, entries[1].line, entries[2].line], [Some(1), Some(5), Some(8)]);
         assert_eq!((entries[2].until, &*entries[2].origin), (None, "entry 2 of the deny file"));
         assert!(parse("").unwrap().0.is_empty());
     }

@@ -99,8 +99,8 @@ pub(super) struct Listen {
     pub(super) http: Option<Text>,
     /// The probe port: `/healthz`, `/readyz` and `/metrics`. Default: none.
     pub(super) probe: Option<Text>,
-    /// The admin port: `/sessions`, `/requests/ID` and `/sessions/revoke`. Needs `admin_token_file` unless it is a
-    /// loopback address. Default: none.
+    /// The admin port: `/sessions`, `/revocations`, `/requests/ID` and `/sessions/revoke`. Needs `admin_token_file`
+    /// unless it is a loopback address. Default: none.
     pub(super) admin: Option<Text>,
     /// A file with the token that clients of `admin` must send as `Authorization: Bearer`. Default: none.
     pub(super) admin_token_file: Option<Text>,

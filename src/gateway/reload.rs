@@ -47,6 +47,8 @@ pub(super) struct Reloader {
     entries: Option<Vec<Arc<Entry>>>,
     /// The kinds of files whose present version is rejected, with the problems that the log has.
     rejected: BTreeMap<&'static str, Vec<String>>,
+    /// The sessions that a reload of the deny file dropped, until that reload is logged.
+    dropped: Option<usize>,
 }
 
 impl Reloader {
@@ -74,6 +76,7 @@ impl Reloader {
             certificate,
             deny,
             entries: None,
+            dropped: None,
             rejected,
         }
     }
@@ -102,11 +105,10 @@ impl Reloader {
         self.look_at_configuration(at_once).await;
         // A removed entry may rely on a role change in the same edit, so it stays in force until that configuration
         // loads.
-        if !self.rejected.contains_key(CONFIGURATION)
-            && let Some(entries) = self.entries.take()
-        {
-            self.gateway.revocations.of_file(entries);
+        if !self.rejected.contains_key(CONFIGURATION) {
+            self.remove_entries();
         }
+        self.log_entries();
         if let Some(certificate) = &mut self.certificate
             && let Some(content) = news(&mut certificate.watch, at_once).await
         {
@@ -126,15 +128,12 @@ impl Reloader {
             let outcome = file.entries(content, &issuers).await;
             let outcome = outcome.map(|entries| {
                 // Added entries apply now; removed entries stay in force for the moment.
-                self.gateway.revocations.also_of_file(&entries);
-                let in_file = entries.len();
-                self.entries = Some(entries);
-                in_file
+                self.entries = Some(self.gateway.revocations.also_of_file(entries));
             });
-            if let Ok(in_file) = outcome {
-                self.drop_revoked(in_file).await;
+            if outcome.is_ok() {
+                self.drop_revoked().await;
             }
-            self.settle(DENY_FILE, outcome.map(drop));
+            self.settle(DENY_FILE, outcome);
         }
     }
 
@@ -153,12 +152,28 @@ impl Reloader {
         }
     }
 
-    /// Drops the cached sessions of revoked callers. `entries` is the number of entries in the deny file: the number
-    /// in force may be larger, because removed entries stay in force until the configuration has been looked at.
-    async fn drop_revoked(&self, entries: usize) {
+    /// Drops the cached sessions of revoked callers.
+    async fn drop_revoked(&mut self) {
         let gateway = Arc::clone(&self.gateway);
         let dropped = tokio::task::spawn_blocking(move || gateway.drop_revoked()).await.unwrap_or_default();
-        info!(entries, sessions_dropped = dropped, "deny file reloaded");
+        self.dropped = Some(self.dropped.unwrap_or_default() + dropped);
+    }
+
+    /// Ends the entries that were removed from the deny file.
+    fn remove_entries(&mut self) {
+        if let Some(entries) = self.entries.take() {
+            self.gateway.revocations.of_file(entries);
+            self.dropped.get_or_insert_default();
+        }
+    }
+
+    /// Logs that the deny file was reloaded, once its removed entries have ended: so the number of entries is that of
+    /// the metric and of `GET /revocations`.
+    fn log_entries(&mut self) {
+        if let Some(dropped) = self.dropped.take() {
+            let entries = self.gateway.revocations.len();
+            info!(entries, sessions_dropped = dropped, "deny file reloaded");
+        }
     }
 
     /// Builds the active configuration from the file's content, and makes it the one of all requests from now on.
@@ -206,11 +221,10 @@ impl Reloader {
         }
 
         let revocations = &self.gateway.revocations;
-        let in_new_file = deny.as_ref().map(|(_, entries)| entries.len());
+        let is_new_file = deny.is_some();
         if let Some((file, entries)) = deny {
             // Until the new configuration is active, the entries of the old file stay in force as well.
-            revocations.also_of_file(&entries);
-            (self.deny, self.entries) = (Some(file), Some(entries));
+            (self.deny, self.entries) = (Some(file), Some(revocations.also_of_file(entries)));
         }
         let requests =
             RequestSettings { bodies, limits: limits.requests, upstream_messages: config.upstream_messages };
@@ -218,16 +232,14 @@ impl Reloader {
         self.gateway.config.store(Arc::new(active));
         self.gateway.connections.change(limits.connections);
         self.restart_only.use_aws(aws);
-        if let Some(entries) = self.entries.take() {
-            revocations.of_file(entries);
-        }
+        self.remove_entries();
         if config.revoke.is_none() && self.deny.take().is_some() {
-            revocations.of_file(Vec::new());
+            self.gateway.revocations.of_file(Vec::new());
             warn!("the configuration no longer names a deny file: its entries are no longer in force");
             self.settle(DENY_FILE, Ok(()));
         }
-        if let Some(entries) = in_new_file {
-            self.drop_revoked(entries).await;
+        if is_new_file {
+            self.drop_revoked().await;
             self.settle(DENY_FILE, Ok(()));
         }
         let metrics = &self.gateway.metrics;

@@ -3,6 +3,7 @@
 //! No glob library is used: they give `?`, `[` and `{` a meaning, and treat `/` as a path separator.
 
 use crate::route::ModelId;
+use crate::wildcard;
 
 /// A pattern in which `*` matches any run of characters. A pattern that begins with `arn:` matches whole ARNs. Any
 /// other pattern matches model and inference profile ids, and the last part of the ARNs of foundation models and system
@@ -83,13 +84,13 @@ impl ModelPattern {
     pub fn matches(&self, model: &ModelId) -> bool {
         let id = model.as_str();
         if self.0.starts_with("arn:") {
-            return wildcard(&self.0, id);
+            return wildcard::matches(&self.0, id);
         }
         // ARNs begin with "arn:" in lower case. An id with another case must not count as a bare id either.
         if id.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("arn:")) {
-            return system_resource(id).is_some_and(|name| wildcard(&self.0, name));
+            return system_resource(id).is_some_and(|name| wildcard::matches(&self.0, name));
         }
-        wildcard(&self.0, id)
+        wildcard::matches(&self.0, id)
     }
 }
 
@@ -100,35 +101,6 @@ fn system_resource(arn: &str) -> Option<&str> {
     let &["arn", _, "bedrock", _, _, resource] = parts.as_slice() else { return None };
     let (kind, name) = resource.split_once('/')?;
     (matches!(kind, "foundation-model" | "inference-profile") && !name.contains('/')).then_some(name)
-}
-
-/// Whether `pattern` matches `text`. A mismatch extends only the last `*`, so the steps are at most the product of
-/// both lengths.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(byte) if *byte == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    p = at + 1;
-                    t = from + 1;
-                    star = Some((at, from + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 #[cfg(test)]

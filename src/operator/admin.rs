@@ -1,4 +1,5 @@
-//! The admin port: lists cached sessions and accepts revocations. It shows no secrets, but it names callers, so it
+//! The admin port: lists cached sessions and revocations, shows requests and accepts revocations. It shows no secrets,
+//! but it names callers, so it
 //! listens on loopback only, or requires a token.
 
 use std::io::{self, ErrorKind};
@@ -9,26 +10,26 @@ use std::sync::Arc;
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
-use crate::clock;
 use crate::operator::answer::{Page, PageLimit, json_answer};
 use crate::server::{Handler, Peer};
-use crate::sessions::SessionRecord;
 use crate::state::Gateway;
 
 mod requests;
+mod revocations;
 mod revoke;
+mod sessions;
 
-/// Answers `/sessions` and `/sessions/revoke`.
+/// Answers `/sessions`, `/revocations` and `/sessions/revoke`.
 pub struct Admin {
     gateway: Arc<Gateway>,
     token: Option<String>,
     lists: PageLimit,
 }
 
-/// Downloads of `/sessions` in progress at once: a list of 100,000 sessions takes some 30 MB.
+/// Downloads of `/sessions` and `/revocations` in progress at once: a list of 10,000 sessions takes some 5 MB.
 const LISTS: usize = 2;
 
 impl std::fmt::Debug for Admin {
@@ -100,14 +101,13 @@ impl Handler for Admin {
             return requests::answer(&self.gateway, id);
         }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/sessions") => self.lists.answer(|| {
-                let sessions: Vec<Value> = self.gateway.sessions.list().iter().map(shown).collect();
-                json_answer(StatusCode::OK, &json!({ "sessions": sessions }))
-            }),
+            (&Method::GET, "/sessions") => {
+                self.lists.answer(|| sessions::answer(&self.gateway, request.uri().query()))
+            }
+            (&Method::GET, "/revocations") => self.lists.answer(|| revocations::answer(&self.gateway)),
             (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
             _ => {
-                let message =
-                    "no such page; this port has GET /sessions, GET /requests/ID and POST /sessions/revoke";
+                let message = "no such page; this port has GET /sessions, /revocations and /requests/ID, and POST /sessions/revoke";
                 json_answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
             }
         }
@@ -123,16 +123,4 @@ fn names_an_address(request: &Request<Incoming>) -> bool {
     let Some(authority) = request.uri().authority().or(authority.as_ref()) else { return false };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
-}
-
-/// A session, with the field names of the access log.
-fn shown(record: &SessionRecord) -> Value {
-    let tags: Map<String, Value> =
-        record.tags.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().into())).collect();
-    json!({
-        "principal": record.principal,
-        "tags": tags,
-        "access_key_id": record.access_key_id,
-        "expires": clock::rfc3339(record.expires),
-    })
 }

@@ -20,7 +20,7 @@ pub enum Selector {
 }
 
 /// The fields of an entry that select callers. Exactly one of three ways must be used.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct SelectorInput<'a> {
     pub issuer: Option<&'a str>,
     pub subject: Option<&'a str>,
@@ -87,6 +87,18 @@ impl Selector {
 pub(super) struct ClaimsInput(Option<Result<Input<'static>, ClaimsTooLarge>>);
 
 impl Selector {
+    /// The fields that it was created from.
+    pub fn input(&self) -> SelectorInput<'_> {
+        let none = SelectorInput::default();
+        match self {
+            Self::Subject { issuer, subject } => {
+                SelectorInput { issuer: Some(issuer), subject: Some(subject), ..none }
+            }
+            Self::Principal(principal) => SelectorInput { principal: Some(principal), ..none },
+            Self::Claims(expression) => SelectorInput { expression: Some(expression.source()), ..none },
+        }
+    }
+
     /// Whether the selector matches the caller. An expression that fails matches, because an error must not keep access
     /// open.
     pub(super) fn matches(&self, caller: &Verified, identity: &Identity, claims: &mut ClaimsInput) -> bool {

@@ -14,7 +14,15 @@ fn alice() -> Identity {
 }
 
 fn entry(words: SelectorInput<'_>) -> Entry {
-    Entry { selector: Selector::of(words).unwrap(), until: None, cut_streams: false, origin: "a test".into() }
+    Entry {
+        selector: Selector::of(words).unwrap(),
+        until: None,
+        cut_streams: false,
+        origin: "a test".into(),
+        line: None,
+        since: clock::now(),
+        refused: RefusedRequests::default(),
+    }
 }
 
 fn expression(text: &str) -> SelectorInput<'_> {
@@ -154,4 +162,20 @@ fn expressions_have_a_lower_limit() {
     }
     assert_eq!(revocations.tell(entry(expression("claims.level == 1000"))), Err(TooMany));
     assert_eq!(revocations.tell(entry(subject("alice"))), Ok(RevokeOutcome::Revoked));
+}
+
+#[test]
+fn an_entry_that_a_reload_does_not_change_keeps_its_time_and_its_count() {
+    let revocations = Revocations::default();
+    let early = SystemTime::UNIX_EPOCH;
+    let alice = Entry { since: early, line: Some(1), ..entry(subject("alice")) };
+    let old = revocations.also_of_file(vec![alice.into(), entry(subject("bob")).into()]);
+    old[0].refused.add_one();
+    let bob = Entry { cut_streams: true, ..entry(subject("bob")) };
+    let alice = Entry { line: Some(4), ..entry(subject("alice")) };
+    let new = revocations.also_of_file(vec![bob.into(), alice.into()]);
+    assert_eq!((new[1].since, new[1].refused.count(), new[1].line), (early, 1, Some(4)));
+    assert_eq!(revocations.len(), 3, "both entries about bob, and one about alice");
+    revocations.of_file(new);
+    assert_eq!(revocations.in_force().len(), 2);
 }

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::callers::SessionCallers;
 use super::sigv4_keys::SigV4Keys;
 use super::sts::Issued;
 use crate::identity::SessionIdentity;
@@ -31,6 +32,7 @@ pub(super) struct CachedSession {
     credentials: Credentials,
     token: HeaderValue,
     sigv4_keys: SigV4Keys,
+    granted: SystemTime,
     expires: SystemTime,
     /// The moment at which the gateway stops using it.
     usable_until: SystemTime,
@@ -40,6 +42,7 @@ pub(super) struct CachedSession {
     window: Duration,
     /// The last use, nanoseconds since 1970.
     last_used: AtomicU64,
+    callers: SessionCallers,
     retry: Mutex<Retry>,
 }
 
@@ -65,13 +68,20 @@ impl CachedSession {
             credentials: issued.credentials,
             token: issued.token,
             sigv4_keys: SigV4Keys::default(),
+            granted: now,
             expires: issued.expires,
             usable_until: issued.expires - MARGIN.min(lifetime / MARGIN_PART),
             renew_from: issued.expires - window,
             window,
             last_used: AtomicU64::new(nanoseconds(now)),
+            callers: SessionCallers::default(),
             retry: Mutex::new(Retry { failures: 0, not_before: Instant::now() }),
         }
+    }
+
+    /// The session, with the callers of the one that it replaces.
+    pub(super) fn in_place_of(self, old: &Self) -> Self {
+        Self { callers: old.callers.handed_on(), ..self }
     }
 
     pub(super) fn id(&self) -> &Arc<SessionIdentity> {
@@ -94,8 +104,16 @@ impl CachedSession {
         &self.sigv4_keys
     }
 
+    pub(super) fn granted(&self) -> SystemTime {
+        self.granted
+    }
+
     pub(super) fn expires(&self) -> SystemTime {
         self.expires
+    }
+
+    pub(super) fn callers(&self) -> &SessionCallers {
+        &self.callers
     }
 
     /// The time for which it can still be used.

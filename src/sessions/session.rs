@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 
 use http::HeaderValue;
 
 use super::cached_session::CachedSession;
+use super::callers::SessionCaller;
 use super::sigv4_keys::{Scope, SigningKey};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::session_name::SessionName;
@@ -59,6 +60,10 @@ impl Session {
     pub fn lookup(&self) -> Lookup {
         self.lookup
     }
+
+    fn note_caller(&self, call: &Authorized) {
+        self.live.callers().note(call.caller().caller().verified());
+    }
 }
 
 impl fmt::Debug for Session {
@@ -81,6 +86,7 @@ pub struct Ready {
 
 impl Ready {
     pub(super) fn new(call: Authorized, session: Session) -> Self {
+        session.note_caller(&call);
         Self { call, session }
     }
 
@@ -99,6 +105,7 @@ impl Ready {
     }
 
     pub(super) fn use_instead(&mut self, session: Session) {
+        session.note_caller(&self.call);
         self.session = session;
     }
 }
@@ -132,6 +139,13 @@ pub struct SessionRecord {
     pub role_arn: RoleArn,
     pub name: SessionName,
     pub tags: SessionTags,
+    /// The first callers that used it.
+    pub callers: Vec<SessionCaller>,
+    /// Whether further callers have used it.
+    pub more_callers: bool,
+    /// When STS granted it. A renewal is a new session.
+    pub granted: SystemTime,
+    pub last_used: SystemTime,
     pub expires: SystemTime,
     pub access_key_id: String,
 }
@@ -143,8 +157,21 @@ impl SessionRecord {
             role_arn: live.id().role_arn().clone(),
             name: live.id().name().clone(),
             tags: live.id().tags().clone(),
+            callers: live.callers().known().cloned().collect(),
+            more_callers: live.callers().has_others(),
+            granted: live.granted(),
+            last_used: UNIX_EPOCH + Duration::from_nanos(live.last_used()),
             expires: live.expires(),
             access_key_id: live.credentials().access_key_id().to_owned(),
         }
     }
+}
+
+/// One page of the cached sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionPage {
+    /// The sessions that were used last come first.
+    pub sessions: Vec<SessionRecord>,
+    /// The number of sessions that match, on this page or not.
+    pub matching: usize,
 }

@@ -76,10 +76,28 @@ async fn sessions_are_listed_without_secrets() {
     let session = &body["sessions"][0];
     assert_eq!(session["principal"], "arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org");
     assert_eq!(session["tags"]["team"], "search");
+    assert_eq!(session["role_arn"], "arn:aws:iam::123456789012:role/BedrockUser");
+    assert_eq!(session["callers"], serde_json::json!([{ "issuer": "acme", "subject": "alice" }]));
+    assert_eq!((&body["matching"], &session["more_callers"]), (&1.into(), &false.into()));
+    let times = ["granted", "last_used", "expires"].map(|key| session[key].as_str().unwrap());
+    assert!(times[0] <= times[1] && times[1] < times[2], "{times:?}");
     let issued = world.standin.credentials.sessions();
     assert_eq!(session["access_key_id"], issued[0].access_key_id.as_str());
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(!text.contains(&issued[0].secret) && !text.contains(&issued[0].session_token));
+
+    let admin = world.gateway.addresses().admin.unwrap();
+    world.send(post(CONVERSE, &world.token("bob"), HELLO)).await;
+    let page = get(admin, "/sessions?limit=1").await.json();
+    assert_eq!((page["sessions"].as_array().unwrap().len(), &page["matching"]), (1, &2.into()));
+    assert!(
+        page["sessions"][0]["principal"].as_str().unwrap().ends_with("/bob@acme.org"),
+        "the last one used"
+    );
+    assert!(page["note"].as_str().unwrap().starts_with("the 1 sessions that were used last;"), "{page}");
+    let of_alice = get(admin, "/sessions?principal=*/alice%40*").await.json();
+    assert_eq!((&of_alice["matching"], &of_alice["note"]), (&1.into(), &Value::Null));
+    assert_eq!(get(admin, "/sessions?limit=0").await.status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use tokio::net::TcpStream;
 
 use crate::drain::no_longer_accepts;
+use crate::listeners::get;
 use crate::reload::replace;
 use crate::world::{CONVERSE_STREAM, HELLO, World, post};
 
@@ -143,6 +144,39 @@ async fn an_emptied_deny_file_is_logged_with_no_entries() {
     let reloaded: Vec<_> = text.lines().filter(|line| line.contains("deny file reloaded")).collect();
     assert_eq!(reloaded.len(), 1, "{reloaded:?}");
     assert!(reloaded[0].contains("\"entries\":0"), "{reloaded:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_metric_and_admin_port_count_the_same_revocations() {
+    let bed = Bed::start();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let log_file = format!("file = \"{}\"", log.display());
+    let entry = "[[revoke]]\nissuer = \"acme\"\nsubject = \"alice\"\n";
+    let [http, probe, admin] = free_addresses();
+    let addresses =
+        Addresses { http: Some(http), probe: Some(probe), admin: Some(admin), ..Addresses::default() };
+    let config = bed.write(&Setup { addresses, deny: Some(entry), log: &log_file, ..setup(http) });
+    let child = Process::spawn(bed.complete(&mut binary(), &config));
+    line(&log, &["\"message\":\"serving\""]).await;
+
+    // While the configuration is rejected, an entry that was removed stays in force.
+    let valid = std::fs::read_to_string(&config).unwrap();
+    replace(&config, &valid.replace("claims.email", "clams.sub"));
+    line(&log, &["configuration rejected"]).await;
+    replace(&bed.folder().join("deny.toml"), "");
+    for entries in [1, 0] {
+        line(&log, &["deny file reloaded", &format!("\"entries\":{entries}")]).await;
+        let metrics = get(probe, "/metrics").await.body;
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        assert!(metrics.contains(&format!("bedrock_gateway_revocations {entries}\n")), "{metrics}");
+        let listed = get(admin, "/revocations").await.json();
+        assert_eq!(listed["revocations"].as_array().unwrap().len(), entries, "{listed}");
+        replace(&config, &valid);
+    }
+    child.signal(Signal::TERM);
+    let (code, _, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
+    assert_eq!(code, Some(0), "{err}");
 }
 
 #[test]

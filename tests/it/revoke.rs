@@ -46,6 +46,12 @@ impl World {
         read(send(address, request).await).await
     }
 
+    /// The entries that the admin port lists.
+    async fn revocations(&self) -> Vec<Value> {
+        let answer = get(self.gateway.addresses().admin.unwrap(), "/revocations").await;
+        answer.json()["revocations"].as_array().unwrap().clone()
+    }
+
     async fn cached(&self) -> Vec<Value> {
         let answer = get(self.gateway.addresses().admin.unwrap(), "/sessions").await;
         answer.json()["sessions"].as_array().unwrap().clone()
@@ -426,4 +432,85 @@ async fn a_caller_revoked_during_the_call_to_sts_is_not_served() {
     assert_eq!(asking.await.unwrap(), 403);
     assert_eq!(world.standin.bill.call_count(), 0);
     assert!(world.cached().await.is_empty(), "no session stays in the cache");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_entries_in_force_are_listed_with_their_source_and_their_refusals() {
+    let deny = format!(
+        "# leavers\n{SUBJECT}[[revoke]]\nexpression = \"claims.team == 'ads'\"\ncut_streams = true\n"
+    );
+    let world = World::with(&Setup { deny: Some(&deny), ..Setup::default() }).await;
+    assert_eq!(world.status(&world.token("alice")).await, 403);
+    assert_eq!(world.status(&world.token("alice")).await, 403);
+    let until = "2099-12-01T18:00:00Z";
+    assert_eq!(world.revoke(&json!({ "principal": ALICE, "until": until })).await.status, 200);
+
+    let entries = world.revocations().await;
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|entry| (&entry["source"], &entry["line"], &entry["requests_refused"], &entry["cut_streams"]))
+        .collect();
+    let (none, no, yes) = (&Value::Null, &json!(false), &json!(true));
+    assert_eq!(
+        shown,
+        [
+            (&json!("deny_file"), &json!(2), &json!(2), no),
+            (&json!("deny_file"), &json!(5), &json!(0), yes),
+            (&json!("admin"), none, &json!(0), no),
+        ]
+    );
+    assert_eq!((&entries[0]["issuer"], &entries[0]["subject"]), (&json!("acme"), &json!("alice")));
+    assert_eq!(entries[1]["expression"], "claims.team == 'ads'");
+    assert_eq!((&entries[2]["principal"], &entries[2]["until"]), (&json!(ALICE), &json!(until)));
+    assert!(world.has_metric("bedrock_gateway_revocations 3").await);
+
+    // A reload keeps the time and the count of an entry that stays, and knows its new line.
+    world.deny(&format!("\n\n{SUBJECT}"));
+    world.in_force(2).await;
+    let again = world.revocations().await;
+    assert_eq!((&again[0]["line"], &again[0]["requests_refused"]), (&json!(3), &json!(2)));
+    assert_eq!(again[0]["since"], entries[0]["since"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_list_revocations_and_sessions_of_every_replica() {
+    let (one, other) = (World::start().await, World::start().await);
+    let url = |world: &World| format!("--admin=http://{}", world.gateway.addresses().admin.unwrap());
+    assert_eq!(one.revoke(&json!({ "issuer": "acme", "subject": "mallory" })).await.status, 200);
+    for world in [&one, &other] {
+        assert_eq!(world.status(&world.token("alice")).await, 200);
+    }
+    assert_eq!(other.status(&other.token("bob")).await, 200);
+
+    let ended = revoke(vec!["--list".to_owned(), url(&one), url(&other)]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("acme: mallory"), "{}", ended.out);
+    assert!(ended.out.contains("1 revocation at 2 replicas\nnot at http://"), "{}", ended.out);
+    let ended = revoke(vec!["--list".to_owned(), "--json".to_owned(), url(&one), url(&other)]).await;
+    let json: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(json["replicas"][0]["revocations"][0]["subject"], "mallory");
+    assert_eq!(json["replicas"][1]["revocations"], json!([]));
+
+    let list = async |arguments: Vec<String>| {
+        let arguments: Vec<String> = std::iter::once("sessions".to_owned()).chain(arguments).collect();
+        tokio::task::spawn_blocking(move || process::run(&arguments, "")).await.unwrap()
+    };
+    let ended = list(vec![url(&one), url(&other)]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let line = |name: &str| ended.out.lines().find(|line| line.contains(name)).unwrap_or_default().to_owned();
+    let alice: Vec<String> =
+        line("BedrockUser/alice@acme.org").split_whitespace().map(str::to_owned).collect();
+    assert!(
+        alice.starts_with(&["BedrockUser/alice@acme.org", "acme:", "alice"].map(str::to_owned)),
+        "{alice:?}"
+    );
+    assert!(line("alice").contains("team=search"), "{}", ended.out);
+    assert!(ended.out.ends_with("2 principals, 3 sessions at 2 replicas\n"), "{}", ended.out);
+    let ended = list(vec![url(&one), url(&other), "--principal=bob".to_owned()]).await;
+    assert!(ended.out.contains("1 principal, 1 session at 2 replicas\n"), "{}", ended.out);
+    let ended = list(vec![url(&one), "--json".to_owned(), "--admin=http://127.0.0.1:1".to_owned()]).await;
+    assert_eq!(ended.code, Some(1));
+    let json: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(json["replicas"][0]["sessions"][0]["principal"], ALICE);
+    assert!(json["replicas"][1]["error"].as_str().unwrap().starts_with("cannot connect"), "{json}");
 }

@@ -1,5 +1,7 @@
 //! One failure of each kind. Texts for the operator alone contain [`MARKER`].
 
+use std::time::SystemTime;
+
 use http::{HeaderMap, HeaderValue};
 
 use crate::attribution::arn::RoleArn;
@@ -18,6 +20,7 @@ use crate::route::RouteError;
 use crate::sessions::{SessionError, StsFailure};
 use crate::sign::SignError;
 use crate::upstream::UpstreamError;
+use crate::verdict::RefusedRequests;
 
 /// It takes the place of a role ARN, a claim or a host name. Header names may contain it as well.
 pub(super) const MARKER: &str = "internal-marker";
@@ -205,7 +208,15 @@ fn revoked() -> Revoked {
     let words = SelectorInput { principal: Some(identity.principal()), ..SelectorInput::default() };
     let selector = Selector::of(words).unwrap();
     let revocations = Revocations::default();
-    let entry = Entry { selector, until: None, cut_streams: false, origin: MARKER.into() };
+    let entry = Entry {
+        selector,
+        until: None,
+        cut_streams: false,
+        origin: MARKER.into(),
+        line: None,
+        since: SystemTime::UNIX_EPOCH,
+        refused: RefusedRequests::default(),
+    };
     revocations.of_file(vec![entry.into()]);
     revocations.clear(&Identified::for_tests(identity.into())).unwrap_err()
 }

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::operator::answer::{Page, json_answer};
 use crate::revoke::{Entry, RevokeOutcome, Selector, SelectorInput};
 use crate::state::Gateway;
+use crate::verdict::RefusedRequests;
 
 /// Bytes of a body that are read at most. An expression has 4 KiB at most.
 const LARGEST: usize = 64 * 1024;
@@ -111,7 +112,15 @@ fn entry(body: &[u8], gateway: &Gateway) -> Result<Entry, String> {
         clock::parse_rfc3339(text).ok_or("`until` is not a time; write it like 2026-12-01T18:00:00Z")
     };
     let until = revocation.until.as_deref().map(moment).transpose()?;
-    Ok(Entry { selector, until, cut_streams: revocation.cut_streams, origin: "the admin port".into() })
+    Ok(Entry {
+        selector,
+        until,
+        cut_streams: revocation.cut_streams,
+        origin: "the admin port".into(),
+        line: None,
+        since: clock::now(),
+        refused: RefusedRequests::default(),
+    })
 }
 
 fn refused(status: StatusCode, message: &str) -> Response<Page> {

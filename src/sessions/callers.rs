@@ -1,0 +1,81 @@
+//! The callers that have used one cached session, for the operator's list. A session may have several: callers share it
+//! if the mapping gives them equal names.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::auth::Verified;
+
+/// The most callers that are remembered of one session.
+const MOST: usize = 4;
+
+/// A caller as the token names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionCaller {
+    /// The configured name of the issuer.
+    pub issuer: Box<str>,
+    /// The `sub` claim, if there is one.
+    pub subject: Option<Box<str>>,
+}
+
+/// The first [`MOST`] callers of one session. Each is stored once, so a request of a known caller only compares: it
+/// takes no lock and allocates nothing.
+#[derive(Debug, Default)]
+pub(super) struct SessionCallers {
+    known: [OnceLock<SessionCaller>; MOST],
+    others: AtomicBool,
+}
+
+impl SessionCallers {
+    /// Remembers that this caller has used the session.
+    pub(super) fn note(&self, caller: &Verified) {
+        let (issuer, subject) = (caller.issuer(), caller.subject());
+        for slot in &self.known {
+            let known = slot
+                .get_or_init(|| SessionCaller { issuer: issuer.into(), subject: subject.map(Into::into) });
+            if known.subject.as_deref() == subject && *known.issuer == *issuer {
+                return;
+            }
+        }
+        if !self.others.load(Ordering::Relaxed) {
+            self.others.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The same callers, for the session that replaces this one.
+    pub(super) fn handed_on(&self) -> Self {
+        Self { known: self.known.clone(), others: AtomicBool::new(self.has_others()) }
+    }
+
+    /// The remembered callers, in the order of their first use.
+    pub(super) fn known(&self) -> impl Iterator<Item = &SessionCaller> {
+        self.known.iter().filter_map(OnceLock::get)
+    }
+
+    /// Whether further callers have used the session.
+    pub(super) fn has_others(&self) -> bool {
+        self.others.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(subject: &str) -> Verified {
+        let claims = serde_json::json!({ "sub": subject });
+        Verified::for_tests("okta", claims.as_object().cloned().unwrap_or_default())
+    }
+
+    #[test]
+    fn each_caller_is_remembered_once_and_further_ones_are_only_noticed() {
+        let callers = SessionCallers::default();
+        for subject in ["a", "b", "a", "c", "d", "d"] {
+            callers.note(&caller(subject));
+        }
+        let subjects = || callers.known().filter_map(|caller| caller.subject.as_deref()).collect::<Vec<_>>();
+        assert_eq!((subjects(), callers.has_others()), (vec!["a", "b", "c", "d"], false));
+        callers.note(&caller("e"));
+        assert_eq!((subjects(), callers.has_others()), (vec!["a", "b", "c", "d"], true));
+    }
+}
