@@ -18,6 +18,7 @@ use crate::auth::issuer::IssuerSettings;
 use crate::auth::key_refresh::Issuer;
 use crate::auth::token_cache::TokenCache;
 use crate::clock;
+use crate::proxy::Proxy;
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
@@ -208,6 +209,8 @@ pub struct Authenticator<M> {
     remembered: Arc<TokenCache<M>>,
     metrics: Arc<Metrics>,
     waiting: Semaphore,
+    /// The proxy of the connections to issuers.
+    proxy: Proxy,
 }
 
 impl<M> std::fmt::Debug for Authenticator<M> {
@@ -226,14 +229,28 @@ impl<M: Memo> Authenticator<M> {
         limits: CacheLimits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, IssuerSetupError> {
+        Self::through(Proxy::default(), issuers, limits, metrics)
+    }
+
+    /// An authenticator that fetches the keys through `proxy`.
+    ///
+    /// # Errors
+    /// The errors of [`Authenticator::new`].
+    pub fn through(
+        proxy: Proxy,
+        issuers: Vec<IssuerSettings>,
+        limits: CacheLimits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, IssuerSetupError> {
         // An error means that a provider is installed already. The build contains only this one.
         let _already = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().is_err();
         let issuers = issuers
             .into_iter()
-            .map(|settings| Issuer::new(settings, Arc::clone(&metrics)).map(Arc::new))
+            .map(|settings| Issuer::new(settings, &proxy, Arc::clone(&metrics)).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             issuers,
+            proxy,
             remembered: Arc::new(TokenCache::new(limits)),
             metrics,
             waiting: Semaphore::new(WAITING),
@@ -253,12 +270,13 @@ impl<M: Memo> Authenticator<M> {
             }
             match of(&|issuer| settings.has_keys_of(&issuer.settings)) {
                 Some(other) => Issuer::with_keys_of(other, settings),
-                None => Issuer::new(settings, Arc::clone(&self.metrics)),
+                None => Issuer::new(settings, &self.proxy, Arc::clone(&self.metrics)),
             }
             .map(Arc::new)
         };
         Ok(Self {
             issuers: issuers.into_iter().map(one).collect::<Result<_, _>>()?,
+            proxy: self.proxy.clone(),
             remembered: Arc::clone(&self.remembered),
             metrics: Arc::clone(&self.metrics),
             waiting: Semaphore::new(WAITING),

@@ -26,6 +26,7 @@ use crate::identity::{IdentityMemo, Mapping};
 use crate::limits::requests::{Limits, RequestLimits};
 use crate::operator::admin::Admin;
 use crate::operator::probe::{Probe, Readiness};
+use crate::proxy::{InvalidProxy, Proxy};
 use crate::revoke::Revocations;
 use crate::route::Service;
 use crate::server::connections::{ConnectionLimits, Connections};
@@ -72,6 +73,8 @@ pub enum StartError {
     Sts(#[from] crate::sessions::StsSetupError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Proxy(#[from] InvalidProxy),
 }
 
 /// Parts of its environment that the caller of [`GatewayHandle::start_with`] can replace.
@@ -86,6 +89,8 @@ pub struct Overrides {
     pub file: Option<File>,
     /// The time between two readings of the operator's files. `None`: one second.
     pub look_every: Option<Duration>,
+    /// The proxy for connections to issuers, STS and Bedrock.
+    pub proxy: Proxy,
 }
 
 /// The addresses that the gateway listens on. A configured port 0 is replaced by the port that the system chose.
@@ -127,8 +132,8 @@ impl GatewayHandle {
         process_log: Option<ProcessLog>,
     ) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log)?);
-        let file = Some(file);
-        let overrides = Overrides { log, process_log, credentials: None, file, look_every: None };
+        let (file, proxy) = (Some(file), Proxy::from_environment()?);
+        let overrides = Overrides { log, process_log, credentials: None, file, look_every: None, proxy };
         Self::start_with(config, overrides).await
     }
 
@@ -139,7 +144,9 @@ impl GatewayHandle {
     pub async fn start_with(config: Config, overrides: Overrides) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         metrics.config_loaded(config.mapping.generation);
-        let sts_settings = sts_settings(&config.aws);
+        let proxy = overrides.proxy;
+        log_proxy(&proxy);
+        let sts_settings = sts_settings(&config.aws, proxy.clone());
         let source = match overrides.credentials {
             Some(provider) => OwnCredentials::new(provider),
             None => OwnCredentials::from_environment(&sts_settings)?,
@@ -158,7 +165,8 @@ impl GatewayHandle {
                 Some(file)
             }
         };
-        let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics))?;
+        let (limits, counts) = (CacheLimits::default(), Arc::clone(&metrics));
+        let auth = Authenticator::through(proxy.clone(), config.issuers, limits, counts)?;
         auth.start();
         let requests = RequestSettings {
             bodies: Bodies::new(config.listen.max_body, config.limits.memory),
@@ -173,7 +181,7 @@ impl GatewayHandle {
             connections: Connections::new(config.limits.connections),
             limits: Limits::default(),
             sessions,
-            upstream: upstream(&config.aws)?,
+            upstream: upstream(&config.aws, proxy)?,
             skew: Skew::default(),
             revocations,
             log: overrides.log,
@@ -361,8 +369,20 @@ async fn reached(mut stop: watch::Receiver<Stop>, level: Stop) {
     let _gone = stop.wait_for(|stop| *stop >= level).await.is_err();
 }
 
+/// Says which proxy is used, and for which connections.
+fn log_proxy(proxy: &Proxy) {
+    if let (Some(name), Some((variable, no_proxy))) = (proxy.name(), proxy.origin()) {
+        info!(
+            proxy = name,
+            no_proxy,
+            "HTTPS to issuers, STS and Bedrock goes through the proxy of {variable}, except to the hosts of NO_PROXY, \
+             to this machine and to metadata services"
+        );
+    }
+}
+
 /// The settings of the connection to STS.
-pub(crate) fn sts_settings(aws: &Aws) -> StsSettings {
+pub(crate) fn sts_settings(aws: &Aws, proxy: Proxy) -> StsSettings {
     StsSettings {
         region: aws.region.clone(),
         endpoint: aws.endpoints.sts.clone(),
@@ -370,15 +390,16 @@ pub(crate) fn sts_settings(aws: &Aws) -> StsSettings {
         fips: aws.fips,
         dual_stack: aws.dual_stack,
         timeout: aws.timeouts.sts,
+        proxy,
     }
 }
 
-fn upstream(aws: &Aws) -> Result<Upstream, StartError> {
+fn upstream(aws: &Aws, proxy: Proxy) -> Result<Upstream, StartError> {
     let extra: Vec<&Path> = std::iter::once(&aws.endpoints)
         .chain(aws.region_endpoints.values())
         .filter_map(|endpoints| endpoints.ca.as_deref())
         .collect();
-    Ok(Upstream::new(pool::connector(&extra, aws.timeouts.connect)?))
+    Ok(Upstream::new(pool::connector(&extra, aws.timeouts.connect, proxy)?))
 }
 
 /// The settings of requests that are the same for all callers.

@@ -58,6 +58,8 @@ pub mod operator;
 #[doc(hidden)]
 pub mod preflight;
 #[doc(hidden)]
+pub mod proxy;
+#[doc(hidden)]
 pub mod reason;
 #[doc(hidden)]
 pub mod record;

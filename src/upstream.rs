@@ -94,7 +94,7 @@ impl Upstream {
                 Ok(connection)
             }
             Err(error) => {
-                let why = causes::of_connection(&*error, "aws.endpoints.ca");
+                let why = self.connector.explain(&*error, endpoint);
                 endpoint.reach.failed(&why);
                 Err(UpstreamError::Connect(why))
             }

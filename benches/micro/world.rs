@@ -17,6 +17,7 @@ use bedrock_gateway::endpoint::{Endpoint, Endpoints};
 use bedrock_gateway::headers::Forwarded;
 use bedrock_gateway::identity::{Identified, IdentityMemo};
 use bedrock_gateway::limits::requests::Limits;
+use bedrock_gateway::proxy::Proxy;
 use bedrock_gateway::record::Record;
 use bedrock_gateway::revoke::{Clearance, Revocations};
 use bedrock_gateway::route::{self, Call, Route, Service};
@@ -87,6 +88,7 @@ impl World {
             fips: false,
             dual_stack: false,
             timeout: config.aws.timeouts.sts,
+            proxy: Proxy::default(),
         };
         let sts = StsClient::new(&sts, OwnCredentials::new(bed.credentials())).unwrap();
         let auth = Authenticator::new(config.issuers, CacheLimits::default(), Arc::clone(&metrics)).unwrap();
@@ -118,7 +120,9 @@ impl World {
             limits: Limits::default(),
             revocations: Revocations::default(),
             sessions: Sessions::new(&config.sessions, sts, Arc::clone(&metrics)),
-            upstream: Upstream::new(pool::connector(&[], config.aws.timeouts.connect).unwrap()),
+            upstream: Upstream::new(
+                pool::connector(&[], config.aws.timeouts.connect, Proxy::default()).unwrap(),
+            ),
             skew: Skew::default(),
             log: Arc::new(thread_log()),
             metrics,

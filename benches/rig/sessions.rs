@@ -14,6 +14,7 @@ use bedrock_gateway::endpoint::{Endpoint, Endpoints};
 use bedrock_gateway::headers::Forwarded;
 use bedrock_gateway::identity::{IdentityMemo, Mapping};
 use bedrock_gateway::limits::memory::MemoryLimits;
+use bedrock_gateway::proxy::Proxy;
 use bedrock_gateway::revoke::Revocations;
 use bedrock_gateway::route::{self, Route, Service};
 use bedrock_gateway::sessions::own_credentials::OwnCredentials;
@@ -79,6 +80,7 @@ pub(crate) async fn run(settings: &Settings) {
         fips: false,
         dual_stack: false,
         timeout: config.aws.timeouts.sts,
+        proxy: Proxy::default(),
     };
     let source = OwnCredentials::from_environment(&sts).unwrap();
     let sessions =

@@ -26,6 +26,7 @@ use url::Url;
 use crate::auth::issuer::{self, IssuerSettings, KeySource, UrlFault};
 use crate::auth::unverified;
 use crate::causes;
+use crate::proxy::{Proxy, ProxyConnector};
 use crate::trust::{self, CaError};
 
 /// Largest document that is accepted, bytes.
@@ -36,7 +37,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The HTTPS client for one issuer.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector<PublicResolver>>, Empty<Bytes>>,
+    client: Client<HttpsConnector<ProxyConnector<PublicResolver>>, Empty<Bytes>>,
+    proxy: Proxy,
 }
 
 /// Why an issuer cannot be set up.
@@ -54,8 +56,8 @@ pub enum IssuerSetupError {
 pub(super) enum FetchError {
     #[error("{url} is not allowed: {fault}")]
     Refused { url: String, fault: UrlFault },
-    #[error("the keys did not arrive within 5 s; check the network between the gateway and the issuer")]
-    TooSlow,
+    #[error("the keys did not arrive within 5 s; check the network between the gateway and the issuer{via}")]
+    TooSlow { via: String },
     #[error("{url} answered with status {status} instead of 200; check issuer.url and jwks_url")]
     Status { url: String, status: u16 },
     #[error("{url} cannot be fetched: {detail}")]
@@ -94,26 +96,40 @@ struct Discovery {
 impl Fetcher {
     /// # Errors
     /// When the issuer's CA file cannot be used.
-    pub(super) fn new(settings: &IssuerSettings) -> Result<Self, IssuerSetupError> {
+    pub(super) fn new(settings: &IssuerSettings, proxy: &Proxy) -> Result<Self, IssuerSetupError> {
         let roots = trust::machine_and(settings.ca.as_deref())
             .map_err(|cause| IssuerSetupError::Ca { issuer: settings.name.to_string(), cause })?;
         let mut tcp = HttpConnector::new_with_resolver(PublicResolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(DEADLINE));
+        // The proxy resolves the names of issuers, so the gateway checks only the addresses that a URL contains.
+        let tls = trust::client(roots)?;
+        let tcp = ProxyConnector::new(tcp, HttpConnector::new(), tls.clone(), proxy.clone());
         let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(trust::client(roots)?)
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https);
-        Ok(Self { client })
+        Ok(Self { client, proxy: proxy.clone() })
+    }
+
+    /// The proxy of its connections.
+    pub(super) fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     /// Fetches the document with the issuer's keys, within 5 s.
     pub(super) async fn keys(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
         match tokio::time::timeout(DEADLINE, self.keys_without_timeout(settings)).await {
             Ok(fetched) => fetched,
-            Err(_elapsed) => Err(FetchError::TooSlow),
+            Err(_elapsed) => {
+                let url = match &settings.keys {
+                    KeySource::JwksUrl(url) => url.as_str(),
+                    KeySource::Discovery | KeySource::JwksFile(_) => &settings.url,
+                };
+                Err(FetchError::TooSlow { via: self.proxy.hint(&url.parse().unwrap_or_default()) })
+            }
         }
     }
 
@@ -157,7 +173,10 @@ impl Fetcher {
             .body(Empty::new())
             .map_err(|error| failed(error.to_string()))?;
         let response = self.client.request(request).await;
-        let response = response.map_err(|error| failed(causes::of_connection(&error, "issuer.ca")))?;
+        let response = response.map_err(|error| {
+            let fault = self.proxy.fault(&error);
+            failed(fault.unwrap_or_else(|| causes::of_connection(&error, "issuer.ca")))
+        })?;
         if response.status().as_u16() != 200 {
             return Err(FetchError::Status { url: url.to_string(), status: response.status().as_u16() });
         }
@@ -273,7 +292,7 @@ mod tests {
             leeway: issuer::LEEWAY,
             ca: None,
         };
-        Fetcher::new(&settings).unwrap().keys(&settings).await.err().unwrap().to_string()
+        Fetcher::new(&settings, &Proxy::default()).unwrap().keys(&settings).await.err().unwrap().to_string()
     }
 
     #[tokio::test]

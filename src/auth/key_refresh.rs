@@ -18,6 +18,7 @@ use crate::auth::issuer::{IssuerSettings, algorithm_names};
 use crate::auth::keys::KeySet;
 use crate::clock;
 use crate::jitter;
+use crate::proxy::Proxy;
 use crate::telemetry::metrics::{Count, Metrics};
 
 /// Time between refreshes if the issuer's answer has no `max-age`.
@@ -85,8 +86,8 @@ impl State {
 ///
 /// # Errors
 /// The failure and the next step, in words for the operator.
-pub async fn usable_keys(settings: &IssuerSettings) -> Result<(usize, String), String> {
-    let fetcher = Fetcher::new(settings).map_err(|error| error.to_string())?;
+pub async fn usable_keys(settings: &IssuerSettings, proxy: &Proxy) -> Result<(usize, String), String> {
+    let fetcher = Fetcher::new(settings, proxy).map_err(|error| error.to_string())?;
     let fetched = fetcher.keys(settings).await.map_err(|error| error.to_string())?;
     let keys = keys_in(&fetched, settings).map_err(|error| error.to_string())?;
     Ok((keys.len(), fetched.from))
@@ -116,8 +117,12 @@ pub struct IssuerStatus {
 }
 
 impl Issuer {
-    pub(super) fn new(settings: IssuerSettings, metrics: Arc<Metrics>) -> Result<Self, IssuerSetupError> {
-        let fetcher = Fetcher::new(&settings)?;
+    pub(super) fn new(
+        settings: IssuerSettings,
+        proxy: &Proxy,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, IssuerSetupError> {
+        let fetcher = Fetcher::new(&settings, proxy)?;
         let remembered = metrics.remembered_tokens(&settings.name);
         Ok(Self {
             id: IssuerId::next(),
@@ -133,7 +138,7 @@ impl Issuer {
 
     /// An issuer that starts with the keys of `other`, without those that its settings do not allow.
     pub(super) fn with_keys_of(other: &Self, settings: IssuerSettings) -> Result<Self, IssuerSetupError> {
-        let issuer = Self::new(settings, Arc::clone(&other.metrics))?;
+        let issuer = Self::new(settings, other.fetcher.proxy(), Arc::clone(&other.metrics))?;
         if let Some(keys) = other.keys().and_then(|keys| keys.allowing(&issuer.settings.algorithms)) {
             issuer.keys.store(Some(Arc::new(keys)));
             issuer.state().fetched = other.state().fetched;

@@ -16,6 +16,7 @@ use crate::cli::{ConfigFile, EXIT_USAGE, claims, print, problems, read_file};
 use crate::config::{self, Config, ConfigError};
 use crate::identity::IdentityMemo;
 use crate::identity::explain::Explanation;
+use crate::proxy::Proxy;
 use crate::style;
 use crate::telemetry::metrics::Metrics;
 
@@ -217,8 +218,9 @@ fn of_token<'a>(file: &Path, headers: &HeaderMap, config: &'a Config) -> Result<
     let token = text.trim();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?;
-    let authenticator =
-        Authenticator::<IdentityMemo>::new(config.issuers.clone(), CacheLimits::default(), Metrics::new());
+    let proxy = Proxy::from_environment().map_err(|error| error.to_string())?;
+    let (issuers, limits) = (config.issuers.clone(), CacheLimits::default());
+    let authenticator = Authenticator::<IdentityMemo>::through(proxy, issuers, limits, Metrics::new());
     let authenticator = authenticator.map_err(|error| error.to_string())?;
     let parts = UnverifiedToken::read(token);
     // A string in the shape of a token has only characters that a header can have.

@@ -1,6 +1,5 @@
 //! The admin port: lists cached sessions and revocations, shows requests and accepts revocations. It shows no secrets,
-//! but it names callers, so it
-//! listens on loopback only, or requires a token.
+//! but it names callers, so it listens on loopback only, or requires a token.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;

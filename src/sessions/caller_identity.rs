@@ -8,18 +8,20 @@ use tokio::time::timeout;
 
 use super::SessionError;
 use super::sts::{AssumeRole as _, StsClient, StsError, meaning};
+use super::transport::StsRoute;
 
 /// Checks of the gateway's own credentials.
 #[derive(Debug, Clone)]
 pub struct CallerIdentity {
     client: Client,
     deadline: Duration,
+    route: StsRoute,
 }
 
 impl CallerIdentity {
     /// Over the connections of `sts`, with the same credentials.
     pub fn over(sts: &StsClient) -> Self {
-        Self { client: sts.client(), deadline: sts.deadline() }
+        Self { client: sts.client(), deadline: sts.deadline(), route: sts.route() }
     }
 
     /// The ARN that AWS knows the gateway by. It takes at most `aws.sts_timeout`.
@@ -30,7 +32,7 @@ impl CallerIdentity {
     pub async fn arn(&self) -> Result<String, SessionError> {
         let call = timeout(self.deadline, self.client.get_caller_identity().send());
         let answer = call.await.map_err(|_elapsed| StsError::deadline(self.deadline))?;
-        let identity = answer.map_err(|error| meaning(&error))?;
+        let identity = answer.map_err(|error| meaning(&error, &self.route))?;
         Ok(identity.arn().unwrap_or_default().to_owned())
     }
 }

@@ -238,7 +238,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_of_ec2_is_a_status_without_headers_or_body() {
-        let config = ProviderConfig::default().with_http_client(http_client(None).unwrap());
+        let config = ProviderConfig::default()
+            .with_http_client(http_client(None, &crate::proxy::Proxy::default()).unwrap());
         let client = imds::Client::builder().configure(&config).endpoint(refusing().await).unwrap();
         let client = client.max_attempts(1).build();
         let provider = imds::credentials::ImdsCredentialsProvider::builder().imds_client(client).build();

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use super::own_credentials::{self, OwnCredentials};
 use super::rate::Rate;
-use super::transport::{StsSettings, StsSetupError, http_client};
+use super::transport::{StsRoute, StsSettings, StsSetupError, http_client};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::TagKey;
 use crate::causes;
@@ -185,6 +185,7 @@ pub(super) const NO_CREDENTIALS: &str = "NoCredentials";
 pub struct StsClient {
     client: Client,
     source: OwnCredentials,
+    route: StsRoute,
     chaining: Chaining,
     deadline: Duration,
 }
@@ -196,15 +197,16 @@ impl StsClient {
     /// # Errors
     /// When the CA file is unusable.
     pub fn new(settings: &StsSettings, source: OwnCredentials) -> Result<Self, StsSetupError> {
-        let http = http_client(settings.ca.as_deref())?;
+        let http = http_client(settings.ca.as_deref(), &settings.proxy)?;
         let config = Self::config(settings, &source).http_client(http);
-        Ok(Self { deadline: settings.timeout, ..Self::of(config, source) })
+        Ok(Self { route: StsRoute::of(settings), deadline: settings.timeout, ..Self::of(config, source) })
     }
 
     fn of(config: Builder, source: OwnCredentials) -> Self {
         Self {
             client: Client::from_conf(config.build()),
             source,
+            route: StsRoute::default(),
             chaining: Chaining::new(),
             deadline: STS_DEADLINE,
         }
@@ -213,6 +215,10 @@ impl StsClient {
     /// The SDK's client, which shares its connections and credentials with this one.
     pub(super) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    pub(super) fn route(&self) -> StsRoute {
+        self.route.clone()
     }
 
     /// The configuration of the client, without its HTTP client.
@@ -297,7 +303,7 @@ impl StsClient {
             .set_policy_arns(some(policies.collect()))
             .send()
             .await;
-        answer.map_err(|error| meaning(&error)).and_then(|granted| issued(&granted))
+        answer.map_err(|error| meaning(&error, &self.route)).and_then(|granted| issued(&granted))
     }
 }
 
@@ -328,7 +334,10 @@ fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
 }
 
 /// The meaning of a failed call.
-pub(super) fn meaning<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>) -> StsError {
+pub(super) fn meaning<E: Error + ProvideErrorMetadata + 'static>(
+    error: &SdkError<E>,
+    route: &StsRoute,
+) -> StsError {
     if let Some(code) = error.code() {
         return StsError::of_code(code, error.message().unwrap_or_default());
     }
@@ -342,7 +351,7 @@ pub(super) fn meaning<E: Error + ProvideErrorMetadata + 'static>(error: &SdkErro
         SdkError::DispatchFailure(_) => StsFailure::Unreachable,
         _ => StsFailure::Failed,
     };
-    StsError::unavailable(failure, causes::of_connection(error, "aws.endpoints.ca"))
+    StsError::unavailable(failure, route.explain(error))
 }
 
 /// The error of the gateway's own credentials, if the SDK had none to sign the call with.

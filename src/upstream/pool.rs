@@ -21,13 +21,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tower_service::Service as _;
 use tracing::debug;
 
 use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
+use crate::proxy::{self, Proxy, ProxyConnector};
 use crate::trust::{self, CaError};
 
 /// The interval of TCP keep-alive. NAT gateways and network load balancers forget a silent connection after 350 s.
@@ -111,12 +111,12 @@ pub enum ConnectorError {
     NoRoots,
 }
 
-/// A connector that trusts the CAs of this machine and those of the files in `extra`. It waits for a connection for
-/// `timeout`, TLS included.
+/// A connector that trusts the CAs of this machine and those of the files in `extra`, and connects through `proxy`. It
+/// waits for a connection for `timeout`, TLS included.
 ///
 /// # Errors
 /// When a CA file is unusable, or there is no CA at all.
-pub fn connector(extra: &[&Path], timeout: Duration) -> Result<Connector, ConnectorError> {
+pub fn connector(extra: &[&Path], timeout: Duration, proxy: Proxy) -> Result<Connector, ConnectorError> {
     let roots = trust::machine_and(extra.iter().copied())?;
     if roots.is_empty() {
         return Err(ConnectorError::NoRoots);
@@ -126,22 +126,25 @@ pub fn connector(extra: &[&Path], timeout: Duration) -> Result<Connector, Connec
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(timeout));
     tcp.set_keepalive(Some(KEEP_ALIVE));
+    let tls = trust::client(roots)?;
+    let tcp = ProxyConnector::new(tcp.clone(), tcp, tls.clone(), proxy.clone());
     let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(trust::client(roots)?)
+        .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
-    Ok(Connector { https, timeout })
+    Ok(Connector { https, timeout, proxy })
 }
 
 /// The connector. Each new connection has one deadline for TCP and TLS together.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    https: HttpsConnector<ProxyConnector<GaiResolver>>,
     timeout: Duration,
+    proxy: Proxy,
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Stream = MaybeHttpsStream<proxy::Stream>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
@@ -161,6 +164,11 @@ impl Connector {
             }
         });
         Ok(connection)
+    }
+
+    /// The failure of a connection in words. They name the proxy, if there is one.
+    pub(super) fn explain(&self, error: &(dyn std::error::Error + 'static), endpoint: &Endpoint) -> String {
+        self.proxy.explain(error, &endpoint.address())
     }
 
     fn open(&self, address: Uri) -> Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>> {
@@ -201,13 +209,13 @@ mod tests {
     #[test]
     fn a_ca_file_without_a_certificate_is_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(matches!(connector(&[file.path()], CONNECT), Err(ConnectorError::Ca(_))));
+        assert!(matches!(connector(&[file.path()], CONNECT, Proxy::default()), Err(ConnectorError::Ca(_))));
     }
 
     async fn ask(connection: Option<Connection>, endpoint: &Arc<Endpoint>) -> PooledBody {
         let mut connection = match connection {
             Some(connection) => connection,
-            None => connector(&[], CONNECT).unwrap().connect(endpoint).await.unwrap(),
+            None => connector(&[], CONNECT, Proxy::default()).unwrap().connect(endpoint).await.unwrap(),
         };
         let request = Request::get("/").header("host", "bedrock").body(Full::default()).unwrap();
         let answer = connection.try_send_request(request).await.unwrap();

@@ -32,6 +32,7 @@ mod metrics;
 mod mistakes;
 mod operations;
 mod process;
+mod proxy;
 mod reasons;
 mod refusals;
 mod reload;

@@ -8,7 +8,7 @@ const EC: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"KID",
 
 /// An issuer whose keys are in a file.
 fn issuer(file: &std::path::Path) -> Arc<Issuer> {
-    Arc::new(Issuer::new(settings(file), Metrics::new()).unwrap())
+    Arc::new(Issuer::new(settings(file), &Proxy::default(), Metrics::new()).unwrap())
 }
 
 fn settings(file: &std::path::Path) -> IssuerSettings {
@@ -45,7 +45,7 @@ fn a_ca_file_without_a_certificate_is_refused() {
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, "not PEM").unwrap();
     let settings = IssuerSettings { ca: Some(ca), ..settings(&file) };
-    let fault = Issuer::new(settings, Metrics::new()).err().unwrap().to_string();
+    let fault = Issuer::new(settings, &Proxy::default(), Metrics::new()).err().unwrap().to_string();
     assert!(fault.starts_with("issuer acme: the CA file") && fault.contains("ca.pem"), "{fault}");
 }
 

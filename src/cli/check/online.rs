@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::auth::usable_keys;
 use crate::config::{Config, counted};
 use crate::gateway::sts_settings;
+use crate::proxy::Proxy;
 use crate::sessions::caller_identity::CallerIdentity;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
@@ -56,19 +57,24 @@ pub(super) fn run(config: &Config) -> Vec<Outcome> {
 }
 
 async fn check(config: &Config) -> Vec<Outcome> {
+    let proxy = match Proxy::from_environment() {
+        Ok(proxy) => proxy,
+        Err(error) => return vec![Outcome { subject: "proxy".to_owned(), result: Err(error.to_string()) }],
+    };
     let mut checks = JoinSet::new();
     for (index, settings) in config.issuers.iter().cloned().enumerate() {
+        let proxy = proxy.clone();
         checks.spawn(async move {
             let subject = format!("issuer {}", settings.name);
             let fetched = within(async {
-                let (keys, from) = usable_keys(&settings).await?;
+                let (keys, from) = usable_keys(&settings, &proxy).await?;
                 Ok(format!("{} from {from}", counted(keys, "signing key")))
             })
             .await;
             (index, Outcome { subject, result: fetched })
         });
     }
-    let (last, sts) = (config.issuers.len(), sts_settings(&config.aws));
+    let (last, sts) = (config.issuers.len(), sts_settings(&config.aws, proxy));
     checks.spawn(async move {
         let subject = format!("STS in {}", sts.region);
         (last, Outcome { subject, result: within(caller_identity(&sts)).await })

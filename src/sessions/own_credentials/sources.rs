@@ -46,7 +46,7 @@ impl Sources {
             region: Region::new(settings.region.clone()),
             fips: settings.fips,
             dual_stack: settings.dual_stack,
-            http: http_client(settings.ca.as_deref())?,
+            http: http_client(settings.ca.as_deref(), &settings.proxy)?,
         };
         let config = settings.provider_config();
         let instance = imds::Client::builder()

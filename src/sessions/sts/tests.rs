@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 use super::*;
+use crate::proxy::Proxy;
 
 mod slow;
 
@@ -110,6 +111,7 @@ fn at(endpoint: Url) -> StsSettings {
         fips: false,
         dual_stack: false,
         timeout: STS_DEADLINE,
+        proxy: Proxy::default(),
     }
 }
 

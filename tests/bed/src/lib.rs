@@ -25,6 +25,7 @@
 
 mod client;
 mod process;
+mod proxy;
 mod setup;
 mod terminal;
 mod tls;
@@ -44,6 +45,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use bedrock_gateway::config::File;
 use bedrock_gateway::gateway::{GatewayHandle, Overrides};
+use bedrock_gateway::proxy::Proxy;
 use bedrock_gateway::telemetry::access::AccessLog;
 use bedrock_standin::{Options, Standin};
 use tempfile::TempDir;
@@ -51,6 +53,7 @@ use tempfile::TempDir;
 pub use bedrock_gateway::gateway::Addresses;
 pub use client::send;
 pub use process::{Process, memory};
+pub use proxy::{Asked, ForwardProxy};
 pub use rustix::process::Signal;
 pub use setup::{ANY_PORT, Setup};
 pub use terminal::Terminal;
@@ -119,6 +122,7 @@ impl Bed {
             credentials,
             file: Some(file),
             look_every: Some(LOOK_EVERY),
+            proxy: Proxy::default(),
         };
         GatewayHandle::start_with(config, overrides).await.unwrap()
     }

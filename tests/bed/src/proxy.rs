@@ -72,11 +72,13 @@ async fn tunnel(
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let server = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or("?").to_owned();
+    let server =
+        head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or("?").to_owned();
     let login = head.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: ")).map(str::to_owned);
     let address = servers.get(&server).copied();
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { server, login });
-    let status = refusal.unwrap_or(if address.is_some() { "200 Connection established" } else { "502 Bad Gateway" });
+    let status =
+        refusal.unwrap_or(if address.is_some() { "200 Connection established" } else { "502 Bad Gateway" });
     let answer = format!("HTTP/1.1 {status}\r\n\r\n");
     if client.write_all(answer.as_bytes()).await.is_err() || refusal.is_some() {
         return;

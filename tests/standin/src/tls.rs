@@ -11,8 +11,15 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The names and addresses of a loopback server.
-pub(crate) const LOOPBACK: &[&str] = &["127.0.0.1", "::1", "localhost"];
+/// The names and addresses of a loopback server. The last ones are for clients that reach it through a forward proxy.
+pub(crate) const LOOPBACK: &[&str] = &[
+    "127.0.0.1",
+    "::1",
+    "localhost",
+    "keys.acme.example",
+    "sts.us-east-1.amazonaws.com",
+    "bedrock-runtime.us-east-1.amazonaws.com",
+];
 
 /// An authority that issues server certificates. A client that must trust them needs [`ca_pem`](Self::ca_pem).
 pub struct Authority {
