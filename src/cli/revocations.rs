@@ -51,7 +51,9 @@ pub(super) fn list(admin: &AdminPort, json: bool) -> ExitCode {
             outcome.and_then(|answer| answer["revocations"].as_array().cloned().ok_or_else(not_a_gateway));
         match entries {
             Ok(entries) => {
-                entries.iter().for_each(|entry| add(entry, &replica, &mut rows));
+                for entry in &entries {
+                    add(entry, &replica, &mut rows);
+                }
                 replicas.push(replica);
             }
             Err(fault) => {
@@ -88,7 +90,7 @@ fn add(entry: &Value, replica: &str, rows: &mut BTreeMap<Terms, Row>) {
     if row.replicas.is_empty() || since < row.since {
         row.since = since;
     }
-    row.line = row.line.or(entry["line"].as_u64());
+    row.line = row.line.or_else(|| entry["line"].as_u64());
     row.refused += entry["requests_refused"].as_u64().unwrap_or_default();
     if row.replicas.last().is_none_or(|last| last != replica) {
         row.replicas.push(replica.to_owned());
@@ -131,13 +133,14 @@ fn text(rows: &BTreeMap<Terms, Row>, replicas: &[String], now: SystemTime, width
         .collect();
     let mut text = if rows.is_empty() { String::new() } else { table::render(&columns, &cells, width) };
     let (entries, at) = (counted(rows.len(), "revocation"), counted(replicas.len(), "replica"));
-    text.push_str(&format!("{entries} at {at}\n"));
+    text.extend([format!("{entries} at {at}\n")]);
     for (terms, row) in rows {
         let missing: Vec<&str> =
             replicas.iter().filter(|replica| !row.replicas.contains(replica)).map(String::as_str).collect();
         if !missing.is_empty() {
             let who = table::printable(&terms.who);
-            text.push_str(&format!("not at {}: {who}, from {}\n", missing.join(", "), source(&terms.source)));
+            let (at, source) = (missing.join(", "), source(&terms.source));
+            text.extend([format!("not at {at}: {who}, from {source}\n")]);
         }
     }
     text

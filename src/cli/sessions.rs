@@ -72,7 +72,9 @@ pub(super) fn run(arguments: &Sessions) -> ExitCode {
         match listed {
             Ok((listed, note)) => {
                 answered += 1;
-                listed.iter().for_each(|session| add(session, &mut rows));
+                for session in listed {
+                    add(session, &mut rows);
+                }
                 if note.is_some() {
                     eprintln!(
                         "{replica}: only the {} sessions that were used last; list fewer with --principal",

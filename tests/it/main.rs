@@ -23,6 +23,7 @@ mod dialects;
 mod documents;
 mod drain;
 mod explain;
+mod forward_proxy;
 mod forwarding;
 mod health;
 mod limits;

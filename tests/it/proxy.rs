@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bedrock_bed::{Addresses, Bed, ForwardProxy, Process, Setup, free_addresses, send, until};
+use bedrock_bed::{Addresses, Bed, Process, Setup, free_addresses, send, until};
 use bedrock_standin::{Options, Standin};
 use serde_json::Value;
 
+use crate::forward_proxy::ForwardProxy;
 use crate::listeners::get;
 use crate::world::{Answer, CONVERSE, CONVERSE_STREAM, HELLO, World, post, read};
 
@@ -109,9 +110,10 @@ async fn issuers_sts_and_bedrock_are_reached_through_the_proxy() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     let asked = proxy.asked();
-    for server in [KEYS, STS, BEDROCK] {
+    // The gateway opens one more connection to Bedrock to see whether it can.
+    for (server, most) in [(KEYS, 1), (STS, 1), (BEDROCK, 2)] {
         let tunnels = asked.iter().filter(|asked| asked.server == server).count();
-        assert_eq!(tunnels, 1, "idle connections to {server} are used again: {asked:?}");
+        assert!((1..=most).contains(&tunnels), "idle connections to {server} are used again: {asked:?}");
     }
     assert!(asked.iter().all(|asked| asked.login.as_deref() == Some("Basic dXNlcjpodW50ZXIy")), "{asked:?}");
     let log = behind.log();

@@ -25,7 +25,6 @@
 
 mod client;
 mod process;
-mod proxy;
 mod setup;
 mod terminal;
 mod tls;
@@ -53,7 +52,6 @@ use tempfile::TempDir;
 pub use bedrock_gateway::gateway::Addresses;
 pub use client::send;
 pub use process::{Process, memory};
-pub use proxy::{Asked, ForwardProxy};
 pub use rustix::process::Signal;
 pub use setup::{ANY_PORT, Setup};
 pub use terminal::Terminal;

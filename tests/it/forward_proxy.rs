@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use bedrock_bed::ANY_PORT;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::ANY_PORT;
-
 /// One request for a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Host and port.
-    pub server: String,
+    pub(crate) server: String,
     /// The value of `Proxy-Authorization`.
-    pub login: Option<String>,
+    pub(crate) login: Option<String>,
 }
 
 /// A forward proxy. Dropping it closes its tunnels.
 #[derive(Debug)]
-pub struct ForwardProxy {
+pub(crate) struct ForwardProxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     _accepting: JoinSet<()>,
@@ -30,7 +30,7 @@ pub struct ForwardProxy {
 impl ForwardProxy {
     /// A proxy that knows these servers (host and port), and answers with `refusal` instead, if there is one: a status
     /// line. Must be called within a tokio runtime.
-    pub async fn start(servers: &[(&str, SocketAddr)], refusal: Option<&'static str>) -> Self {
+    pub(crate) async fn start(servers: &[(&str, SocketAddr)], refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind(ANY_PORT).await.unwrap();
         let address = listener.local_addr().unwrap();
         let servers: BTreeMap<String, SocketAddr> =
@@ -47,13 +47,13 @@ impl ForwardProxy {
         Self { address, asked, _accepting: accepting }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The tunnels that clients asked for so far.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().clone()
     }
 }
 
@@ -76,7 +76,7 @@ async fn tunnel(
         head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or("?").to_owned();
     let login = head.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: ")).map(str::to_owned);
     let address = servers.get(&server).copied();
-    asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { server, login });
+    asked.lock().push(Asked { server, login });
     let status =
         refusal.unwrap_or(if address.is_some() { "200 Connection established" } else { "502 Bad Gateway" });
     let answer = format!("HTTP/1.1 {status}\r\n\r\n");
