@@ -77,8 +77,8 @@ async fn tunnel(
     let login = head.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: ")).map(str::to_owned);
     let address = servers.get(&server).copied();
     asked.lock().push(Asked { server, login });
-    let status =
-        refusal.unwrap_or(if address.is_some() { "200 Connection established" } else { "502 Bad Gateway" });
+    let status = refusal
+        .unwrap_or_else(|| if address.is_some() { "200 Connection established" } else { "502 Bad Gateway" });
     let answer = format!("HTTP/1.1 {status}\r\n\r\n");
     if client.write_all(answer.as_bytes()).await.is_err() || refusal.is_some() {
         return;
