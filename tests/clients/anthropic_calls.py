@@ -8,6 +8,9 @@ from common import BROKEN_TOKEN, CLAUDE, CLAUDE_BASE, CLAUDE_PROFILE, ENDPOINT, 
 
 MESSAGES = [{"role": "user", "content": SAID}]
 
+# Each client gets its token in code. The library would send the environment's token beside another one.
+os.environ.pop("ANTHROPIC_AUTH_TOKEN", None)
+
 
 def messages(client, model: str) -> None:
     answer = client.messages.create(model=model, max_tokens=100, messages=MESSAGES)
