@@ -116,7 +116,7 @@ impl Config {
             // Every issuer has a mapping, otherwise a problem was reported.
             issuers: mappings.into_iter().flatten().collect(),
             roles: roles.into_iter().map(|placed| Arc::new(placed.role)).collect(),
-            no_role_tell: no_role_tell,
+            no_role_tell,
             default_duration,
             generation: 1,
         };

@@ -301,7 +301,7 @@ impl Mapping {
     fn identity(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Resolved {
         let (caller, memo) = (caller.verified(), caller.memo());
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *caller.issuer());
-        let Some(mapping) = mapping else { return Err(self.no_mapping().into()) };
+        let Some(mapping) = mapping else { return Err(Self::no_mapping().into()) };
         let key = Key { generation: self.generation, headers: listed(&mapping.request_headers, headers)? };
         if let Some(resolved) = memo.get(&key) {
             return resolved;

@@ -137,7 +137,7 @@ impl Mapping {
     }
 
     /// The error for a caller of an issuer that the configuration does not have.
-    pub(super) fn no_mapping(&self) -> IdentityError {
+    pub(super) fn no_mapping() -> IdentityError {
         IdentityError::NoRole { read: "; the issuer has no mapping".to_owned() }
     }
 }

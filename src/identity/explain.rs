@@ -113,7 +113,7 @@ impl Mapping {
     /// Explains a request with these headers and a token of `issuer` with these `claims`.
     pub fn explain(&self, issuer: &str, claims: &Map<String, Value>, headers: &HeaderMap) -> Explanation {
         let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *issuer);
-        let Some(mapping) = mapping else { return Explanation::refused(self.no_mapping()) };
+        let Some(mapping) = mapping else { return Explanation::refused(Self::no_mapping()) };
         let headers = match evaluate::listed(&mapping.request_headers, headers) {
             Ok(headers) => headers,
             Err(error) => return Explanation::refused(error),

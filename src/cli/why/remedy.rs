@@ -28,8 +28,9 @@ fn plain(cell: &str) -> String {
     let mut text = String::new();
     let mut rest = cell;
     while let Some(at) = rest.find(['[', '<', '*', '`']) {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
+        let (before, marked) = rest.split_at(at);
+        text.push_str(before);
+        rest = marked;
         let link = rest.strip_prefix('[').and_then(|link| link.split_once("]("));
         if let Some(after) = rest.strip_prefix("<!--").and_then(|comment| comment.split_once("-->")) {
             rest = after.1;

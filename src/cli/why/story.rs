@@ -58,8 +58,7 @@ impl Request<'_> {
         let word = match (&*reason, self.number("upstream_attempts")) {
             ("ok", _) => return format!("Answered with {status}."),
             ("upstream_error", _) => "Refused by Bedrock",
-            ("upstream_aborted" | "client_left", _) => "Ended early",
-            ("revoked", 1..) => "Ended early",
+            ("upstream_aborted" | "client_left", _) | ("revoked", 1..) => "Ended early",
             _ => "Refused by the gateway",
         };
         format!("{word}: {status}, {reason}.")
@@ -139,7 +138,9 @@ fn decision(request: &Request<'_>, story: &Value, page: &mut Page) {
     let claims = pairs(&request.0["claims"]);
     if !claims.is_empty() {
         page.line("these claims were read:");
-        claims.iter().for_each(|claim| page.line(&format!("  {claim}")));
+        for claim in &claims {
+            page.line(&format!("  {claim}"));
+        }
     }
     match request.text("detail") {
         Some(detail) => page.line(&detail),
@@ -175,7 +176,7 @@ fn bedrock(request: &Request<'_>, page: &mut Page) {
     match (&*request.reason(), request.text("aws_request_id")) {
         ("upstream_connect" | "upstream_not_answered", _) => page.line("did not answer"),
         (_, Some(id)) => {
-            page.line(&format!("answered with {}{again}; its id is {id}", request.number("status")))
+            page.line(&format!("answered with {}{again}; its id is {id}", request.number("status")));
         }
         (_, None) => page.line(&format!("answered with {}{again}", request.number("status"))),
     }
@@ -268,7 +269,7 @@ mod tests {
                 { "role_rule": 0, "role_arn": "a", "when": "'ml' in claims.groups", "outcome": "does_not_match" },
                 { "role_rule": 1, "role_arn": "b", "outcome": "other_issuers" },
             ],
-            "config_version": 1, "config_since": "2026-11-24T10:00:01Z",
+            "config_generation": 1, "config_since": "2026-11-24T10:00:01Z",
         });
         let expected = "\
 Request 0ad596fd-64a6-4665-9002-b4023b6dfc95 at 2026-11-24T10:00:00.000Z

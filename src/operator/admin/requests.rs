@@ -33,24 +33,24 @@ pub(super) fn answer(gateway: &Gateway, id: &str) -> Response<Page> {
         }
         [line] => {
             let request = serde_json::from_str(line).unwrap_or_default();
-            json_answer(StatusCode::OK, &story(request, &gateway.config.load()))
+            json_answer(StatusCode::OK, &story(&request, &gateway.config.load()))
         }
         _ => refused(StatusCode::CONFLICT, format!("several requests begin with {id}: write more of the id")),
     }
 }
 
 /// The request, and the steps of the mapping by the configuration that is active now.
-fn story(request: Value, config: &ActiveConfig) -> Value {
+fn story(request: &Value, config: &ActiveConfig) -> Value {
     let mapping = &config.mapping;
     let issuer = request["issuer"].as_str();
     let of_issuer = mapping.issuers.iter().find(|mapping| Some(&*mapping.issuer) == issuer);
-    let requirements = of_issuer.map(|mapping| requirements(&request, mapping)).unwrap_or_default();
-    let roles = issuer.map(|issuer| roles(&request, issuer, mapping)).unwrap_or_default();
+    let requirements = of_issuer.map(|mapping| requirements(request, mapping)).unwrap_or_default();
+    let roles = issuer.map(|issuer| roles(request, issuer, mapping)).unwrap_or_default();
     let since = clock::rfc3339(config.since);
     json!({
         "requirements": requirements,
         "roles": roles,
-        "config_version": mapping.generation,
+        "config_generation": mapping.generation,
         "config_since": since,
         "request": request,
     })
@@ -105,7 +105,7 @@ fn roles(request: &Value, issuer: &str, mapping: &Mapping) -> Vec<Value> {
     let matched = request["role_rule"].as_u64().and_then(|rule| usize::try_from(rule).ok());
     let failed = if is_of_mapping(request) { failed_at(request, "role") } else { None };
     let none = request["reason"] == Reason::NoRole.as_str();
-    let Some(last) = matched.or(failed).or(none.then_some(mapping.roles.len())) else { return Vec::new() };
+    let Some(last) = matched.or(failed).or_else(|| none.then_some(mapping.roles.len())) else { return Vec::new() };
     let outcome = |index, role: &Role| match index {
         index if Some(index) == matched => "matches",
         index if Some(index) == failed => "failed",
