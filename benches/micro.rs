@@ -75,10 +75,13 @@ fn token_and_mapping_new(bencher: Bencher<'_, '_>) {
 fn limits(bencher: Bencher<'_, '_>) {
     let headers = WORLD.known(Algorithm::RS256);
     let caller = WORLD.resolve(&WORLD.verify(&headers), &headers);
-    let limits = &WORLD.gateway.limits;
+    let (limits, config) = (&WORLD.gateway.limits, &WORLD.config);
     bencher.bench(|| {
-        let slot = limits.enter().unwrap();
-        black_box_drop((slot, limits.enter_as(caller.identity().principal()).unwrap()));
+        let slot = limits.enter(config.requests.all).unwrap();
+        black_box_drop((
+            slot,
+            limits.enter_as(caller.identity().principal(), config.concurrency(caller.identity())).unwrap(),
+        ));
     });
 }
 
@@ -182,18 +185,19 @@ fn record_of_a_request(bencher: Bencher<'_, '_>) {
 fn whole_request(bencher: Bencher<'_, '_>) {
     let head = head(CONVERSE, WORLD.known(Algorithm::RS256));
     let (body, answer) = (body(10), answer());
-    let limits = &WORLD.gateway.limits;
+    let (limits, config) = (&WORLD.gateway.limits, &WORLD.config);
     black_box_drop(WORLD.ready(WORLD.authorized(1)));
     bencher.bench(|| {
         let mut record = WORLD.record(&head);
-        record.admitted(limits.enter().unwrap());
+        record.admitted(limits.enter(config.requests.all).unwrap());
         let call = WORLD.call(&head);
         record.routed(&call);
         let verified = WORLD.verify(&head.headers);
         record.verified(&verified);
         let caller = WORLD.resolve(&verified, &head.headers);
         record.identified(&caller);
-        let slot = limits.enter_as(caller.identity().principal()).unwrap();
+        let slot =
+            limits.enter_as(caller.identity().principal(), config.concurrency(caller.identity())).unwrap();
         let permit = WORLD.permit(&caller, call, &head.headers);
         let call = WORLD.read(permit, Forwarded::of(&head.headers).unwrap(), &body);
         let cleared = WORLD.clear(&caller);
