@@ -203,7 +203,9 @@ mod tests {
             "{problems}"
         );
         assert!(problems.0.iter().all(|problem| problem.help.len() > 10));
-        assert_eq!(parse("[[revoke]]\nsub = \"x\"\n").unwrap_err().0[0].line, 2);
+        // Without the misspelt key, the entry also selects no caller.
+        let misspelt = parse("[[revoke]]\nsub = \"x\"\n").unwrap_err();
+        assert_eq!(misspelt.0.iter().map(|problem| problem.line).collect::<Vec<_>>(), [1, 2], "{misspelt}");
         assert_eq!(parse("[[revoke]\n").unwrap_err().0[0].line, 1);
         let (entries, warnings) = parse("[[revoke]]\nissuer = \"otka\"\nsubject = \"x\"\n").unwrap();
         assert_eq!((entries.len(), warnings[0].line), (1, 2));

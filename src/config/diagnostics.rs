@@ -60,8 +60,8 @@ impl SourceLine {
         let start = at.start.min(text.len());
         let begin = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
         let line = text.get(begin..).unwrap_or_default().lines().next().unwrap_or_default();
-        let from = (start - begin).min(line.len());
-        let to = at.end.saturating_sub(begin).clamp(from, line.len());
+        let from = line.floor_char_boundary(start - begin);
+        let to = line.floor_char_boundary(at.end.saturating_sub(begin)).max(from);
         Self { text: line.to_owned(), marked: from..to }
     }
 }
