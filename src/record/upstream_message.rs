@@ -43,7 +43,9 @@ mod tests {
 
     fn message(pieces: &[&[u8]]) -> Option<String> {
         let mut body = ErrorBody::default();
-        pieces.iter().for_each(|piece| body.follow(piece));
+        for piece in pieces {
+            body.follow(piece);
+        }
         body.message()
     }
 
