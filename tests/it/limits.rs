@@ -186,13 +186,15 @@ async fn memory_for_bodies_of_one_principal_and_of_all_and_a_reload() {
     let limits = "body_memory = \"2MiB\"\nbody_memory_per_principal = \"1MiB\"";
     let world = World::with(&Setup { listen: "max_body = \"1MiB\"", limits, ..Setup::default() }).await;
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|user| world.token(user));
-    let refused = async |token: &str| {
-        let refusal = async || Some(call(&world, token).await).filter(|answer| answer.status != 200);
-        until("the memory to be in use", refusal).await
+    // Not by calls, which would use memory while the bodies arrive.
+    let both_in_use = async || {
+        let used = world.series("bedrock_gateway_limit_used{name=\"body_memory\"}").await;
+        used >= Some(2.0 * f64::from(1 << 20) - 2.0)
     };
     let of_alice = unfinished(&world, &alice, 1 << 20).await;
     let _of_bob = unfinished(&world, &bob, 1 << 20).await;
-    let answer = refused(&carol).await;
+    until("the bodies of both", both_in_use).await;
+    let answer = call(&world, &carol).await;
     assert!(answer.json()["message"].as_str().unwrap().contains("request bodies (2 MiB)"), "{answer:?}");
     assert_refused(&world, &answer, 503, "busy_bodies").await;
     world.configure(|text| text.replace(limits, "body_memory = \"3MiB\""));
@@ -203,7 +205,8 @@ async fn memory_for_bodies_of_one_principal_and_of_all_and_a_reload() {
     let _of_alice = unfinished(&world, &alice, 1 << 20).await;
     world.configure(|text| text.replace("\"3MiB\"", "\"3MiB\"\nbody_memory_per_principal = \"1MiB\""));
     world.generation(3).await;
-    let answer = refused(&alice).await;
+    until("the bodies of both", both_in_use).await;
+    let answer = call(&world, &alice).await;
     assert!(answer.json()["message"].as_str().unwrap().contains("one caller (1 MiB)"), "{answer:?}");
     assert_refused(&world, &answer, 429, "busy_caller_bodies").await;
     assert_eq!(call(&world, &carol).await.status, 200);

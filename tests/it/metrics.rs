@@ -19,7 +19,7 @@ impl World {
     }
 
     /// The value of a series on the page of metrics.
-    async fn series(&self, name: &str) -> Option<f64> {
+    pub(crate) async fn series(&self, name: &str) -> Option<f64> {
         let page = self.metrics("text/plain").await;
         let text = String::from_utf8(page.body.to_vec()).unwrap();
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
