@@ -109,9 +109,15 @@ async fn an_invalid_deny_file_restores_no_access() {
     let world = World::with(&Setup { deny: Some(SUBJECT), ..Setup::default() }).await;
     let alice = world.token("alice");
     assert_eq!(world.status(&alice).await, 403);
-    for invalid in ["[[revoke]]\nissuer = \"acme\"\n", "[[revoke]]\nsub = \"x\"\n", "[[revo"] {
+    for (invalid, count) in [
+        ("[[revoke]]\nissuer = \"acme\"\n", "1 problem,"),
+        // The unknown key, and an entry that names no caller.
+        ("[[revoke]]\nsub = \"x\"\n", "2 problems,"),
+        ("[[revo", "1 problem,"),
+    ] {
         world.deny(invalid);
-        world.readyz("the problem", |body| is_rejected(body, "deny file rejected: 1 problem,")).await;
+        let rejected = format!("deny file rejected: {count}");
+        world.readyz("the problem", |body| is_rejected(body, &rejected)).await;
         assert!(world.has_metric("bedrock_gateway_config_reload_failed 1").await);
         assert_eq!(world.status(&alice).await, 403, "{invalid}");
         world.deny(&format!("{SUBJECT}# {}\n", invalid.len()));
