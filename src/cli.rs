@@ -10,6 +10,7 @@ use crate::{config, version};
 
 mod admin;
 mod age;
+mod call;
 mod case;
 mod check;
 mod claims;

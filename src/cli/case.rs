@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::cli::call::{CallRefusal, CaseCall};
 use crate::identity::explain::Explanation;
 use crate::reason::Reason;
 
@@ -23,10 +24,13 @@ pub(super) struct Case {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) headers: BTreeMap<String, String>,
     pub(super) claims: Map<String, Value>,
+    /// The call to decide. Without it, the mapping alone is compared.
+    #[serde(default, skip_serializing_if = "CaseCall::is_empty")]
+    pub(super) call: CaseCall,
     pub(super) expect: Outcome,
 }
 
-/// The result of the mapping. In a case, a member that is missing is not compared, except `reason`.
+/// The result of the mapping, and of the decision about the call. In a case, a member that is missing is not compared, except `reason`.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outcome {
@@ -60,9 +64,12 @@ impl Case {
 }
 
 impl Outcome {
-    pub(super) fn of(explanation: &Explanation) -> Self {
-        match &explanation.outcome {
-            Ok(becomes) => Self {
+    /// `refusal` is that of the call by the caller's role.
+    pub(super) fn of(explanation: &Explanation, refusal: Option<&CallRefusal>) -> Self {
+        match (&explanation.outcome, refusal) {
+            (Err(error), _) => Self::refused(error.reason()),
+            (Ok(_), Some(refusal)) => Self::refused(refusal.reason),
+            (Ok(becomes), None) => Self {
                 reason: Reason::Ok.as_str().to_owned(),
                 principal: Some(becomes.principal.clone()),
                 role_arn: Some(becomes.role_arn.clone()),
@@ -70,8 +77,11 @@ impl Outcome {
                 source_identity: becomes.source_identity.clone(),
                 tags: Some(becomes.tags.iter().cloned().collect()),
             },
-            Err(error) => Self { reason: error.reason().as_str().to_owned(), ..Self::default() },
         }
+    }
+
+    fn refused(reason: Reason) -> Self {
+        Self { reason: reason.as_str().to_owned(), ..Self::default() }
     }
 
     /// One line for each difference from what was expected.

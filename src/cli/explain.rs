@@ -11,7 +11,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, Authenticator, CacheLimits, UnverifiedToken, Verified};
-use crate::cli::explain::call::{Call, CallRefusal};
+use crate::cli::call::{Call, CallRefusal};
 use crate::cli::{ConfigFile, EXIT_USAGE, claims, print, problems, read_file};
 use crate::config::{self, Config, ConfigError};
 use crate::identity::IdentityMemo;
@@ -20,7 +20,6 @@ use crate::proxy::Proxy;
 use crate::style;
 use crate::telemetry::metrics::Metrics;
 
-mod call;
 mod json;
 mod refusal;
 mod save;
@@ -163,7 +162,7 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     };
     let printed = print(&text);
     if let Some(file) = &arguments.save
-        && let Err(fault) = save::write(file, &report, &headers)
+        && let Err(fault) = save::write(file, &report, &headers, &arguments.call)
     {
         eprintln!("error: {fault}");
         return ExitCode::FAILURE;

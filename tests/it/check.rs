@@ -131,6 +131,30 @@ fn a_case_can_expect_a_refusal() {
 }
 
 #[test]
+fn a_case_can_expect_the_decision_about_a_call() {
+    let desk = Desk::new();
+    let explain =
+        "explain -c gateway.toml --claims alice.json --operation responses-stored --save cases/stored.json";
+    let (code, text) = desk.run(explain);
+    assert_eq!(code, Some(1), "{text}");
+    let mut case: Value = serde_json::from_str(&desk.read("cases/stored.json")).unwrap();
+    assert_eq!(case["call"], json!({ "operation": "responses-stored" }));
+    assert_eq!(case["expect"], json!({ "reason": "operation_forbidden" }));
+    let check = "check gateway.toml --cases cases";
+    let (code, text) = desk.run(check);
+    assert_eq!(code, Some(0), "{text}");
+
+    case["call"] = json!({ "operation": "converse" });
+    desk.write("cases/stored.json", &case.to_string());
+    let (_, text) = desk.run(check);
+    assert!(text.contains("reason: expected \"operation_forbidden\", found \"ok\""), "{text}");
+    case["call"] = json!({ "operation": "chat" });
+    desk.write("cases/stored.json", &case.to_string());
+    let (code, text) = desk.run(check);
+    assert!(code == Some(1) && text.contains("the operations are invoke, converse"), "{text}");
+}
+
+#[test]
 fn no_case_and_a_file_that_is_no_case_fail() {
     let desk = Desk::new();
     let (code, text) = desk.run("check gateway.toml --cases cases");

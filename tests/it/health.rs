@@ -184,7 +184,7 @@ async fn an_issuer_is_down_and_comes_back() {
 
 /// With the addresses that AWS's rules make of a misspelt region, neither name resolves.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_misspelt_region_is_reported() {
+async fn a_misspelt_region_is_reported_until_it_is_corrected() {
     let bed = Bed::start();
     let (sts, bedrock) = (bed.standin.sts.url(), bed.standin.bedrock.url());
     let gateway = Gateway::with(
@@ -197,6 +197,16 @@ async fn a_misspelt_region_is_reported() {
     );
     gateway.reports("sts", "its host name does not resolve; check the spelling of aws.region").await;
     gateway.reports("bedrock", "the host name does not resolve; check the spelling of aws.region").await;
+
+    // The gateway reads its region when it starts.
+    let Gateway { bed, process, .. } = gateway;
+    drop(process);
+    let gateway = Gateway::start(bed);
+    gateway.well().await;
+    for code in ["sts", "bedrock"] {
+        assert_eq!(gateway.counts(code, 0).await, Some(true), "{code}");
+    }
+    assert_eq!(gateway.call("alice").await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

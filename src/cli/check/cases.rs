@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::call::Call;
 use crate::cli::case::{Case, Outcome};
 use crate::cli::{claims, read_file};
 use crate::config::{Config, counted};
@@ -50,5 +51,9 @@ fn one(path: &Path, config: &Config) -> Result<Vec<String>, String> {
     let case: Case = serde_json::from_str(&text).map_err(|error| format!("it is not a case: {error}"))?;
     let issuer = claims::issuer(&case.claims, case.issuer.as_deref(), "\"issuer\"", config)?;
     let explanation = config.mapping.explain(&issuer.name, &case.claims, &case.header_map()?);
-    Ok(Outcome::of(&explanation).differences(&case.expect))
+    let call = Call::of(&case.call)?;
+    call.check_region(config)?;
+    let becomes = explanation.outcome.as_ref().ok();
+    let refusal = becomes.and_then(|becomes| call.refusal(becomes, config));
+    Ok(Outcome::of(&explanation, refusal.as_ref()).differences(&case.expect))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::call::CallRefusal;
 use super::{Basis, Holder, Report};
+use crate::cli::call::CallRefusal;
 use crate::config::Config;
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, RequirementOutcome, Rule, RuleOutcome, Target,

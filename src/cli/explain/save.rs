@@ -9,13 +9,19 @@ use std::path::Path;
 use http::HeaderMap;
 
 use super::Report;
+use crate::cli::call::Call;
 use crate::cli::case::{Case, Outcome};
 
 /// Writes the case. The token is not in it, but the claims are.
 ///
 /// # Errors
 /// When the token was rejected, so that there is nothing to save, or the file cannot be written.
-pub(super) fn write(file: &Path, report: &Report<'_>, headers: &HeaderMap) -> Result<(), String> {
+pub(super) fn write(
+    file: &Path,
+    report: &Report<'_>,
+    headers: &HeaderMap,
+    call: &Call,
+) -> Result<(), String> {
     let (Some(explanation), Some(issuer)) = (&report.explanation, &report.holder.issuer) else {
         return Err("a rejected token makes no case; nothing was saved".to_owned());
     };
@@ -24,7 +30,8 @@ pub(super) fn write(file: &Path, report: &Report<'_>, headers: &HeaderMap) -> Re
         issuer: Some(issuer.clone()),
         headers: read_headers(issuer, report, headers),
         claims: report.claims.clone(),
-        expect: Outcome::of(explanation),
+        call: call.case(),
+        expect: Outcome::of(explanation, report.refusal.as_ref()),
     };
     let json = serde_json::to_string_pretty(&case).map_err(|error| error.to_string())?;
     // The claims are personal data, so other users of this machine must not read them.

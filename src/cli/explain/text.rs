@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::call::CallRefusal;
 use super::{Basis, Holder, Report};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::TagValue;
+use crate::cli::call::CallRefusal;
 use crate::config::Config;
 use crate::expression::{Expression, Input};
 use crate::identity::explain::{

@@ -105,7 +105,9 @@ fn roles(request: &Value, issuer: &str, mapping: &Mapping) -> Vec<Value> {
     let matched = request["role_rule"].as_u64().and_then(|rule| usize::try_from(rule).ok());
     let failed = if is_of_mapping(request) { failed_at(request, "role") } else { None };
     let none = request["reason"] == Reason::NoRole.as_str();
-    let Some(last) = matched.or(failed).or_else(|| none.then_some(mapping.roles.len())) else { return Vec::new() };
+    let Some(last) = matched.or(failed).or_else(|| none.then_some(mapping.roles.len())) else {
+        return Vec::new();
+    };
     let outcome = |index, role: &Role| match index {
         index if Some(index) == matched => "matches",
         index if Some(index) == failed => "failed",

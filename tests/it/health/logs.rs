@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::symlink;
 
-use bedrock_bed::{Bed, Signal, until};
+use bedrock_bed::{Bed, Signal, until, within};
 
-use super::Gateway;
+use super::{Gateway, TEN_SECONDS};
 
 /// The disk is full under both logs, which are one file. Callers notice nothing.
 #[tokio::test(flavor = "multi_thread")]
@@ -19,13 +19,13 @@ async fn a_full_disk_under_the_log_is_reported_until_there_is_room() {
         let Some((_, metrics)) = gateway.page("/metrics").await else { return false };
         readyz.contains("\"code\":\"log_file\"") == there && metrics.lines().any(|line| line == metric)
     };
-    until("a ready gateway that reports its log", async || shown("log_file", true).await).await;
+    within(TEN_SECONDS, "a ready gateway that reports its log", async || shown("log_file", true).await).await;
     let (_, readyz) = gateway.page("/readyz").await.unwrap();
     for words in ["the process log is not written: cannot write to ", "No space left on device"] {
         assert!(readyz.contains(words), "{readyz}");
     }
     assert_eq!(gateway.call("alice").await, 200);
-    until("the report of the access log", async || {
+    within(TEN_SECONDS, "the report of the access log", async || {
         gateway.page("/readyz").await.unwrap().1.contains("the access log is not written: ")
     })
     .await;

@@ -1,6 +1,8 @@
-//! The decision about one call: `--operation`, `--model` and `--region`, checked against the role as serving does it.
+//! The decision about one call: its operation, model and region, checked against the role as serving does it. `explain`
+//! takes them as options, a case of `check --cases` has them as members.
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::authorize::{Asked, Forbidden};
 use crate::config::Config;
@@ -23,6 +25,25 @@ pub(super) struct Call {
     region: Option<String>,
 }
 
+/// A call of a case, with the words of the access log. A part that is missing is not decided, except the region: a call
+/// without one goes to `aws.region`.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaseCall {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) region: Option<String>,
+}
+
+impl CaseCall {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 fn operation(text: &str) -> Result<Operation, String> {
     let known = || Operation::ALL.map(Operation::as_str).join(", ");
     text.parse().map_err(|_| format!("the operations are {}", known()))
@@ -41,6 +62,27 @@ pub(super) struct CallRefusal {
 }
 
 impl Call {
+    /// The call that a case names.
+    ///
+    /// # Errors
+    /// When the gateway has no such operation, or the model's id is malformed.
+    pub(super) fn of(asked: &CaseCall) -> Result<Self, String> {
+        Ok(Self {
+            operation: asked.operation.as_deref().map(operation).transpose()?,
+            model: asked.model.as_deref().map(model).transpose()?,
+            region: asked.region.clone(),
+        })
+    }
+
+    /// The members of a case for this call.
+    pub(super) fn case(&self) -> CaseCall {
+        CaseCall {
+            operation: self.operation.map(|operation| operation.as_str().to_owned()),
+            model: self.model.as_ref().map(|model| model.as_str().to_owned()),
+            region: self.region.clone(),
+        }
+    }
+
     /// Whether the command line names a part of a call.
     pub(super) fn is_named(&self) -> bool {
         self.operation.is_some() || self.model.is_some() || self.region.is_some()
