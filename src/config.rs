@@ -2,6 +2,7 @@
 //! requests later are rejected here. Nothing here uses the network, credentials, or any file except the configuration
 //! and the deny file: `preflight` opens the files that a configuration names.
 
+mod address;
 mod aws;
 mod deny;
 mod diagnostics;
@@ -11,8 +12,10 @@ mod issuers;
 mod limits;
 mod listen;
 mod pitfalls;
+mod plain_text;
 mod raw;
 mod regions;
+mod role_arn;
 mod roles;
 mod schema;
 mod session_names;
@@ -38,6 +41,7 @@ pub(crate) use units::in_words;
 use crate::auth;
 use crate::identity::Mapping;
 use crate::sessions;
+use crate::spelling::similar;
 use crate::telemetry::log::{LogFormat, LogSettings, check_level};
 use diagnostics::Diagnostics;
 
@@ -234,11 +238,25 @@ fn at_least_one<N: Copy + Default + PartialEq>(
     Some(*number.get_ref())
 }
 
+/// The level of a word that other programs use for it.
+fn likely_level(word: &str) -> &'static str {
+    match word.to_lowercase().as_str() {
+        "verbose" | "fine" | "all" => "debug",
+        "warning" => "warn",
+        "fatal" | "critical" | "err" => "error",
+        "none" => "off",
+        other => similar(other, ["error", "warn", "info", "debug", "trace", "off"]).unwrap_or("info"),
+    }
+}
+
 fn log(raw: &raw::Log, diagnostics: &mut Diagnostics<'_>) -> LogSettings {
     if let Some(level) = &raw.level
         && let Err(message) = check_level(level.get_ref())
     {
-        let help = "write error, warn, info, debug or trace; add modules after it, for example \"info,bedrock_gateway=debug\"";
+        let likely = likely_level(level.get_ref());
+        let help = format!(
+            "write, for example, level = \"{likely}\", or \"info,bedrock_gateway=debug\" for another level of one module"
+        );
         diagnostics.error(level.span(), message.to_string(), help);
     }
     LogSettings {

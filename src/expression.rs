@@ -10,6 +10,7 @@
 //! both must be reviewed before an upgrade.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::thread;
 
@@ -20,7 +21,9 @@ pub use self::evaluation::{EvaluationError, Outcome};
 pub use self::input::{ClaimsTooLarge, Input, InputError, Truth};
 pub use self::issuer_at::IssuerAt;
 pub use self::kind::NotACondition;
+pub use self::misuse::{RegexFault, WrongCall};
 use self::references::References;
+pub use self::stray::StrayText;
 pub use self::syntax::SyntaxFault;
 use crate::spelling::similar;
 
@@ -30,7 +33,10 @@ mod functions;
 mod input;
 mod issuer_at;
 mod kind;
+mod misuse;
+mod place;
 mod references;
+mod stray;
 mod syntax;
 mod text;
 
@@ -71,9 +77,8 @@ pub enum ExpressionError {
     UnknownName(String),
     #[error("there is no function `{0}`")]
     UnknownFunction(String),
-    /// How to write the call.
-    #[error("a function is called with the wrong arguments")]
-    WrongCall(String),
+    #[error("{0}")]
+    WrongCall(WrongCall),
     /// The variable, and its only use.
     #[error("`{0}` cannot be used like this")]
     UnknownMember(&'static str, &'static str),
@@ -81,8 +86,8 @@ pub enum ExpressionError {
     UnlistedHeader(String),
     #[error("a regular expression is computed")]
     ComputedRegex,
-    #[error("invalid regular expression: {0}")]
-    Regex(String),
+    #[error("{0}")]
+    Regex(RegexFault),
     #[error("map, filter, exists and all are nested more than {MOST_NESTED} deep")]
     TooNested,
     #[error("the expression is more than {DEEPEST} levels deep")]
@@ -90,6 +95,20 @@ pub enum ExpressionError {
 }
 
 impl ExpressionError {
+    /// The part of `source`, the expression, that it is about, in bytes; `None` for the whole.
+    pub fn part(&self, source: &str) -> Option<Range<usize>> {
+        match self {
+            Self::Syntax(fault) => place::token(source, fault.place?),
+            Self::UnknownName(name) | Self::UnknownFunction(name) | Self::UnlistedHeader(name) => {
+                place::word(source, name)
+            }
+            Self::WrongCall(call) => place::word(source, &call.function),
+            Self::UnknownMember(name, _) => place::word(source, name),
+            Self::Regex(fault) => source.find(&fault.pattern).map(|at| at..at + fault.pattern.len()),
+            Self::TooLong(_) | Self::ComputedRegex | Self::TooNested | Self::TooDeep => None,
+        }
+    }
+
     /// The next step for the operator.
     pub fn help(&self) -> String {
         match self {
@@ -98,22 +117,20 @@ impl ExpressionError {
             Self::UnknownName(name) => match similar(name, ["claims", "issuer", "request"]) {
                 Some(intended) => format!("did you mean `{intended}`?"),
                 None => format!(
-                    "for the claim write claims.{name}, and for the text '{name}'; a tag can also be {{ value = \"{name}\" }}"
+                    "for the text write '{name}' in single quotes, and for the claim write claims.{name}"
                 ),
             },
             Self::UnknownFunction(name) => match functions::intended(name) {
                 Some(intended) => format!("did you mean `{intended}`?"),
                 None => format!("the functions are {}", functions::names()),
             },
-            Self::WrongCall(usage) => format!("write {usage}"),
+            Self::WrongCall(call) => format!("write, for example, {}", call.example),
             Self::UnknownMember(_, usage) => format!("write {usage}"),
             Self::UnlistedHeader(name) => {
                 format!("add it to the [[issuer]], for example request_headers = [\"{name}\"]")
             }
             Self::ComputedRegex => "write it out as a string".to_owned(),
-            Self::Regex(_) => {
-                "correct it; write \\\\ before a sign such as ( or [ that must match itself".to_owned()
-            }
+            Self::Regex(fault) => fault.help(),
             Self::TooNested => "use fewer levels".to_owned(),
             Self::TooDeep => {
                 "replace a long chain of conditions by a map, for example {'a': 'b'}[claims.c]".to_owned()
@@ -171,6 +188,11 @@ impl Expression {
     /// The kind of its values, if its syntax shows that it can be neither true nor false.
     pub fn not_a_condition(&self) -> Option<NotACondition> {
         kind::not_a_condition(&self.tree)
+    }
+
+    /// A text that stands alone beside `&&` or `||`, if there is one.
+    pub fn stray_text(&self) -> Option<StrayText> {
+        stray::text(&self.tree)
     }
 
     /// The ends of its values at which the name of the caller's issuer appears.

@@ -44,7 +44,9 @@ pub fn check(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
                 }
                 KeySetFault::NoKey => {
                     let names = algorithm_names(algorithms);
-                    format!("add a public key for {names}, or change the issuer's algorithms")
+                    format!(
+                        "copy the provider's key set into it (the document at its jwks_uri), with a public key for {names}; or remove jwks_file, and the gateway fetches the keys"
+                    )
                 }
             };
             found.problems.push(file.problem(format!("{}: {fault}", file.path.display()), help));

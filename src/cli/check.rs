@@ -77,7 +77,10 @@ pub(super) fn run(arguments: &Check) -> ExitCode {
                 print(&format!("{name} is valid ({})\n{lines}", sizes.with(&checked.problems)))
             }
             _ => {
-                problems::print_rejected(path, &checked.problems);
+                problems::print_rejected(&checked.problems);
+                if checked.sizes.is_some() {
+                    eprintln!("the check fails because of --strict: it allows no warning");
+                }
                 ExitCode::FAILURE
             }
         }

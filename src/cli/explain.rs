@@ -135,7 +135,7 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
             if arguments.json {
                 return failed(&rejected);
             }
-            problems::print_rejected(&arguments.config.config, &rejected.0);
+            problems::print_rejected(&rejected.0);
             return ExitCode::FAILURE;
         }
     };

@@ -1,8 +1,6 @@
 //! The problems of a configuration as an operator reads them: what is wrong, the line with a caret below the value, and
 //! what to write instead.
 
-use std::path::Path;
-
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use serde_json::{Value, json};
@@ -20,16 +18,23 @@ pub(super) fn print(problems: &[Diagnostic]) {
     }
 }
 
-/// Prints the problems of a configuration that is rejected, and their number.
-pub(super) fn print_rejected(file: &Path, problems: &[Diagnostic]) {
+/// Prints the problems of a configuration that is rejected, and their number in each file.
+pub(super) fn print_rejected(problems: &[Diagnostic]) {
     print(problems);
-    eprintln!("{}: {}", file.display(), count(problems));
+    let mut files: Vec<&str> = problems.iter().map(|problem| &*problem.file).collect();
+    files.sort_unstable();
+    files.dedup();
+    for file in files {
+        eprintln!("{file}: {}", count(problems, file));
+    }
 }
 
-/// The numbers of errors and warnings, for example `3 errors, 2 warnings`.
-pub(super) fn count(problems: &[Diagnostic]) -> String {
-    let errors = number(problems, Severity::Error);
-    let warnings = number(problems, Severity::Warning);
+/// The numbers of errors and warnings in the file, for example `3 errors, 2 warnings`.
+fn count(problems: &[Diagnostic], file: &str) -> String {
+    let of = |severity| {
+        problems.iter().filter(|problem| &*problem.file == file && problem.severity == severity).count()
+    };
+    let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
     match (errors, warnings) {
         (_, 0) => counted(errors, "error"),
         (0, _) => counted(warnings, "warning"),

@@ -28,7 +28,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let (config, file) = match read(path) {
         Ok(loaded) => loaded,
         Err(rejected) => {
-            problems::print_rejected(path, &rejected.0);
+            problems::print_rejected(&rejected.0);
             return ExitCode::from(EXIT_CONFIG);
         }
     };

@@ -70,13 +70,14 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
     let first = &raw.region;
     // Without them the gateway would build the names of hosts that do not exist.
     let own_endpoints = raw.endpoints.sts.is_some() && raw.endpoints.bedrock_runtime.is_some();
-    is_region(first, own_endpoints, diagnostics);
+    is_region(first, own_endpoints, "[aws.endpoints]: sts and bedrock_runtime", diagnostics);
     let mut regions: Vec<String> = Vec::new();
     for region in &raw.regions {
         let name = region.get_ref();
         let endpoints = raw.region_endpoints.iter().find(|(key, _)| key.get_ref() == name);
         let has_endpoints = endpoints.is_some_and(|(_, endpoints)| endpoints.bedrock_runtime.is_some());
-        if !is_region(region, has_endpoints, diagnostics) {
+        let needed = format!("[aws.region_endpoints.{name}]: bedrock_runtime");
+        if !is_region(region, has_endpoints, &needed, diagnostics) {
             continue;
         }
         if name == first.get_ref() || regions.contains(name) {
@@ -149,21 +150,26 @@ fn timeouts(raw: &raw::Aws, diagnostics: &mut Diagnostics<'_>) -> AwsTimeouts {
 }
 
 /// Whether the text is a region of AWS, or has the shape of one and its own endpoints.
-fn is_region(text: &Text, has_endpoints: bool, diagnostics: &mut Diagnostics<'_>) -> bool {
+/// `needed` are the endpoints of a region that this version does not know.
+fn is_region(text: &Text, has_endpoints: bool, needed: &str, diagnostics: &mut Diagnostics<'_>) -> bool {
     let region = text.get_ref();
     if !has_shape(region) {
-        let help = "write, for example, \"us-east-1\"";
-        diagnostics.error(text.span(), format!("\"{region}\" is not a region"), help);
+        let zone = region.strip_suffix(|c: char| c.is_ascii_lowercase()).filter(|of| regions::is_known(of));
+        let (message, help) = match zone {
+            Some(of) => (
+                format!("\"{region}\" is an availability zone, not a region"),
+                format!("write \"{of}\", without the letter at the end"),
+            ),
+            None => (format!("\"{region}\" is not a region"), "write, for example, \"us-east-1\"".to_owned()),
+        };
+        diagnostics.error(text.span(), message, help);
         return false;
     }
     if !regions::is_known(region) && !has_endpoints {
+        let newer = format!("For a region that is newer than this version, set {needed}");
         let help = match regions::nearest(region) {
-            Some(nearest) => format!(
-                "did you mean \"{nearest}\"? A region that this version does not know needs its endpoints"
-            ),
-            None => {
-                "write a region of AWS; one that this version does not know needs its endpoints".to_owned()
-            }
+            Some(nearest) => format!("did you mean \"{nearest}\"? {newer}"),
+            None => format!("write a region of AWS, for example \"us-east-1\". {newer}"),
         };
         diagnostics.error(text.span(), format!("AWS has no region \"{region}\""), help);
     }
@@ -208,12 +214,8 @@ fn endpoint(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Ur
             && url.fragment().is_none()
     });
     if url.is_none() {
-        // The message does not quote the text, because a URL can contain a password.
-        diagnostics.error(
-            text.span(),
-            "this is not an endpoint URL",
-            "write scheme, host and port without a path, for example \"https://vpce-1.example:8443\"",
-        );
+        let (message, help) = not_an_endpoint(text.get_ref());
+        diagnostics.error(text.span(), message, help);
     }
     if let Some(url) = &url
         && url.scheme() == "http"
@@ -224,4 +226,20 @@ fn endpoint(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Ur
         diagnostics.warn(text.span(), message, "write https, unless the network between is trusted");
     }
     url
+}
+
+/// The fault of a text that is not an endpoint, and the advice. Neither quotes a password.
+fn not_an_endpoint(text: &str) -> (&'static str, String) {
+    let example = "write scheme, host and port, for example \"https://vpce-1.example:8443\"".to_owned();
+    let Some(url) = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        return ("this is not an endpoint URL", example);
+    };
+    let right = format!("write \"{}\"", url.origin().ascii_serialization());
+    if !url.username().is_empty() || url.password().is_some() {
+        return ("an endpoint has no user name and no password, and this one has", right);
+    }
+    if url.path() != "/" {
+        return ("an endpoint has no path, and this one has", right);
+    }
+    ("an endpoint has no \"?\" and no \"#\", and this one has", right)
 }

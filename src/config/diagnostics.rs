@@ -172,24 +172,23 @@ impl<'t> Diagnostics<'t> {
         self.report(Severity::Error, at, None, message.into(), help.into());
     }
 
-    /// Reports a problem of the string at `at`, whose content is `value`, from the byte `offset` of it. The place is that
-    /// of the whole string if it has escape sequences.
+    /// Reports a problem of a part of the string at `at`, whose content is `value`. `part` counts its bytes. The place is
+    /// that of the whole string if it has escape sequences.
     pub(super) fn error_inside(
         &mut self,
         at: Span,
         value: &str,
-        offset: Option<usize>,
+        part: Option<Span>,
         message: String,
         help: String,
     ) {
         let written = self.text.get(at.clone()).unwrap_or_default();
         let begins = at.start + written.find(value).unwrap_or_default();
-        let inner =
-            offset.filter(|_| !value.is_empty() && written.contains(value)).map(|offset| begins + offset);
-        let Some(from) = inner else { return self.error(at, message, help) };
+        let is_verbatim = !value.is_empty() && written.contains(value);
+        let Some(part) = part.filter(|_| is_verbatim) else { return self.error(at, message, help) };
         if !self.unresolved.contains(&at) {
-            let width = self.text.get(from..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-            let narrow = self.problem(Severity::Error, from..from + width, None, message, help);
+            let narrow = begins + part.start..begins + part.end;
+            let narrow = self.problem(Severity::Error, narrow, None, message, help);
             let key = self.problem(Severity::Error, at, None, String::new(), String::new()).key;
             self.problems.push(Diagnostic { key, ..narrow });
         }
@@ -209,6 +208,11 @@ impl<'t> Diagnostics<'t> {
     /// Reports that the value at `at` cannot be used, so that no further problem of it is reported.
     pub(super) fn unresolved(&mut self, at: Span, message: String, help: String) {
         self.error(at.clone(), message, help);
+        self.mute(at);
+    }
+
+    /// Reports no further problem of the value at `at`.
+    pub(super) fn mute(&mut self, at: Span) {
         self.unresolved.push(at);
     }
 
@@ -240,6 +244,16 @@ impl<'t> Diagnostics<'t> {
         Path::new(&*self.file).parent().map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
     }
 
+    /// The line of the place `at`, from 1.
+    pub(super) fn line(&self, at: &Span) -> usize {
+        self.text.get(..at.start).unwrap_or_default().matches('\n').count() + 1
+    }
+
+    /// The line of the value of a key, for example `aws.region`.
+    pub(super) fn line_of(&self, key: &str) -> Option<usize> {
+        self.keys.iter().find(|(_, known)| known == key).map(|(at, _)| self.line(at))
+    }
+
     /// The place of the value at `at`, for a problem that is found later.
     pub(super) fn place(&self, at: Span) -> Diagnostic {
         self.problem(Severity::Error, at, None, String::new(), String::new())
@@ -261,7 +275,7 @@ impl<'t> Diagnostics<'t> {
         help: String,
     ) -> Diagnostic {
         let before = self.text.get(..at.start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
+        let line = self.line(&at);
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         // A list of tables and its first table have the same place; the problem is in the inner one.
         let known = self.keys.iter().rev().find(|(span, _)| *span == at);
@@ -278,6 +292,10 @@ impl<'t> Diagnostics<'t> {
 /// An example of a required key.
 pub(super) fn example(key: &str) -> Option<&'static str> {
     Some(match key {
+        "http" => "http = \"127.0.0.1:8080\"",
+        "https" => "https = \"0.0.0.0:8443\"",
+        "probe" => "probe = \"0.0.0.0:9090\"",
+        "admin" => "admin = \"127.0.0.1:9091\"",
         "region" => "region = \"us-east-1\"",
         "expression" => "expression = \"claims.email_verified\"",
         "message" => "message = \"the e-mail address is not verified\"",

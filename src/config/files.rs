@@ -46,7 +46,9 @@ impl NamedFile {
 
     /// The problem that the file cannot be read.
     pub fn unreadable(&self, error: &io::Error) -> Diagnostic {
-        let message = format!("{} cannot be read: {}", self.path.display(), cause(error));
+        // The full path shows which folder a relative one counts from.
+        let full = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let message = format!("{} cannot be read: {}", full.display(), cause(error));
         self.problem(message, remedy(error.kind()))
     }
 }

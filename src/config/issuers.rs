@@ -1,5 +1,6 @@
 //! `[[issuer]]`: which tokens are accepted, and the mapping of their claims.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -40,15 +41,17 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnos
             0..0,
             "issuer",
             "there is no issuer, so every token would be rejected",
-            "add an [[issuer]]",
+            "add an [[issuer]], and below it, for example, name = \"okta\", url = \"https://acme.okta.com/oauth2/default\" and audiences = [\"bedrock-gateway\"]",
         );
     }
     for (index, table) in tables.iter().enumerate() {
         let (before, raw) = (tables.iter().take(index).map(|table| table.get_ref()), table.get_ref());
         for other in before {
             if other.name == raw.name {
-                let message = format!("two issuers are named \"{}\"", raw.name.get_ref());
-                diagnostics.error(raw.name.span(), message, "use a different name for each issuer");
+                let (name, line) = (raw.name.get_ref(), diagnostics.line(&other.name.span()));
+                let message = format!("\"{name}\" is already the name of the issuer in line {line}");
+                let help = format!("give one of the two another name, for example \"{name}-2\"");
+                diagnostics.error(raw.name.span(), message, help);
             }
             if other.url == raw.url {
                 let message = format!("the issuer \"{}\" has the same url", other.name.get_ref());
@@ -63,6 +66,12 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnos
     tables.iter().map(|table| one(table.get_ref(), diagnostics)).collect()
 }
 
+/// Whether no two issuers have one name.
+pub(super) fn are_unique(issuers: &[Issuer]) -> bool {
+    let names: BTreeSet<&str> = issuers.iter().map(|issuer| &*issuer.settings.name).collect();
+    names.len() == issuers.len()
+}
+
 fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
     let name = raw.name.get_ref();
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -74,7 +83,12 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
         name: name.as_str().into(),
         url: raw.url.get_ref().clone(),
         keys: keys(raw, diagnostics),
-        audiences: filled(&raw.audiences, "every token would be rejected", diagnostics),
+        audiences: filled(
+            &raw.audiences,
+            "every token would be rejected",
+            "write the `aud` of your tokens, for example audiences = [\"bedrock-gateway\"]",
+            diagnostics,
+        ),
         audience_claim: raw.audience_claim.as_ref().map(|claim| {
             if claim.get_ref().is_empty() {
                 diagnostics.error(
@@ -91,7 +105,10 @@ fn one(raw: &raw::Issuer, diagnostics: &mut Diagnostics<'_>) -> Issuer {
             .map_or_else(|| ALGORITHMS.to_vec(), |names| algorithms(names, diagnostics)),
         types: raw.types.as_ref().map_or_else(
             || TYPES.map(str::to_owned).to_vec(),
-            |types| filled(types, "every token with a `typ` would be rejected", diagnostics),
+            |types| {
+                let help = "write the `typ` of your tokens, or remove the key for the default, [\"JWT\", \"at+jwt\"]";
+                filled(types, "every token with a `typ` would be rejected", help, diagnostics)
+            },
         ),
         max_token_age: diagnostics.duration(raw.max_token_age.as_ref(), Duration::from_secs(1)..=LONGEST_AGE),
         leeway: diagnostics
@@ -166,9 +183,14 @@ fn key_url(text: &Text, otherwise: &str, diagnostics: &mut Diagnostics<'_>) -> O
 }
 
 /// The strings of a list. Neither the list nor a string may be empty.
-fn filled(list: &Spanned<Vec<Text>>, otherwise: &str, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
+fn filled(
+    list: &Spanned<Vec<Text>>,
+    otherwise: &str,
+    help: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Vec<String> {
     if list.get_ref().is_empty() {
-        diagnostics.error(list.span(), format!("it is empty, so {otherwise}"), "add at least one value");
+        diagnostics.error(list.span(), format!("the list is empty, so {otherwise}"), help);
     }
     for text in list.get_ref().iter().filter(|text| text.get_ref().is_empty()) {
         diagnostics.error(text.span(), "it is an empty string", "remove it, or write the value");
@@ -240,21 +262,25 @@ fn tags(
     headers: &[String],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<(TagKey, crate::identity::mapped_value::MappedValue)> {
-    let mut seen: Vec<(String, &str)> = Vec::new();
+    let mut seen: Vec<(String, &str, usize)> = Vec::new();
     let mut tags = Vec::new();
-    for (index, (key, raw)) in session.tags.iter().enumerate() {
+    let mut in_file_order: Vec<_> = session.tags.iter().collect();
+    in_file_order.sort_by_key(|(key, _)| key.span().start);
+    for (index, (key, raw)) in in_file_order.into_iter().enumerate() {
         let (text, folded) = (key.get_ref(), key.get_ref().to_lowercase());
-        if let Some((_, other)) = seen.iter().find(|(known, _)| *known == folded) {
-            let message =
-                format!("the tags \"{other}\" and \"{text}\" differ in case only; STS treats them as one");
-            diagnostics.error(key.span(), message, "use a different key for each");
+        let line = diagnostics.line(&key.span());
+        if let Some((_, other, line)) = seen.iter().find(|(known, ..)| *known == folded) {
+            let message = format!(
+                "the tag \"{text}\" differs from \"{other}\" (line {line}) only in upper and lower case; STS treats both as one tag"
+            );
+            diagnostics.error(key.span(), message, "remove one of the two lines, or rename one of the tags");
         }
-        seen.push((folded, text));
+        seen.push((folded, text, line));
         if index == MOST {
             let message = format!("there are {} tags", session.tags.len());
             diagnostics.error(key.span(), message, format!("a session has at most {MOST} tags; remove some"));
         }
-        let value = mapped(raw, Target::Tag, headers, diagnostics);
+        let value = mapped(raw, Target::Tag(text), headers, diagnostics);
         match TagKey::parse(text) {
             Ok(key) => tags.extend(value.map(|value| (key, value))),
             Err(illegal) => diagnostics.error(

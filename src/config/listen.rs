@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::address::Taken;
 use super::diagnostics::Diagnostics;
 use super::raw::{self, Spanned, Text};
 use super::values::path;
@@ -58,13 +59,14 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
     let raw = table.get_ref();
     if raw.https.is_none() && raw.http.is_none() {
         diagnostics.error(
-            at.clone(),
+            at,
             "there is no address for callers",
             "set https, or http behind a proxy that ends TLS",
         );
     }
-    if raw.https.is_some() && raw.tls.is_none() {
-        diagnostics.error_in(at, "tls", "https has no certificate", "add [listen.tls] with cert and key");
+    if let (Some(https), None) = (&raw.https, &raw.tls) {
+        let help = "add to [listen], for example, tls = { cert = \"tls.crt\", key = \"tls.key\" }";
+        diagnostics.error(https.span(), "https needs a certificate and its private key", help);
     }
     if let (None, Some(tls)) = (&raw.https, &raw.tls) {
         diagnostics.error(
@@ -73,10 +75,10 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
             "set listen.https, or remove [listen.tls]",
         );
     }
-    let mut taken = Vec::new();
-    let mut address = |text: &Option<Text>| address(text.as_ref()?, &mut taken, diagnostics);
-    let (https, http, probe) = (address(&raw.https), address(&raw.http), address(&raw.probe));
-    let admin = address(&raw.admin);
+    let mut taken = Taken::default();
+    let mut address = |text: &Option<Text>, key| taken.address(text.as_ref()?, key, diagnostics);
+    let (https, http) = (address(&raw.https, "https"), address(&raw.http, "http"));
+    let (probe, admin) = (address(&raw.probe, "probe"), address(&raw.admin, "admin"));
     if let (Some(text), Some(address)) = (&raw.admin, admin)
         && !address.ip().is_loopback()
         && raw.admin_token_file.is_none()
@@ -157,30 +159,4 @@ fn balancers(table: &Spanned<raw::Balancers>, diagnostics: &mut Diagnostics<'_>)
             raw::ClientAddress::XForwardedFor => ClientAddress::ForwardedFor,
         },
     }
-}
-
-fn address(
-    text: &Text,
-    taken: &mut Vec<SocketAddr>,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Option<SocketAddr> {
-    let Ok(address) = text.get_ref().parse::<SocketAddr>() else {
-        let message = format!("\"{}\" is not an address to listen on", text.get_ref());
-        diagnostics.error(
-            text.span(),
-            message,
-            "write an IP address and a port, for example \"0.0.0.0:8443\" or \"[::]:8443\"",
-        );
-        return None;
-    };
-    // Port 0 lets the system choose a free one each time.
-    if address.port() != 0 && taken.contains(&address) {
-        diagnostics.error(
-            text.span(),
-            format!("{address} is a duplicate"),
-            "use a different port for each listener",
-        );
-    }
-    taken.push(address);
-    Some(address)
 }

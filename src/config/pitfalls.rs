@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::diagnostics::Diagnostics;
-use super::issuers::Issuer;
+use super::issuers::{Issuer, are_unique};
 use super::roles::Placed;
 use super::session_names;
 use crate::expression::{Expression, Input, IssuerAt, Truth};
@@ -18,7 +18,9 @@ pub(super) fn check(issuers: &[Issuer], roles: &[Placed], diagnostics: &mut Diag
             warn_of_slash(issuer, diagnostics);
         }
     }
-    check_shared_names(issuers, roles, diagnostics);
+    if are_unique(issuers) {
+        check_shared_names(issuers, roles, diagnostics);
+    }
     warn_of_unreachable(roles, issuers, diagnostics);
 }
 
@@ -60,8 +62,9 @@ fn warn_of_slash(issuer: &Issuer, diagnostics: &mut Diagnostics<'_>) {
     let right = format!("{}{}", written.trim_end_matches('/'), if expected { "/" } else { "" });
     if *written != right {
         let message = format!(
-            "tokens of this provider have {} slash at the end of `iss`, and both must be equal to the character",
-            if expected { "a" } else { "no" }
+            "the url ends {} a slash, but `iss` in the tokens of this provider ends {} one; the two must be exactly the same, otherwise every token is rejected",
+            if expected { "without" } else { "with" },
+            if expected { "with" } else { "without" }
         );
         diagnostics.warn(issuer.url_at.clone(), message, format!("write \"{right}\""));
     }
@@ -214,10 +217,32 @@ fn warn_of_unreachable(roles: &[Placed], issuers: &[Issuer], diagnostics: &mut D
         let taken = |name: &str| {
             roles.iter().take(index).any(|earlier| earlier.role.when.is_none() && earlier.is_for(name))
         };
+        let is_rival = |earlier: &Placed| {
+            issuers
+                .iter()
+                .any(|issuer| role.is_for(&issuer.settings.name) && earlier.is_for(&issuer.settings.name))
+        };
         if its_own.peek().is_some() && its_own.all(|name| taken(name)) {
-            let message =
-                "this role is never reached: an earlier role without `when` matches all its callers";
-            diagnostics.warn(role.arn_at.clone(), message, "move it up, or add `when` to the earlier role");
+            let lines: Vec<_> = roles
+                .iter()
+                .take(index)
+                .filter(|earlier| earlier.role.when.is_none() && is_rival(earlier))
+                .map(|earlier| diagnostics.line(&earlier.at).to_string())
+                .collect();
+            let (takers, line) = match lines.as_slice() {
+                [line] => (format!("the role in line {line} has no `when` and takes"), line.as_str()),
+                lines => (
+                    format!("the roles in lines {} have no `when` and take", lines.join(" and ")),
+                    lines.first().map_or("", String::as_str),
+                ),
+            };
+            let message = format!("this role is never reached: {takers} all its callers first");
+            let help = if role.role.when.is_some() {
+                format!("move this role above line {line}, or add `when` to the role there")
+            } else {
+                format!("add `when` to the role in line {line}, or remove one of the two")
+            };
+            diagnostics.warn(role.arn_at.clone(), message, help);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The regions of AWS, of all partitions.
 
+use super::aws::partition;
+
 /// From the partition data of the SDKs (`partitions.json` of AWS CLI 1.46), without pseudo-regions such as `aws-global`.
 const REGIONS: [&str; 46] = [
     "af-south-1",
@@ -55,6 +57,13 @@ pub(super) fn is_known(region: &str) -> bool {
     REGIONS.contains(&region)
 }
 
+/// A region of the partition.
+pub(super) fn of_partition(of: &str) -> Option<&'static str> {
+    /// The region that most examples are about.
+    const USUAL: &str = "us-east-1";
+    std::iter::once(USUAL).chain(REGIONS).find(|region| partition(region) == of)
+}
+
 /// The region that was probably intended; `None` if none is similar.
 pub(super) fn nearest(written: &str) -> Option<&'static str> {
     /// More changed letters are another word.
@@ -67,7 +76,7 @@ pub(super) fn nearest(written: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::aws::{has_shape, partition};
+    use crate::config::aws::has_shape;
 
     #[test]
     fn every_region_has_the_shape_of_one_and_a_partition() {

@@ -1,13 +1,13 @@
 //! `[[role]]`: the role table, which gives callers an IAM role and limits its use.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::aws::Aws;
 use super::diagnostics::{Diagnostics, Span};
-use super::issuers::Issuer;
+use super::issuers::{Issuer, are_unique};
 use super::raw::{self, Spanned, Text};
+use super::role_arn;
 use super::values::{condition, tell};
 use super::{LONGEST_SESSION, SHORTEST_SESSION};
 use crate::attribution::arn::RoleArn;
@@ -15,6 +15,7 @@ use crate::attribution::tags::{MOST, TagKey};
 use crate::identity::models::ModelPattern;
 use crate::identity::role::Role;
 use crate::route::Operation;
+use crate::spelling::similar;
 
 /// Characters of inline and managed policies together (STS API reference, `AssumeRole`).
 // Assumption A12.
@@ -22,9 +23,11 @@ const LONGEST_POLICY: usize = 2048;
 /// Managed policies of one session (the same).
 const MOST_POLICIES: usize = 10;
 
-/// A role rule and the place of its ARN.
+/// A role rule and its places.
 pub(super) struct Placed {
     pub(super) role: Role,
+    /// The header of the table.
+    pub(super) at: Span,
     pub(super) arn_at: Span,
 }
 
@@ -46,7 +49,7 @@ pub(super) fn roles(
             0..0,
             "role",
             "there is no role, so every request would be refused",
-            "add a [[role]]",
+            "add a [[role]], and below it, for example, arn = \"arn:aws:iam::123456789012:role/BedrockUser\"",
         );
     }
     tables.iter().filter_map(|table| one(table, issuers, aws, diagnostics)).collect()
@@ -67,7 +70,7 @@ fn one(
     let headers = common_headers(&its_own);
     let when =
         raw.when.as_ref().and_then(|when| condition(when.get_ref(), when.span(), &headers, diagnostics));
-    let arn = role_arn(&raw.arn, aws, diagnostics);
+    let arn = role_arn::parsed(&raw.arn, aws, diagnostics);
     warn_of_models(raw.models.as_ref(), diagnostics);
     check_external_id(raw.external_id.as_ref(), diagnostics);
     check_policies(raw, arn.as_ref(), diagnostics);
@@ -79,27 +82,16 @@ fn one(
         policy: raw.policy.as_ref().map(|policy| policy.get_ref().as_str().into()),
         policy_arns: raw.policy_arns.iter().map(|arn| arn.get_ref().clone()).collect(),
         transitive_tags: transitive_tags(&raw.transitive_tags, &its_own, diagnostics),
-        operations: raw.operations.as_ref().map(|list| {
-            let names = Operation::ALL.map(Operation::as_str).join(", ");
-            let help = format!("use some of {names}, or remove the key for the default set");
-            parsed(list, str::parse::<Operation>, "operation", &help, diagnostics)
-        }),
+        operations: raw.operations.as_ref().map(|list| operations(list, diagnostics)),
         models: raw.models.as_ref().map(|list| {
             let help =
                 "write patterns, for example \"*anthropic.claude-*\", or remove the key to allow all models";
-            parsed(list, ModelPattern::parse, "model pattern", help, diagnostics)
-        }),
-        regions: raw.regions.as_ref().map(|list| {
-            let configured = aws.all_regions().collect::<Vec<_>>().join(", ");
-            let help = format!("use some of {configured}, or add the region to aws.regions");
-            let known = |text: &str| {
-                aws.all_regions()
-                    .find(|region| *region == text)
-                    .map(str::to_owned)
-                    .ok_or("it is not configured")
+            let fault = |text: &str, fault| {
+                (format!("\"{text}\" is not a valid model pattern: {fault}"), help.to_owned())
             };
-            parsed(list, known, "region", &help, diagnostics)
+            parsed(list, ModelPattern::parse, help, fault, diagnostics)
         }),
+        regions: raw.regions.as_ref().map(|list| regions(list, aws, diagnostics)),
         projects: raw
             .projects
             .iter()
@@ -120,30 +112,68 @@ fn one(
         arn: arn?,
     };
     // A role whose condition is invalid is not one that matches every caller.
-    (role.when.is_some() == raw.when.is_some()).then(|| Placed { role, arn_at: raw.arn.span() })
+    (role.when.is_some() == raw.when.is_some()).then(|| Placed {
+        role,
+        at: table.span(),
+        arn_at: raw.arn.span(),
+    })
 }
 
-/// The parsed values of a list that must not be empty.
-fn parsed<T, E: Display>(
+fn operations(list: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> Vec<Operation> {
+    let names = Operation::ALL.map(Operation::as_str);
+    let rest = "a role without the key allows the default set";
+    let fault = |text: &str, _| {
+        let intended = similar(text, names).or_else(|| names.into_iter().find(|name| name.contains(text)));
+        (
+            format!("there is no operation \"{text}\""),
+            offered(intended, &format!("the operations are {}; {rest}", names.join(", "))),
+        )
+    };
+    let empty = format!("write some of {}, or remove the key for the default set", names.join(", "));
+    parsed(list, str::parse::<Operation>, &empty, fault, diagnostics)
+}
+
+fn regions(list: &Spanned<Vec<Text>>, aws: &Aws, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
+    let configured: Vec<&str> = aws.all_regions().collect();
+    let known = |text: &str| configured.contains(&text).then(|| text.to_owned()).ok_or(());
+    let all = format!("the regions are {}; add others to aws.regions first", configured.join(", "));
+    let fault = |text: &str, ()| {
+        let intended = similar(text, configured.iter().copied());
+        (format!("the region \"{text}\" is not configured"), offered(intended, &all))
+    };
+    parsed(list, known, &format!("write some of {}", configured.join(", ")), fault, diagnostics)
+}
+
+/// The parsed values of a list that must not be empty. `fault` says what is wrong with a text, and what to write.
+fn parsed<T, E>(
     list: &Spanned<Vec<Text>>,
     parse: impl Fn(&str) -> Result<T, E>,
-    what: &str,
-    help: &str,
+    if_empty: &str,
+    fault: impl Fn(&str, E) -> (String, String),
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<T> {
     if list.get_ref().is_empty() {
-        diagnostics.error(list.span(), "it is empty, so the role would allow nothing", help);
+        diagnostics.error(list.span(), "it is empty, so the role would allow nothing", if_empty);
     }
     let mut values = Vec::new();
     for text in list.get_ref() {
         match parse(text.get_ref()) {
             Ok(value) => values.push(value),
             Err(error) => {
-                diagnostics.error(text.span(), format!("\"{text}\" is not a valid {what}: {error}"), help);
+                let (message, help) = fault(text.get_ref(), error);
+                diagnostics.error(text.span(), message, help);
             }
         }
     }
     values
+}
+
+/// The value that was probably intended, if any, and a clause with all of them.
+fn offered(intended: Option<&str>, all: &str) -> String {
+    match intended {
+        Some(intended) => format!("did you mean \"{intended}\"? ({all})"),
+        None => all.to_owned(),
+    }
 }
 
 fn issuers(
@@ -151,31 +181,31 @@ fn issuers(
     all: &[Issuer],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Arc<str>>> {
-    let names = || all.iter().map(|issuer| &*issuer.settings.name).collect::<Vec<_>>().join(", ");
+    let names: Vec<&str> = all.iter().map(|issuer| &*issuer.settings.name).collect();
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    let some = format!("write issuers = [{}], or only some of them", quoted.join(", "));
     let Some(list) = &table.get_ref().issuers else {
-        if all.len() > 1 {
+        // Until the names are unique, no role can name its issuers.
+        if all.len() > 1 && are_unique(all) {
             let message = "the key is missing, and there is more than one issuer";
-            diagnostics.error_in(table.span(), "issuers", message, format!("use some of {}", names()));
+            diagnostics.error_in(table.span(), "issuers", message, some);
         }
         return None;
     };
     if list.get_ref().is_empty() {
-        diagnostics.error(
-            list.span(),
-            "it is empty, so the role matches no caller",
-            format!("use some of {}", names()),
-        );
+        diagnostics.error(list.span(), "it is empty, so the role matches no caller", some);
     }
     let mut known = Vec::new();
     for name in list.get_ref() {
-        match all.iter().find(|issuer| *issuer.settings.name == **name.get_ref()) {
-            Some(issuer) => known.push(Arc::clone(&issuer.settings.name)),
-            None => diagnostics.error(
-                name.span(),
-                format!("no issuer is named \"{name}\""),
-                format!("use some of {}", names()),
-            ),
+        if let Some(issuer) = all.iter().find(|issuer| *issuer.settings.name == **name.get_ref()) {
+            known.push(Arc::clone(&issuer.settings.name));
+            continue;
         }
+        let help = match similar(name.get_ref(), names.iter().copied()) {
+            Some(intended) => format!("did you mean \"{intended}\"?"),
+            None => format!("write the name of an [[issuer]]: {}", quoted.join(" or ")),
+        };
+        diagnostics.error(name.span(), format!("no issuer is named \"{name}\""), help);
     }
     Some(known)
 }
@@ -207,20 +237,6 @@ fn warn_of_models(list: Option<&Spanned<Vec<Text>>>, diagnostics: &mut Diagnosti
             format!("did you mean \"{instead}\"?"),
         );
     }
-}
-
-fn role_arn(text: &Text, aws: &Aws, diagnostics: &mut Diagnostics<'_>) -> Option<RoleArn> {
-    let example = format!("write, for example, arn:{}:iam::123456789012:role/BedrockUser", aws.partition());
-    let Ok(arn) = RoleArn::parse(text.get_ref()) else {
-        diagnostics.error(text.span(), format!("\"{text}\" is not the ARN of a role"), example);
-        return None;
-    };
-    if arn.partition() != aws.partition() {
-        let message =
-            format!("its partition is {}, that of {} is {}", arn.partition(), aws.region, aws.partition());
-        diagnostics.error(text.span(), message, example);
-    }
-    Some(arn)
 }
 
 /// 2..1224 of `[\w+=,.@:/-]` (STS API reference, `AssumeRole`).

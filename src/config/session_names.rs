@@ -32,7 +32,10 @@ fn check_value(
         diagnostics.error(at.clone(), message, help);
     } else if value.from.iter().any(Expression::reads_headers) {
         let message = format!("the {what} reads a request header: callers choose their own name in the bill");
-        let help = "use a claim of the token; a header is safe only if trusted services alone have tokens of this issuer";
+        let key = if what == "session name" { "name" } else { "source_identity" };
+        let help = format!(
+            "write a claim, for example {key} = \"claims.sub\"; keep the header only if all callers of this issuer are services that you trust"
+        );
         diagnostics.warn(at.clone(), message, help);
     }
 }

@@ -184,11 +184,17 @@ fn listen() {
     let http = "http = \"127.0.0.1:8080\"";
     let also = |line: &str| format!("{http}\n{line}");
     refused(http, "", "[listen]", "listen", "no address for callers");
-    refused(http, "http = \"localhost:80\"", "localhost", "listen.http", "not an address to listen on");
-    refused(http, "https = \"0.0.0.0:8443\"", "[listen]", "listen.tls", "no certificate");
+    refused(http, "http = \"localhost:80\"", "localhost", "listen.http", "\"localhost\" is a name");
+    refused(http, "https = \"0.0.0.0:8443\"", "https =", "listen.https", "needs a certificate");
     let tls = also("[listen.tls]\ncert = \"a\"\nkey = \"b\"");
     refused(http, &tls, "[listen.tls]", "listen.tls", "listen.https is not set");
-    refused(http, &also("probe = \"127.0.0.1:8080\""), "probe", "listen.probe", "duplicate");
+    refused(
+        http,
+        &also("probe = \"127.0.0.1:8080\""),
+        "probe",
+        "listen.probe",
+        "already the address of listen.http",
+    );
     refused(http, &also("admin = \"0.0.0.0:9091\""), "admin", "listen.admin", "no token protects it");
     parse(&with(http, &also("admin = \"0.0.0.0:9091\"\nadmin_token_file = \"t\""))).unwrap();
     parse(&with(http, &also("admin = \"[::1]:9091\""))).unwrap();
@@ -243,7 +249,10 @@ fn regions_and_endpoints() {
         let text = GOOD.replace("us-east-1", region).replace(regions, "");
         let partition =
             parse(&text).map_or_else(|problems| problems.to_string(), |config| config.aws.partition().into());
-        assert!(partition == "aws" || partition.contains("its partition is aws, that of"), "{partition}");
+        assert!(
+            partition == "aws" || partition.contains("in AWS's main partition (arn:aws), but the region"),
+            "{partition}"
+        );
     }
     let endpoints = |line: &str| format!("[aws.endpoints]\n{line}\n[sessions]");
     parse(&with("[sessions]", &endpoints("sts = \"http://10.0.0.1:9000\""))).unwrap();
@@ -251,7 +260,7 @@ fn regions_and_endpoints() {
         ["sts.internal", "ftp://x", "https://x/path", "https://u:hunter2@x", "https://x?q", "https://x#f"]
     {
         let line = format!("bedrock_runtime = \"{url}\"");
-        refused("[sessions]", &endpoints(&line), url, "aws.endpoints.bedrock_runtime", "not an endpoint URL");
+        refused("[sessions]", &endpoints(&line), url, "aws.endpoints.bedrock_runtime", "an endpoint");
         assert!(!parse(&with("[sessions]", &endpoints(&line))).unwrap_err().to_string().contains("hunter2"));
     }
     let other = "[aws.region_endpoints.eu-west-1]\nbedrock = \"https://x\"\n[sessions]";
@@ -281,7 +290,7 @@ fn sessions_and_log() {
         let line = format!("{key} = 0");
         refused("[sessions]", &table(&line), key, &format!("sessions.{key}"), "it is 0");
     }
-    refused("[sessions]", "[log]\nlevel = \"inof\"", "level", "log.level", "is not a level");
+    refused("[sessions]", "[log]\nlevel = \"inof\"", "level", "log.level", "is not a log level");
 }
 
 #[test]
@@ -430,7 +439,7 @@ fn mapped_values() {
         twice,
         "team = ",
         "issuer[0].session.tags.team",
-        "differ in case only",
+        "only in upper and lower case",
     );
     let many = (10..61).map(|n| format!("t{n} = \"claims.a\"")).collect::<Vec<_>>().join("\n");
     refused("team = \"claims.department\"", &many, "t60", "issuer[0].session.tags.t60", "there are 51 tags");
@@ -440,7 +449,13 @@ fn mapped_values() {
 fn roles() {
     let arn = "arn:aws:iam::123456789012:role/BedrockUser";
     refused(arn, "arn:aws:iam::123456789012:user/bob", "user/bob", "role[0].arn", "not the ARN of a role");
-    refused(arn, "arn:aws-cn:iam::123456789012:role/x", "aws-cn", "role[0].arn", "its partition is aws-cn");
+    refused(
+        arn,
+        "arn:aws-cn:iam::123456789012:role/x",
+        "aws-cn",
+        "role[0].arn",
+        "in AWS China (arn:aws-cn), but",
+    );
     role("when = \"'x' in groups\"", "role[0].when", "no `groups`");
     role("when = \"request.headers['x-a'] == 'b'\"", "role[0].when", "not in the issuer's request_headers");
     role("issuers = [\"entra\"]", "role[0].issuers[0]", "no issuer is named");
@@ -456,7 +471,7 @@ fn roles() {
     }
     role("transitive_tags = [\"tem\"]", "role[0].transitive_tags[0]", "no issuer of this role has a tag");
     role("transitive_tags = [\"team\", \"team\"]", "role[0].transitive_tags[1]", "duplicate");
-    role("operations = [\"chat\"]", "role[0].operations[0]", "not a valid operation");
+    role("operations = [\"chat\"]", "role[0].operations[0]", "no operation");
     role("operations = []", "role[0].operations", "allow nothing");
     role("models = [\"claude sonnet\"]", "role[0].models[0]", "not a valid model pattern");
     role("regions = [\"eu-west-1\"]", "role[0].regions[0]", "not configured");

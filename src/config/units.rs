@@ -122,7 +122,7 @@ pub(crate) fn in_words(duration: Duration) -> String {
 }
 
 /// Writes a size the way [`bytes`] reads it, for messages.
-fn bytes_in_words(size: usize) -> String {
+pub(super) fn bytes_in_words(size: usize) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
     let (unit, name) = units.into_iter().find(|(unit, _)| size.is_multiple_of(*unit)).unwrap_or((1, "B"));
     format!("{}{name}", size / unit)

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::diagnostics::{Diagnostics, Span};
+use super::plain_text;
 use super::raw::{LongMapped, Mapped, OnInvalid as RawOnInvalid, OneOrMore, Spanned, Text};
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::TagValue;
-use crate::expression::{Expression, ExpressionError};
+use crate::expression::{Expression, ExpressionError, StrayText};
 use crate::identity::mapped_value::{MappedValue, OnInvalid};
 
 /// The longest text for a caller, in characters. SDKs print it on one line after the gateway's own words.
@@ -15,27 +16,34 @@ const LONGEST_TELL: usize = 256;
 
 /// The use of a value, which decides the legal characters.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Target {
+pub(super) enum Target<'k> {
     /// Session name or source identity.
     Name,
-    Tag,
+    /// The tag of this key.
+    Tag(&'k str),
 }
 
 /// The compiled value; `None` if problems were reported.
 pub(super) fn mapped(
     raw: &Spanned<Mapped>,
-    target: Target,
+    target: Target<'_>,
     headers: &[String],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<MappedValue> {
     match raw.get_ref() {
-        Mapped::Expression(source) => Some(MappedValue {
-            from: vec![expression(source, raw.span(), headers, diagnostics)?],
-            default: None,
-            constant: None,
-            required: true,
-            on_invalid: OnInvalid::Replace,
-        }),
+        Mapped::Expression(source) => {
+            if let Some((message, help)) = plain_text::fault(source, target) {
+                diagnostics.error(raw.span(), message, help);
+                return None;
+            }
+            Some(MappedValue {
+                from: vec![expression(source, raw.span(), headers, diagnostics)?],
+                default: None,
+                constant: None,
+                required: true,
+                on_invalid: OnInvalid::Replace,
+            })
+        }
         Mapped::Long(long) => long_form(long, raw.span(), target, headers, diagnostics),
     }
 }
@@ -73,7 +81,7 @@ fn is_printable(c: char) -> bool {
 fn long_form(
     raw: &LongMapped,
     at: Span,
-    target: Target,
+    target: Target<'_>,
     headers: &[String],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<MappedValue> {
@@ -130,13 +138,13 @@ pub(super) fn expression(
 ) -> Option<Expression> {
     match Expression::compile(source, headers) {
         Ok(expression) => Some(expression),
-        Err(ExpressionError::Syntax(fault)) => {
-            let place = fault.place.and_then(|place| offset(source, place));
-            diagnostics.error_inside(at, source, place, fault.message, fault.help);
-            None
-        }
         Err(error) => {
-            diagnostics.error(at, error.to_string(), error.help());
+            let (part, help) = (error.part(source), error.help());
+            let message = match error {
+                ExpressionError::Syntax(fault) => fault.message,
+                other => other.to_string(),
+            };
+            diagnostics.error_inside(at, source, part, message, help);
             None
         }
     }
@@ -151,26 +159,31 @@ pub(super) fn condition(
 ) -> Option<Expression> {
     let condition = expression(source, at.clone(), headers, diagnostics)?;
     if let Some(kind) = condition.not_a_condition() {
-        let message = format!("there is {} where true or false is needed", kind.as_str());
-        diagnostics.error(at, message, kind.instead());
+        let (part, message, help) = match condition.stray_text() {
+            Some(StrayText { text, intended }) => {
+                let quoted = format!("'{text}'");
+                let part = source.rfind(&quoted).map(|begins| begins..begins + quoted.len());
+                let message = format!("the text {quoted} stands alone, and is neither true nor false");
+                let help = intended.map(|intended| format!("write {intended}"));
+                (part, message, help.unwrap_or_else(|| kind.instead().to_owned()))
+            }
+            None => (
+                None,
+                format!("there is {} where true or false is needed", kind.as_str()),
+                kind.instead().to_owned(),
+            ),
+        };
+        diagnostics.error_inside(at, source, part, message, help);
     }
     Some(condition)
 }
 
-/// The bytes before a place in the text.
-fn offset(text: &str, (line, column): (usize, usize)) -> Option<usize> {
-    let begins = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum::<usize>();
-    let rest = text.get(begins..)?;
-    let before: usize = rest.chars().take(column.checked_sub(1)?).map(char::len_utf8).sum();
-    Some(begins + before)
-}
-
 /// Rejects a constant that AWS would not accept. Only the values of claims are replaced at run time.
-fn check_constant(text: &Text, target: Target, diagnostics: &mut Diagnostics<'_>) {
+fn check_constant(text: &Text, target: Target<'_>, diagnostics: &mut Diagnostics<'_>) {
     let value = text.get_ref();
     let (legal, help) = match target {
         Target::Name => (!SessionName::from_value(value).1, "use 2 to 64 letters, digits and _+=,.@-"),
-        Target::Tag => {
+        Target::Tag(_) => {
             let legal = !value.is_empty() && !TagValue::from_value(value).1;
             (legal, "use 1 to 256 letters, digits, spaces and _.:/=+-@")
         }

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use regex::Regex;
 
 use super::budget::{pay, size};
-use super::{ENVIRONMENT, ExpressionError};
+use super::{ENVIRONMENT, ExpressionError, RegexFault, WrongCall};
 use crate::spelling::similar;
 
 /// The names of the functions that the parser makes from operators and macros.
@@ -24,25 +24,25 @@ const OPERATORS: &str =
 /// Functions that are called as `f(x)`, all with one argument.
 const GLOBAL: &[&str] = &["bool", "bytes", "double", "dyn", "int", "size", "string", "type", "uint"];
 
-/// Functions that are called as `x.f(…)`: name, number of arguments in the parentheses, and usage.
+/// Functions that are called as `x.f(…)`: name, number of arguments in the parentheses, and an example.
 const METHODS: &[(&str, RangeInclusive<usize>, &str)] = &[
-    ("charAt", 1..=1, "text.charAt(index)"),
-    ("contains", 1..=1, "text.contains(text)"),
-    ("endsWith", 1..=1, "text.endsWith(text)"),
-    ("extract", 1..=1, "text.extract('regular expression')"),
-    ("indexOf", 1..=2, "text.indexOf(text), or with an index to start at"),
-    ("join", 0..=1, "list.join('separator')"),
-    ("lastIndexOf", 1..=2, "text.lastIndexOf(text), or with an index to start at"),
-    ("lowerAscii", 0..=0, "text.lowerAscii()"),
-    ("matches", 1..=1, "text.matches('regular expression')"),
-    ("replace", 2..=3, "text.replace(text, 'text'), or with a number of times"),
-    ("reverse", 0..=0, "text.reverse()"),
-    ("size", 0..=0, "value.size()"),
-    ("split", 1..=1, "text.split(separator)"),
-    ("startsWith", 1..=1, "text.startsWith(text)"),
-    ("substring", 1..=2, "text.substring(from), or text.substring(from, to)"),
-    ("trim", 0..=0, "text.trim()"),
-    ("upperAscii", 0..=0, "text.upperAscii()"),
+    ("charAt", 1..=1, "claims.team.charAt(0)"),
+    ("contains", 1..=1, "claims.team.contains('a')"),
+    ("endsWith", 1..=1, "claims.email.endsWith('@acme.org')"),
+    ("extract", 1..=1, "claims.email.extract('^([^@]+)@')"),
+    ("indexOf", 1..=2, "claims.email.indexOf('@')"),
+    ("join", 0..=1, "claims.groups.join('+')"),
+    ("lastIndexOf", 1..=2, "claims.email.lastIndexOf('.')"),
+    ("lowerAscii", 0..=0, "claims.email.lowerAscii()"),
+    ("matches", 1..=1, "claims.team.matches('^ml-')"),
+    ("replace", 2..=3, "claims.team.replace('old', 'new')"),
+    ("reverse", 0..=0, "claims.team.reverse()"),
+    ("size", 0..=0, "claims.groups.size()"),
+    ("split", 1..=1, "claims.email.split('@')[0]"),
+    ("startsWith", 1..=1, "claims.team.startsWith('ml-')"),
+    ("substring", 1..=2, "claims.team.substring(0, 3)"),
+    ("trim", 0..=0, "claims.team.trim()"),
+    ("upperAscii", 0..=0, "claims.team.upperAscii()"),
 ];
 
 /// The function that replaces `+`.
@@ -137,15 +137,25 @@ pub(super) fn check(call: &CallExpr) -> Result<(), ExpressionError> {
     if call.target.is_none() && (operator || GLOBAL.contains(&name) && call.args.len() == 1) {
         return Ok(());
     }
-    let Some((name, arguments, usage)) = METHODS.iter().find(|(known, ..)| *known == name) else {
+    let Some((name, arguments, example)) = METHODS.iter().find(|(known, ..)| *known == name) else {
         return Err(if GLOBAL.contains(&name) {
-            ExpressionError::WrongCall(format!("{name}(value)"))
+            ExpressionError::WrongCall(WrongCall {
+                function: name.to_owned(),
+                needs: 1..=1,
+                has: Some(call.args.len()),
+                example: format!("{name}(claims.team)"),
+            })
         } else {
             ExpressionError::UnknownFunction(name.to_owned())
         });
     };
     if call.target.is_none() || !arguments.contains(&call.args.len()) {
-        return Err(ExpressionError::WrongCall((*usage).to_owned()));
+        return Err(ExpressionError::WrongCall(WrongCall {
+            function: (*name).to_owned(),
+            needs: arguments.clone(),
+            has: call.target.is_some().then_some(call.args.len()),
+            example: (*example).to_owned(),
+        }));
     }
     if let ("matches" | "extract", [pattern]) = (*name, call.args.as_slice()) {
         compile(literal(pattern).ok_or(ExpressionError::ComputedRegex)?)?;
@@ -163,7 +173,10 @@ pub(super) fn literal(node: &IdedExpr) -> Option<&str> {
 
 fn compile(pattern: &str) -> Result<(), ExpressionError> {
     let regex = Regex::new(pattern).map_err(|error| {
-        ExpressionError::Regex(error.to_string().lines().last().unwrap_or_default().to_owned())
+        let words = error.to_string();
+        let last = words.lines().last().unwrap_or_default();
+        let cause = last.strip_prefix("error: ").unwrap_or(last).to_owned();
+        ExpressionError::Regex(RegexFault { pattern: pattern.to_owned(), cause })
     })?;
     REGEXES.write().insert(pattern.to_owned(), regex);
     Ok(())

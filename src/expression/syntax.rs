@@ -41,6 +41,11 @@ pub(super) fn fault(source: &str, errors: &str) -> ExpressionError {
         Some((at, message)) => (place(at), message),
         None => (None, first),
     };
+    // The parser stumbles behind braces and behind "not"; the mistake is where the expression begins.
+    let start = source.trim_start();
+    let is_at_start = ["{{", "${", "not "].iter().any(|mistake| start.starts_with(mistake));
+    let before = source.strip_suffix(start).unwrap_or_default();
+    let place = if is_at_start && !before.contains('\n') { Some((1, before.len() + 1)) } else { place };
     let (message, help) = words(source, message.strip_prefix("Syntax error: ").unwrap_or(message));
     ExpressionError::Syntax(SyntaxFault { place, message, help })
 }
@@ -63,13 +68,16 @@ fn words(source: &str, message: &str) -> (String, String) {
     }
     if trimmed.starts_with("{{") || trimmed.starts_with("${") {
         let inner = trimmed.trim_start_matches(['$', '{', ' ']).trim_end_matches(['}', ' ']);
-        return ("an expression has no braces around it".to_owned(), format!("write {inner}"));
+        return ("an expression has no braces around it".to_owned(), format!("write \"{inner}\""));
     }
     if let Some((_, foreign, help)) = FOREIGN_OPERATORS.iter().find(|(sign, ..)| message.contains(sign)) {
         return (format!("\"{foreign}\" is not an operator"), (*help).to_owned());
     }
     if trimmed.starts_with("not ") {
-        return ("\"not\" is not an operator".to_owned(), "write \"!\" before the condition".to_owned());
+        let operand = trimmed.trim_start_matches("not ").trim_start();
+        let is_one = operand.chars().all(|c| c.is_alphanumeric() || "_.".contains(c));
+        let right = if is_one { format!("!{operand}") } else { format!("!({operand})") };
+        return ("\"not\" is not an operator".to_owned(), format!("write {right}"));
     }
     if let Some(text) = message.strip_prefix("token recognition error at: '") {
         let text = text.strip_suffix('\'').unwrap_or(text);

@@ -293,10 +293,10 @@ fn load_errors_say_what_to_write() {
         ("claims.a =~ 'b'", "\"=~\" is not an operator; write \".matches('…')\""),
         ("claims.a and claims.b", "not a CEL expression: 1:10: \"and\" is not an operator; write \"&&\""),
         ("claims.a or claims.b", "not a CEL expression: 1:10: \"or\" is not an operator; write \"||\""),
-        ("platform", "and for the text 'platform'"),
+        ("platform", "for the text write 'platform' in single quotes"),
         ("claims.a.toLower()", "there is no function `toLower`; did you mean `lowerAscii`?"),
         ("claims.a.hash()", "there is no function `hash`; the functions are bool, bytes, "),
-        ("int()", "a function is called with the wrong arguments; write int(value)"),
+        ("int()", "int() needs 1 argument, but has 0; write, for example, int(claims.team)"),
         ("issuer.url", "`issuer` cannot be used like this; write issuer.name"),
     ] {
         let error = refusal(source);

@@ -246,12 +246,12 @@ arn = "arn:aws:iam::123456789012:user/bob"
     let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     let reported = report["problems"].as_array().unwrap();
     let faults = [
-        ("localhost", "listen.http", "not an address to listen on"),
+        ("localhost", "listen.http", "only an IP address"),
         ("Virginia", "aws.region", "not a region"),
         ("1 hour", "sessions.duration", "not a duration"),
         ("per_name", "sessions.per_name", "it is 0"),
         ("http://", "issuer[0].url", "must be https"),
-        ("audiences", "issuer[0].audiences", "it is empty"),
+        ("audiences", "issuer[0].audiences", "the list is empty"),
         ("HS256", "issuer[0].algorithms[0]", "signs with a secret"),
         ("clams", "issuer[0].session.name", "there is no `clams`"),
         ("aws:team", "issuer[0].session.tags.\"aws:team\"", "cannot be a tag key"),

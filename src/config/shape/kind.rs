@@ -1,6 +1,7 @@
 //! The type that the schema gives a value.
 
 use serde_json::{Map, Value};
+use toml::de::DeValue;
 
 /// The type of a value.
 pub(super) enum Kind<'s> {
@@ -53,6 +54,21 @@ impl<'s> Kind<'s> {
             }
             Some("boolean") => Self::Truth,
             _ => Self::Any,
+        }
+    }
+
+    /// Whether a value has this type.
+    pub(super) fn fits(&self, value: &DeValue<'_>) -> bool {
+        match (self, value) {
+            (Self::Any, _)
+            | (Self::Table { .. } | Self::Map(_), DeValue::Table(_))
+            | (Self::List(_), DeValue::Array(_))
+            | (Self::Text | Self::Choice(_), DeValue::String(_))
+            | (Self::Instant, DeValue::Datetime(_))
+            | (Self::Whole(..), DeValue::Integer(_))
+            | (Self::Truth, DeValue::Boolean(_)) => true,
+            (Self::Either(kinds), value) => kinds.iter().any(|kind| kind.fits(value)),
+            _ => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Compares the parsed tree with the schema, reports every difference, and repairs the tree.
 
+use std::fmt::Write as _;
 use std::mem;
 
 use serde_json::Value;
@@ -107,7 +108,9 @@ impl<'a, 't> Repair<'a, 't> {
             let name = if keys.contains_key(&name) {
                 name
             } else {
-                let intended = self.unknown(&key, value.get_ref(), place, keys);
+                let missing: Vec<&str> =
+                    required.iter().copied().filter(|key| !present.iter().any(|name| name == key)).collect();
+                let intended = self.unknown(&key, &value, place, keys, &missing);
                 let Some(intended) = intended else { continue };
                 if present.contains(&intended) || self.unbuilt.contains(&intended) {
                     self.complete &= !place.path.is_empty();
@@ -141,12 +144,16 @@ impl<'a, 't> Repair<'a, 't> {
     fn unknown(
         &mut self,
         key: &Spanned<std::borrow::Cow<'_, str>>,
-        value: &DeValue<'_>,
+        value: &Spanned<DeValue<'_>>,
         place: &Place,
         keys: &serde_json::Map<String, Value>,
+        missing: &[&str],
     ) -> Option<String> {
         let name = key.get_ref();
-        let intended = similar(name, keys.keys().map(String::as_str)).map(str::to_owned);
+        // A similar key that the table lacks and needs comes before one that it may have.
+        let required = similar(name, missing.iter().copied());
+        let intended = required.or_else(|| similar(name, keys.keys().map(String::as_str))).map(str::to_owned);
+        let (value_at, value) = (value.span(), value.get_ref());
         let list = value.as_array().is_some_and(|items| items.iter().all(|item| item.get_ref().is_table()));
         let kind = intended.as_ref().map(|intended| Kind::of(self.schema, &keys[intended]));
         let (message, help) = if let (true, "") = (list || value.is_table(), place.path.as_str()) {
@@ -161,7 +168,17 @@ impl<'a, 't> Repair<'a, 't> {
             (message, help)
         } else {
             let help = match (&intended, home(self.schema, name)) {
-                (Some(intended), _) => format!("did you mean \"{intended}\"?"),
+                (Some(intended), _) => {
+                    let kind = Kind::of(self.schema, &keys[intended]);
+                    let mut help = format!("did you mean \"{intended}\"?");
+                    // A key with two mistakes has one message.
+                    if !kind.fits(value) {
+                        self.diagnostics.mute(value_at);
+                        let about = keys[intended]["description"].as_str().unwrap_or_default();
+                        let _written = write!(help, " Then {}", remedy(intended, &kind, value, about));
+                    }
+                    help
+                }
                 (None, Some(home)) => format!("\"{name}\" is a key of {home}; move it there"),
                 (None, None) if place.path.is_empty() => {
                     format!("put it below its header; the tables are {}", listed(keys.keys()))
@@ -222,7 +239,7 @@ impl<'a, 't> Repair<'a, 't> {
             {
                 let header = place.header(key, false);
                 let (message, help) = (
-                    format!("[[{}]] is written as a list, and there is only one", place.below(key)),
+                    format!("[[{}]] is written as a list, but there is only one", place.below(key)),
                     format!("write {header} with single brackets, once"),
                 );
                 self.diagnostics.error(at.clone(), message, help);
@@ -314,7 +331,7 @@ impl<'a, 't> Repair<'a, 't> {
     ) -> bool {
         let about = node["description"].as_str().unwrap_or_default();
         let help = remedy(key, kind, value.get_ref(), about);
-        let message = format!("\"{}\" must be {}, and is {}", key, wanted(kind), named(value.get_ref()));
+        let message = format!("\"{}\" must be {}, but is {}", key, wanted(kind), named(value.get_ref()));
         self.diagnostics.unresolved(at.clone(), message, help);
         let right = match (kind, value.get_ref()) {
             (Kind::List(_), DeValue::String(_)) => {

@@ -44,7 +44,7 @@ pub(super) fn remedy(key: &str, kind: &Kind<'_>, value: &DeValue<'_>, about: &st
     let name = bare(key);
     match (kind, value) {
         (Kind::Text, DeValue::Integer(number)) => {
-            format!("write {name} = {}", quantity(number.as_str(), about))
+            format!("write {name} = {}", quantity(key, number.as_str(), about))
         }
         (Kind::Text, DeValue::Float(number)) => format!("write {name} = \"{number}\""),
         (Kind::Text | Kind::Choice(_), DeValue::Boolean(truth)) => format!("write {name} = \"{truth}\""),
@@ -68,6 +68,10 @@ pub(super) fn remedy(key: &str, kind: &Kind<'_>, value: &DeValue<'_>, about: &st
             format!("write it without quotes: {name} = {truth}")
         }
         (Kind::Truth, _) => format!("write {name} = true or {name} = false"),
+        (Kind::Table { required, .. }, DeValue::String(text)) if required.len() == 1 => {
+            let inner = bare(required.first().copied().unwrap_or_default());
+            format!("write two lines instead: the header [{name}], and below it {inner} = \"{text}\"")
+        }
         (Kind::Table { .. } | Kind::Map(_), _) => {
             format!("write a header [{name}] on a line of its own, and its keys below it")
         }
@@ -88,15 +92,20 @@ fn scalar(value: &DeValue<'_>) -> String {
 }
 
 /// The number as text of the form that the description shows: an address, a size or a duration.
-fn quantity(number: &str, about: &str) -> String {
+fn quantity(key: &str, number: &str, about: &str) -> String {
     let quoted = || about.split('"').skip(1).step_by(2);
     let port = about.starts_with("The address") || about.contains(" port");
     match number.parse::<u64>() {
-        Ok(port_number) if port => format!("\"0.0.0.0:{port_number}\""),
+        // Without TLS, and on the admin port, only this machine may be a client until the operator decides otherwise.
+        Ok(port_number) if port && key == "https" => format!("\"0.0.0.0:{port_number}\""),
+        Ok(port_number) if port => format!("\"127.0.0.1:{port_number}\""),
         Ok(seconds) if quoted().any(|text| units::duration(text).is_some()) => {
             format!("\"{}\"", units::in_words(Duration::from_secs(seconds)))
         }
-        Ok(size) if quoted().any(|text| units::bytes(text).is_some()) => format!("\"{size}B\""),
+        Ok(size) if quoted().any(|text| units::bytes(text).is_some()) => {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            format!("\"{}\"", units::bytes_in_words(size))
+        }
         _ => format!("\"{number}\""),
     }
 }

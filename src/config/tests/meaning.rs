@@ -31,7 +31,7 @@ fn a_condition_can_be_true_or_false() {
         ("'platform'", "there is a text where"),
         ("claims.level + 1", "there is a sum or a joined text where"),
         ("string(claims.admin)", "there is a text where"),
-        ("claims.team == 'a' || 'b'", "there is a text where"),
+        ("claims.team == 'a' || 'b'", "the text 'b' stands alone"),
     ] {
         role(&format!("when = \"{condition}\""), "role[0].when", words);
         let require =
@@ -64,7 +64,7 @@ fn the_slash_at_the_end_of_known_providers() {
         (key.as_str(), help.as_str()),
         ("issuer[0].url", "write \"https://acme.okta.com/oauth2/default\"")
     );
-    assert!(message.contains("no slash"), "{message}");
+    assert!(message.contains("ends without one"), "{message}");
     assert_eq!(warns(&url("https://acme.eu.auth0.com")).2, "write \"https://acme.eu.auth0.com/\"");
     for fine in ["https://acme.eu.auth0.com/", "https://acme.okta.com/oauth2/default", "https://id.acme.org/"]
     {

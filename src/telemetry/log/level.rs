@@ -44,7 +44,7 @@ pub(super) fn filter(level: &str) -> Result<EnvFilter, LevelFault> {
         let level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
         if !level && !directive.contains(['=', '[']) {
             return Err(LevelFault(format!(
-                "\"{directive}\" is not a level; use error, warn, info, debug, trace or off"
+                "\"{directive}\" is not a log level; the levels are error, warn, info, debug, trace and off"
             )));
         }
     }
