@@ -3,10 +3,16 @@
 use toml::de::Error;
 
 use super::words::bare;
-use crate::config::diagnostics::{Diagnostics, Span};
+use crate::config::diagnostics::{Diagnostics, Span, example};
 
 /// The message about a file whose first line is that of a JSON document.
-const JSON: &str = "this is JSON, and the file is TOML";
+const JSON: &str = "this file is JSON, but must be TOML";
+/// The message about a line of YAML or JSON.
+const YAML: &str = "this is YAML or JSON; TOML writes \"=\" between a key and its value";
+
+/// The advice about a file of another language.
+const AS_TOML: &str =
+    "write two lines, [listen] and http = \"127.0.0.1:8080\", and all other tables and keys in the same way";
 
 /// A header of a table: `[path]` or `[[path]]`.
 struct Header<'t> {
@@ -70,7 +76,12 @@ impl Faults {
             .collect();
         let mut kept = kept.into_iter();
         faults.retain(|_| kept.next().unwrap_or(true));
-        if faults.first().is_some_and(|fault| fault.message == JSON) {
+        let is_yaml = faults.len() > 1 && faults.iter().all(|fault| fault.message == YAML);
+        if is_yaml && let Some(first) = faults.first_mut() {
+            "this file is YAML, but must be TOML".clone_into(&mut first.message);
+            AS_TOML.clone_into(&mut first.help);
+        }
+        if is_yaml || faults.first().is_some_and(|fault| fault.message == JSON) {
             faults.truncate(1);
         }
         let tables = faults
@@ -128,10 +139,25 @@ fn fault(text: &str, headers: &[Header<'_>], error: &Error) -> Fault {
     if message == "duplicate key" || message.starts_with("cannot extend value") {
         return duplicate(text, headers, at, begins);
     }
-    let (message, help) = words(line, written, message);
+    let (words, help) = words(line, written, message);
     // The parser's place is behind the mistake; the line as a whole shows it better.
-    let at = if at.is_empty() || written == "=" { begins..begins + line.trim_end().len() } else { at };
-    Fault { at, message, help, kind: FaultKind::Syntax }
+    let whole = begins..begins + line.trim_end().len();
+    let at = match line.split_once('=') {
+        _ if message.contains("missing comma") && !at.is_empty() => at,
+        Some(_) if message.contains("unexpected key or value") && line.trim_end().ends_with([',', ';']) => {
+            whole.end - 1..whole.end
+        }
+        // The parser reads the beginning of an address as a number.
+        Some((key, value))
+            if !at.is_empty() && !value.trim_start().starts_with(['[', '{', '"', '\'', '=']) =>
+        {
+            let spaces = value.len() - value.trim_start().len();
+            (begins + key.len() + 1 + spaces).min(at.start)..at.end
+        }
+        _ if at.is_empty() || written == "=" => whole,
+        _ => at,
+    };
+    Fault { at, message: words, help, kind: FaultKind::Syntax }
 }
 
 /// The same key or table a second time.
@@ -163,7 +189,11 @@ fn duplicate(text: &str, headers: &[Header<'_>], at: Span, begins: usize) -> Fau
             let two = brackets(own.path, true);
             let place = if own.list { format!("line {}", other.line) } else { "this line".to_owned() };
             (
-                format!("{header} here, and {} in line {}", brackets(other.path, other.list), other.line),
+                format!(
+                    "this header is {header}, but line {} has {}",
+                    other.line,
+                    brackets(other.path, other.list)
+                ),
                 format!("write {two} with two brackets in {place}: there can be several"),
             )
         }
@@ -191,7 +221,7 @@ fn words(line: &str, written: &str, message: &str) -> (String, String) {
     let first = trimmed.chars().next().unwrap_or(' ');
     let of = |message: &str, help: String| (message.to_owned(), help);
     if first == '{' || first == '}' {
-        return of(JSON, "write [listen] for a table, and http = \"127.0.0.1:8080\" for a key".to_owned());
+        return of(JSON, AS_TOML.to_owned());
     }
     if trimmed.starts_with("//") || first == ';' {
         return of(
@@ -214,7 +244,7 @@ fn words(line: &str, written: &str, message: &str) -> (String, String) {
             quoted if quoted.starts_with(['"', '[', '\'', '{']) => format!("write {key} = {quoted}"),
             plain => format!("write {key} = \"{plain}\""),
         };
-        return of("this is YAML or JSON; TOML writes \"=\" between a key and its value", help);
+        return of(YAML, help);
     }
     if line.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) {
         return of(
@@ -238,7 +268,13 @@ fn words(line: &str, written: &str, message: &str) -> (String, String) {
         || message.contains("invalid integer")
     {
         return match value {
-            "" => of(&format!("\"{key}\" has no value"), format!("write {key} = \"…\", or remove the line")),
+            "" => {
+                let line = example(key).map_or_else(|| format!("{key} = \"…\""), str::to_owned);
+                of(
+                    &format!("\"{key}\" has no value"),
+                    format!("write, for example, {line}, or remove the line"),
+                )
+            }
             "True" | "False" | "yes" | "no" | "on" | "off" => {
                 let truth = matches!(value, "True" | "yes" | "on");
                 of(&format!("\"{value}\" is not a truth value of TOML"), format!("write {key} = {truth}"))
@@ -271,7 +307,7 @@ fn value_words(line: &str, key: &str, value: &str, message: &str) -> (String, St
     if message.contains("unexpected key or value") {
         if value.ends_with([',', ';']) {
             return of(
-                "the line ends with a sign that TOML does not have",
+                "in TOML a line does not end with a comma or a semicolon",
                 format!("write {key} = {}", value.trim_end_matches([',', ';'])),
             );
         }
