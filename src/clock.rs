@@ -1,7 +1,7 @@
 //! The only wall clock. All code that compares with the time of a token, a session or a signature calls this module, so
 //! a search for one name finds every such place.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -25,4 +25,16 @@ pub fn rfc3339(at: SystemTime) -> String {
 /// The time that a text of RFC 3339 names; `None` if the text is something else.
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok().map(Into::into)
+}
+
+/// Writes a duration as the configuration does, for messages.
+pub fn in_words(duration: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    match duration.as_secs() {
+        0 => format!("{}ms", duration.as_millis()),
+        seconds if seconds % HOUR == 0 => format!("{}h", seconds / HOUR),
+        seconds if seconds % MINUTE == 0 => format!("{}m", seconds / MINUTE),
+        seconds => format!("{seconds}s"),
+    }
 }

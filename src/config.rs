@@ -36,7 +36,6 @@ pub use files::{NamedFile, NamedFiles};
 pub use limits::Limits;
 pub use listen::{Listen, Tls};
 pub use schema::{json_schema, schema_document};
-pub(crate) use units::in_words;
 
 use crate::auth;
 use crate::identity::Mapping;

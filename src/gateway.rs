@@ -15,8 +15,8 @@ use tracing::{info, warn};
 
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
-use crate::clock;
-use crate::config::{Aws, Config, EndpointUrls, File, counted, in_words};
+use crate::clock::{self, in_words};
+use crate::config::{Aws, Config, EndpointUrls, File, counted};
 use crate::endpoint::{Endpoint, EndpointError, Endpoints};
 use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::listeners::Listeners;

@@ -8,11 +8,11 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
-use crate::auth::issuer::IssuerSettings;
+use crate::auth::issuer::{IssuerSettings, algorithm_names};
 use crate::auth::keys::{Fingerprint, KeySet};
 use crate::auth::unverified::{UnverifiedToken, quoted, truncated};
 use crate::auth::{AuthError, InvalidReason};
-use crate::clock::rfc3339;
+use crate::clock::{in_words, rfc3339};
 
 /// The result of a successful check.
 pub(super) struct Accepted {
@@ -35,8 +35,8 @@ impl UnverifiedToken<'_> {
         let algorithm: Option<Algorithm> = self.header.alg.parse().ok();
         let algorithm = algorithm.filter(|algorithm| settings.algorithms.contains(algorithm));
         let algorithm = algorithm.ok_or_else(|| {
-            let (alg, allowed) = (quoted(&self.header.alg), &settings.algorithms);
-            self.invalid(InvalidReason::Algorithm, format!("alg {alg} is not in algorithms {allowed:?}"))
+            let (alg, allowed) = (quoted(&self.header.alg), algorithm_names(&settings.algorithms));
+            self.invalid(InvalidReason::Algorithm, format!("alg {alg} is not in algorithms ({allowed})"))
         })?;
         if let Some(typ) = &self.header.typ {
             let typ = typ.to_ascii_lowercase();
@@ -68,8 +68,8 @@ impl UnverifiedToken<'_> {
                 .is_ok_and(|valid| valid)
         };
         let key = candidates.find(verifies).ok_or_else(|| {
-            let key = kid
-                .map_or_else(|| format!("any key for {algorithm:?}"), |kid| format!("key {}", quoted(kid)));
+            let any = || format!("any key for {}", algorithm_names(&[algorithm]));
+            let key = kid.map_or_else(any, |kid| format!("key {}", quoted(kid)));
             let detail = format!("its signature does not match {key} of the issuer");
             self.invalid(InvalidReason::Signature, detail)
         })?;
@@ -81,12 +81,13 @@ impl UnverifiedToken<'_> {
     fn no_key(&self, keys: &KeySet, algorithm: Algorithm) -> AuthError {
         let kid = self.header.kid.as_deref();
         let reason = if keys.knows(kid) { InvalidReason::Algorithm } else { InvalidReason::KeyUnknown };
+        let alg = algorithm_names(&[algorithm]);
         let detail = match kid.map(quoted) {
             Some(kid) if keys.knows(self.header.kid.as_deref()) => {
-                format!("key {kid} of the issuer is not for alg {algorithm:?}")
+                format!("key {kid} of the issuer is not for alg {alg}")
             }
             Some(kid) => format!("no key of the issuer has kid {kid}"),
-            None => format!("it has no kid, and no key of the issuer is for alg {algorithm:?}"),
+            None => format!("it has no kid, and no key of the issuer is for alg {alg}"),
         };
         self.invalid(reason, detail)
     }
@@ -112,8 +113,8 @@ impl UnverifiedToken<'_> {
             return Err(AuthError::Expired { unverified: self.unverified() });
         }
         let not_yet = |claim: &str, from: SystemTime| {
-            let (from, now) = (rfc3339(from), rfc3339(now));
-            let detail = format!("{claim} {from} is in the future: it is {now}, and leeway is {leeway:?}");
+            let (from, now, leeway) = (rfc3339(from), rfc3339(now), in_words(leeway));
+            let detail = format!("{claim} {from} is in the future: it is {now}, and leeway is {leeway}");
             self.invalid(InvalidReason::NotYetValid, detail)
         };
         if let Some(from) = self.time("nbf")?.filter(|from| now + leeway < *from) {
@@ -126,8 +127,8 @@ impl UnverifiedToken<'_> {
             }
             let old = issued + most + leeway;
             if now >= old {
-                let issued = rfc3339(issued);
-                let detail = format!("iat {issued} is longer ago than max_token_age {most:?}");
+                let (issued, most) = (rfc3339(issued), in_words(most));
+                let detail = format!("iat {issued} is longer ago than max_token_age {most}");
                 return Err(self.invalid(InvalidReason::TooOld, detail));
             }
             until = until.min(old);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
 use super::raw::{Spanned, Text};
+use crate::clock::in_words;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -109,16 +110,6 @@ fn quantity(text: &str) -> Option<(u64, &str, &str)> {
     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(end);
     Some((number.parse().ok()?, unit, rest))
-}
-
-/// Writes a duration the way [`duration`] reads it, for messages.
-pub(crate) fn in_words(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 => format!("{}ms", duration.as_millis()),
-        seconds if seconds % HOUR == 0 => format!("{}h", seconds / HOUR),
-        seconds if seconds % MINUTE == 0 => format!("{}m", seconds / MINUTE),
-        seconds => format!("{seconds}s"),
-    }
 }
 
 /// Writes a size the way [`bytes`] reads it, for messages.

@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A variant or a struct as `{:?}` prints it: a name in camel case, and its first parenthesis or field.
+/// A variant or a struct as `{:?}` prints it: a name in camel case, and its first parenthesis or field. A list of
+/// algorithms, whose names have no quotation marks. A long duration in seconds, where the gateway would write hours.
 static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*(?:\(| \{ [a-z_]+: )|\bSdkBody\b").unwrap()
+    Regex::new(r"\b[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*(?:\(| \{ [a-z_]+: )|\bSdkBody\b|\[(?:[REP]S(?:256|384|512)|EdDSA)\b|\b\d{2,}00s\b").unwrap()
 });
 
 /// The debug output in `text`, if there is any.
@@ -33,6 +34,8 @@ fn debug_output_is_found_and_prose_is_not() {
         "status: StatusCode(403)",
         "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
         "an SdkBody of 3 bytes",
+        "alg \"none\" is not in algorithms [RS256, ES256]",
+        "longer ago than max_token_age 86400s",
     ] {
         assert!(debug_text(text).is_some(), "{text}");
     }
@@ -42,6 +45,7 @@ fn debug_output_is_found_and_prose_is_not() {
         "audiences [\"bedrock-gateway\"]",
         "AWS(S) refuses {\"message\":\"x\"} [role] has(claims.x) && matches(claims.y)",
         "timeout=\"1m\"",
+        "algorithms = [\"RS256\"] timeout=300s",
     ] {
         assert_eq!(debug_text(text), None, "{text}");
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::auth::issuer::IssuerSettings;
+use crate::auth::issuer::{IssuerSettings, algorithm_names};
 use crate::auth::{AuthError, InvalidReason, IssuerStatus, UnverifiedToken};
 use crate::clock;
 
@@ -72,7 +72,7 @@ fn invalid(reason: InvalidReason, token: Option<&UnverifiedToken<'_>>, issuers: 
             format!("its `{name}` is {}; audiences is {accepted}", claim(name))
         }
         InvalidReason::Algorithm => {
-            let accepted = of_issuer(|settings| format!("{:?}", settings.algorithms));
+            let accepted = of_issuer(|settings| algorithm_names(&settings.algorithms));
             let algorithm = token.algorithm();
             format!(
                 "its `alg` is {algorithm:?}; algorithms is {accepted}, and the signing key must support it"

@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::kind::Kind;
+use crate::clock::in_words;
 use crate::config::units;
 
 /// The key as TOML writes it.
@@ -100,7 +101,7 @@ fn quantity(key: &str, number: &str, about: &str) -> String {
         Ok(port_number) if port && key == "https" => format!("\"0.0.0.0:{port_number}\""),
         Ok(port_number) if port => format!("\"127.0.0.1:{port_number}\""),
         Ok(seconds) if quoted().any(|text| units::duration(text).is_some()) => {
-            format!("\"{}\"", units::in_words(Duration::from_secs(seconds)))
+            format!("\"{}\"", in_words(Duration::from_secs(seconds)))
         }
         Ok(size) if quoted().any(|text| units::bytes(text).is_some()) => {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
