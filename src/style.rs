@@ -55,6 +55,16 @@ pub fn legible(text: &str) -> String {
     shown
 }
 
+/// The first `most` of the names, and how many more there are.
+pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>, most: usize) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<&str> = names.by_ref().take(most).collect();
+    match names.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
 /// The columns that a terminal needs for `text`.
 pub fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
@@ -73,4 +83,27 @@ pub fn clipped(text: &str, most: usize) -> String {
     let mut kept: String = text.chars().take_while(fits).collect();
     kept.push(CLIPPED);
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_a_terminal_would_act_on_is_escaped() {
+        assert_eq!(
+            legible("a\u{1b}[2J\u{202e}b\u{2028}\u{200b}c"),
+            "a\\u{1b}[2J\\u{202e}b\\u{2028}\\u{200b}c"
+        );
+        for text in ["müller@acme.org", "[\"sales\", 'x']", "C:\\x"] {
+            assert_eq!(legible(text), text);
+        }
+    }
+
+    #[test]
+    fn a_long_list_says_how_many_are_left_out() {
+        assert_eq!(listed([], 2), "");
+        assert_eq!(listed(["a", "b"], 2), "a, b");
+        assert_eq!(listed(["a", "b", "c", "d"], 2), "a, b and 2 more");
+    }
 }

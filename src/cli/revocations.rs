@@ -14,6 +14,7 @@ use crate::cli::table::{self, Column};
 use crate::cli::{EXIT_USAGE, principal, print};
 use crate::clock;
 use crate::config::counted;
+use crate::style::legible;
 
 /// The parts that the entries of two replicas share if they are the same entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,7 +139,7 @@ fn text(rows: &BTreeMap<Terms, Row>, replicas: &[String], now: SystemTime, width
         let missing: Vec<&str> =
             replicas.iter().filter(|replica| !row.replicas.contains(replica)).map(String::as_str).collect();
         if !missing.is_empty() {
-            let who = table::printable(&terms.who);
+            let who = legible(&terms.who);
             let (at, source) = (missing.join(", "), source(&terms.source));
             text.extend([format!("not at {at}: {who}, from {source}\n")]);
         }

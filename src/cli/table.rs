@@ -1,5 +1,7 @@
 //! Tables on a terminal: they fit its width. A narrow one gets fewer columns and truncated cells.
 
+use crate::style::legible;
+
 /// The least width to which a cell is truncated.
 const NARROWEST: usize = 12;
 /// The least width to which the later columns are truncated before the first one.
@@ -30,11 +32,10 @@ pub(super) fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
-/// The table as text, one line for each row. Control characters of the cells are replaced: a token's text must not
-/// command the terminal.
+/// The table as text, one line for each row. A token's text is made legible: it must not command the terminal.
 pub(super) fn render(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| legible(cell)).collect()).collect();
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -57,11 +58,6 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<String>], width: Option<usi
         text.push('\n');
     }
     text
-}
-
-/// A text without its control characters.
-pub(super) fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), "\u{fffd}")
 }
 
 /// The places of the columns that fit into `width`. Narrows flexible columns.
@@ -144,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_replaced() {
-        let text = render(&[Fixed("WHO")], &[vec!["a\u{1b}[2Jb".to_owned()]], None);
-        assert_eq!(text, "WHO\na\u{fffd}[2Jb\n");
+    fn characters_that_act_on_a_terminal_are_escaped() {
+        let text = render(&[Fixed("WHO")], &[vec!["a\u{1b}[2J\u{202e}b\u{2028}c".to_owned()]], None);
+        assert_eq!(text, "WHO\na\\u{1b}[2J\\u{202e}b\\u{2028}c\n");
     }
 }

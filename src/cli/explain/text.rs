@@ -11,12 +11,13 @@ use crate::expression::{Expression, Input};
 use crate::identity::explain::{
     Becomes, Condition, Explanation, Made, RequirementOutcome, Rule, RuleOutcome, Target,
 };
+use crate::style::legible;
 
 pub(super) fn of(report: &Report<'_>, colour: bool) -> String {
     let mut page = Page { text: String::new(), colour };
     holder(&report.holder, &mut page);
     for note in &report.notes {
-        page.line("note", &printable(note));
+        page.line("note", &legible(note));
     }
     if let Some(explanation) = &report.explanation {
         steps(report, explanation, &mut page);
@@ -66,7 +67,7 @@ impl Page {
     /// A step with its outcome and the details.
     fn step(&mut self, label: &str, sign: Sign, outcome: &str, details: &str) {
         let outcome = self.painted(sign, outcome);
-        self.line(label, &format!("{outcome}: {}", printable(details)));
+        self.line(label, &format!("{outcome}: {}", legible(details)));
     }
 }
 
@@ -87,7 +88,7 @@ fn holder(holder: &Holder, page: &mut Page) {
     };
     for (label, text) in [(issuer, &holder.issuer), (subject, &holder.subject), ("jti", &holder.jti)] {
         if let Some(text) = text {
-            page.line(label, &printable(text));
+            page.line(label, &legible(text));
         }
     }
 }
@@ -166,7 +167,7 @@ fn made_line(made: &Made, page: &mut Page) {
     };
     match &made.outcome {
         Ok(Some(text)) => {
-            let value = printable(&text.value);
+            let value = legible(&text.value);
             match &text.replaced {
                 Some(original) => {
                     let cause = cause(&made.target, original);
@@ -198,7 +199,7 @@ fn bill(becomes: &Becomes, page: &mut Page) {
     page.heading("In the Cost and Usage Report");
     page.line("line_item_iam_principal", &becomes.principal);
     for (key, value) in &becomes.tags {
-        page.line(&format!("iamPrincipal/{key}"), &printable(value));
+        page.line(&format!("iamPrincipal/{key}"), &legible(value));
     }
 }
 
@@ -221,7 +222,7 @@ fn outcome(report: &Report<'_>, page: &mut Page) {
     let (sign, words) = match (&report.holder.basis, &report.explanation) {
         (Basis::Refused { error, .. }, _) => (Sign::Bad, format!("Refused: {}", error.reason())),
         (_, Some(Explanation { outcome: Err(error), .. })) => {
-            (Sign::Bad, format!("Refused: {} ({})", error.reason(), printable(&error.to_string())))
+            (Sign::Bad, format!("Refused: {} ({})", error.reason(), legible(&error.to_string())))
         }
         _ => match &report.refusal {
             Some(CallRefusal { reason, detail }) => (Sign::Bad, format!("Refused: {reason} ({detail})")),
@@ -230,12 +231,6 @@ fn outcome(report: &Report<'_>, page: &mut Page) {
     };
     let words = page.painted(sign, &words);
     page.heading(&words);
-}
-
-/// The text, escaped if it contains characters that act on a terminal.
-fn printable(text: &str) -> String {
-    let plain = text.chars().all(|c| c == '\'' || c == '"' || c == '\\' || c.escape_debug().len() == 1);
-    if plain { text.to_owned() } else { format!("{text:?}") }
 }
 
 #[cfg(test)]

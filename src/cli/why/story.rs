@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::why::page::Page;
 use crate::cli::why::remedy::Remedy;
+use crate::style::legible;
 
 /// The story of `request` and, if a replica has them, of the steps of the mapping.
 pub(super) fn of(story: &Value) -> String {
@@ -34,7 +35,7 @@ struct Request<'a>(&'a Value);
 impl Request<'_> {
     /// A text that is safe to print: clients choose some of them.
     fn text(&self, name: &str) -> Option<String> {
-        self.0[name].as_str().map(printable)
+        self.0[name].as_str().map(legible)
     }
 
     fn number(&self, name: &str) -> u64 {
@@ -83,7 +84,7 @@ fn who(request: &Request<'_>, page: &mut Page) {
     }
     let claimed = &request.0["unverified"];
     if claimed.is_object() {
-        let claim = |name: &str| claimed[name].as_str().map_or_else(|| "none".to_owned(), printable);
+        let claim = |name: &str| claimed[name].as_str().map_or_else(|| "none".to_owned(), legible);
         page.line(&format!(
             "the rejected token claims subject {} and issuer {}, which any client can write",
             claim("subject"),
@@ -121,7 +122,7 @@ fn decision(request: &Request<'_>, story: &Value, page: &mut Page) {
     for role in list(&story["roles"]) {
         let index = &role["role_rule"];
         let when = match role["when"].as_str() {
-            Some(when) => printable(when),
+            Some(when) => legible(when),
             None => "it has no condition".to_owned(),
         };
         page.line(&match role["outcome"].as_str() {
@@ -232,18 +233,13 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn source(value: &Value) -> String {
-    value.as_str().map(printable).unwrap_or_default()
+    value.as_str().map(legible).unwrap_or_default()
 }
 
 /// `name=value` for each member of an object of texts.
 fn pairs(value: &Value) -> Vec<String> {
     let members = value.as_object().into_iter().flatten();
-    members.map(|(name, value)| format!("{} = {}", printable(name), source(value))).collect()
-}
-
-/// The text, escaped if it contains characters that act on a terminal.
-fn printable(text: &str) -> String {
-    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+    members.map(|(name, value)| format!("{} = {}", legible(name), source(value))).collect()
 }
 
 #[cfg(test)]
@@ -257,7 +253,7 @@ mod tests {
         let story = json!({
             "request": {
                 "time": "2026-11-24T10:00:00.000Z", "request_id": "0ad596fd-64a6-4665-9002-b4023b6dfc95",
-                "client": "10.0.0.7", "user_agent": "Boto3/1.42\u{1b}[2J", "issuer": "okta", "subject": "00u1abc",
+                "client": "10.0.0.7", "user_agent": "Boto3/1.42\u{1b}[2J\u{202e}\u{2028}", "issuer": "okta", "subject": "00u1abc",
                 "operation": "converse", "model": "us.anthropic.claude-sonnet-4-6-v1:0", "region": "us-east-1",
                 "protocol": "h2", "status": 403, "error_type": "AccessDeniedException", "reason": "no_role",
                 "detail": "no role matches: no `when` is true for these claims; the role rules read `groups`",
@@ -275,7 +271,7 @@ mod tests {
 Request 0ad596fd-64a6-4665-9002-b4023b6dfc95 at 2026-11-24T10:00:00.000Z
 Refused by the gateway: 403, no_role.
 Who       subject 00u1abc of issuer okta
-          from 10.0.0.7 with Boto3/1.42\\u{1b}[2J
+          from 10.0.0.7 with Boto3/1.42\\u{1b}[2J\\u{202e}\\u{2028}
 Asked     converse of us.anthropic.claude-sonnet-4-6-v1:0 in us-east-1
 Decision  require[0] is met: claims.email_verified
           role[0] does not match: 'ml' in claims.groups
