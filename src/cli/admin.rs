@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use url::{Host, Url};
 
 use crate::cli::read_file;
+use crate::style::legible;
 
 /// The timeout of one replica, for the name look-up and for the request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,8 +55,10 @@ struct Question {
 /// The URL of an admin port, which speaks plain HTTP.
 fn url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    if url.scheme() != "http" || !url.has_host() || url.path() != "/" || url.query().is_some() {
-        return Err("write http, host and port, for example http://127.0.0.1:9091".to_owned());
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if url.scheme() != "http" || !url.has_host() || !is_bare || has_user {
+        return Err("write http, host and port only, for example http://127.0.0.1:9091".to_owned());
     }
     Ok(url)
 }
@@ -174,7 +177,7 @@ async fn ask(address: SocketAddr, authority: &str, question: Question) -> Result
     let body: Option<Value> = serde_json::from_slice(&body).ok();
     if !status.is_success() {
         let message = body.as_ref().and_then(|body| body["message"].as_str());
-        return Err(format!("{status}: {}", message.unwrap_or("no reason given")));
+        return Err(format!("{status}: {}", message.map_or_else(|| "no reason given".to_owned(), legible)));
     }
     body.ok_or_else(not_a_gateway)
 }
@@ -182,4 +185,25 @@ async fn ask(address: SocketAddr, authority: &str, question: Question) -> Result
 /// The failure of a replica whose answer has another shape.
 pub(super) fn not_a_gateway() -> String {
     "the answer is not from a bedrock-gateway; check the address".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_replica_has_only_host_and_port() {
+        assert!(url("http://replica.internal:9091").is_ok());
+        for text in [
+            "https://host:9091",
+            "http://host:9091/sessions",
+            "http://host:9091/?a=b",
+            "http://host:9091/#a",
+            "http://user:secret@host:9091",
+            "http://user@host:9091",
+        ] {
+            let fault = url(text).unwrap_err();
+            assert!(fault.contains("host and port only") && !fault.contains("secret"), "{text}: {fault}");
+        }
+    }
 }
