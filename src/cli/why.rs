@@ -32,7 +32,8 @@ pub(super) struct Why {
     json: bool,
 }
 
-/// The id in what a caller reports: the id alone, or a message that ends with it.
+/// The id in what a caller reports: the id alone, or a message that ends with it. Searches ignore the case: the
+/// gateway's ids are in lower case, Bedrock's may be in either, and a user may have typed one.
 fn request_id(text: &str) -> Result<String, String> {
     let id = text.rsplit("Request id:").next().unwrap_or(text).trim().trim_end_matches('.');
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -42,8 +43,7 @@ fn request_id(text: &str) -> Result<String, String> {
             "write the request id, or at least its first {SHORTEST_ID} characters, such as {example}"
         ));
     }
-    // Ids of the gateway are in lower case; a user may have typed one.
-    Ok(id.to_ascii_lowercase())
+    Ok(id.to_owned())
 }
 
 pub(super) fn run(arguments: &Why) -> ExitCode {
@@ -94,7 +94,8 @@ mod tests {
             format!("Access denied: no role matches your token. Request id: {id}"),
             format!("Request id: {id}."),
         ] {
-            assert_eq!(request_id(&text).as_deref(), Ok(id), "{text}");
+            let found = request_id(&text).unwrap();
+            assert!(found.eq_ignore_ascii_case(id), "{text}: {found}");
         }
         assert!(request_id("0ad596fd").is_ok());
         for text in ["", "0ad596f", "../sessions", "0ad596fd/..", "0ad596fd?x", "a message without one"] {

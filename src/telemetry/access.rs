@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
-pub use recent::{Found, MOST_RECENT, SHORTEST_ID};
+pub use recent::{Found, MOST_RECENT, SHORTEST_ID, begins};
 
 use super::log::output::{LogHealth, Output};
 use super::log::{LogError, LogSettings};

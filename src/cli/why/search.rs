@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::telemetry::access::begins;
+
 /// The lines that a search found.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Search {
@@ -35,9 +37,9 @@ impl Search {
         let mut line = Vec::new();
         while search.found.len() < 2 && source.read_until(b'\n', &mut line)? > 0 {
             search.lines += 1;
-            let text = String::from_utf8_lossy(&line);
-            if search.since.is_none() || text.contains(id) {
-                search.look_at(&text, id);
+            let has_id = || line.windows(id.len()).any(|part| part.eq_ignore_ascii_case(id.as_bytes()));
+            if search.since.is_none() || has_id() {
+                search.look_at(&String::from_utf8_lossy(&line), id);
             }
             line.clear();
         }
@@ -52,7 +54,7 @@ impl Search {
         if self.since.is_none() {
             self.since = record["time"].as_str().map(str::to_owned);
         }
-        let fits = |name: &str| record[name].as_str().is_some_and(|own| own.starts_with(id));
+        let fits = |name: &str| record[name].as_str().is_some_and(|own| begins(own, id));
         if fits("request_id") || fits("aws_request_id") {
             self.found.push(record);
         }
@@ -81,7 +83,7 @@ mod tests {
 
     const LOG: &str = concat!(
         "{\"timestamp\":\"x\",\"fields\":{\"message\":\"serving\"}}\n",
-        "{\"time\":\"2026-11-24T10:00:00.000Z\",\"request_id\":\"aaaaaaaa-1\",\"aws_request_id\":\"dddddddd-1\"}\n",
+        "{\"time\":\"2026-11-24T10:00:00.000Z\",\"request_id\":\"aaaaaaaa-1\",\"aws_request_id\":\"Dddddddd-1\"}\n",
         "not JSON, but it contains bbbbbbbb\n",
         "{\"time\":\"2026-11-24T10:00:01.000Z\",\"request_id\":\"bbbbbbbb-1\",\"user_agent\":\"aaaaaaaa\"}\n",
         "{\"time\":\"2026-11-24T10:00:02.000Z\",\"request_id\":\"bbbbbbbb-2\"}",
@@ -97,6 +99,7 @@ mod tests {
     fn a_request_is_found_by_either_id() {
         assert_eq!(search(LOG, "aaaaaaaa").as_deref(), Ok("aaaaaaaa-1"));
         assert_eq!(search(LOG, "dddddddd-1").as_deref(), Ok("aaaaaaaa-1"));
+        assert_eq!(search(LOG, "DDDDDDDD-1").as_deref(), Ok("aaaaaaaa-1"));
         assert_eq!(search(LOG, "bbbbbbbb-2").as_deref(), Ok("bbbbbbbb-2"));
     }
 

@@ -70,8 +70,8 @@ impl Recent {
         let kinds = self.0.lock();
         let wanted = start(id);
         let all = kinds.sent.lines.iter().chain(&kinds.unsent.lines);
-        let fits = all
-            .filter(|line| line.starts.contains(&wanted) && ids(&line.json).any(|own| own.starts_with(id)));
+        let fits =
+            all.filter(|line| line.starts.contains(&wanted) && ids(&line.json).any(|own| begins(own, id)));
         let lines = fits.take(2).map(|line| line.json.clone()).collect();
         let oldest =
             [&kinds.sent, &kinds.unsent].map(|kind| kind.lines.front().and_then(|line| time(&line.json)));
@@ -107,9 +107,16 @@ impl Lines {
     }
 }
 
-/// The first bytes of an id. A shorter id matches nothing.
+/// The first bytes of an id, in lower case. A shorter id matches nothing.
 fn start(id: &str) -> Start {
-    id.as_bytes().first_chunk().copied().unwrap_or_default()
+    let mut start: Start = id.as_bytes().first_chunk().copied().unwrap_or_default();
+    start.make_ascii_lowercase();
+    start
+}
+
+/// Whether `own` begins with `id`, in upper or lower case.
+pub fn begins(own: &str, id: &str) -> bool {
+    own.get(..id.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(id))
 }
 
 /// The ids at the beginning of a line: `{"time":"…","request_id":"…","aws_request_id":"…"`.
@@ -157,6 +164,12 @@ mod tests {
         assert_eq!((count(&recent, "00000003"), count(&recent, "00000001-1")), (0, 0));
         keep(&recent, "00000001-ffff", None, 0);
         assert_eq!((count(&recent, "00000001"), count(&recent, "00000001-f")), (2, 1));
+        // The gateway's ids are in lower case, Bedrock's may be in either.
+        keep(&recent, &id(4), Some("AbCdEf_0-1111"), 1);
+        assert_eq!(
+            (count(&recent, "FEEDBEEF-0"), count(&recent, "abcdef_0"), count(&recent, "AbCdEf_0-1")),
+            (1, 1, 1)
+        );
         // A text that a client chose is not an id.
         assert_eq!(count(&recent, "aws-sdk\u{1b}"), 0);
     }
