@@ -162,6 +162,14 @@ impl Failure {
         }
     }
 
+    /// The role rule that had matched before the mapping refused the caller.
+    pub fn role_rule(&self) -> Option<usize> {
+        match self {
+            Self::Identity(refusal) => refusal.rule,
+            _ => None,
+        }
+    }
+
     /// The claims that decided, for the access log only.
     pub fn claims(&self) -> Option<&ClaimsRead> {
         match self {

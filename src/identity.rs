@@ -196,11 +196,13 @@ pub struct IdentityRefusal {
     pub claims: ClaimsRead,
     /// The operator's text for the caller.
     pub tell: Option<Arc<str>>,
+    /// The role rule that had matched, for example when a tag's value is missing.
+    pub rule: Option<usize>,
 }
 
 impl From<IdentityError> for IdentityRefusal {
     fn from(error: IdentityError) -> Self {
-        Self { error, claims: ClaimsRead::default(), tell: None }
+        Self { error, claims: ClaimsRead::default(), tell: None, rule: None }
     }
 }
 

@@ -60,6 +60,8 @@ struct Fields {
     detail: Option<String>,
     /// The claims that decided a refusal.
     claims: Option<ClaimsRead>,
+    /// The role rule that had matched when the mapping refused the caller. Otherwise the identity has it.
+    refused_after: Option<usize>,
     /// Set for an error that Bedrock answered, if its message is logged.
     error_body: Option<Box<ErrorBody>>,
     request_bytes: u64,
@@ -103,6 +105,7 @@ impl Record {
             reason: Reason::ClientLeft,
             detail: None,
             claims: None,
+            refused_after: None,
             error_body: None,
             request_bytes: 0,
             response_bytes: 0,
@@ -197,6 +200,7 @@ impl Record {
         self.0.error_type = Some(answer.kind.into());
         self.0.detail = Some(failure.detail());
         self.0.claims = failure.claims().cloned();
+        self.0.refused_after = failure.role_rule();
         self.0.model = self.0.model.take().or_else(|| failure.model().cloned());
         self.0.reason = answer.reason;
     }
@@ -288,7 +292,7 @@ impl Fields {
             subject: verified.and_then(|verified| verified.subject()).map(clipped),
             jti: verified.and_then(|verified| verified.jti()).map(clipped),
             unverified,
-            role_rule: self.identity.as_ref().map(|identity| identity.rule()),
+            role_rule: self.identity.as_ref().map(|identity| identity.rule()).or(self.refused_after),
             principal: self.identity.as_ref().map(|identity| &**identity.principal()),
             tags: tags.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             access_key_id: self.session.as_ref().map(Session::access_key_id),

@@ -47,6 +47,7 @@ impl Mapping {
             error,
             claims: ClaimsRead::of(expressions, claims),
             tell: None,
+            rule: None,
         };
         for (index, requirement) in mapping.require.iter().enumerate() {
             let read = slice::from_ref(&requirement.expression);
@@ -61,6 +62,10 @@ impl Mapping {
             }
         }
         let (rule, role) = self.role(mapping, &input, claims)?;
+        let refused = |error, expressions: &[Expression]| IdentityRefusal {
+            rule: Some(rule),
+            ..refused(error, expressions)
+        };
         let mut replaced = Vec::new();
         let mut note = |target: &str, original: Option<String>| {
             if original.is_some() {
@@ -84,9 +89,9 @@ impl Mapping {
                 tags.push((key.clone(), tag.value));
             }
         }
-        let tags = SessionTags::new(tags).map_err(|error| IdentityError::Evaluation {
-            target: "tags".to_owned(),
-            detail: error.to_string(),
+        let tags = SessionTags::new(tags).map_err(|error| {
+            let (target, detail) = ("tags".to_owned(), error.to_string());
+            refused(IdentityError::Evaluation { target, detail }, &[])
         })?;
         // STS rejects a transitive tag key that is not among the tags.
         let transitive = role.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key));
@@ -133,6 +138,7 @@ impl Mapping {
             error: IdentityError::NoRole { read },
             claims: ClaimsRead::of(conditions(), claims),
             tell: self.no_role_tell.clone(),
+            rule: None,
         })
     }
 

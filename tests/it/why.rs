@@ -195,6 +195,21 @@ async fn a_request_is_found_by_either_id_with_the_steps_of_the_mapping() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_by_a_missing_value_names_the_role_that_had_matched() {
+    let world = World::with(&setup()).await;
+    let claims = World::claims("alice").claim("groups", json!(["users"])).claim("kind", "employee");
+    let answer = world.send(post(CONVERSE, &world.mint(claims.without("email")), HELLO)).await;
+    let (_, id) = message(&answer);
+    let story = world.traced(&id.to_uppercase()).await;
+    assert_eq!(
+        (&story["request"]["reason"], &story["request"]["role_rule"]),
+        (&json!("value_missing"), &json!(1))
+    );
+    let outcomes: Vec<_> = story["roles"].as_array().unwrap().iter().map(|role| &role["outcome"]).collect();
+    assert_eq!(outcomes, ["does_not_match", "matches"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_a_request_needs_the_admin_token() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("admin-token");
