@@ -13,9 +13,13 @@ use crate::cli::{EXIT_CONFIG, EXIT_USAGE, problems};
 use crate::config::{Config, ConfigError, File, STANDARD_INPUT};
 use crate::gateway::{GatewayHandle, StartError};
 use crate::preflight;
+use crate::style::listed;
 use crate::telemetry::log;
 use crate::telemetry::log::process_log::ProcessLog;
 use crate::version;
+
+/// The names that the line `serving` lists at most, of issuers and of roles.
+const MOST_NAMES: usize = 5;
 
 pub(super) fn run(path: &Path) -> ExitCode {
     // Libraries that ask for the process's default provider get the one that is used everywhere. An error only
@@ -83,8 +87,9 @@ async fn serve(config: Config, file: File, process_log: Option<ProcessLog>) -> R
         version = version::VERSION_AND_COMMIT,
         config = %path.display(),
         region,
-        issuers = issuers.join(", "),
+        issuers = listed(issuers.iter().map(|issuer| &**issuer), MOST_NAMES),
         roles = rules,
+        role_arns = listed(roles.iter().map(String::as_str), MOST_NAMES),
         "serving"
     );
     for arn in roles {

@@ -246,6 +246,7 @@ async fn the_log_says_who_serves_what_and_by_which_file() {
     assert_eq!(serving["region"], "us-east-1");
     assert_eq!(serving["issuers"], "acme");
     assert_eq!(serving["roles"], 1);
+    assert_eq!(serving["role_arns"], "arn:aws:iam::123456789012:role/BedrockUser");
     let file = gateway.bed.folder().join("gateway.toml");
     assert_eq!(serving["config"], file.display().to_string());
     let arn = "arn:aws:iam::123456789012:role/BedrockUser";
