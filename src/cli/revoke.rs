@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::admin::{AdminPort, Answer, not_a_gateway};
-use crate::cli::{EXIT_USAGE, revocations};
+use crate::cli::{EXIT_USAGE, print, revocations};
 use crate::clock;
 
 #[derive(Debug, Args)]
@@ -67,7 +67,10 @@ pub(super) fn run(arguments: &Revoke) -> ExitCode {
     let mut failed = false;
     for Answer { replica, outcome } in answers {
         match outcome.and_then(|answer| effect(&answer)) {
-            Ok(done) => println!("{replica}: {done}"),
+            Ok(done) => {
+                // The revocation is in force, also if the reader of the output has left.
+                let _printed: ExitCode = print(&format!("{replica}: {done}\n"));
+            }
             Err(fault) => {
                 eprintln!("{replica}: FAILED: {fault}");
                 failed = true;

@@ -119,6 +119,19 @@ fn a_saved_explanation_is_a_case_that_passes_until_the_mapping_changes() {
 }
 
 #[test]
+fn cases_whose_output_is_not_read_fail_without_a_panic() {
+    let desk = Desk::new();
+    desk.run("explain -c gateway.toml --claims alice.json --save cases/alice.json");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = binary();
+    command.args(["check", "gateway.toml", "--cases", "cases"]).current_dir(desk.folder.path());
+    let ended = command.stdout(writer).output().unwrap();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(1) && !errors.contains("panicked"), "{errors}");
+}
+
+#[test]
 fn a_case_can_expect_a_refusal() {
     let desk = Desk::new();
     let case = json!({ "issuer": "acme", "claims": { "sub": "1", "team": "x" },

@@ -1,11 +1,13 @@
 //! `check --cases`: runs a folder of cases, so that a mapping has regression tests.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use crate::cli::call::Call;
 use crate::cli::case::{Case, Outcome};
-use crate::cli::{claims, read_file};
+use crate::cli::{claims, print, read_file};
 use crate::config::{Config, counted};
+use crate::style::legible;
 
 /// Runs the cases of `folder`, and prints the result of each. Returns whether all passed.
 pub(super) fn run(folder: &Path, config: &Config) -> bool {
@@ -23,16 +25,18 @@ pub(super) fn run(folder: &Path, config: &Config) -> bool {
             return false;
         }
     };
-    let mut failed = 0;
+    let (mut failed, mut text) = (0, String::new());
     for path in &cases {
         let faults = one(path, config).unwrap_or_else(|fault| vec![fault]);
-        println!("{} {}", if faults.is_empty() { "ok    " } else { "FAILED" }, path.display());
-        for fault in &faults {
-            println!("       {fault}");
-        }
+        let outcome = if faults.is_empty() { "ok    " } else { "FAILED" };
+        text.extend([format!("{outcome} {}\n", path.display())]);
+        text.extend(faults.iter().map(|fault| format!("       {}\n", legible(fault))));
         failed += usize::from(!faults.is_empty());
     }
-    println!("{}: {} passed, {failed} failed", counted(cases.len(), "case"), cases.len() - failed);
+    let passed = cases.len() - failed;
+    text.extend([format!("{}: {passed} passed, {failed} failed\n", counted(cases.len(), "case"))]);
+    // `check` has printed before, and its exit code says whether that was read.
+    let _printed: ExitCode = print(&text);
     failed == 0
 }
 
