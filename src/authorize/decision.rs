@@ -10,6 +10,7 @@ use crate::identity::models::ModelPattern;
 use crate::identity::role::Role;
 use crate::reason::Reason;
 use crate::route::{ModelId, Operation};
+use crate::style::listed;
 
 /// The part of a call that the caller's role refuses. The words are for the caller, and contain nothing of the role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -106,8 +107,11 @@ impl Forbidden {
     }
 }
 
+/// The names that a refusal lists at most: it is one line of a log, and a role may have hundreds of patterns.
+const MOST_NAMES: usize = 20;
+
 fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
+    listed(names, MOST_NAMES)
 }
 
 /// The parts of a call that the role decides about. A part that is `None` is not checked.
