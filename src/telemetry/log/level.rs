@@ -6,6 +6,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::limit::{OWN, is_within};
+use crate::spelling::similar;
 
 /// The environment variable that replaces `[log] level`. Most Rust programs read it.
 pub(super) const VARIABLE: &str = "RUST_LOG";
@@ -14,6 +15,13 @@ pub(super) const VARIABLE: &str = "RUST_LOG";
 /// example a line for every frame. `aws_config` prints a whole answer of a metadata service, in debug form, at every
 /// attempt to fetch credentials; the gateway logs the same failure as one sentence.
 const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls", "aws_config"];
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// Whether a target is one of the gateway or of a library in [`QUIET`].
+fn is_known(target: &str) -> bool {
+    is_within(target, OWN) || QUIET.iter().any(|library| is_within(target, library))
+}
 
 /// Why a filter is invalid, in words for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +47,16 @@ pub(super) fn of_environment(value: Result<String, VarError>) -> Result<Option<S
 }
 
 pub(super) fn filter(level: &str) -> Result<EnvFilter, LevelFault> {
-    // EnvFilter reads a misspelt level as a module's name, and then shows nothing at all.
-    for directive in level.split(',').map(str::trim) {
-        let level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
-        if !level && !directive.contains(['=', '[']) {
+    let directives = || level.split(',').map(str::trim);
+    let is_level = |directive: &str| !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
+    let is_bare = |directive: &str| !is_level(directive) && !directive.contains(['=', '[']);
+    // A bare target means all of its lines. EnvFilter reads a misspelt level as one too, and then shows nothing at all.
+    let others = directives().any(|directive| !is_bare(directive));
+    for word in directives().filter(|directive| is_bare(directive)) {
+        let is_target = is_known(word) || others && !word.is_empty() && similar(word, LEVELS).is_none();
+        if !is_target {
             return Err(LevelFault(format!(
-                "\"{directive}\" is not a log level; the levels are error, warn, info, debug, trace and off"
+                "\"{word}\" is not a log level; the levels are error, warn, info, debug, trace and off"
             )));
         }
     }
@@ -104,7 +116,15 @@ mod tests {
             ("info", true),
             ("warn,bedrock_gateway=debug", true),
             ("bedrock_gateway[request]=debug", true),
+            ("warn,hyper", true),
+            ("hyper", true),
+            ("bedrock_gateway", true),
+            ("bedrock_gateway::sessions,warn", true),
+            ("warn,tower", true),
             ("inof", false),
+            ("tower", false),
+            ("warn,inof", false),
+            ("h2=debug,dbug", false),
             ("info,", false),
             ("a=b", false),
             ("", false),
