@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Sessions) -> ExitCode {
                 }
                 if note.is_some() {
                     eprintln!(
-                        "{replica}: only the {} sessions that were used last; list fewer with --principal",
+                        "{replica}: only the {} sessions that were used last; narrow the list with --principal",
                         listed.len()
                     );
                 }
