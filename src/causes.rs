@@ -52,6 +52,11 @@ fn reach_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
     })
 }
 
+/// Whether a name did not resolve. The connector's error has no other sign of it than this text.
+pub(crate) fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.to_string() == "dns error")
+}
+
 /// The TLS error that an error is or contains. The `source` of an I/O error skips the error within it, which may be
 /// another I/O error.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {

@@ -149,11 +149,14 @@ impl Proxy {
         })
     }
 
-    /// A failed connection to AWS at `address` in one line: what the proxy did wrong, otherwise the error with its
-    /// causes. A failure that may be the proxy's names it.
-    pub fn explain(&self, error: &(dyn Error + 'static), address: &Uri) -> String {
-        let fault = self.fault(error);
-        fault.unwrap_or_else(|| causes::of_connection(error, "aws.endpoints.ca") + &self.hint(address))
+    /// A failed connection to AWS at `address`: what the proxy did wrong, otherwise the error with its causes.
+    pub fn explain(&self, error: &(dyn Error + 'static), address: &Uri) -> NoConnection {
+        if let Some(text) = self.fault(error) {
+            return NoConnection { obstacle: Obstacle::Proxy, text };
+        }
+        let obstacle = if causes::is_unknown_host(error) { Obstacle::HostName } else { Obstacle::Other };
+        let text = causes::of_connection(error, "aws.endpoints.ca") + &self.hint(address);
+        NoConnection { obstacle, text }
     }
 
     /// The end of a message about a connection to `address`: it names the proxy, if the connection goes through it.
@@ -187,6 +190,25 @@ fn listed(no_proxy: &str) -> String {
     let entries =
         entries.map(|entry| if entry.starts_with("*.") { entry.trim_start_matches('*') } else { entry });
     entries.collect::<Vec<_>>().join(",")
+}
+
+/// Why no connection to AWS was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoConnection {
+    pub obstacle: Obstacle,
+    /// In one line, for the operator. It names the proxy, if the connection goes through it.
+    pub text: String,
+}
+
+/// The obstacle to a connection. It decides what the operator should check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The proxy of the environment.
+    Proxy,
+    /// The name of the server does not resolve.
+    HostName,
+    /// Something else on the way, or the server.
+    Other,
 }
 
 /// Connects to servers, directly or through a tunnel of the proxy.

@@ -7,6 +7,7 @@ mod cache;
 mod cached_session;
 pub mod caller_identity;
 mod callers;
+pub mod failure_text;
 pub mod health;
 mod name_limits;
 pub mod own_credentials;

@@ -39,6 +39,13 @@ pub enum UpstreamError {
     NotAnswered(String),
 }
 
+/// The purpose of a connection.
+#[derive(Debug, Clone, Copy)]
+enum Attempt {
+    Request,
+    Check,
+}
+
 impl Upstream {
     pub fn new(connector: Connector) -> Self {
         Self { connector }
@@ -59,7 +66,7 @@ impl Upstream {
             let mut connection = match kept {
                 Some(connection) => connection,
                 // In a box of its own: it is rarely needed, and larger than all the rest.
-                None => Box::pin(self.connect(&endpoint)).await?,
+                None => Box::pin(self.connect(&endpoint, Attempt::Request)).await?,
             };
             let answer = tokio::time::timeout(first_byte, connection.try_send_request(request)).await;
             let mut failed = match answer {
@@ -84,10 +91,10 @@ impl Upstream {
 
     /// Opens a connection and closes it again. `endpoint.reach` has the outcome.
     pub async fn check(&self, endpoint: &Endpoint) {
-        drop(self.connect(endpoint).await);
+        drop(self.connect(endpoint, Attempt::Check).await);
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
+    async fn connect(&self, endpoint: &Endpoint, attempt: Attempt) -> Result<Connection, UpstreamError> {
         match self.connector.connect(endpoint).await {
             Ok(connection) => {
                 endpoint.reach.connected();
@@ -95,8 +102,12 @@ impl Upstream {
             }
             Err(error) => {
                 let why = self.connector.explain(&*error, endpoint);
-                endpoint.reach.failed(&why);
-                Err(UpstreamError::Connect(why))
+                let text = why.text.clone();
+                match attempt {
+                    Attempt::Request => endpoint.reach.failed(why),
+                    Attempt::Check => endpoint.reach.still_failing(why),
+                }
+                Err(UpstreamError::Connect(text))
             }
         }
     }

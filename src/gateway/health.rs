@@ -55,7 +55,11 @@ pub(super) async fn check_bedrock(gateway: Arc<Gateway>) {
         let config = gateway.config.load_full();
         let home = config.endpoints.find(&config.home, Service::Runtime).ok();
         for endpoint in config.endpoints.iter() {
-            if endpoint.reach.is_failing() || home.is_some_and(|home| Arc::ptr_eq(home, endpoint)) {
+            let is_home = home.is_some_and(|home| Arc::ptr_eq(home, endpoint));
+            if !is_home {
+                endpoint.reach.forget();
+            }
+            if endpoint.reach.is_failing() || is_home {
                 gateway.upstream.check(endpoint).await;
             }
         }

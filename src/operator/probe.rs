@@ -16,8 +16,10 @@ use crate::endpoint::Endpoint;
 use crate::operator::answer::{Page, PageLimit, json_answer};
 use crate::operator::problem::{Problem, ProblemCode};
 use crate::operator::problem_log::ProblemLog;
+use crate::proxy::Obstacle;
 use crate::server::tls::Certificate;
 use crate::server::{Handler, Peer};
+use crate::sessions::failure_text::FailureText;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::state::Gateway;
 use crate::telemetry::log::output::LogHealth;
@@ -139,32 +141,33 @@ impl Readiness {
     fn of_own_credentials(&self) -> Option<Problem> {
         let credentials = self.source.status();
         let pending = credentials.last_error.is_none();
-        let not_fetched = (!credentials.had_credentials).then(|| NOT_FETCHED.to_owned());
+        let not_fetched = (!credentials.had_credentials).then(|| FailureText::public(NOT_FETCHED));
         let why = credentials.last_error.or(not_fetched)?;
-        let message = format!("the gateway's own AWS credentials: {why}");
-        Some(Problem { pending, ..Problem::new(ProblemCode::OwnCredentials, "", message) })
+        let problem = Problem::of(ProblemCode::OwnCredentials, "the gateway's own AWS credentials", &why);
+        Some(Problem { pending, ..problem })
     }
 
     fn of_sts(&self) -> Option<Problem> {
         let why = self.gateway.sessions.sts_health().failure()?;
         let home = &self.gateway.config.load().home;
-        Some(Problem::new(ProblemCode::Sts, "", format!("STS in {home}: {why}")))
+        Some(Problem::of(ProblemCode::Sts, &format!("STS in {home}"), &why))
     }
 
     fn of_bedrock(&self) -> Vec<Problem> {
         let config = self.gateway.config.load_full();
         let problem = |endpoint: &Arc<Endpoint>| {
             let (why, place) = (endpoint.reach.failure()?, endpoint.place());
-            let message = if why.contains("dns error") {
-                format!(
+            let message = match why.obstacle {
+                Obstacle::Proxy => format!("{place}: the gateway cannot connect: {}", why.text),
+                Obstacle::HostName => format!(
                     "{place}: the host name does not resolve; check the spelling of aws.region and aws.endpoints, and \
                      DNS"
-                )
-            } else {
-                format!(
+                ),
+                Obstacle::Other => format!(
                     "{place}: the gateway cannot connect; check egress, the VPC endpoint, a proxy and \
-                     aws.endpoints: {why}"
-                )
+                     aws.endpoints: {}",
+                    why.text
+                ),
             };
             Some(Problem::new(ProblemCode::Bedrock, place, message))
         };

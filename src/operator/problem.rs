@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::sessions::failure_text::FailureText;
+
 /// The kind of a problem, from a closed list. Monitoring can compare the code; the message may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemCode {
@@ -66,20 +68,34 @@ pub struct Problem {
     /// keeps its identity while its message changes.
     pub part: String,
     /// The fault and the next step. Clients of `/readyz` are not authenticated: no secret, no caller, no text of a
-    /// file.
+    /// file and no answer of AWS.
     pub message: String,
+    /// For the log, if that may say more than `message`.
+    pub details: Option<String>,
     /// Nothing has failed so far: the gateway has only just begun.
     pub pending: bool,
 }
 
 impl Problem {
     pub(super) fn new(code: ProblemCode, part: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, part: part.into(), message: message.into(), pending: false }
+        Self { code, part: part.into(), message: message.into(), details: None, pending: false }
+    }
+
+    /// A failure of `subject`.
+    pub(super) fn of(code: ProblemCode, subject: &str, why: &FailureText) -> Self {
+        let details = (why.full != why.short).then(|| format!("{subject}: {}", why.full));
+        Self { details, ..Self::new(code, "", format!("{subject}: {}", why.short)) }
+    }
+
+    /// The text of the log.
+    pub(super) fn logged(&self) -> &str {
+        self.details.as_deref().unwrap_or(&self.message)
     }
 
     /// An entry of `problems`.
     pub(super) fn shown(&self) -> Value {
-        json!({ "code": self.code.as_str(), "message": self.message })
+        let more = if self.details.is_some() { "; the process log has the cause" } else { "" };
+        json!({ "code": self.code.as_str(), "message": format!("{}{more}", self.message) })
     }
 }
 

@@ -45,7 +45,7 @@ impl ProblemLog {
             match known.get_mut(&key) {
                 None => {
                     report(problem);
-                    let message = problem.message.clone();
+                    let message = problem.logged().to_owned();
                     known.insert(key, Known { message, began: now, logged: now, state: State::Reported });
                 }
                 Some(known) => known.again(problem, now),
@@ -66,10 +66,10 @@ impl Known {
         if self.state == State::Over {
             (self.state, self.began) = (State::Unreported, now);
         }
-        let news = self.state == State::Unreported || self.message != problem.message;
+        let news = self.state == State::Unreported || self.message != problem.logged();
         if news && now.duration_since(self.logged) >= QUIET {
             report(problem);
-            self.message.clone_from(&problem.message);
+            problem.logged().clone_into(&mut self.message);
             (self.state, self.logged) = (State::Reported, now);
         }
     }
@@ -85,7 +85,7 @@ impl Known {
 }
 
 fn report(problem: &Problem) {
-    warn!(code = problem.code.as_str(), "problem: {}", problem.message);
+    warn!(code = problem.code.as_str(), "problem: {}", problem.logged());
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use aws_sdk_sts::Client;
 use tokio::time::timeout;
 
 use super::SessionError;
-use super::sts::{AssumeRole as _, StsClient, StsError, meaning};
+use super::own_credentials::OwnCredentials;
+use super::sts::{AssumeRole as _, StsClient, StsError, failed};
 use super::transport::StsRoute;
 
 /// Checks of the gateway's own credentials.
 #[derive(Debug, Clone)]
 pub struct CallerIdentity {
     client: Client,
+    source: OwnCredentials,
     deadline: Duration,
     route: StsRoute,
 }
@@ -21,7 +23,7 @@ pub struct CallerIdentity {
 impl CallerIdentity {
     /// Over the connections of `sts`, with the same credentials.
     pub fn over(sts: &StsClient) -> Self {
-        Self { client: sts.client(), deadline: sts.deadline(), route: sts.route() }
+        Self { client: sts.client(), source: sts.source(), deadline: sts.deadline(), route: sts.route() }
     }
 
     /// The ARN that AWS knows the gateway by. It takes at most `aws.sts_timeout`.
@@ -32,7 +34,7 @@ impl CallerIdentity {
     pub async fn arn(&self) -> Result<String, SessionError> {
         let call = timeout(self.deadline, self.client.get_caller_identity().send());
         let answer = call.await.map_err(|_elapsed| StsError::deadline(self.deadline))?;
-        let identity = answer.map_err(|error| meaning(&error, &self.route))?;
+        let identity = answer.map_err(|error| failed(&error, &self.route, &self.source))?;
         Ok(identity.arn().unwrap_or_default().to_owned())
     }
 }

@@ -7,86 +7,103 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::failure_text::FailureText;
 use super::sts::NO_CREDENTIALS;
 use super::{SessionError, StsFailure};
+use crate::proxy::Obstacle;
 
-/// How long a throttled call counts as a problem, if no other call for a session succeeds. The gateway's own check is
-/// another operation, which STS does not throttle together with `AssumeRole`.
-const THROTTLED_FOR: Duration = Duration::from_secs(60);
+/// How long a failed request for a session counts as a problem, if no other one succeeds. The gateway's own check is
+/// another operation: its success does not show that `AssumeRole` works.
+pub const SESSION_FAILED_FOR: Duration = Duration::from_secs(60);
 
 /// The state of STS as this process has met it.
 #[derive(Debug, Default)]
 pub struct StsHealth {
     /// Whether there is a failure, so that a success costs one load.
     failing: AtomicBool,
-    failure: Mutex<Option<Failure>>,
+    failures: Mutex<Failures>,
+}
+
+/// The last failures that are not over yet.
+#[derive(Debug, Default)]
+struct Failures {
+    check: Option<FailureText>,
+    session: Option<OfSession>,
 }
 
 #[derive(Debug)]
-struct Failure {
-    message: String,
-    /// The time of the throttled call, if that was the failure.
-    throttled: Option<Instant>,
+struct OfSession {
+    text: FailureText,
+    at: Instant,
+    /// It concerns every operation, so a check can end it.
+    of_every_call: bool,
 }
 
 impl StsHealth {
     /// The failure of STS and the next step, for the operator.
-    pub fn failure(&self) -> Option<String> {
+    pub fn failure(&self) -> Option<FailureText> {
         if !self.failing.load(Ordering::Relaxed) {
             return None;
         }
-        let mut failure = self.failure.lock();
-        if failure.as_ref()?.throttled.is_some_and(|at| at.elapsed() >= THROTTLED_FOR) {
-            self.clear(&mut failure);
-        }
-        failure.as_ref().map(|failure| failure.message.clone())
+        let mut failures = self.failures.lock();
+        failures.session.take_if(|failure| failure.at.elapsed() >= SESSION_FAILED_FOR);
+        self.update(&failures);
+        let of_session = failures.session.as_ref().map(|failure| &failure.text);
+        failures.check.as_ref().or(of_session).cloned()
     }
 
     /// Notes how a request for a session ended.
     pub(super) fn session<T>(&self, outcome: &Result<T, SessionError>) {
         match outcome {
-            Ok(_) | Err(SessionError::Denied { .. }) if self.failing.load(Ordering::Relaxed) => {
-                self.clear(&mut self.failure.lock());
+            Ok(_) | Err(SessionError::Denied { .. }) => {
+                if self.failing.load(Ordering::Relaxed) {
+                    let mut failures = self.failures.lock();
+                    *failures = Failures::default();
+                    self.update(&failures);
+                }
             }
-            Ok(_) | Err(SessionError::Denied { .. }) => {}
-            Err(error) => self.note(error),
+            Err(error) => {
+                let Some(text) = words(error) else { return };
+                let of_every_call = matches!(
+                    error,
+                    SessionError::GatewayRefused { .. }
+                        | SessionError::Unavailable { failure: StsFailure::Unreachable(_), .. }
+                );
+                let mut failures = self.failures.lock();
+                failures.session = Some(OfSession { text, at: Instant::now(), of_every_call });
+                self.update(&failures);
+            }
         }
     }
 
     /// Notes how one of the gateway's own checks ended.
     pub fn check<T>(&self, outcome: &Result<T, SessionError>) {
+        let mut failures = self.failures.lock();
         match outcome {
             Ok(_) => {
-                let mut failure = self.failure.lock();
-                if failure.as_ref().is_some_and(|failure| failure.throttled.is_none()) {
-                    self.clear(&mut failure);
-                }
+                failures.check = None;
+                failures.session.take_if(|failure| failure.of_every_call);
             }
-            Err(error) => self.note(error),
+            Err(error) => {
+                let Some(text) = words(error) else { return };
+                failures.check = Some(text);
+            }
         }
+        self.update(&failures);
     }
 
-    fn note(&self, error: &SessionError) {
-        let Some(message) = words(error) else { return };
-        let throttled = matches!(error, SessionError::Unavailable { failure: StsFailure::Throttled, .. });
-        let throttled = throttled.then(Instant::now);
-        let mut failure = self.failure.lock();
-        *failure = Some(Failure { message, throttled });
-        self.failing.store(true, Ordering::Relaxed);
-    }
-
-    fn clear(&self, failure: &mut Option<Failure>) {
-        *failure = None;
-        self.failing.store(false, Ordering::Relaxed);
+    fn update(&self, failures: &Failures) {
+        let failing = failures.check.is_some() || failures.session.is_some();
+        self.failing.store(failing, Ordering::Relaxed);
     }
 }
 
 /// The failure of STS and the next step. `None`: the error does not concern STS.
-fn words(error: &SessionError) -> Option<String> {
+fn words(error: &SessionError) -> Option<FailureText> {
     match error {
         // Without credentials the gateway does not call STS.
         SessionError::GatewayRefused { code, .. } if code == NO_CREDENTIALS => None,
-        SessionError::GatewayRefused { code, message } => Some(refusal(code, message)),
+        SessionError::GatewayRefused { code, message } => Some(FailureText::public(refusal(code, message))),
         SessionError::Unavailable { failure, message } => unavailable(*failure, message),
         SessionError::Denied { .. }
         | SessionError::TooManySessions
@@ -95,27 +112,28 @@ fn words(error: &SessionError) -> Option<String> {
     }
 }
 
-fn unavailable(failure: StsFailure, message: &str) -> Option<String> {
+fn unavailable(failure: StsFailure, message: &str) -> Option<FailureText> {
     Some(match failure {
         StsFailure::NoTurn => return None,
-        StsFailure::Throttled => {
-            "it throttles this account's calls; lower sessions.max_sts_rate, or find what else \
-             calls STS in this account and region"
-                .to_owned()
-        }
-        StsFailure::TimedOut => {
-            format!(
-                "it did not answer in time; check the network path to it, and its status at AWS: {message}"
-            )
-        }
-        StsFailure::Unreachable if message.contains("dns error") => {
-            "its host name does not resolve; check the spelling of aws.region and aws.endpoints.sts, and DNS"
-                .to_owned()
-        }
-        StsFailure::Unreachable => format!(
-            "the gateway cannot connect to it; check egress, the VPC endpoint, a proxy and aws.endpoints: {message}"
+        StsFailure::Throttled => FailureText::public(
+            "it throttles this account's calls; lower sessions.max_sts_rate, or find what else calls STS in this \
+             account and region",
         ),
-        StsFailure::Failed => format!("it gave no usable answer; see its status at AWS: {message}"),
+        StsFailure::TimedOut => FailureText::public(format!(
+            "it did not answer in time; check the network path to it, and its status at AWS: {message}"
+        )),
+        StsFailure::Unreachable(Obstacle::Proxy) => {
+            FailureText::public(format!("the gateway cannot connect to it: {message}"))
+        }
+        StsFailure::Unreachable(Obstacle::HostName) => FailureText::public(
+            "its host name does not resolve; check the spelling of aws.region and aws.endpoints.sts, and DNS",
+        ),
+        StsFailure::Unreachable(Obstacle::Other) => FailureText::public(format!(
+            "the gateway cannot connect to it; check egress, the VPC endpoint, a proxy and aws.endpoints: {message}"
+        )),
+        StsFailure::Failed => {
+            FailureText::with_cause("it gave no usable answer; see its status at AWS", message)
+        }
     })
 }
 
@@ -163,7 +181,7 @@ mod tests {
     fn after(outcome: &Result<(), SessionError>) -> Option<String> {
         let health = StsHealth::default();
         health.session(outcome);
-        health.failure()
+        health.failure().map(|failure| failure.full)
     }
 
     #[test]
@@ -171,8 +189,12 @@ mod tests {
         for (outcome, words) in [
             (unavailable_by(StsFailure::Throttled, "Rate exceeded"), "throttles"),
             (unavailable_by(StsFailure::TimedOut, "no session within 10 s"), "did not answer in time"),
-            (unavailable_by(StsFailure::Unreachable, "io error: dns error: unknown"), "does not resolve"),
-            (unavailable_by(StsFailure::Unreachable, "connection refused"), "cannot connect"),
+            (unavailable_by(StsFailure::Unreachable(Obstacle::HostName), "dns error"), "does not resolve"),
+            (
+                unavailable_by(StsFailure::Unreachable(Obstacle::Proxy), "the proxy http://prxy: dns error"),
+                "cannot connect to it: the proxy http://prxy",
+            ),
+            (unavailable_by(StsFailure::Unreachable(Obstacle::Other), "refused"), "cannot connect"),
             (unavailable_by(StsFailure::Failed, "InternalFailure"), "no usable answer"),
             (refused("InvalidClientTokenId", ""), "does not know the gateway's own access key"),
             (refused("UnrecognizedClientException", ""), "does not know the gateway's own access key"),
@@ -216,21 +238,46 @@ mod tests {
             assert_eq!(health.failure(), None);
         }
         let health = StsHealth::default();
-        health.check(&unavailable_by(StsFailure::Unreachable, ""));
+        health.check(&unavailable_by(StsFailure::Unreachable(Obstacle::Other), ""));
         health.check(&Ok(()));
         assert_eq!(health.failure(), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_check_does_not_end_throttling_but_a_session_or_a_minute_does() {
+    #[test]
+    fn an_answer_of_sts_is_only_for_the_log() {
         let health = StsHealth::default();
-        health.session(&unavailable_by(StsFailure::Throttled, ""));
-        health.check(&Ok(()));
-        assert!(health.failure().is_some());
-        health.session(&Ok(()));
-        assert_eq!(health.failure(), None);
-        health.session(&unavailable_by(StsFailure::Throttled, ""));
-        tokio::time::advance(THROTTLED_FOR).await;
-        assert_eq!(health.failure(), None);
+        health.session(&unavailable_by(StsFailure::Failed, "InternalFailure: arn:aws:iam::1:role/x"));
+        let failure = health.failure().unwrap();
+        assert!(failure.full.contains("arn:") && !failure.short.contains("arn:"), "{failure:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_does_not_end_a_failure_of_sessions_but_a_session_or_a_minute_does() {
+        for failure in [StsFailure::Throttled, StsFailure::TimedOut, StsFailure::Failed] {
+            let health = StsHealth::default();
+            health.session(&unavailable_by(failure, ""));
+            health.check(&unavailable_by(StsFailure::Unreachable(Obstacle::Other), ""));
+            health.check(&Ok(()));
+            assert!(health.failure().is_some(), "{failure}");
+            health.session(&Ok(()));
+            assert_eq!(health.failure(), None);
+            health.session(&unavailable_by(failure, ""));
+            tokio::time::advance(SESSION_FAILED_FOR).await;
+            assert_eq!(health.failure(), None);
+        }
+    }
+
+    /// These are the same for every operation, so no caller is needed to end them.
+    #[test]
+    fn a_check_ends_a_refusal_of_the_gateway_and_a_failed_connection_of_a_session() {
+        for failure in [
+            refused("InvalidClientTokenId", ""),
+            unavailable_by(StsFailure::Unreachable(Obstacle::Other), ""),
+        ] {
+            let health = StsHealth::default();
+            health.session(&failure);
+            health.check(&Ok(()));
+            assert_eq!(health.failure(), None);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::imds::client::error::ImdsError;
 use aws_credential_types::Credentials;
@@ -11,8 +12,13 @@ use aws_sdk_sts::error::ErrorMetadata;
 use parking_lot::Mutex;
 
 use self::sources::{NoSource, Sources};
+use super::failure_text::FailureText;
 use super::transport::{StsSettings, StsSetupError};
 use crate::causes;
+use crate::clock;
+
+/// How long the SDK may keep keys without an end. It asks up to ten seconds earlier.
+const KEPT: Duration = Duration::from_secs(15);
 
 mod sources;
 mod words;
@@ -22,6 +28,8 @@ mod words;
 #[derive(Debug, Clone)]
 pub struct OwnCredentials {
     provider: SharedCredentialsProvider,
+    /// Those that can be read again.
+    sources: Option<Arc<Sources>>,
     state: Arc<Mutex<OwnCredentialsStatus>>,
 }
 
@@ -33,7 +41,7 @@ pub struct OwnCredentialsStatus {
     /// They belong to a session. A role assumed with them is chained ("role chaining").
     pub is_session: bool,
     /// Why the last attempt failed, in words for the operator. `None`: it succeeded.
-    pub last_error: Option<String>,
+    pub last_error: Option<FailureText>,
 }
 
 impl OwnCredentialsStatus {
@@ -49,13 +57,15 @@ impl OwnCredentials {
     /// # Errors
     /// When the CA file is unusable.
     pub fn from_environment(settings: &StsSettings) -> Result<Self, StsSetupError> {
-        Ok(Self::new(Sources::new(settings)?))
+        let sources = Arc::new(Sources::new(settings)?);
+        let provider: Arc<dyn ProvideCredentials> = Arc::clone(&sources) as _;
+        Ok(Self { provider: provider.into(), sources: Some(sources), state: Arc::default() })
     }
 
     /// The credentials of `provider`.
     pub fn new(provider: impl ProvideCredentials + 'static) -> Self {
         let provider = SharedCredentialsProvider::new(provider);
-        Self { provider, state: Arc::default() }
+        Self { provider, sources: None, state: Arc::default() }
     }
 
     /// Fetches credentials; [`OwnCredentials::status`] then says whether there are any.
@@ -70,8 +80,16 @@ impl OwnCredentials {
         self.state.lock().clone()
     }
 
+    /// Notes that STS refused the credentials. The next fetch reads the files of profiles again: the operator may have
+    /// corrected them.
+    pub(super) fn refused(&self) {
+        if let Some(sources) = &self.sources {
+            sources.read_again();
+        }
+    }
+
     async fn fetch(&self) -> provider::Result {
-        let outcome = self.provider.provide_credentials().await;
+        let outcome = self.provider.provide_credentials().await.map(renewable);
         let mut state = self.state.lock();
         match &outcome {
             Ok(credentials) => {
@@ -101,10 +119,17 @@ impl ProvideCredentials for OwnCredentials {
     }
 }
 
+/// Keys without an end, for which the SDK asks again soon. It would keep them for 15 minutes, also after they are
+/// corrected.
+fn renewable(mut credentials: Credentials) -> Credentials {
+    credentials.expiry_mut().get_or_insert_with(|| clock::now() + KEPT);
+    credentials
+}
+
 /// One sentence for each kind of error: what failed, the next step, then the cause.
-pub(super) fn explain(error: &CredentialsError) -> String {
-    if let Some(no_source) = causes::chain(error).find_map(|error| error.downcast_ref::<NoSource>()) {
-        return no_source.to_string();
+pub(super) fn explain(error: &CredentialsError) -> FailureText {
+    if let Some(NoSource(text)) = causes::chain(error).find_map(|error| error.downcast_ref()) {
+        return text.clone();
     }
     let (sentence, cause) = match error {
         CredentialsError::CredentialsNotLoaded(_) => {
@@ -123,7 +148,7 @@ pub(super) fn explain(error: &CredentialsError) -> String {
         }
         _ => ("the source of the AWS credentials gave an answer that the gateway cannot use", cause(error)),
     };
-    if cause.is_empty() { sentence.to_owned() } else { format!("{sentence}: {cause}") }
+    FailureText::with_cause(sentence, &cause)
 }
 
 /// The causes of `error` in one line.
@@ -149,8 +174,6 @@ fn plain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use aws_config::imds;
     use aws_config::provider_config::ProviderConfig;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -212,7 +235,8 @@ mod tests {
                 "the source of the AWS credentials gave an answer that the gateway cannot use: no key id",
             ),
         ] {
-            assert_eq!(explain(&error), sentence);
+            assert_eq!(explain(&error).full, sentence);
+            assert!(!explain(&error).short.contains("not authorized"));
         }
     }
 
@@ -243,7 +267,7 @@ mod tests {
         let client = imds::Client::builder().configure(&config).endpoint(refusing().await).unwrap();
         let client = client.max_attempts(1).build();
         let provider = imds::credentials::ImdsCredentialsProvider::builder().imds_client(client).build();
-        let text = explain(&provider.provide_credentials().await.unwrap_err());
+        let text = explain(&provider.provide_credentials().await.unwrap_err()).full;
         assert_eq!(
             text,
             "the source of the AWS credentials failed; check its address and its permissions: \
@@ -257,6 +281,6 @@ mod tests {
         source.warm().await.unwrap_err();
         let status = source.status();
         assert!(!status.had_credentials);
-        assert!(status.last_error.unwrap().ends_with("none here"));
+        assert!(status.last_error.unwrap().full.ends_with("none here"));
     }
 }

@@ -28,13 +28,14 @@ use crate::attribution::tags::TagKey;
 use crate::causes;
 use crate::identity::SessionIdentity;
 use crate::jitter;
+use crate::proxy::{NoConnection, Obstacle};
 use crate::reason::Reason;
 
 /// The longest session that STS grants if the gateway's own credentials also belong to a session ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
-/// The default of `aws.sts_timeout`, the time limit for one session: all attempts, the pauses between them, and the waits for the turns of the retries.
-/// It begins with the first turn. The wait for that turn (`rate`, ten seconds) does not count: otherwise STS would have
+/// The default of `aws.sts_timeout`, the time limit for one session: all attempts, the pauses between them,
+/// and the waits for the turns of the retries. It begins with the first turn. The wait for that turn (`rate`, ten seconds) does not count: otherwise STS would have
 /// no time left for a call whose turn comes late, and under a lasting overload every turn comes late.
 pub const STS_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -92,8 +93,8 @@ pub enum StsFailure {
     NoTurn,
     /// STS did not answer in time.
     TimedOut,
-    /// The gateway could not connect to STS.
-    Unreachable,
+    /// The gateway could not connect to STS, because of this.
+    Unreachable(Obstacle),
     /// STS answered with an error of its own, or with something that the gateway cannot use.
     Failed,
 }
@@ -105,7 +106,7 @@ impl StsFailure {
             Self::Throttled => Reason::StsThrottled,
             Self::NoTurn => Reason::StsRateExhausted,
             Self::TimedOut => Reason::StsTimeout,
-            Self::Unreachable => Reason::StsUnreachable,
+            Self::Unreachable(_) => Reason::StsUnreachable,
             Self::Failed => Reason::StsFailed,
         }
     }
@@ -117,7 +118,7 @@ impl fmt::Display for StsFailure {
             Self::Throttled => "STS throttled the call",
             Self::NoTurn => "the gateway's own limit left no turn for a second AssumeRole call",
             Self::TimedOut => "STS did not answer in time",
-            Self::Unreachable => "STS could not be reached",
+            Self::Unreachable(_) => "STS could not be reached",
             Self::Failed => "STS gave no usable answer",
         })
     }
@@ -217,6 +218,10 @@ impl StsClient {
         self.client.clone()
     }
 
+    pub(super) fn source(&self) -> OwnCredentials {
+        self.source.clone()
+    }
+
     pub(super) fn route(&self) -> StsRoute {
         self.route.clone()
     }
@@ -303,7 +308,7 @@ impl StsClient {
             .set_policy_arns(some(policies.collect()))
             .send()
             .await;
-        answer.map_err(|error| meaning(&error, &self.route)).and_then(|granted| issued(&granted))
+        answer.map_err(|error| failed(&error, &self.route, &self.source)).and_then(|granted| issued(&granted))
     }
 }
 
@@ -333,25 +338,35 @@ fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
     Ok(Issued { credentials, token, expires })
 }
 
-/// The meaning of a failed call.
-pub(super) fn meaning<E: Error + ProvideErrorMetadata + 'static>(
+/// The meaning of a failed call. If STS refuses the gateway itself, `source` reads its files again.
+pub(super) fn failed<E: Error + ProvideErrorMetadata + 'static>(
     error: &SdkError<E>,
     route: &StsRoute,
+    source: &OwnCredentials,
 ) -> StsError {
+    let error = meaning(error, route);
+    if matches!(&error, StsError::GatewayRefused { code, .. } if code != NO_CREDENTIALS) {
+        source.refused();
+    }
+    error
+}
+
+fn meaning<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>, route: &StsRoute) -> StsError {
     if let Some(code) = error.code() {
         return StsError::of_code(code, error.message().unwrap_or_default());
     }
     if let Some(cause) = missing_credentials(error) {
         let code = NO_CREDENTIALS.to_owned();
-        return StsError::GatewayRefused { code, message: own_credentials::explain(cause) };
+        return StsError::GatewayRefused { code, message: own_credentials::explain(cause).full };
     }
+    let NoConnection { obstacle, text } = route.explain(error);
     let failure = match error {
         SdkError::TimeoutError(_) => StsFailure::TimedOut,
         SdkError::DispatchFailure(cause) if cause.is_timeout() => StsFailure::TimedOut,
-        SdkError::DispatchFailure(_) => StsFailure::Unreachable,
+        SdkError::DispatchFailure(_) => StsFailure::Unreachable(obstacle),
         _ => StsFailure::Failed,
     };
-    StsError::unavailable(failure, route.explain(error))
+    StsError::unavailable(failure, text)
 }
 
 /// The error of the gateway's own credentials, if the SDK had none to sign the call with.

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http::Uri;
 use url::Url;
 
-use crate::proxy::Proxy;
+use crate::proxy::{NoConnection, Proxy};
 use crate::trust::{self, CaError};
 
 /// The settings of the connection to STS.
@@ -49,8 +49,8 @@ impl StsRoute {
         Self { address: address.unwrap_or_default(), proxy: settings.proxy.clone() }
     }
 
-    /// An error with its causes in one line; a failure of the proxy in words.
-    pub(super) fn explain(&self, error: &(dyn Error + 'static)) -> String {
+    /// The reason for a failed connection.
+    pub(super) fn explain(&self, error: &(dyn Error + 'static)) -> NoConnection {
         self.proxy.explain(error, &self.address)
     }
 }

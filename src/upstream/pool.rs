@@ -27,7 +27,7 @@ use tracing::debug;
 
 use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
-use crate::proxy::{self, Proxy, ProxyConnector};
+use crate::proxy::{self, NoConnection, Proxy, ProxyConnector};
 use crate::trust::{self, CaError};
 
 /// The interval of TCP keep-alive. NAT gateways and network load balancers forget a silent connection after 350 s.
@@ -167,7 +167,11 @@ impl Connector {
     }
 
     /// The failure of a connection in words. They name the proxy, if there is one.
-    pub(super) fn explain(&self, error: &(dyn std::error::Error + 'static), endpoint: &Endpoint) -> String {
+    pub(super) fn explain(
+        &self,
+        error: &(dyn std::error::Error + 'static),
+        endpoint: &Endpoint,
+    ) -> NoConnection {
         self.proxy.explain(error, &endpoint.address())
     }
 

@@ -166,6 +166,20 @@ async fn a_proxy_that_refuses_is_named_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_proxy_is_named_and_the_region_is_not_blamed() {
+    let behind = Behind::start(bed(), "http://prxy.invalid:3128", "").await;
+    let words = "the gateway cannot connect: the proxy http://prxy.invalid:3128 cannot be reached";
+    let to_sts = "the gateway cannot connect to it: the proxy http://prxy.invalid:3128 cannot be reached";
+    until("both problems", async || {
+        let body = get(behind.probe, "/readyz").await.json();
+        let problems = body["problems"].to_string();
+        assert!(!problems.contains("aws.region"), "{problems}");
+        problems.contains(words) && problems.contains(to_sts)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_without_a_way_to_sts_or_bedrock_is_named_in_the_access_log() {
     for (missing, reason) in [(STS, "sts_unreachable"), (BEDROCK, "upstream_connect")] {
         let bed = bed();

@@ -95,7 +95,7 @@ async fn caller_identity(settings: &StsSettings) -> Result<String, String> {
     let client = StsClient::new(settings, source.clone()).map_err(|error| error.to_string())?;
     // Without credentials the SDK's own error says less.
     if let Err(error) = source.warm().await {
-        return Err(source.status().last_error.unwrap_or_else(|| error.to_string()));
+        return Err(source.status().last_error.map_or_else(|| error.to_string(), |why| why.full));
     }
     let arn = CallerIdentity::over(&client).arn().await;
     arn.map(|arn| format!("the gateway is {arn}")).map_err(|error| fault(&error))

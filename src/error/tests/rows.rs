@@ -15,6 +15,7 @@ use crate::headers::{Forwarded, NotAscii};
 use crate::identity::{Identified, Identity, IdentityError, IdentityRefusal};
 use crate::limits::memory::Bytes;
 use crate::limits::requests::Busy;
+use crate::proxy::Obstacle;
 use crate::revoke::{Entry, Revocations, Revoked, Selector, SelectorInput};
 use crate::route::RouteError;
 use crate::sessions::{SessionError, StsFailure};
@@ -160,8 +161,8 @@ rows! {
         Failure::Session(SessionError::Unavailable { failure: StsFailure::TimedOut, .. }) =>
         [unavailable(StsFailure::TimedOut)],
     "sessions/unreachable":
-        Failure::Session(SessionError::Unavailable { failure: StsFailure::Unreachable, .. }) =>
-        [unavailable(StsFailure::Unreachable)],
+        Failure::Session(SessionError::Unavailable { failure: StsFailure::Unreachable(_), .. }) =>
+        [unavailable(StsFailure::Unreachable(Obstacle::Other))],
     "sessions/failed": Failure::Session(SessionError::Unavailable { failure: StsFailure::Failed, .. }) =>
         [unavailable(StsFailure::Failed)],
     "sessions/gateway-refused": Failure::Session(SessionError::GatewayRefused { .. }) =>

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -22,7 +22,8 @@ use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use parking_lot::Mutex;
 
-use super::words::{Source, Surroundings, sentence};
+use super::words::{Source, Surroundings, sentence, why};
+use crate::sessions::failure_text::FailureText;
 use crate::sessions::transport::{StsSettings, StsSetupError, http_client};
 
 /// How long the gateway waits for EC2's metadata service, with one attempt. The service is on the same machine, or
@@ -33,6 +34,8 @@ const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Sources {
     settings: ProviderSettings,
+    /// The source that had credentials first.
+    chosen: OnceLock<Source>,
     profile: Mutex<Arc<ProfileFileCredentialsProvider>>,
     environment: EnvironmentVariableCredentialsProvider,
     web_identity: WebIdentityTokenCredentialsProvider,
@@ -56,6 +59,7 @@ impl Sources {
             .read_timeout(IMDS_TIMEOUT)
             .build();
         Ok(Self {
+            chosen: OnceLock::new(),
             profile: Mutex::new(Arc::new(profile(&config))),
             environment: EnvironmentVariableCredentialsProvider::new(),
             web_identity: WebIdentityTokenCredentialsProvider::builder().configure(&config).build(),
@@ -66,21 +70,33 @@ impl Sources {
     }
 
     /// The credentials of the first source that has some. A source that is configured and fails ends the search:
-    /// otherwise the gateway would run with other permissions than the operator intended.
+    /// otherwise the gateway would run as another principal than the operator intended. For the same reason the source
+    /// that had credentials first remains the only one.
     async fn fetch(&self) -> provider::Result {
+        let around = Surroundings::of_process();
         let mut tried = Vec::new();
-        for source in Source::ALL {
+        let chosen = self.chosen.get().map(std::slice::from_ref);
+        for &source in chosen.unwrap_or(&Source::ALL) {
             let error = match self.of(source).await {
-                Ok(credentials) => return Ok(credentials),
+                Ok(credentials) => {
+                    self.chosen.get_or_init(|| source);
+                    return Ok(credentials);
+                }
                 Err(error) => error,
             };
-            let is_last = !matches!(error, CredentialsError::CredentialsNotLoaded(_));
-            tried.push((source, error));
+            let why = why(source, &error, &around);
+            let is_last = why.is_fault();
+            tried.push((source, why));
             if is_last {
                 break;
             }
         }
-        Err(CredentialsError::not_loaded(NoSource(sentence(&tried, &Surroundings::of_process()))))
+        Err(CredentialsError::not_loaded(NoSource(sentence(&tried))))
+    }
+
+    /// Makes the next fetch read the files of profiles again.
+    pub(super) fn read_again(&self) {
+        *self.profile.lock() = Arc::new(profile(&self.settings.provider_config()));
     }
 
     async fn of(&self, source: Source) -> provider::Result {
@@ -90,7 +106,7 @@ impl Sources {
                 let provider = Arc::clone(&self.profile.lock());
                 let outcome = provider.provide_credentials().await;
                 if outcome.is_err() {
-                    *self.profile.lock() = Arc::new(profile(&self.settings.provider_config()));
+                    self.read_again();
                 }
                 outcome
             }
@@ -142,11 +158,11 @@ impl ProvideCredentials for Sources {
 
 /// No source has credentials; the text is for the operator.
 #[derive(Debug)]
-pub(super) struct NoSource(String);
+pub(super) struct NoSource(pub(super) FailureText);
 
 impl fmt::Display for NoSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.full)
     }
 }
 

@@ -7,6 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 
 use super::cause;
 use crate::causes;
+use crate::sessions::failure_text::FailureText;
 
 /// A source of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Source {
 }
 
 /// The environment variables that the sources read.
-pub(super) struct Surroundings<'a>(&'a dyn Fn(&str) -> Option<String>);
+pub(super) struct Surroundings<'a>(&'a (dyn Fn(&str) -> Option<String> + Sync));
 
 impl Surroundings<'static> {
     /// Those of this process.
@@ -83,33 +84,47 @@ fn header(line: &str) -> Option<String> {
 }
 
 /// One sentence: first what was configured and does not work, then every source that was tried.
-pub(super) fn sentence(tried: &[(Source, CredentialsError)], around: &Surroundings<'_>) -> String {
-    let mut faults = Vec::new();
+pub(super) fn sentence(tried: &[(Source, Why)]) -> FailureText {
+    let mut fault = FailureText::public("set up one of the sources");
     let mut sources = Vec::new();
-    for (source, error) in tried {
-        match why(*source, error, around) {
+    for (source, why) in tried {
+        match why {
             Why::Fault(text) => {
                 sources.push(format!("{} (fails)", source.as_str()));
-                faults.push(text);
+                fault = text.clone();
             }
             Why::Absent(text) => sources.push(format!("{} ({text})", source.as_str())),
         }
     }
-    if faults.is_empty() {
-        faults.push("set up one of the sources".to_owned());
-    }
-    format!("no AWS credentials found; {}; tried: {}", faults.join("; "), sources.join(", "))
+    let sources = sources.join(", ");
+    let around = |fault: &str| format!("no AWS credentials found; {fault}; tried: {sources}");
+    FailureText { short: around(&fault.short), full: around(&fault.full) }
 }
 
 /// Why a source has no credentials.
-enum Why {
+pub(super) enum Why {
     /// It is not set up.
     Absent(String),
     /// It is set up, and does not work.
-    Fault(String),
+    Fault(FailureText),
 }
 
-fn why(source: Source, error: &CredentialsError, around: &Surroundings<'_>) -> Why {
+impl Why {
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault(_))
+    }
+
+    fn fault(text: impl Into<String>) -> Self {
+        Self::Fault(FailureText::public(text))
+    }
+
+    fn caused(text: impl Into<String>, error: &CredentialsError) -> Self {
+        Self::Fault(FailureText::with_cause(text, &cause(error)))
+    }
+}
+
+/// Why `source` has no credentials.
+pub(super) fn why(source: Source, error: &CredentialsError, around: &Surroundings<'_>) -> Why {
     match source {
         Source::Environment => environment(error, around),
         Source::Profile => profile(error, around),
@@ -126,14 +141,10 @@ fn is_absent(error: &CredentialsError) -> bool {
 fn environment(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
     let (id, secret) = (around.get("AWS_ACCESS_KEY_ID"), around.get("AWS_SECRET_ACCESS_KEY"));
     match (id, secret) {
-        (Some(_), None) => {
-            Why::Fault("AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not".to_owned())
-        }
-        (None, Some(_)) => {
-            Why::Fault("AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not".to_owned())
-        }
+        (Some(_), None) => Why::fault("AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not"),
+        (None, Some(_)) => Why::fault("AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not"),
         _ if is_absent(error) => Why::Absent("no AWS_ACCESS_KEY_ID".to_owned()),
-        _ => Why::Fault(format!("the AWS keys of the environment are invalid: {}", cause(error))),
+        _ => Why::caused("the AWS keys of the environment are invalid", error),
     }
 }
 
@@ -146,28 +157,41 @@ fn profile(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
             [] => "they have no profile".to_owned(),
             known => format!("they have {}", known.join(", ")),
         };
-        return Why::Fault(format!("AWS_PROFILE is \"{name}\", which is not a profile of {files}; {known}"));
+        let short = format!("AWS_PROFILE is \"{name}\", which is not a profile of {files}");
+        return Why::Fault(FailureText { full: format!("{short}; {known}"), short });
     }
     let name = selected.clone().unwrap_or_else(|| "default".to_owned());
     if !known.contains(&name) {
-        return Why::Absent(format!("no profile \"{name}\" in {files}"));
+        if is_absent(error) {
+            return Why::Absent(format!("no profile \"{name}\" in {files}"));
+        }
+        return Why::caused(format!("{files} cannot be used"), error);
     }
     let text = cause(error);
+    // Only the log names a profile that exists: `/readyz` needs no token.
+    let shown = if selected.is_some() { "the profile of AWS_PROFILE" } else { "profile \"default\"" };
+    let named = format!("profile \"{name}\"");
     let unsupported = [
         (": sso.", "uses IAM Identity Center (SSO)"),
         (": credentials-login.", "uses a console login"),
         (": credentials-process.", "uses credential_process"),
     ];
     if let Some((_, what)) = unsupported.iter().find(|(feature, _)| text.contains(feature)) {
-        return Why::Fault(format!(
-            "profile \"{name}\" {what}, which ends with a person's login and which the gateway does not support; give \
-             it a role or keys"
-        ));
+        let what = format!(
+            "{what}, which ends with a person's login and which the gateway does not support; give it a role or keys"
+        );
+        return Why::Fault(FailureText { short: format!("{shown} {what}"), full: format!("{named} {what}") });
     }
     if is_absent(error) && text.is_empty() {
-        return Why::Fault(format!("profile \"{name}\" of {files} has no credentials"));
+        let what = format!("of {files} has no credentials");
+        // A default profile is often there for a region only.
+        if selected.is_none() {
+            return Why::Absent(format!("{named} {what}"));
+        }
+        return Why::Fault(FailureText { short: format!("{shown} {what}"), full: format!("{named} {what}") });
     }
-    Why::Fault(format!("profile \"{name}\" of {files} does not work: {text}"))
+    let what = format!("of {files} does not work");
+    Why::Fault(FailureText { short: format!("{shown} {what}"), full: format!("{named} {what}: {text}") })
 }
 
 fn web_identity(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
@@ -175,20 +199,20 @@ fn web_identity(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
         return Why::Absent("no AWS_WEB_IDENTITY_TOKEN_FILE".to_owned());
     };
     if around.get("AWS_ROLE_ARN").is_none() {
-        return Why::Fault("AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not".to_owned());
+        return Why::fault("AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not");
     }
     let unreadable = causes::chain(error).find_map(|error| error.downcast_ref::<io::Error>());
     if let (Some(fault), true) = (unreadable, std::fs::read(&path).is_err()) {
-        return Why::Fault(format!(
+        return Why::fault(format!(
             "AWS_WEB_IDENTITY_TOKEN_FILE is {path}, which cannot be read ({fault}); check the pod's service account and \
              its projected volume"
         ));
     }
-    Why::Fault(format!(
+    let text = format!(
         "STS does not accept the token of AWS_WEB_IDENTITY_TOKEN_FILE ({path}) for the role of AWS_ROLE_ARN; check the \
-         role's trust policy and the OIDC provider: {}",
-        cause(error)
-    ))
+         role's trust policy and the OIDC provider"
+    );
+    Why::caused(text, error)
 }
 
 fn container(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
@@ -197,11 +221,11 @@ fn container(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
     let Some(variable) = VARIABLES.iter().find(|variable| around.get(variable).is_some()) else {
         return Why::Absent(format!("no {}", VARIABLES[0]));
     };
-    Why::Fault(format!(
+    let text = format!(
         "the container's endpoint of {variable} gives no credentials; check the pod identity association or the task's \
-         role: {}",
-        cause(error)
-    ))
+         role"
+    );
+    Why::caused(text, error)
 }
 
 fn instance(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
@@ -210,13 +234,13 @@ fn instance(error: &CredentialsError, around: &Surroundings<'_>) -> Why {
     }
     let text = cause(error);
     match (is_absent(error), text.contains("404")) {
-        (true, true) => Why::Fault("the EC2 instance has no role; attach an instance profile".to_owned()),
+        (true, true) => Why::fault("the EC2 instance has no role; attach an instance profile"),
         (true, false) => Why::Absent(
             "its metadata service does not answer: this is no EC2 instance, or the instance's hop limit is too low for \
              a container"
                 .to_owned(),
         ),
-        _ => Why::Fault(format!("EC2's metadata service gives no credentials: {text}")),
+        _ => Why::caused("EC2's metadata service gives no credentials", error),
     }
 }
 
