@@ -9,7 +9,7 @@ use url::Url;
 
 use super::diagnostics::Diagnostics;
 use super::raw::{self, Text};
-use super::regions;
+use super::regions::{self, partition};
 use super::values::path;
 use crate::auth::issuer::is_loopback;
 use crate::endpoint::{CONNECT, FIRST_BYTE, STREAM_IDLE, Timeouts};
@@ -185,21 +185,6 @@ pub(super) fn has_shape(region: &str) -> bool {
     number
         && words.len() >= 2
         && words.iter().all(|word| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()))
-}
-
-/// The partition, by the prefix of the region, from the partition data of the SDKs (`partitions.json`, `regionRegex`).
-pub(super) fn partition(region: &str) -> &'static str {
-    // Assumption A38.
-    const PREFIXES: [(&str, &str); 7] = [
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-        ("eusc-", "aws-eusc"),
-    ];
-    PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }
 
 fn endpoint(text: Option<&Text>, diagnostics: &mut Diagnostics<'_>) -> Option<Url> {

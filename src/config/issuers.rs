@@ -1,6 +1,6 @@
 //! `[[issuer]]`: which tokens are accepted, and the mapping of their claims.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -262,20 +262,10 @@ fn tags(
     headers: &[String],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<(TagKey, crate::identity::mapped_value::MappedValue)> {
-    let mut seen: Vec<(String, &str, usize)> = Vec::new();
+    check_case(session, diagnostics);
     let mut tags = Vec::new();
-    let mut in_file_order: Vec<_> = session.tags.iter().collect();
-    in_file_order.sort_by_key(|(key, _)| key.span().start);
-    for (index, (key, raw)) in in_file_order.into_iter().enumerate() {
-        let (text, folded) = (key.get_ref(), key.get_ref().to_lowercase());
-        let line = diagnostics.line(&key.span());
-        if let Some((_, other, line)) = seen.iter().find(|(known, ..)| *known == folded) {
-            let message = format!(
-                "the tag \"{text}\" differs from \"{other}\" (line {line}) only in upper and lower case; STS treats both as one tag"
-            );
-            diagnostics.error(key.span(), message, "remove one of the two lines, or rename one of the tags");
-        }
-        seen.push((folded, text, line));
+    for (index, (key, raw)) in session.tags.iter().enumerate() {
+        let text = key.get_ref();
         if index == MOST {
             let message = format!("there are {} tags", session.tags.len());
             diagnostics.error(key.span(), message, format!("a session has at most {MOST} tags; remove some"));
@@ -291,6 +281,22 @@ fn tags(
         }
     }
     tags
+}
+
+/// Rejects tags whose keys differ only in upper and lower case, at the later of two lines.
+fn check_case(session: &raw::Session, diagnostics: &mut Diagnostics<'_>) {
+    let mut in_file_order: Vec<_> = session.tags.keys().collect();
+    in_file_order.sort_by_key(|key| key.span().start);
+    let mut seen: BTreeMap<String, &raw::Text> = BTreeMap::new();
+    for key in in_file_order {
+        if let Some(other) = seen.insert(key.get_ref().to_lowercase(), key) {
+            let line = diagnostics.line(&other.span());
+            let message = format!(
+                "the tag \"{key}\" differs from \"{other}\" (line {line}) only in upper and lower case; STS treats both as one tag"
+            );
+            diagnostics.error(key.span(), message, "remove one of the two lines, or rename one of the tags");
+        }
+    }
 }
 
 /// The names in lower case. Headers that carry tokens, and headers that proxies write, are rejected: the caller does not

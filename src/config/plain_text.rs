@@ -1,9 +1,8 @@
 //! A constant in the place of an expression: `team = "platform"`.
 
-use super::values::Target;
-
-/// The message and the advice about a source that is a plain text; `None` if it may be an expression.
-pub(super) fn fault(source: &str, target: Target<'_>) -> Option<(String, String)> {
+/// The message and the advice about a source that is a plain text; `None` if it may be an expression. `tag` is the key
+/// of the tag that it is for; `None` for a name.
+pub(super) fn fault(source: &str, tag: Option<&str>) -> Option<(String, String)> {
     let is_plain = source.starts_with(|c: char| c.is_ascii_alphabetic())
         && source.chars().all(|c| c.is_alphanumeric() || "-_ ".contains(c))
         && !["true", "false", "null", "claims", "issuer", "request"].contains(&source)
@@ -21,9 +20,9 @@ pub(super) fn fault(source: &str, target: Target<'_>) -> Option<(String, String)
         format!("\"{source}\" is read as an expression ({})", words.join(" minus "))
     };
     let claim = if is_name { format!("claims.{source}") } else { format!("claims['{source}']") };
-    let help = match target {
-        Target::Name => format!("write a claim, for example \"{claim}\""),
-        Target::Tag(key) => {
+    let help = match tag {
+        None => format!("write a claim, for example \"{claim}\""),
+        Some(key) => {
             let bare = key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
             let key = if bare { key.to_owned() } else { format!("\"{key}\"") };
             format!(
@@ -41,13 +40,13 @@ mod tests {
     #[test]
     fn plain_texts_are_no_expressions() {
         for plain in ["platform", "platform-team", "Platform Team", "a_b"] {
-            let (_, help) = fault(plain, Target::Tag("team")).unwrap();
+            let (_, help) = fault(plain, Some("team")).unwrap();
             assert!(help.contains(&format!("team = {{ value = \"{plain}\" }}")), "{help}");
         }
         for other in
             ["claims.team", "'platform'", "claims", "true", "a in b", "a + b", "size(claims)", "", "1 - 2"]
         {
-            assert_eq!(fault(other, Target::Name), None, "{other}");
+            assert_eq!(fault(other, None), None, "{other}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The regions of AWS, of all partitions.
 
-use super::aws::partition;
-
 /// From the partition data of the SDKs (`partitions.json` of AWS CLI 1.46), without pseudo-regions such as `aws-global`.
 const REGIONS: [&str; 46] = [
     "af-south-1",
@@ -55,6 +53,21 @@ const REGIONS: [&str; 46] = [
 /// Whether this is a region of AWS that this version knows.
 pub(super) fn is_known(region: &str) -> bool {
     REGIONS.contains(&region)
+}
+
+/// The partition, by the prefix of the region, from the partition data of the SDKs (`partitions.json`, `regionRegex`).
+pub(super) fn partition(region: &str) -> &'static str {
+    // Assumption A38.
+    const PREFIXES: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eusc-", "aws-eusc"),
+    ];
+    PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }
 
 /// A region of the partition.

@@ -23,6 +23,16 @@ pub(super) enum Target<'k> {
     Tag(&'k str),
 }
 
+impl<'k> Target<'k> {
+    /// The key of the tag.
+    fn tag(self) -> Option<&'k str> {
+        match self {
+            Self::Name => None,
+            Self::Tag(key) => Some(key),
+        }
+    }
+}
+
 /// The compiled value; `None` if problems were reported.
 pub(super) fn mapped(
     raw: &Spanned<Mapped>,
@@ -32,7 +42,7 @@ pub(super) fn mapped(
 ) -> Option<MappedValue> {
     match raw.get_ref() {
         Mapped::Expression(source) => {
-            if let Some((message, help)) = plain_text::fault(source, target) {
+            if let Some((message, help)) = plain_text::fault(source, target.tag()) {
                 diagnostics.error(raw.span(), message, help);
                 return None;
             }
