@@ -104,5 +104,9 @@ fn an_invalid_rust_log_is_named() {
     let path = file.path().to_str().unwrap();
     let ended = run_with(binary().env("RUST_LOG", "loud").args(["serve", "--config", path]));
     assert_eq!(ended.code, Some(78), "{}", ended.err);
-    assert!(ended.err.contains("RUST_LOG") && ended.err.contains("\"loud\" is not a level"), "{}", ended.err);
+    assert!(
+        ended.err.contains("RUST_LOG") && ended.err.contains("\"loud\" is not a log level"),
+        "{}",
+        ended.err
+    );
 }
