@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
 use crate::auth::AuthError;
@@ -34,8 +34,9 @@ const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
 const COOL_DOWN: Duration = Duration::from_secs(10);
 /// First pause after a failed refresh. Each further failure doubles it.
 const RETRY: Duration = Duration::from_secs(1);
-/// Longest pause after a failed refresh.
-const RETRY_MOST: Duration = Duration::from_secs(60);
+/// Longest pause after a failed refresh. With the search for problems, once a second, the end of an outage is reported
+/// within ten seconds.
+const RETRY_MOST: Duration = Duration::from_secs(8);
 
 /// An issuer with its keys. Its settings never change: changed settings create a new `Issuer`, so no token is accepted
 /// under old settings.
@@ -45,6 +46,8 @@ pub(super) struct Issuer {
     fetcher: Fetcher,
     keys: ArcSwapOption<KeySet>,
     state: Mutex<State>,
+    /// Notified when a refresh fails.
+    failures: Arc<Notify>,
     /// Counts requests whose token was in the cache.
     pub(super) remembered: Count,
     metrics: Arc<Metrics>,
@@ -130,6 +133,7 @@ impl Issuer {
             fetcher,
             keys: ArcSwapOption::empty(),
             state: Mutex::default(),
+            failures: Arc::default(),
             remembered,
             metrics,
             refreshing: Mutex::default(),
@@ -143,6 +147,8 @@ impl Issuer {
             issuer.keys.store(Some(Arc::new(keys)));
             issuer.state().fetched = other.state().fetched;
         }
+        // An outage does not end with a change of the settings. The first refresh clears it, or repeats it.
+        issuer.state().last_error.clone_from(&other.state().last_error);
         Ok(issuer)
     }
 
@@ -188,14 +194,25 @@ impl Issuer {
         let mut retry = RETRY;
         while let Some(issuer) = issuer.upgrade() {
             done(issuer.refresh()).await;
+            let failures = Arc::clone(&issuer.failures);
+            let failure = failures.notified();
             let (failed, max_age) = {
                 let state = issuer.state();
                 (state.last_error.is_some(), state.max_age)
             };
             drop(issuer);
-            let pause = if failed { retry } else { max_age.unwrap_or(EVERY).clamp(SOONEST, LATEST) };
-            retry = if failed { (retry * 2).min(RETRY_MOST) } else { RETRY };
-            tokio::time::sleep(jitter::a_little_less(pause)).await;
+            if failed {
+                sleep(jitter::a_little_less(retry)).await;
+                retry = (retry * 2).min(RETRY_MOST);
+            } else {
+                retry = RETRY;
+                let pause = max_age.unwrap_or(EVERY).clamp(SOONEST, LATEST);
+                // A refresh for an unknown key may meet an outage before the next one of this task.
+                let outage = timeout(jitter::a_little_less(pause), failure).await.is_ok();
+                if outage {
+                    sleep(jitter::a_little_less(RETRY)).await;
+                }
+            }
         }
     }
 
@@ -261,6 +278,7 @@ impl Issuer {
                 debug!(issuer = %name, %error, earlier_keys_kept = kept, "cannot fetch signing keys");
                 state.last_error = Some(error.to_string());
                 self.metrics.keys_refreshed(name, "failed");
+                self.failures.notify_waiters();
             }
         }
     }

@@ -67,6 +67,52 @@ async fn a_failed_refresh_is_retried_soon_and_earlier_keys_are_used_meanwhile() 
     refreshing.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_long_outage_is_noticed_within_ten_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    let issuer = issuer(&file);
+    let refreshing = tokio::spawn(Issuer::keep_fresh(Arc::downgrade(&issuer)));
+    tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+    assert!(issuer.status().last_error.is_some());
+    std::fs::write(&file, EC.replace("KID", "one")).unwrap();
+    soon("keys after the outage", Duration::from_secs(10), || knows(&issuer, "one")).await;
+    assert!(issuer.status().last_error.is_none());
+    refreshing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_outage_that_an_unknown_key_met_is_noticed_within_ten_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    std::fs::write(&file, EC.replace("KID", "one")).unwrap();
+    let issuer = issuer(&file);
+    let refreshing = tokio::spawn(Issuer::keep_fresh(Arc::downgrade(&issuer)));
+    soon("keys at the start", RETRY, || knows(&issuer, "one")).await;
+    std::fs::write(&file, "broken").unwrap();
+    assert!(ask(&issuer).await && issuer.status().last_error.is_some());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    std::fs::write(&file, EC.replace("KID", "two")).unwrap();
+    soon("the end", Duration::from_secs(10), || issuer.status().last_error.is_none()).await;
+    assert!(knows(&issuer, "two"));
+    refreshing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_settings_do_not_end_an_outage() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    std::fs::write(&file, EC.replace("KID", "one")).unwrap();
+    let issuer = issuer(&file);
+    done(issuer.refresh()).await;
+    std::fs::write(&file, "broken").unwrap();
+    done(issuer.refresh()).await;
+    let changed = IssuerSettings { max_token_age: Some(Duration::from_secs(60)), ..settings(&file) };
+    let successor = Issuer::with_keys_of(&issuer, changed).unwrap();
+    assert_eq!(successor.status().last_error, issuer.status().last_error);
+    assert!(successor.status().last_error.is_some());
+}
+
 /// Requests a refresh, like a token with an unknown key. Returns whether there was one.
 async fn ask(issuer: &Arc<Issuer>) -> bool {
     match issuer.refresh_for_unknown_key() {
