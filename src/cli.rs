@@ -215,7 +215,7 @@ fn print(text: &str) -> ExitCode {
     print_bytes(text.as_bytes())
 }
 
-/// [`print`] of text that a library made as bytes.
+/// [`print()`] of text that a library made as bytes.
 fn print_bytes(text: &[u8]) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text).and_then(|()| out.flush());

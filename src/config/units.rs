@@ -112,7 +112,7 @@ fn quantity(text: &str) -> Option<(u64, &str, &str)> {
     Some((number.parse().ok()?, unit, rest))
 }
 
-/// Writes a size the way [`bytes`] reads it, for messages.
+/// Writes a size the way [`bytes()`] reads it, for messages.
 pub(super) fn bytes_in_words(size: usize) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
     let (unit, name) = units.into_iter().find(|(unit, _)| size.is_multiple_of(*unit)).unwrap_or((1, "B"));
