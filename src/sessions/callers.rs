@@ -8,14 +8,38 @@ use crate::auth::Verified;
 
 /// The most callers that are remembered of one session.
 const MOST: usize = 4;
+/// The most bytes that are kept of a subject. A token can have a subject of many kilobytes.
+const SUBJECT_BYTES: usize = 256;
 
 /// A caller as the token names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionCaller {
     /// The configured name of the issuer.
     pub issuer: Box<str>,
-    /// The `sub` claim, if there is one.
+    /// The `sub` claim, if there is one: at most 256 bytes of it.
     pub subject: Option<Box<str>>,
+    /// The length of the whole subject. Two callers count as one if it is equal and so are the kept bytes.
+    length: usize,
+}
+
+impl SessionCaller {
+    fn of(caller: &Verified) -> Self {
+        let subject = caller.subject();
+        let length = subject.map_or(0, str::len);
+        Self { issuer: caller.issuer().into(), subject: subject.map(|whole| kept(whole).into()), length }
+    }
+
+    fn is(&self, caller: &Verified) -> bool {
+        let subject = caller.subject();
+        self.length == subject.map_or(0, str::len)
+            && self.subject.as_deref() == subject.map(kept)
+            && *self.issuer == *caller.issuer()
+    }
+}
+
+/// The beginning of a subject that is kept.
+fn kept(subject: &str) -> &str {
+    subject.get(..subject.floor_char_boundary(SUBJECT_BYTES)).unwrap_or(subject)
 }
 
 /// The first [`MOST`] callers of one session. Each is stored once, so a request of a known caller only compares: it
@@ -29,11 +53,8 @@ pub(super) struct SessionCallers {
 impl SessionCallers {
     /// Remembers that this caller has used the session.
     pub(super) fn note(&self, caller: &Verified) {
-        let (issuer, subject) = (caller.issuer(), caller.subject());
         for slot in &self.known {
-            let known = slot
-                .get_or_init(|| SessionCaller { issuer: issuer.into(), subject: subject.map(Into::into) });
-            if known.subject.as_deref() == subject && *known.issuer == *issuer {
+            if slot.get_or_init(|| SessionCaller::of(caller)).is(caller) {
                 return;
             }
         }
@@ -77,5 +98,16 @@ mod tests {
         assert_eq!((subjects(), callers.has_others()), (vec!["a", "b", "c", "d"], false));
         callers.note(&caller("e"));
         assert_eq!((subjects(), callers.has_others()), (vec!["a", "b", "c", "d"], true));
+    }
+
+    #[test]
+    fn at_most_256_bytes_of_a_subject_are_kept() {
+        let callers = SessionCallers::default();
+        let long = format!("{}é", "s".repeat(255));
+        for subject in [&long, &long, &format!("{long}{}", "t".repeat(100_000))] {
+            callers.note(&caller(subject));
+        }
+        let subjects: Vec<_> = callers.known().filter_map(|caller| caller.subject.as_deref()).collect();
+        assert_eq!(subjects, ["s".repeat(255), "s".repeat(255)]);
     }
 }

@@ -65,7 +65,7 @@ fn shown(record: &SessionRecord) -> Value {
     let callers: Vec<_> = record
         .callers
         .iter()
-        .map(|SessionCaller { issuer, subject }| json!({ "issuer": issuer, "subject": subject }))
+        .map(|SessionCaller { issuer, subject, .. }| json!({ "issuer": issuer, "subject": subject }))
         .collect();
     json!({
         "principal": record.principal,
