@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
@@ -48,22 +49,25 @@ pub(super) async fn check_sts(gateway: Arc<Gateway>, source: OwnCredentials, sts
     }
 }
 
-/// Checks that connections to Bedrock can be opened: to the home region's runtime, and to every endpoint that failed.
-/// A check sends no request.
+/// Checks that connections to Bedrock can be opened: to the home region's runtime, and to every endpoint that failed,
+/// all at once. A check sends no request.
 pub(super) async fn check_bedrock(gateway: Arc<Gateway>) {
     loop {
         let config = gateway.config.load_full();
         let home = config.endpoints.find(&config.home, Service::Runtime).ok();
+        let mut checks = JoinSet::new();
         for endpoint in config.endpoints.iter() {
             let is_home = home.is_some_and(|home| Arc::ptr_eq(home, endpoint));
             if !is_home {
                 endpoint.reach.forget();
             }
             if endpoint.reach.is_failing() || is_home {
-                gateway.upstream.check(endpoint).await;
+                let (gateway, endpoint) = (Arc::clone(&gateway), Arc::clone(endpoint));
+                checks.spawn(async move { gateway.upstream.check(&endpoint).await });
             }
         }
         drop(config);
+        checks.join_all().await;
         due(|| gateway.config.load().endpoints.iter().any(|endpoint| endpoint.reach.is_failing())).await;
     }
 }
