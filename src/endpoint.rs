@@ -53,7 +53,7 @@ pub struct Endpoint {
     pub(crate) service: &'static str,
     pub(crate) idle: Idle,
     /// Whether connections can be opened.
-    pub reach: Reach,
+    pub reach: Arc<Reach>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -150,7 +150,7 @@ impl Endpoint {
             region,
             service,
             idle: Idle::default(),
-            reach: Reach::default(),
+            reach: Arc::default(),
             timeouts: Timeouts::default(),
         })
     }
@@ -159,6 +159,14 @@ impl Endpoint {
     #[must_use]
     pub fn within(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
+    }
+
+    /// The same endpoint with what is known of the connections to `old`, if that has the same address.
+    #[must_use]
+    pub fn after(self, old: &Self) -> Self {
+        let same = (&self.scheme, &self.authority) == (&old.scheme, &old.authority);
+        let reach = if same { Arc::clone(&old.reach) } else { self.reach };
+        Self { reach, ..self }
     }
 
     /// The address to connect to.
@@ -235,6 +243,19 @@ mod tests {
         ] {
             assert_eq!(host(service, region, fips, dual_stack).await, expected);
         }
+    }
+
+    #[test]
+    fn a_failure_is_known_after_a_reload_that_keeps_the_address() {
+        let at = |address: &str| Endpoint::at(address, "us-east-1", Service::Runtime).unwrap();
+        let old = at("https://vpce-1.example");
+        old.reach.failed(crate::proxy::NoConnection {
+            obstacle: crate::proxy::Obstacle::Other,
+            text: "refused".to_owned(),
+        });
+        assert!(at("https://vpce-1.example").after(&old).reach.is_failing());
+        assert!(!at("https://vpce-2.example").after(&old).reach.is_failing());
+        assert!(!at("http://vpce-1.example").after(&old).reach.is_failing());
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
 use crate::clock::{self, in_words};
 use crate::config::{Aws, Config, EndpointUrls, File, counted};
-use crate::endpoint::{Endpoint, EndpointError, Endpoints};
+use crate::endpoint::{Endpoint, EndpointError, Endpoints, NoEndpoint};
 use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::listeners::Listeners;
 use crate::gateway::reload::Reloader;
@@ -173,7 +173,7 @@ impl GatewayHandle {
             limits: config.limits.requests,
             upstream_messages: config.upstream_messages,
         };
-        let endpoints = endpoints(&config.aws).await?;
+        let endpoints = endpoints(&config.aws, &Endpoints::default()).await?;
         let active = active_config(auth, config.mapping, requests, &config.aws, endpoints);
         let log = Arc::clone(&overrides.log);
         let gateway = Arc::new(Gateway {
@@ -430,7 +430,7 @@ fn active_config(
     }
 }
 
-async fn endpoints(aws: &Aws) -> Result<Endpoints, EndpointError> {
+async fn endpoints(aws: &Aws, old: &Endpoints) -> Result<Endpoints, EndpointError> {
     let mut endpoints = Endpoints::default();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         let written =
@@ -442,9 +442,14 @@ async fn endpoints(aws: &Aws) -> Result<Endpoints, EndpointError> {
                 Service::Mantle => urls.bedrock_mantle.as_ref(),
             });
             if let Some(endpoint) = Endpoint::of(service, region, url, aws.fips, aws.dual_stack).await? {
-                let endpoint = Arc::new(endpoint.within(aws.timeouts.answer));
+                let region: Arc<str> = region.as_str().into();
+                let endpoint = endpoint.within(aws.timeouts.answer);
+                let endpoint = Arc::new(match old.find(&region, service) {
+                    Ok(old) => endpoint.after(old),
+                    Err(NoEndpoint) => endpoint,
+                });
                 upstream::keep_swept(&endpoint);
-                endpoints.insert(region.as_str().into(), service, endpoint);
+                endpoints.insert(region, service, endpoint);
             }
         }
     }

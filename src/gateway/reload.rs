@@ -204,7 +204,7 @@ impl Reloader {
         let endpoints = if self.restart_only.has(&aws) {
             old.endpoints.clone()
         } else {
-            endpoints(&aws).await.map_err(Rejected::other)?
+            endpoints(&aws, &old.endpoints).await.map_err(Rejected::other)?
         };
         let deny = match &config.revoke {
             Some(path) if self.deny.as_ref().is_none_or(|file| file.path != *path) => {

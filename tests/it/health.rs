@@ -156,6 +156,33 @@ async fn bedrock_is_down_and_comes_back() {
     assert_eq!(gateway.call("alice").await, 200);
 }
 
+/// A reload that changes `[aws]` makes new endpoints, but it mends no connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn bedrock_is_down_before_and_after_a_reload() {
+    let gateway = Gateway::start(Bed::start());
+    gateway.well().await;
+    gateway.bed.standin.bedrock.server().stop().await;
+    assert_eq!(gateway.call("alice").await, 503);
+    gateway.reports("bedrock", "Bedrock in us-east-1 at 127.0.0.1").await;
+    let file = gateway.bed.folder().join("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    replace(&file, &text.replacen("[aws]", "[aws]\nfirst_byte_timeout = \"50m\"", 1));
+    let ends = |line: &Value| line["message"].as_str().unwrap_or_default().starts_with("problem is over");
+    until("the reload", async || {
+        gateway.lines().iter().any(|line| line["message"] == "configuration reloaded")
+    })
+    .await;
+    // The search for problems that runs every second has passed when a further problem is known.
+    gateway.bed.standin.sts.server().stop().await;
+    assert_eq!(gateway.call("bob").await, 503);
+    gateway.reports("sts", "STS in us-east-1").await;
+    let lines = gateway.lines();
+    assert!(!lines.iter().any(|line| line["code"] == "bedrock" && ends(line)), "{lines:?}");
+    gateway.bed.standin.bedrock.server().restart();
+    gateway.bed.standin.sts.server().restart();
+    gateway.is_over("bedrock").await;
+}
+
 /// A failure of Bedrock or STS at the start is known without any caller.
 #[tokio::test(flavor = "multi_thread")]
 async fn bedrock_and_sts_are_down_before_any_caller() {
