@@ -131,7 +131,7 @@ impl GatewayHandle {
         file: File,
         process_log: Option<ProcessLog>,
     ) -> Result<Self, StartError> {
-        let log = Arc::new(AccessLog::open(&config.log)?);
+        let log = Arc::new(AccessLog::open(&config.log, process_log.as_ref())?);
         let (file, proxy) = (Some(file), Proxy::from_environment()?);
         let overrides = Overrides { log, process_log, credentials: None, file, look_every: None, proxy };
         Self::start_with(config, overrides).await

@@ -214,7 +214,7 @@ pub(crate) fn head(path: &str, headers: HeaderMap) -> Parts {
 /// A log like that of `serve`, which discards its lines.
 pub(crate) fn thread_log() -> AccessLog {
     let file = Some("/dev/null".into());
-    AccessLog::open(&LogSettings { format: LogFormat::Json, file, level: "info".to_owned() }).unwrap()
+    AccessLog::open(&LogSettings { format: LogFormat::Json, file, level: "info".to_owned() }, None).unwrap()
 }
 
 /// A request's headers as boto3 sends them with this token.

@@ -68,5 +68,5 @@ async fn run(arguments: &Arguments) -> Outcome {
 /// An access log on standard output.
 fn shown_log() -> Outcome<AccessLog> {
     let settings = LogSettings { format: LogFormat::Text, file: None, level: "warn".to_owned() };
-    Ok(AccessLog::open(&settings)?)
+    Ok(AccessLog::open(&settings, None)?)
 }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tracing::error;
 
 use crate::auth::IssuerStatus;
 use crate::clock;
@@ -105,10 +106,16 @@ impl Readiness {
         (ready, report)
     }
 
-    /// Logs the problems that began or ended since the last call.
+    /// Logs the problems that began or ended since the last call, and how many lines the logs lost.
     pub fn log_problems(&self) {
         if let Some(log) = &self.process_log {
             log.retry();
+        }
+        for (log, health) in self.logs() {
+            let lost = health.newly_lost();
+            if lost > 0 {
+                error!(log, lost, "log lines were lost: the disk was full, or it or the reader was too slow");
+            }
         }
         self.log.update(&self.problems());
     }

@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 pub use recent::{Found, MOST_RECENT, SHORTEST_ID, begins};
 
 use super::log::output::{LogHealth, Output};
+use super::log::process_log::ProcessLog;
 use super::log::{LogError, LogSettings};
 use crate::reason::Reason;
 use crate::style;
@@ -209,13 +210,13 @@ enum Sink {
 }
 
 impl AccessLog {
-    /// The access log of the configuration: appended to its file, or on standard output.
+    /// The access log of the configuration: appended to its file, which `process_log` shares, or on standard output.
     ///
     /// # Errors
     /// When the file cannot be opened, or the thread cannot be started.
-    pub fn open(settings: &LogSettings) -> Result<Self, LogError> {
+    pub fn open(settings: &LogSettings, process_log: Option<&ProcessLog>) -> Result<Self, LogError> {
         let (output, terminal) = match &settings.file {
-            Some(path) => (Output::file(path)?, false),
+            Some(path) => (Output::file(path, process_log.map(ProcessLog::torn).unwrap_or_default())?, false),
             None => (Output::stream(Box::new(io::stdout())), io::stdout().is_terminal()),
         };
         let writer = Writer::start(output).map_err(LogError::Thread)?;

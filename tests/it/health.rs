@@ -156,7 +156,7 @@ async fn bedrock_is_down_and_comes_back() {
     assert_eq!(gateway.call("alice").await, 200);
 }
 
-/// A reload that changes `[aws]` makes new endpoints, but it mends no connection.
+/// A reload that changes `[aws]` makes new endpoints, but it repairs no connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn bedrock_is_down_before_and_after_a_reload() {
     let gateway = Gateway::start(Bed::start());

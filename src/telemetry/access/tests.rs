@@ -204,7 +204,7 @@ fn lines_of_many_threads_reach_the_file_whole() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let settings =
         LogSettings { format: LogFormat::Auto, file: Some(file.path().to_owned()), level: "info".into() };
-    let log = Arc::new(AccessLog::open(&settings).unwrap());
+    let log = Arc::new(AccessLog::open(&settings, None).unwrap());
     std::thread::scope(|threads| {
         for _ in 0..8 {
             threads.spawn(|| (0..200).for_each(|_| log.write(&record())));
@@ -243,6 +243,6 @@ fn a_full_disk_does_not_delay_requests() {
 fn a_file_that_cannot_be_opened_is_named() {
     let settings =
         LogSettings { format: LogFormat::Json, file: Some("/no/such/place".into()), level: "info".into() };
-    let fault = AccessLog::open(&settings).unwrap_err().to_string();
+    let fault = AccessLog::open(&settings, None).unwrap_err().to_string();
     assert!(fault.contains("/no/such/place"), "{fault}");
 }

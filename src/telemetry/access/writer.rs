@@ -45,7 +45,6 @@ struct Shared {
 struct State {
     /// Whole lines, one after the other.
     lines: Vec<u8>,
-    lost: u64,
     /// The last write failed, so the thread waits before the next one.
     failing: bool,
     rotated: bool,
@@ -79,7 +78,6 @@ impl Writer {
     pub(super) fn line(&self, line: &str) {
         let mut state = self.shared.state();
         if state.lines.len() + line.len() >= WAITING {
-            state.lost += 1;
             self.health.lose(1);
             return;
         }
@@ -117,7 +115,6 @@ impl Drop for Writer {
 /// The lines that the thread writes next.
 struct Batch {
     lines: Vec<u8>,
-    lost: u64,
     flushes: u64,
 }
 
@@ -128,15 +125,9 @@ impl Shared {
 
     fn run(&self, mut output: Output) {
         let mut spare = Vec::new();
-        while let Some(Batch { mut lines, lost, flushes }) = self.next(spare) {
+        while let Some(Batch { mut lines, flushes }) = self.next(spare) {
             // Whole lines in one write, so that lines of other processes do not land between them.
             let well = output.write(&mut lines);
-            if lost > 0 && well {
-                tracing::error!(
-                    lost,
-                    "lines of the access log were lost: the disk or the reader was too slow"
-                );
-            }
             spare = self.settle(lines, well, flushes);
         }
     }
@@ -171,10 +162,6 @@ impl Shared {
             return None;
         }
         state.rotated = false;
-        Some(Batch {
-            lines: std::mem::replace(&mut state.lines, spare),
-            lost: std::mem::take(&mut state.lost),
-            flushes: state.flushes,
-        })
+        Some(Batch { lines: std::mem::replace(&mut state.lines, spare), flushes: state.flushes })
     }
 }

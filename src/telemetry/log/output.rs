@@ -23,6 +23,8 @@ const MODE: u32 = 0o600;
 pub struct LogHealth {
     failure: Mutex<Option<String>>,
     lost: AtomicU64,
+    /// The lost lines that the process log knows of.
+    reported: AtomicU64,
     /// The operator has rotated the file.
     rotated: AtomicBool,
 }
@@ -36,6 +38,15 @@ impl LogHealth {
     /// Lines that were lost since the start.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Lines that were lost since the last call, once the log can be written.
+    pub fn newly_lost(&self) -> u64 {
+        if self.failure.lock().is_some() {
+            return 0;
+        }
+        let lost = self.lost();
+        lost - self.reported.swap(lost, Ordering::Relaxed)
     }
 
     pub(crate) fn lose(&self, lines: u64) {
@@ -53,23 +64,26 @@ pub(crate) struct Output {
     target: Box<dyn Write + Send>,
     /// The file; `None` for a standard stream.
     path: Option<PathBuf>,
-    /// The last line was written in part.
-    torn: bool,
+    torn: Torn,
     health: Arc<LogHealth>,
 }
 
+/// Whether the last line of a file was written in part. Two logs in one file share it, and only one of them writes at
+/// a time, so that neither adds to a torn line of the other.
+pub(crate) type Torn = Arc<Mutex<bool>>;
+
 impl Output {
-    /// The end of a file.
+    /// The end of a file. The other log in this file, if there is one, has the same `torn`.
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(crate) fn file(path: &Path) -> Result<Self, LogError> {
+    pub(crate) fn file(path: &Path, torn: Torn) -> Result<Self, LogError> {
         let file = open(path).map_err(|source| LogError::File { path: path.to_owned(), source })?;
-        Ok(Self { path: Some(path.to_owned()), ..Self::stream(Box::new(file)) })
+        Ok(Self { path: Some(path.to_owned()), torn, ..Self::stream(Box::new(file)) })
     }
 
     pub(crate) fn stream(target: Box<dyn Write + Send>) -> Self {
-        Self { target, path: None, torn: false, health: Arc::default() }
+        Self { target, path: None, torn: Torn::default(), health: Arc::default() }
     }
 
     pub(crate) fn health(&self) -> &Arc<LogHealth> {
@@ -106,9 +120,10 @@ impl Output {
     }
 
     fn append(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
-        if self.torn {
+        let mut torn = self.torn.lock();
+        if *torn {
             self.target.write_all(b"\n")?;
-            self.torn = false;
+            *torn = false;
         }
         let mut written = 0;
         let outcome = loop {
@@ -123,7 +138,7 @@ impl Output {
             }
         };
         if written > 0 && written < lines.len() && lines[written - 1] != b'\n' {
-            self.torn = true;
+            *torn = true;
             self.health.lose(1);
             let rest = lines[written..].iter().position(|byte| *byte == b'\n');
             written = rest.map_or(lines.len(), |rest| written + rest + 1);

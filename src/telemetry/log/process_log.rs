@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::LogError;
-use super::output::{LogHealth, Output, RETRY};
+use super::output::{LogHealth, Output, RETRY, Torn};
 
 /// The most bytes of lines that wait for a file that cannot be written. Further lines are lost and counted.
 const WAITING: usize = 256 * 1024;
@@ -20,6 +20,7 @@ const WAITING: usize = 256 * 1024;
 pub struct ProcessLog {
     state: Arc<Mutex<State>>,
     health: Arc<LogHealth>,
+    torn: Torn,
 }
 
 struct State {
@@ -32,10 +33,16 @@ struct State {
 
 impl ProcessLog {
     pub(super) fn open(path: &Path) -> Result<Self, LogError> {
-        let output = Output::file(path)?;
+        let torn = Torn::default();
+        let output = Output::file(path, Arc::clone(&torn))?;
         let health = Arc::clone(output.health());
         let state = State { output, waiting: Vec::new(), retry: None };
-        Ok(Self { state: Arc::new(Mutex::new(state)), health })
+        Ok(Self { state: Arc::new(Mutex::new(state)), health, torn })
+    }
+
+    /// For the other log in the same file.
+    pub(crate) fn torn(&self) -> Torn {
+        Arc::clone(&self.torn)
     }
 
     pub fn health(&self) -> &LogHealth {

@@ -14,7 +14,7 @@ fn write(output: &mut Output, text: &str) -> (bool, String) {
 fn only_the_gateways_user_may_read_a_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    drop(Output::file(&path).unwrap());
+    drop(Output::file(&path, Torn::default()).unwrap());
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -22,7 +22,7 @@ fn only_the_gateways_user_may_read_a_new_file() {
 fn after_a_rotation_lines_go_to_the_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-    let mut output = Output::file(&path).unwrap();
+    let mut output = Output::file(&path, Torn::default()).unwrap();
     assert!(write(&mut output, "1\n").0);
     std::fs::rename(&path, &moved).unwrap();
     assert!(write(&mut output, "2\n").0);
@@ -38,7 +38,7 @@ fn a_file_that_cannot_be_opened_again_is_reported_and_the_open_one_still_used() 
     let path = folder.path().join("logs/log");
     let moved = folder.path().join("moved");
     std::fs::create_dir(path.parent().unwrap()).unwrap();
-    let mut output = Output::file(&path).unwrap();
+    let mut output = Output::file(&path, Torn::default()).unwrap();
     std::fs::rename(path.parent().unwrap(), &moved).unwrap();
     output.health().rotate();
     assert_eq!(write(&mut output, "1\n"), (false, String::new()));
@@ -55,7 +55,7 @@ fn lines_that_do_not_fit_on_the_disk_are_written_once_they_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     symlink("/dev/full", &path).unwrap();
-    let mut output = Output::file(&path).unwrap();
+    let mut output = Output::file(&path, Torn::default()).unwrap();
     assert_eq!(write(&mut output, "1\n"), (false, "1\n".to_owned()));
     assert!(output.health().failure().unwrap().contains("No space left on device"));
     std::fs::remove_file(&path).unwrap();
@@ -91,4 +91,28 @@ fn a_line_that_fits_in_part_is_lost_and_spoils_no_other() {
     disk.0.lock().0 = 100;
     assert!(write(&mut output, "three\n").0);
     assert_eq!(String::from_utf8(disk.0.lock().1.clone()).unwrap(), "one\ntw\nthree\n");
+}
+
+#[test]
+fn a_torn_line_of_one_log_does_not_spoil_the_other_log_in_the_file() {
+    let (disk, torn) = (Disk(Arc::new(Mutex::new((6, Vec::new())))), Torn::default());
+    let [mut access, mut process] =
+        [(); 2].map(|()| Output { torn: Arc::clone(&torn), ..Output::stream(Box::new(disk.clone())) });
+    assert!(!write(&mut access, "one\ntwo\n").0);
+    disk.0.lock().0 = 100;
+    assert!(write(&mut process, "three\n").0);
+    assert!(write(&mut access, "four\n").0);
+    assert_eq!(String::from_utf8(disk.0.lock().1.clone()).unwrap(), "one\ntw\nthree\nfour\n");
+}
+
+#[test]
+fn lost_lines_are_reported_once_and_when_the_log_can_be_written() {
+    let disk = Disk(Arc::new(Mutex::new((1, Vec::new()))));
+    let mut output = Output::stream(Box::new(disk.clone()));
+    assert!(!write(&mut output, "torn\n").0);
+    output.health().lose(2);
+    assert_eq!(output.health().newly_lost(), 0);
+    disk.0.lock().0 = 100;
+    assert!(write(&mut output, "line\n").0);
+    assert_eq!((output.health().newly_lost(), output.health().newly_lost()), (3, 0));
 }
