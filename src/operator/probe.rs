@@ -111,13 +111,21 @@ impl Readiness {
         if let Some(log) = &self.process_log {
             log.retry();
         }
+        self.log_lost_lines();
+        self.log.update(&self.problems());
+    }
+
+    /// Logs how many lines the logs lost since the last call, if the process log takes lines now.
+    fn log_lost_lines(&self) {
+        if self.process_log.as_ref().is_some_and(|log| log.health().failure().is_some()) {
+            return;
+        }
         for (log, health) in self.logs() {
             let lost = health.newly_lost();
             if lost > 0 {
                 error!(log, lost, "log lines were lost: the disk was full, or it or the reader was too slow");
             }
         }
-        self.log.update(&self.problems());
     }
 
     /// The problems that exist now, in the order of [`ProblemCode::ALL`].

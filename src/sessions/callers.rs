@@ -16,13 +16,19 @@ const SUBJECT_BYTES: usize = 256;
 pub struct SessionCaller {
     /// The configured name of the issuer.
     pub issuer: Box<str>,
-    /// The `sub` claim, if there is one: at most 256 bytes of it.
-    pub subject: Option<Box<str>>,
+    /// The beginning of the `sub` claim, if there is one.
+    subject: Option<Box<str>>,
     /// The length of the whole subject. Two callers count as one if it is equal and so are the kept bytes.
     length: usize,
 }
 
 impl SessionCaller {
+    /// The `sub` claim, if there is one. After 256 bytes it ends with an ellipsis.
+    pub fn subject(&self) -> Option<String> {
+        let mark = |kept: &str| if kept.len() < self.length { "…" } else { "" };
+        self.subject.as_deref().map(|kept| format!("{kept}{}", mark(kept)))
+    }
+
     fn of(caller: &Verified) -> Self {
         let subject = caller.subject();
         let length = subject.map_or(0, str::len);
@@ -94,10 +100,11 @@ mod tests {
         for subject in ["a", "b", "a", "c", "d", "d"] {
             callers.note(&caller(subject));
         }
-        let subjects = || callers.known().filter_map(|caller| caller.subject.as_deref()).collect::<Vec<_>>();
-        assert_eq!((subjects(), callers.has_others()), (vec!["a", "b", "c", "d"], false));
+        let subjects = || callers.known().filter_map(SessionCaller::subject).collect::<Vec<_>>();
+        let first = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        assert_eq!((subjects(), callers.has_others()), (first.clone(), false));
         callers.note(&caller("e"));
-        assert_eq!((subjects(), callers.has_others()), (vec!["a", "b", "c", "d"], true));
+        assert_eq!((subjects(), callers.has_others()), (first, true));
     }
 
     #[test]
@@ -107,7 +114,8 @@ mod tests {
         for subject in [&long, &long, &format!("{long}{}", "t".repeat(100_000))] {
             callers.note(&caller(subject));
         }
-        let subjects: Vec<_> = callers.known().filter_map(|caller| caller.subject.as_deref()).collect();
-        assert_eq!(subjects, ["s".repeat(255), "s".repeat(255)]);
+        let subjects: Vec<_> = callers.known().filter_map(SessionCaller::subject).collect();
+        let marked = format!("{}…", "s".repeat(255));
+        assert_eq!(subjects, [marked.clone(), marked]);
     }
 }

@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use crate::clock;
 use crate::operator::answer::{Page, json_answer};
-use crate::sessions::{SessionCaller, SessionPage, SessionRecord};
+use crate::sessions::{SessionPage, SessionRecord};
 use crate::state::Gateway;
 use crate::wildcard;
 
@@ -65,7 +65,7 @@ fn shown(record: &SessionRecord) -> Value {
     let callers: Vec<_> = record
         .callers
         .iter()
-        .map(|SessionCaller { issuer, subject, .. }| json!({ "issuer": issuer, "subject": subject }))
+        .map(|caller| json!({ "issuer": caller.issuer, "subject": caller.subject() }))
         .collect();
     json!({
         "principal": record.principal,

@@ -46,7 +46,7 @@ impl LogHealth {
             return 0;
         }
         let lost = self.lost();
-        lost - self.reported.swap(lost, Ordering::Relaxed)
+        lost.saturating_sub(self.reported.fetch_max(lost, Ordering::Relaxed))
     }
 
     pub(crate) fn lose(&self, lines: u64) {

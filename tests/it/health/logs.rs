@@ -44,6 +44,38 @@ async fn a_full_disk_under_the_log_is_reported_until_there_is_room() {
     }
 }
 
+/// The disk is full for longer than the process log can wait: 256 KiB of lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_the_number_of_lines_that_a_full_disk_cost() {
+    let bed = Bed::start();
+    let log = bed.folder().join("log");
+    symlink("/dev/full", &log).unwrap();
+    let debug = |text: &str| text.replace("[log]", "[log]\nlevel = \"info,bedrock_gateway=debug\"");
+    let gateway = Gateway::with(bed, debug, |_| {});
+    let lost = async || -> Option<u64> {
+        let (_, metrics) = gateway.page("/metrics").await?;
+        let count = metrics.lines().find_map(|line| {
+            line.strip_prefix("bedrock_gateway_log_lines_lost_total{log=\"process\"} ").map(str::parse)
+        });
+        count?.ok().filter(|count| *count > 0)
+    };
+    within(TEN_SECONDS * 3, "a lost line", async || {
+        if gateway.page("/readyz").await?.0 == 200 {
+            for _ in 0..50 {
+                gateway.call("alice").await;
+            }
+        }
+        lost().await
+    })
+    .await;
+    std::fs::remove_file(&log).unwrap();
+    until("the line with their number", async || {
+        let reported = gateway.lines().iter().filter_map(|line| line["lost"].as_u64()).sum::<u64>();
+        (reported > 0 && Some(reported) == lost().await).then_some(())
+    })
+    .await;
+}
+
 /// As logrotate does with `create`: the file is renamed, then the gateway gets SIGHUP.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_sighup_both_logs_go_to_the_new_file() {
