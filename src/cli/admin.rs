@@ -25,7 +25,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 /// The options of every command that asks replicas. A command that cannot do without a replica makes `admin` required.
 #[derive(Debug, Args)]
 pub(super) struct AdminPort {
-    /// The admin address of a replica, for example <http://10.0.1.7:9091>. Repeat the option for each replica.
+    /// The admin address of a replica, for example `http://10.0.1.7:9091`. Repeat the option for each replica.
     #[arg(long, value_name = "URL", value_parser = url)]
     admin: Vec<Url>,
     /// A file with the admin token, or - for standard input. Required if the replicas set `admin_token_file`.

@@ -16,7 +16,7 @@ fn commands() -> Vec<Command> {
 }
 
 #[test]
-fn the_help_of_every_command_has_an_example_and_fits_a_terminal() {
+fn the_help_of_every_command_has_an_example_and_no_link_and_fits_a_terminal() {
     for mut command in commands() {
         let help = command.render_long_help().to_string();
         let examples = command.get_after_help().expect("the command has examples").to_string();
@@ -26,6 +26,10 @@ fn the_help_of_every_command_has_an_example_and_fits_a_terminal() {
         let examples = examples.split("Exit codes").next().unwrap();
         for line in lines.chain(examples.lines()) {
             assert!(columns(line) <= COLUMNS, "{}: {line}", command.get_name());
+        }
+        // The doc comments are also the help. In a terminal, the marks of a link are noise.
+        for mark in ["<http", "[`", "]("] {
+            assert!(!help.contains(mark), "{}: {mark} in {help}", command.get_name());
         }
     }
 }
