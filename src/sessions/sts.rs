@@ -34,9 +34,10 @@ use crate::reason::Reason;
 /// The longest session that STS grants if the gateway's own credentials also belong to a session ("role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
-/// The default of `aws.sts_timeout`, the time limit for one session: all attempts, the pauses between them,
-/// and the waits for the turns of the retries. It begins with the first turn. The wait for that turn (`rate`, ten seconds) does not count: otherwise STS would have
-/// no time left for a call whose turn comes late, and under a lasting overload every turn comes late.
+/// The default of `aws.sts_timeout`, the time limit for one session: all attempts, the pauses between them, and the
+/// waits for the turns of the retries. It begins with the first turn. The wait for that turn (`rate`, ten seconds) does
+/// not count: otherwise STS would have no time left for a call whose turn comes late, and under a lasting overload every
+/// turn comes late.
 pub const STS_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
