@@ -2,10 +2,9 @@
 //! its purpose is a problem of the configuration, at the line that names it.
 
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustix::fs::Access;
 
@@ -14,11 +13,8 @@ use crate::auth::{KeySetFault, check_key_set};
 use crate::clock;
 use crate::config::{Config, ConfigError, Diagnostic, NamedFile, deny_file};
 use crate::operator::admin::read_token;
-use crate::server::tls::{Certificate, TlsError};
+use crate::server::tls::{Certificate, Concern, TlsError, Validity};
 use crate::trust::{self, CaError};
-
-/// A certificate that expires within this time is a warning. Common issuers renew a month before the end.
-const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// Opens the files. Returns the warnings about them.
 ///
@@ -184,25 +180,21 @@ fn misfit(fault: &TlsError, certificate: &NamedFile, key: &NamedFile) -> Diagnos
 }
 
 /// A warning about a certificate that is not valid at `now`, or not for long.
-fn certificate_age(file: &NamedFile, valid: &Range<SystemTime>, now: SystemTime) -> Option<Diagnostic> {
+fn certificate_age(file: &NamedFile, valid: &Validity, now: SystemTime) -> Option<Diagnostic> {
     let path = file.path.display();
-    let (message, help) = if now > valid.end {
-        (
-            format!("the certificate {path} expired at {}", clock::rfc3339(valid.end)),
-            "renew it: clients reject it",
-        )
-    } else if now < valid.start {
-        (
-            format!("the certificate {path} is not valid before {}", clock::rfc3339(valid.start)),
+    let (begin, end) = (clock::rfc3339(valid.begin), clock::rfc3339(valid.end));
+    let (message, help) = match valid.concern(now)? {
+        Concern::NotYetValid => (
+            format!("the certificate {path} is not valid before {begin}"),
             "check this machine's clock, or use another certificate: clients reject it",
-        )
-    } else if now + SOON > valid.end {
-        (
-            format!("the certificate {path} expires at {}", clock::rfc3339(valid.end)),
+        ),
+        Concern::Expired => {
+            (format!("the certificate {path} expired at {end}"), "renew it: clients reject it")
+        }
+        Concern::ExpiresSoon => (
+            format!("the certificate {path} expires at {end}"),
             "renew it; the gateway loads a changed file by itself",
-        )
-    } else {
-        return None;
+        ),
     };
     Some(file.warning(message, help))
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -18,7 +17,7 @@ use crate::operator::answer::{Page, PageLimit, json_answer};
 use crate::operator::problem::{Problem, ProblemCode};
 use crate::operator::problem_log::ProblemLog;
 use crate::proxy::Obstacle;
-use crate::server::tls::Certificate;
+use crate::server::tls::{Certificate, Concern};
 use crate::server::{Handler, Peer};
 use crate::sessions::failure_text::FailureText;
 use crate::sessions::own_credentials::OwnCredentials;
@@ -191,16 +190,21 @@ impl Readiness {
 
     fn of_certificate(&self) -> Option<Problem> {
         let validity = self.certificate.as_ref()?.validity()?;
-        let now = clock::now();
-        let (begin, end) = (clock::rfc3339(validity.start), clock::rfc3339(validity.end));
-        let message = if now < validity.start {
-            format!("the certificate of listen.tls is not valid before {begin}; check this machine's clock")
-        } else if now >= validity.end {
-            format!("the certificate of listen.tls expired at {end}; replace both files of listen.tls")
-        } else if now + EXPIRES_SOON >= validity.end {
-            format!("the certificate of listen.tls expires at {end}; replace both files of listen.tls before")
-        } else {
-            return None;
+        let (begin, end) = (clock::rfc3339(validity.begin), clock::rfc3339(validity.end));
+        let message = match validity.concern(clock::now())? {
+            Concern::NotYetValid => {
+                format!(
+                    "the certificate of listen.tls is not valid before {begin}; check this machine's clock"
+                )
+            }
+            Concern::Expired => {
+                format!("the certificate of listen.tls expired at {end}; replace both files of listen.tls")
+            }
+            Concern::ExpiresSoon => {
+                format!(
+                    "the certificate of listen.tls expires at {end}; replace both files of listen.tls before"
+                )
+            }
         };
         Some(Problem::new(ProblemCode::Certificate, "", message))
     }
@@ -245,9 +249,6 @@ impl Readiness {
 }
 
 const NOT_FETCHED: &str = "not fetched yet";
-
-/// The remaining time of a certificate at which the gateway begins to warn: 14 days.
-const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Answers `/healthz`, `/readyz` and `/metrics`.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! The listener's certificate. A reload replaces it while the listener is open.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +31,40 @@ pub enum TlsError {
     Rejected(#[from] rustls::Error),
 }
 
+/// The time in which a certificate is valid. Both moments belong to it (RFC 5280, section 4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    pub begin: SystemTime,
+    pub end: SystemTime,
+}
+
+/// Why a certificate needs the operator's attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    NotYetValid,
+    Expired,
+    ExpiresSoon,
+}
+
+/// The remaining time of a certificate from which on it is a concern: 14 days. Common issuers renew a month before the
+/// end.
+const SOON: Duration = Duration::from_hours(14 * 24);
+
+impl Validity {
+    /// The concern about a certificate with this validity at `now`. `None`: it is valid, and for more than 14 days.
+    pub fn concern(&self, now: SystemTime) -> Option<Concern> {
+        if now < self.begin {
+            Some(Concern::NotYetValid)
+        } else if now > self.end {
+            Some(Concern::Expired)
+        } else if now + SOON >= self.end {
+            Some(Concern::ExpiresSoon)
+        } else {
+            None
+        }
+    }
+}
+
 /// The certificate that the listener shows to new connections.
 #[derive(Debug)]
 pub struct Certificate(ArcSwap<CertifiedKey>);
@@ -46,7 +79,7 @@ impl Certificate {
     }
 
     /// The time in which the certificate is valid.
-    pub fn validity(&self) -> Option<Range<SystemTime>> {
+    pub fn validity(&self) -> Option<Validity> {
         validity(&self.0.load().cert)
     }
 
@@ -80,11 +113,12 @@ impl ResolvesServerCert for Certificate {
 }
 
 /// The time in which the first certificate of a chain is valid. `None`: it is not X.509.
-pub fn validity(chain: &[CertificateDer<'_>]) -> Option<Range<SystemTime>> {
+fn validity(chain: &[CertificateDer<'_>]) -> Option<Validity> {
     let (_, certificate) = parse_x509_certificate(chain.first()?).ok()?;
     let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     let validity = certificate.validity();
-    Some(time(validity.not_before.timestamp())..time(validity.not_after.timestamp()))
+    let (begin, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    Some(Validity { begin: time(begin), end: time(end) })
 }
 
 fn pair(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
@@ -111,4 +145,37 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
 
 fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_moments_of_a_validity_belong_to_it_and_its_last_14_days_are_a_concern() {
+        let day = Duration::from_hours(24);
+        let at = |days: u32| UNIX_EPOCH + days * day;
+        let valid = Validity { begin: at(100), end: at(190) };
+        let moment = Duration::from_nanos(1);
+        for (now, concern) in [
+            (at(0), Some(Concern::NotYetValid)),
+            (at(100) - moment, Some(Concern::NotYetValid)),
+            (at(100), None),
+            (at(176) - moment, None),
+            (at(176), Some(Concern::ExpiresSoon)),
+            (at(190), Some(Concern::ExpiresSoon)),
+            (at(190) + moment, Some(Concern::Expired)),
+        ] {
+            assert_eq!(valid.concern(now), concern, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_not_one_that_expires_soon() {
+        let at = |hours: u64| UNIX_EPOCH + Duration::from_hours(hours);
+        let short = Validity { begin: at(1), end: at(2) };
+        let concerns = [0, 1, 2, 3].map(|hours| short.concern(at(hours)));
+        let soon = Some(Concern::ExpiresSoon);
+        assert_eq!(concerns, [Some(Concern::NotYetValid), soon, soon, Some(Concern::Expired)]);
+    }
 }
