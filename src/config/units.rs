@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::diagnostics::Diagnostics;
 use super::raw::{Spanned, Text};
 use crate::clock::in_words;
+use crate::limits::memory::Bytes;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -79,8 +80,8 @@ impl Diagnostics<'_> {
             return None;
         };
         if !limits.contains(&size) {
-            let help =
-                format!("write {} to {}", bytes_in_words(*limits.start()), bytes_in_words(*limits.end()));
+            let (least, most) = (Bytes(*limits.start()), Bytes(*limits.end()));
+            let help = format!("write {} to {}", least.in_configuration(), most.in_configuration());
             self.error(text.span(), format!("{} is out of bounds", text.get_ref()), help);
             return None;
         }
@@ -110,13 +111,6 @@ fn quantity(text: &str) -> Option<(u64, &str, &str)> {
     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(end);
     Some((number.parse().ok()?, unit, rest))
-}
-
-/// Writes a size the way [`bytes()`] reads it, for messages.
-pub(super) fn bytes_in_words(size: usize) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
-    let (unit, name) = units.into_iter().find(|(unit, _)| size.is_multiple_of(*unit)).unwrap_or((1, "B"));
-    format!("{}{name}", size / unit)
 }
 
 #[cfg(test)]
@@ -173,6 +167,12 @@ mod tests {
         fn what_is_written_is_read_again(seconds in 1u64..1_000_000) {
             let length = Duration::from_secs(seconds);
             prop_assert_eq!(duration(&in_words(length)), Some(length));
+        }
+
+        #[test]
+        fn a_size_that_is_written_is_read_again(number in 0_usize..2_048, shift in 0_u32..=30) {
+            let size = number << shift;
+            prop_assert_eq!(bytes(&Bytes(size).in_configuration()), Some(size));
         }
 
         #[test]

@@ -29,17 +29,30 @@ impl Default for MemoryLimits {
     }
 }
 
-/// A number of bytes, in words: `512 MiB`.
+/// A number of bytes. It is shown in the largest unit of which it is a whole number: `512 MiB`, `100 bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub usize);
 
+impl Bytes {
+    /// The same number as a value of the configuration has it: `512MiB`, `100B`.
+    pub fn in_configuration(self) -> String {
+        let (number, unit) = self.quantity();
+        format!("{number}{}", unit.unwrap_or("B"))
+    }
+
+    /// The number and its unit. `None`: the unit is the byte.
+    fn quantity(self) -> (usize, Option<&'static str>) {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        let fits = |size: usize| self.0 >= size && self.0.is_multiple_of(size);
+        let found = units.into_iter().find(|(size, _)| fits(*size));
+        found.map_or((self.0, None), |(size, unit)| (self.0 / size, Some(unit)))
+    }
+}
+
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match units.into_iter().find(|(size, _)| self.0 >= *size && self.0.is_multiple_of(*size)) {
-            Some((size, unit)) => write!(f, "{} {unit}", self.0 / size),
-            None => write!(f, "{} bytes", self.0),
-        }
+        let (number, unit) = self.quantity();
+        write!(f, "{number} {}", unit.unwrap_or("bytes"))
     }
 }
 
@@ -139,8 +152,11 @@ mod tests {
 
     #[test]
     fn sizes_are_in_the_largest_unit_that_fits() {
-        let shown = [100, 1 << 10, 1536, 512 << 20, 1 << 30].map(|bytes| Bytes(bytes).to_string());
-        assert_eq!(shown, ["100 bytes", "1 KiB", "1536 bytes", "512 MiB", "1 GiB"]);
+        let sizes = [0, 100, 1 << 10, 1536, 512 << 20, 1 << 30].map(Bytes);
+        let shown = sizes.map(|size| size.to_string());
+        assert_eq!(shown, ["0 bytes", "100 bytes", "1 KiB", "1536 bytes", "512 MiB", "1 GiB"]);
+        let written = sizes.map(Bytes::in_configuration);
+        assert_eq!(written, ["0B", "100B", "1KiB", "1536B", "512MiB", "1GiB"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::kind::Kind;
 use crate::clock::in_words;
 use crate::config::units;
+use crate::limits::memory::Bytes;
 
 /// The key as TOML writes it.
 pub(super) fn bare(key: &str) -> String {
@@ -105,7 +106,7 @@ fn quantity(key: &str, number: &str, about: &str) -> String {
         }
         Ok(size) if quoted().any(|text| units::bytes(text).is_some()) => {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
-            format!("\"{}\"", units::bytes_in_words(size))
+            format!("\"{}\"", Bytes(size).in_configuration())
         }
         _ => format!("\"{number}\""),
     }
