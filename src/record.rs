@@ -23,7 +23,7 @@ use crate::record::upstream_message::ErrorBody;
 use crate::route::{Call, ModelId, ModelIn, Operation};
 use crate::server::Peer;
 use crate::sessions::Session;
-use crate::state::Gateway;
+use crate::state::{ActiveConfig, Gateway};
 use crate::telemetry::access::{self, AccessRecord, Ended};
 
 mod upstream_message;
@@ -62,6 +62,8 @@ struct Fields {
     claims: Option<ClaimsRead>,
     /// The role rule that had matched when the mapping refused the caller. Otherwise the identity has it.
     refused_after: Option<usize>,
+    /// Whether the message of an error that Bedrock answers is logged. A reload does not change it for this request.
+    upstream_messages: bool,
     /// Set for an error that Bedrock answered, if its message is logged.
     error_body: Option<Box<ErrorBody>>,
     request_bytes: u64,
@@ -78,8 +80,8 @@ struct Fields {
 const CLIENT_LEFT: u16 = 499;
 
 impl Record {
-    /// Begins the record of a request, and gives it the gateway's own id.
-    pub fn start(gateway: Arc<Gateway>, head: &Parts, peer: Peer) -> Self {
+    /// Begins the record of a request that `config` is in force for, and gives it the gateway's own id.
+    pub fn start(gateway: Arc<Gateway>, config: &ActiveConfig, head: &Parts, peer: Peer) -> Self {
         let request_id = Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
         let user_agent = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         Self(Box::new(Fields {
@@ -106,6 +108,7 @@ impl Record {
             detail: None,
             claims: None,
             refused_after: None,
+            upstream_messages: config.upstream_messages,
             error_body: None,
             request_bytes: 0,
             response_bytes: 0,
@@ -216,7 +219,7 @@ impl Record {
             Reason::Ok
         };
         if self.0.reason != Reason::Ok {
-            if self.0.gateway.config.load().upstream_messages {
+            if self.0.upstream_messages {
                 self.0.error_body = Some(Box::default());
             }
             self.0.error_type = text(headers.get("x-amzn-errortype"));

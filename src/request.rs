@@ -32,8 +32,8 @@ impl Handler for Gateway {
 
     async fn call(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Relay> {
         let (head, body) = request.into_parts();
-        let mut record = Record::start(Arc::clone(&self), &head, peer);
         let config = self.config.load_full();
+        let mut record = Record::start(Arc::clone(&self), &config, &head, peer);
         let dialect = Dialect::of(&head.uri, &config.regions);
         // A body that is not read is discarded on drop, wherever the request ends.
         match self.answer(&config, head, Unread::new(body), &mut record).await {

@@ -199,7 +199,12 @@ impl World {
     /// The record of a request that has just arrived.
     pub(crate) fn record(&self, head: &Parts) -> Record {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
-        Record::start(Arc::clone(&self.gateway), head, Peer { address, tls: true })
+        Record::start(
+            Arc::clone(&self.gateway),
+            &self.gateway.config.load(),
+            head,
+            Peer { address, tls: true },
+        )
     }
 }
 

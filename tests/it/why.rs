@@ -5,6 +5,8 @@ use bedrock_bed::{ANY_PORT, Addresses, until};
 use bedrock_standin::bedrock::Fault;
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::listeners::get;
 use crate::process;
@@ -144,16 +146,44 @@ async fn the_message_of_bedrocks_refusal_is_in_the_log_and_its_bytes_are_unchang
     // An answer that is no error has none, whatever it contains.
     assert_eq!(world.send(post(CONVERSE, &token, r#"{"messages":[],"message":"x"}"#)).await.status, 200);
     assert!(world.logged(2).await.get("upstream_message").is_none());
-    // The key is reloaded.
-    let file = world.folder().join("gateway.toml");
-    let text = std::fs::read_to_string(&file).unwrap() + "\n[log]\nupstream_messages = false\n";
-    replace(&file, &text);
-    until("the reload", async || world.has_metric("bedrock_gateway_config_generation 2").await).await;
+    log_no_messages(&world).await;
     world.standin.bedrock.faults().next(1, Fault::Deny);
     let answer = world.send(post(CONVERSE, &token, HELLO)).await;
     assert!(answer.json()["message"].is_string());
     let line = world.logged(3).await;
     assert_eq!((&line["reason"], line.get("upstream_message")), (&json!("upstream_error"), None));
+}
+
+/// Sets `upstream_messages` to false in the configuration, and waits until it is the active one.
+async fn log_no_messages(world: &World) {
+    let file = world.folder().join("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap() + "\n[log]\nupstream_messages = false\n";
+    replace(&file, &text);
+    until("the reload", async || world.has_metric("bedrock_gateway_config_generation 2").await).await;
+}
+
+/// Bedrock gets the request under the first configuration, and answers it under the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_does_not_change_what_the_log_has_of_a_request_in_flight() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let bedrock = format!("http://{}", listener.local_addr().unwrap());
+    let world = World::with(&Setup { bedrock: Some(&bedrock), ..Setup::default() }).await;
+    let refusing = async {
+        // The gateway also tries at the start whether it can connect, and sends nothing then.
+        let mut stream = loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if stream.read(&mut [0; 16 * 1024]).await.unwrap() > 0 {
+                break stream;
+            }
+        };
+        log_no_messages(&world).await;
+        let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 23\r\n\r\n{\"message\":\"too large\"}";
+        stream.write_all(answer).await.unwrap();
+    };
+    let token = world.token("alice");
+    let (answer, ()) = tokio::join!(world.send(post(CONVERSE, &token, HELLO)), refusing);
+    assert_eq!(answer.body, r#"{"message":"too large"}"#);
+    assert_eq!(world.logged(1).await["upstream_message"], "too large");
 }
 
 #[tokio::test(flavor = "multi_thread")]
