@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError, Diagnostic, NamedFile, deny_file};
 use crate::operator::admin::read_token;
 use crate::server::tls::{Certificate, Concern, TlsError, Validity};
+use crate::telemetry::log::output::unfit;
 use crate::trust::{self, CaError};
 
 /// Opens the files. Returns the warnings about them.
@@ -130,6 +131,12 @@ impl Found {
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let (fault, help) = if path.is_dir() {
             (format!("{} is a folder", path.display()), "write the path of a file in it")
+        } else if let Some(kind) = std::fs::metadata(path).ok().as_ref().and_then(unfit) {
+            (
+                format!("{} is {kind}, and a log must be a regular file", path.display()),
+                "write the path of a regular file; to pipe the logs to a program, remove this key: they then go to \
+                 standard output and standard error",
+            )
         } else if !folder.is_dir() {
             (format!("the folder {} does not exist", folder.display()), "create it, or correct the path")
         } else if !is_writable(if path.exists() { path } else { folder }) {

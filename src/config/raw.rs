@@ -436,8 +436,8 @@ pub(super) struct Log {
     /// The format of both logs. Default: `"auto"`.
     #[serde(default)]
     pub(super) format: LogFormat,
-    /// A file to which both logs are appended. Default: none; the process log goes to standard error, and the access log
-    /// to standard output.
+    /// A file to which both logs are appended: a regular file, or a device such as `/dev/stdout`, but no named pipe.
+    /// Default: none; the process log goes to standard error, and the access log to standard output.
     pub(super) file: Option<Text>,
     /// The level of the process log, for example `"info,bedrock_gateway::sessions=debug"`. `"debug"` is
     /// for the gateway's own lines. The environment variable `RUST_LOG` replaces it. Default: `"info"`.

@@ -165,6 +165,22 @@ fn a_log_that_cannot_be_created_is_a_problem() {
 }
 
 #[test]
+fn a_log_that_would_wait_for_a_reader_is_a_problem_and_a_device_is_none() {
+    let folder = Folder::new();
+    let log = folder.path("logs/gateway.log");
+    let made = std::process::Command::new("mkfifo").arg(&log).status().unwrap();
+    assert!(made.success());
+    let message = "logs/gateway.log is a named pipe, and a log must be a regular file".to_owned();
+    assert_eq!(folder.problem(), (12, "log.file".to_owned(), message));
+    std::fs::remove_file(&log).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&log).unwrap();
+    assert_eq!(folder.problem().2, "logs/gateway.log is a socket, and a log must be a regular file");
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &log).unwrap();
+    assert_eq!(folder.check(), Ok(Vec::new()));
+}
+
+#[test]
 fn a_certificate_that_is_not_valid_now_is_a_warning_with_the_date() {
     for (days, words) in [(-9..-2, "expired at"), (2..90, "is not valid before"), (-9..13, "expires at")] {
         let folder = Folder::new();

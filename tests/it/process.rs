@@ -125,6 +125,31 @@ async fn a_config_map_that_is_swapped_is_loaded_and_so_is_what_sighup_asks_for()
     assert_eq!(code, Some(0), "{err}");
 }
 
+/// A container's standard output is a pipe, and `/dev/stdout` its path.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_logs_may_go_to_dev_stdout_and_to_no_other_pipe() {
+    let bed = Bed::start();
+    let [address] = free_addresses();
+    let config = bed.write(&Setup { log: "file = \"/dev/stdout\"", ..setup(address) });
+    let child = Process::spawn(bed.complete(&mut binary(), &config));
+    until("the gateway", async || TcpStream::connect(address).await.is_ok()).await;
+    child.signal(Signal::TERM);
+    let (code, out, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("\"message\":\"serving\""), "{out}");
+
+    let pipe = bed.folder().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let log = format!("file = \"{}\"", pipe.display());
+    let config = bed.write(&Setup { log: &log, ..setup(address) });
+    let child = Process::spawn(bed.complete(&mut binary(), &config));
+    let (code, out, err) = tokio::task::spawn_blocking(move || ended(child)).await.unwrap();
+    assert_eq!((code, out.as_str()), (Some(78), ""), "{err}");
+    for words in ["pipe is a named pipe, and a log must be", "gateway.toml:", "remove this key"] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_deny_file_is_logged_with_no_entries() {
     let bed = Bed::start();

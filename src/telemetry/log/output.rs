@@ -1,14 +1,16 @@
 //! Where a log's lines go: a file, which the gateway opens again when it was rotated or fails, or a standard stream.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
 
 use super::LogError;
 
@@ -168,9 +170,56 @@ impl Output {
     }
 }
 
-/// Each write lands whole at the file's end, even if other processes write to it.
+/// Each write lands whole at the file's end, even if other processes write to it. The call never waits for another
+/// program.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
+    // Before the file is opened: the reader of a named pipe would notice that.
+    if let Ok(found) = std::fs::metadata(path) {
+        check_kind(&found)?;
+    }
+    let flag = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flag).open(path)?;
+    // Another file may have taken its place in the meantime.
+    check_kind(&file.metadata()?)?;
+    // Only the opening must not wait. Without the flag, a busy terminal or pipe does not lose lines.
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file)
+}
+
+fn check_kind(file: &Metadata) -> io::Result<()> {
+    match unfit(file) {
+        Some(kind) => {
+            Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {kind}, and not a regular file")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The kind of a file that cannot be a log, for example `a named pipe`. `None`: a regular file, a character device, for
+/// example `/dev/null` or a terminal, or a pipe that is a standard stream of this process, as `/dev/stdout` may be.
+///
+/// A named pipe is unfit because the gateway would wait for its reader, and because the lines that the reader has not
+/// read are lost when it ends.
+pub fn unfit(file: &Metadata) -> Option<&'static str> {
+    let kind = file.file_type();
+    if kind.is_file() || kind.is_char_device() {
+        None
+    } else if kind.is_fifo() {
+        let is_stream = is_opened_as(file, io::stdout()) || is_opened_as(file, io::stderr());
+        (!is_stream).then_some("a named pipe")
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a block device")
+    }
+}
+
+/// Whether `stream` is this file.
+fn is_opened_as(file: &Metadata, stream: impl AsFd) -> bool {
+    let opened = stream.as_fd().try_clone_to_owned().and_then(|owned| File::from(owned).metadata());
+    opened.is_ok_and(|opened| (opened.dev(), opened.ino()) == (file.dev(), file.ino()))
 }
 
 #[cfg(test)]

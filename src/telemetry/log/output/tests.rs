@@ -116,3 +116,52 @@ fn lost_lines_are_reported_once_and_when_the_log_can_be_written() {
     assert!(write(&mut output, "line\n").0);
     assert_eq!((output.health().newly_lost(), output.health().newly_lost()), (3, 0));
 }
+
+fn pipe(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn a_named_pipe_is_rejected_at_once_with_and_without_a_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    pipe(&path);
+    let rejected = || Output::file(&path, Torn::default()).err().map(|error| error.to_string());
+    let message = format!(
+        "cannot open the log file {} for appending: it is a named pipe, and not a regular file",
+        path.display()
+    );
+    assert_eq!(rejected(), Some(message.clone()));
+    let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    assert_eq!(rejected(), Some(message));
+}
+
+#[test]
+fn a_named_pipe_in_the_place_of_a_rotated_file_does_not_stop_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+    let mut output = Output::file(&path, Torn::default()).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    pipe(&path);
+    output.health().rotate();
+    assert_eq!(write(&mut output, "1\n"), (false, String::new()));
+    assert!(output.health().failure().unwrap().ends_with("log: it is a named pipe, and not a regular file"));
+    assert_eq!(std::fs::read_to_string(moved).unwrap(), "1\n");
+}
+
+/// The pipe behind a stream of this process has a reader, and the process writes to it anyway.
+#[test]
+fn only_a_stream_of_this_process_may_be_a_pipe() {
+    let (_reader, writer) = io::pipe().unwrap();
+    let of = |file: &File| file.metadata().unwrap();
+    let writer = File::from(std::os::fd::OwnedFd::from(writer));
+    assert_eq!(unfit(&of(&writer)), Some("a named pipe"));
+    assert!(is_opened_as(&of(&writer), &writer));
+    assert!(!is_opened_as(&of(&writer), tempfile::tempfile().unwrap()));
+}
+
+#[test]
+fn a_terminal_or_another_character_device_is_a_log() {
+    let mut output = Output::file(Path::new("/dev/null"), Torn::default()).unwrap();
+    assert_eq!(write(&mut output, "1\n"), (true, String::new()));
+}
