@@ -36,6 +36,10 @@ team = "claims.department"
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
 "#;
 
+/// The address of callers, and the role, in [`GOOD`].
+const HTTP: &str = "http = \"127.0.0.1:8080\"";
+const ARN: &str = "arn:aws:iam::123456789012:role/BedrockUser";
+
 fn environment(name: &str) -> Option<String> {
     (name == "ACCOUNT").then(|| "123456789012".to_owned())
 }
@@ -78,6 +82,10 @@ fn role(line: &str, key: &str, words: &str) {
     refused(ROLE, &format!("[[role]]\n{line}\n"), line, key, words);
 }
 
+fn sessions(line: &str, key: &str, words: &str) {
+    refused("[sessions]", &format!("[sessions]\n{line}"), line, key, words);
+}
+
 fn issuer(line: &str, key: &str, words: &str) {
     refused(ISSUER, &format!("[[issuer]]\n{line}\n"), line, key, words);
 }
@@ -108,21 +116,9 @@ fn defaults_are_those_of_the_documentation() {
 
 #[test]
 fn syntax_and_shape() {
-    refused("http = \"127.0.0.1:8080\"", "http = ", "http = ", "", "");
-    refused(
-        "[sessions]",
-        "[sessions]\ncapasity = 5",
-        "capasity",
-        "sessions.capasity",
-        "unknown key \"capasity\" in [sessions]",
-    );
-    refused(
-        "[sessions]",
-        "[sessions]\ncapacity = \"many\"",
-        "capacity",
-        "sessions.capacity",
-        "a whole number",
-    );
+    refused(HTTP, "http = ", "http = ", "", "");
+    sessions("capasity = 5", "sessions.capasity", "unknown key \"capasity\" in [sessions]");
+    sessions("capacity = \"many\"", "sessions.capacity", "a whole number");
     refused("region = \"us-east-1\"\n", "", "[aws]", "aws.region", "is missing in [aws]");
     let missing = parse(&with("region = \"us-east-1\"\n", "")).unwrap_err().to_string();
     assert!(missing.ends_with("add, for example, region = \"us-east-1\""), "{missing}");
@@ -182,35 +178,34 @@ fn the_environment_fills_strings_but_not_expressions() {
 
 #[test]
 fn listen() {
-    let http = "http = \"127.0.0.1:8080\"";
-    let also = |line: &str| format!("{http}\n{line}");
-    refused(http, "", "[listen]", "listen", "no address for callers");
-    refused(http, "http = \"localhost:80\"", "localhost", "listen.http", "\"localhost\" is a name");
-    refused(http, "https = \"0.0.0.0:8443\"", "https =", "listen.https", "needs a certificate");
+    let also = |line: &str| format!("{HTTP}\n{line}");
+    refused(HTTP, "", "[listen]", "listen", "no address for callers");
+    refused(HTTP, "http = \"localhost:80\"", "localhost", "listen.http", "\"localhost\" is a name");
+    refused(HTTP, "https = \"0.0.0.0:8443\"", "https =", "listen.https", "needs a certificate");
     let tls = also("[listen.tls]\ncert = \"a\"\nkey = \"b\"");
-    refused(http, &tls, "[listen.tls]", "listen.tls", "listen.https is not set");
+    refused(HTTP, &tls, "[listen.tls]", "listen.tls", "listen.https is not set");
     refused(
-        http,
+        HTTP,
         &also("probe = \"127.0.0.1:8080\""),
         "probe",
         "listen.probe",
         "already the address of listen.http",
     );
-    refused(http, &also("admin = \"0.0.0.0:9091\""), "admin", "listen.admin", "no token protects it");
-    parse(&with(http, &also("admin = \"0.0.0.0:9091\"\nadmin_token_file = \"t\""))).unwrap();
-    parse(&with(http, &also("admin = \"[::1]:9091\""))).unwrap();
+    refused(HTTP, &also("admin = \"0.0.0.0:9091\""), "admin", "listen.admin", "no token protects it");
+    parse(&with(HTTP, &also("admin = \"0.0.0.0:9091\"\nadmin_token_file = \"t\""))).unwrap();
+    parse(&with(HTTP, &also("admin = \"[::1]:9091\""))).unwrap();
     refused(
-        http,
+        HTTP,
         &also("admin_token_file = \"t\""),
         "admin_token",
         "listen.admin_token_file",
         "listen.admin is not set",
     );
-    refused(http, &also("max_body = \"32MB\""), "max_body", "listen.max_body", "not a size");
-    refused(http, &also("max_body = \"1GiB\""), "max_body", "listen.max_body", "out of bounds");
-    refused(http, &also("drain_timeout = \"1 minute\""), "drain", "listen.drain_timeout", "not a duration");
+    refused(HTTP, &also("max_body = \"32MB\""), "max_body", "listen.max_body", "not a size");
+    refused(HTTP, &also("max_body = \"1GiB\""), "max_body", "listen.max_body", "out of bounds");
+    refused(HTTP, &also("drain_timeout = \"1 minute\""), "drain", "listen.drain_timeout", "not a duration");
     refused(
-        http,
+        HTTP,
         "https = \"0.0.0.0:1\"\n[listen.tls]\ncert = \"\"\nkey = \"k\"",
         "cert",
         "listen.tls.cert",
@@ -220,23 +215,22 @@ fn listen() {
 
 #[test]
 fn balancers() {
-    let http = "http = \"127.0.0.1:8080\"";
     let of = |peers: &str| {
-        format!("{http}\n[listen.balancers]\npeers = [{peers}]\nclient_address = \"proxy-protocol\"")
+        format!("{HTTP}\n[listen.balancers]\npeers = [{peers}]\nclient_address = \"proxy-protocol\"")
     };
-    let config = parse(&with(http, &of("\"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\""))).unwrap();
+    let config = parse(&with(HTTP, &of("\"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\""))).unwrap();
     let balancers = config.listen.balancers.unwrap();
     assert_eq!(
         balancers.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]
     );
     let key = "listen.balancers.peers[0]";
-    refused(http, &of("\"10.0.0.0/33\""), "peers", key, "neither an address nor a network");
-    refused(http, &of("\"balancer.internal\""), "peers", key, "neither an address nor a network");
-    refused(http, &of("\"::ffff:10.0.0.1\""), "peers", key, "IPv4 written as IPv6");
-    refused(http, &of("\"0.0.0.0/0\""), "peers", key, "every client");
-    refused(http, &of(""), "[listen.balancers]", "listen.balancers", "no load balancer is trusted");
-    assert!(parse(&with(http, &of("\"10.0.0.1\"").replace("-protocol", ""))).is_err());
+    refused(HTTP, &of("\"10.0.0.0/33\""), "peers", key, "neither an address nor a network");
+    refused(HTTP, &of("\"balancer.internal\""), "peers", key, "neither an address nor a network");
+    refused(HTTP, &of("\"::ffff:10.0.0.1\""), "peers", key, "IPv4 written as IPv6");
+    refused(HTTP, &of("\"0.0.0.0/0\""), "peers", key, "every client");
+    refused(HTTP, &of(""), "[listen.balancers]", "listen.balancers", "no load balancer is trusted");
+    assert!(parse(&with(HTTP, &of("\"10.0.0.1\"").replace("-protocol", ""))).is_err());
 }
 
 #[test]
@@ -270,26 +264,12 @@ fn regions_and_endpoints() {
 
 #[test]
 fn sessions_and_log() {
-    let table = |line: &str| format!("[sessions]\n{line}");
     for out in ["14m", "12h1s"] {
-        refused(
-            "[sessions]",
-            &table(&format!("duration = \"{out}\"")),
-            out,
-            "sessions.duration",
-            "out of bounds",
-        );
+        sessions(&format!("duration = \"{out}\""), "sessions.duration", "out of bounds");
     }
-    refused(
-        "[sessions]",
-        &table("refresh_before = \"2h\""),
-        "refresh",
-        "sessions.refresh_before",
-        "out of bounds",
-    );
+    sessions("refresh_before = \"2h\"", "sessions.refresh_before", "out of bounds");
     for key in ["capacity", "max_sts_rate", "per_name"] {
-        let line = format!("{key} = 0");
-        refused("[sessions]", &table(&line), key, &format!("sessions.{key}"), "it is 0");
+        sessions(&format!("{key} = 0"), &format!("sessions.{key}"), "it is 0");
     }
     refused("[sessions]", "[log]\nlevel = \"inof\"", "level", "log.level", "is not a log level");
 }
@@ -335,7 +315,7 @@ fn issuers() {
     let require = "[[issuer.require]]\nexpression = \"nonsense(\"\nmessage = \"m\"\n[issuer.session]\n";
     refused("[issuer.session]\n", require, "nonsense", "issuer[0].require[0].expression", "");
     let none = GOOD.split("[[issuer]]").next().unwrap();
-    let none = format!("{none}[[role]]\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n");
+    let none = format!("{none}[[role]]\narn = \"{ARN}\"\n");
     fails(&none, "", "issuer", "there is no issuer");
     fails(GOOD.split("[[role]]").next().unwrap(), "", "role", "there is no role");
 }
@@ -357,7 +337,7 @@ fn several_issuers() {
     parse(&two(&marked, both).replace("\"claims.sub\"", "\"issuer.name + '=' + claims.sub\"")).unwrap();
     // Two rules that lead to one role are the same as one.
     let apart = format!("{}[[role]]\nissuers = [\"entra\"]\n", two(SECOND, "issuers = [\"okta\"]"));
-    let same = format!("{apart}arn =  \"arn:aws:iam::123456789012:role/BedrockUser\"\n");
+    let same = format!("{apart}arn =  \"{ARN}\"\n");
     fails(&same, "arn =  ", "role[1].arn", "do not contain the issuer");
     parse(&format!("{apart}arn = \"arn:aws:iam::123456789012:role/Other\"\n")).unwrap();
 }

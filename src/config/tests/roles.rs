@@ -4,10 +4,9 @@ use super::*;
 
 #[test]
 fn roles() {
-    let arn = "arn:aws:iam::123456789012:role/BedrockUser";
-    refused(arn, "arn:aws:iam::123456789012:user/bob", "user/bob", "role[0].arn", "not the ARN of a role");
+    refused(ARN, "arn:aws:iam::123456789012:user/bob", "user/bob", "role[0].arn", "not the ARN of a role");
     refused(
-        arn,
+        ARN,
         "arn:aws-cn:iam::123456789012:role/x",
         "aws-cn",
         "role[0].arn",

@@ -11,8 +11,7 @@ fn reaching_one_role(issuers: &[(&str, &str)]) -> String {
         )
     });
     let names: Vec<_> = issuers.iter().map(|(name, _)| name).collect();
-    let role =
-        format!("[[role]]\nissuers = {names:?}\narn = \"arn:aws:iam::123456789012:role/BedrockUser\"\n");
+    let role = format!("[[role]]\nissuers = {names:?}\narn = \"{ARN}\"\n");
     [head.to_owned()].into_iter().chain(tables).chain([role]).collect()
 }
 
