@@ -92,8 +92,12 @@ impl Found {
         match read_token(&file.path) {
             Ok(_token) => {}
             Err(error) if error.kind() == ErrorKind::InvalidData => self.problems.push(file.problem(
-                format!("{} is empty or not a text", file.path.display()),
-                "write a random token into it, for example the output of: openssl rand -hex 32",
+                format!("{} contains no token: it is empty, or it is not text", file.full().display()),
+                format!("write a random token into it: openssl rand -hex 32 > {}", file.full().display()),
+            )),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.problems.push(file.problem(
+                format!("{} cannot be read: no such file", file.full().display()),
+                format!("write a random token into it: openssl rand -hex 32 > {}", file.full().display()),
             )),
             Err(error) => self.problems.push(file.unreadable(&error)),
         }
@@ -104,7 +108,7 @@ impl Found {
             Ok(_pem) => {}
             Err(CaError::Unreadable { cause, .. }) => self.problems.push(file.unreadable(&cause)),
             Err(CaError::Unusable { fault, .. }) => self.problems.push(file.problem(
-                format!("{} is not a file of CA certificates: {fault}", file.path.display()),
+                format!("{} is not a file of CA certificates: {fault}", file.full().display()),
                 "write the path of a PEM file with the certificate of the CA (-----BEGIN CERTIFICATE-----)",
             )),
         }
@@ -117,7 +121,7 @@ impl Found {
                 Err(ConfigError(problems)) => self.problems.extend(problems),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => self.problems.push(file.problem(
-                format!("the deny file {} does not exist", file.path.display()),
+                format!("the deny file {} does not exist", file.full().display()),
                 "create it, also if it is empty, or remove [revoke]",
             )),
             Err(error) => self.problems.push(file.unreadable(&error)),
@@ -126,7 +130,7 @@ impl Found {
 
     /// The gateway creates the log's file, but not its folder.
     fn log(&mut self, file: &NamedFile) {
-        let path = &file.path;
+        let path = &file.full();
         let folder =
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let (fault, help) = if path.is_dir() {
@@ -138,7 +142,10 @@ impl Found {
                  standard output and standard error",
             )
         } else if !folder.is_dir() {
-            (format!("the folder {} does not exist", folder.display()), "create it, or correct the path")
+            (
+                format!("the folder {} does not exist", folder.display()),
+                "create this folder, or correct the path",
+            )
         } else if !is_writable(if path.exists() { path } else { folder }) {
             (
                 format!("the user of this process may not write to {}", path.display()),
@@ -177,7 +184,10 @@ fn misfit(fault: &TlsError, certificate: &NamedFile, key: &NamedFile) -> Diagnos
         ),
         TlsError::Pair => key.problem(
             format!("{key_path} is not the private key of {chain_path}"),
-            "write the key that this certificate was made with; in a chain, the listener's own certificate is the first",
+            format!(
+                "write the path of the key that belongs to {chain_path}, or correct the path of the certificate; in a \
+                 chain, the listener's own certificate is the first"
+            ),
         ),
         TlsError::Rejected(cause) => certificate.problem(
             format!("the TLS library rejects {chain_path}: {cause}"),

@@ -73,7 +73,7 @@ enum ExpansionFault {
     #[error("the environment variable {0} is not set")]
     Unset(String),
     #[error("`${{` has no `}}`")]
-    Open,
+    Open(String),
     #[error("\"{0}\" is not a name of an environment variable")]
     Name(String),
     #[error("a single `$` has no meaning here")]
@@ -83,8 +83,11 @@ enum ExpansionFault {
 impl ExpansionFault {
     fn help(&self) -> String {
         match self {
-            Self::Unset(name) => format!("set it, or write a default: ${{{name}:-default}}"),
-            Self::Open | Self::Name(_) => "write ${NAME} or ${NAME:-default}".to_owned(),
+            Self::Unset(name) => {
+                format!("set it in the environment, or write \"${{{name}:-VALUE}}\" with a default for VALUE")
+            }
+            Self::Open(name) => format!("write \"${{{name}}}\""),
+            Self::Name(_) => "write ${NAME}, with letters, digits and _ in the name".to_owned(),
             Self::Dollar => "write $$ for a dollar sign".to_owned(),
         }
     }
@@ -102,7 +105,8 @@ fn expanded(text: &str, environment: &Environment<'_>) -> Result<String, Expansi
             continue;
         }
         let inner = behind.strip_prefix('{').ok_or(ExpansionFault::Dollar)?;
-        let (inner, behind) = inner.split_once('}').ok_or(ExpansionFault::Open)?;
+        let (inner, behind) =
+            inner.split_once('}').ok_or_else(|| ExpansionFault::Open(inner.trim().to_owned()))?;
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
@@ -161,7 +165,7 @@ mod tests {
     fn what_cannot_be_expanded() {
         for (text, message) in [
             ("${NONE}", ExpansionFault::Unset("NONE".into())),
-            ("${HOME", ExpansionFault::Open),
+            ("${HOME", ExpansionFault::Open("HOME".to_owned())),
             ("${}", ExpansionFault::Name(String::new())),
             ("${1A}", ExpansionFault::Name("1A".into())),
             ("${A-B}", ExpansionFault::Name("A-B".into())),

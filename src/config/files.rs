@@ -44,11 +44,14 @@ impl NamedFile {
         Diagnostic { severity: Severity::Warning, ..self.problem(message, help) }
     }
 
+    /// The full path, which shows the folder that a relative one counts from.
+    pub fn full(&self) -> PathBuf {
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
     /// The problem that the file cannot be read.
     pub fn unreadable(&self, error: &io::Error) -> Diagnostic {
-        // The full path shows which folder a relative one counts from.
-        let full = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        let message = format!("{} cannot be read: {}", full.display(), cause(error));
+        let message = format!("{} cannot be read: {}", self.full().display(), cause(error));
         self.problem(message, remedy(error.kind()))
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn issuers(tables: &[Spanned<raw::Issuer>], diagnostics: &mut Diagnos
             0..0,
             "issuer",
             "there is no issuer, so every token would be rejected",
-            "add an [[issuer]], and below it, for example, name = \"okta\", url = \"https://acme.okta.com/oauth2/default\" and audiences = [\"bedrock-gateway\"]",
+            "add an [[issuer]], and below it, for example, name = \"okta\", url = \"https://acme.okta.com/oauth2/default\", audiences = [\"bedrock-gateway\"] and session = { name = \"claims.email\" }",
         );
     }
     for (index, table) in tables.iter().enumerate() {
@@ -273,11 +273,18 @@ fn tags(
         let value = mapped(raw, Target::Tag(text), headers, diagnostics);
         match TagKey::parse(text) {
             Ok(key) => tags.extend(value.map(|value| (key, value))),
-            Err(illegal) => diagnostics.error(
-                key.span(),
-                format!("\"{text}\" cannot be a tag key: {illegal}"),
-                "use 1 to 128 letters, digits, spaces and _.:/=+-@, and do not begin with aws:",
-            ),
+            Err(illegal) => {
+                let help = match text.get(.."aws:".len()).zip(text.get("aws:".len()..)) {
+                    Some((start, rest))
+                        if start.eq_ignore_ascii_case("aws:") && TagKey::parse(rest).is_ok() =>
+                    {
+                        format!("write {rest} instead of \"{text}\"")
+                    }
+                    _ => "use 1 to 128 letters, digits, spaces and _.:/=+-@, and do not begin with aws:"
+                        .to_owned(),
+                };
+                diagnostics.error(key.span(), format!("\"{text}\" cannot be a tag key: {illegal}"), help);
+            }
         }
     }
     tags

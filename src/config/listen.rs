@@ -87,7 +87,7 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
         diagnostics.error(
             text.span(),
             message,
-            "set listen.admin_token_file, or use a loopback address, for example 127.0.0.1:9091",
+            "add admin_token_file = \"admin-token\", a file with a random token, or write admin = \"127.0.0.1:9091\"",
         );
     }
     if let (None, Some(file)) = (&raw.admin, &raw.admin_token_file) {

@@ -23,14 +23,14 @@ pub(super) fn parsed(text: &Text, aws: &Aws, diagnostics: &mut Diagnostics<'_>) 
             aws.region,
             named(aws.partition())
         );
-        let right = written.replacen(arn.partition(), aws.partition(), 1);
         let help = match regions::of_partition(arn.partition()) {
-            Some(region) => {
-                format!(
-                    "write {right}, or set a region of the role's partition in [aws], for example \"{region}\""
-                )
-            }
-            None => format!("write {right}"),
+            Some(region) => format!(
+                "write a role of an account in {}; or, if this gateway is for {}, set a region of it in [aws], for \
+                 example \"{region}\", and use only its roles",
+                named(aws.partition()),
+                named(arn.partition()),
+            ),
+            None => format!("write a role of an account in {}", named(aws.partition())),
         };
         diagnostics.error(text.span(), message, help);
     }
@@ -84,6 +84,13 @@ fn fault(written: &str, partition: &str) -> Fault {
                 help: format!("copy the 12 digits from the AWS console, for example {example}"),
             }
         }
+        ["arn", partition, "iam", "", account, resource] if resource.starts_with("user/") => Fault {
+            part: None,
+            message: "this is the ARN of a user, and only a role can be assumed".to_owned(),
+            help: format!(
+                "write the ARN of a role of the account, for example arn:{partition}:iam::{account}:role/BedrockUser"
+            ),
+        },
         _ => Fault {
             part: None,
             message: format!("\"{written}\" is not the ARN of a role"),

@@ -121,12 +121,11 @@ fn one(
 
 fn operations(list: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> Vec<Operation> {
     let names = Operation::ALL.map(Operation::as_str);
-    let rest = "a role without the key allows the default set";
     let fault = |text: &str, _| {
         let intended = similar(text, names).or_else(|| names.into_iter().find(|name| name.contains(text)));
         (
             format!("there is no operation \"{text}\""),
-            offered(intended, &format!("the operations are {}; {rest}", names.join(", "))),
+            offered(intended, &format!("the operations are {}", names.join(", "))),
         )
     };
     let empty = format!("write some of {}, or remove the key for the default set", names.join(", "));

@@ -61,12 +61,20 @@ impl Diagnostics<'_> {
         let text = text?;
         let Some(length) = duration(text.get_ref()) else {
             let message = format!("\"{}\" is not a duration", text.get_ref());
-            self.error(text.span(), message, "write, for example, \"45s\", \"10m\" or \"1h30m\"");
+            let (least, most) = (in_words(*limits.start()), in_words(*limits.end()));
+            let example = if limits.start().is_zero() { &most } else { &least };
+            let help = format!("write, for example, \"{example}\"; the limits are {least} to {most}");
+            self.error(text.span(), message, help);
             return None;
         };
         if !limits.contains(&length) {
-            let help = format!("write {} to {}", in_words(*limits.start()), in_words(*limits.end()));
-            self.error(text.span(), format!("{} is out of bounds", text.get_ref()), help);
+            let (fault, bound, or) = if length < *limits.start() {
+                ("short: the least", in_words(*limits.start()), "more")
+            } else {
+                ("long: the most", in_words(*limits.end()), "less")
+            };
+            let message = format!("{} is too {fault} is {bound}", text.get_ref());
+            self.error(text.span(), message, format!("write \"{bound}\" or {or}"));
         }
         Some(length)
     }

@@ -36,8 +36,8 @@ impl NotACondition {
         match self {
             Self::Text | Self::Sum | Self::Other => "compare it, for example claims.team == 'search'",
             Self::Number => "compare it, for example size(claims.groups) > 0",
-            Self::List => "ask for a member, for example claims.team in ['search', 'ads']",
-            Self::Map => "ask for a member, for example 'search' in claims.groups, or has(claims.team)",
+            Self::List => "write a claim before it, for example claims.team in ['search', 'ads']",
+            Self::Map => "compare a member of it, for example claims.team == 'search'",
         }
     }
 }

@@ -55,6 +55,17 @@ fn place(text: &str) -> Option<(usize, usize)> {
     Some((line.parse().ok()?, column.parse().ok()?))
 }
 
+/// An operand for the operator at the end of an expression.
+fn operand(source: &str) -> &'static str {
+    if source.ends_with("&&") || source.ends_with("||") {
+        "claims.team == 'ml'"
+    } else if source.ends_with(" in") {
+        "claims.groups"
+    } else {
+        "'ml'"
+    }
+}
+
 fn words(source: &str, message: &str) -> (String, String) {
     let trimmed = source.trim();
     // The parser writes the input that it did not expect in single quotes.
@@ -63,7 +74,8 @@ fn words(source: &str, message: &str) -> (String, String) {
     if trimmed.is_empty() {
         return (
             "the expression is empty".to_owned(),
-            "write a condition or a claim, or remove the key".to_owned(),
+            "write, for example, claims.email for a value, or 'ml' in claims.groups for a condition"
+                .to_owned(),
         );
     }
     if trimmed.starts_with("{{") || trimmed.starts_with("${") {
@@ -94,17 +106,20 @@ fn words(source: &str, message: &str) -> (String, String) {
     if let Some(sign) = message.strip_prefix("missing '").and_then(|rest| rest.split('\'').next()) {
         return (
             format!("a \"{sign}\" is missing"),
-            format!("write \"{sign}\" for each \"{}\"", opening(sign)),
+            format!("write \"{sign}\" for each \"{}\", for example {trimmed}{sign}", opening(sign)),
         );
     }
     match input {
         Some("<EOF>") => (
             "the expression ends too early".to_owned(),
-            "write the value that is missing at its end, or remove the last operator".to_owned(),
+            format!("write the missing value at its end, for example {trimmed} {}", operand(trimmed)),
         ),
         Some(",") => (
             "a comma is only between arguments and items of a list".to_owned(),
-            "join conditions with && or ||".to_owned(),
+            match trimmed.split(',').map(str::trim).collect::<Vec<_>>().as_slice() {
+                [one, other] => format!("write {one} && {other} if both must be true, or {one} || {other}"),
+                _ => "join conditions with && or ||".to_owned(),
+            },
         ),
         Some(input) => (
             format!("\"{input}\" is not expected here"),

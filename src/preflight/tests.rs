@@ -124,7 +124,12 @@ fn a_file_that_does_not_fit_its_purpose_is_a_problem() {
             "aws.endpoints.ca",
             "ca.pem is not a file of CA certificates: it has no CERTIFICATE block in PEM",
         ),
-        ("token", " \n", "listen.admin_token_file", "token is empty or not a text"),
+        (
+            "token",
+            " \n",
+            "listen.admin_token_file",
+            "token contains no token: it is empty, or it is not text",
+        ),
         (
             "keys.json",
             "[]",

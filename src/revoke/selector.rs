@@ -45,7 +45,7 @@ impl SelectorError {
         match self {
             Self::Unclear => "give issuer and subject, or principal, or expression".into(),
             Self::NotAPrincipal => {
-                "copy it from the bill, for example arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
+                "write issuer and subject for a person, or the principal as the access log has it, for example arn:aws:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"
                     .into()
             }
             Self::Expression(error) => error.help().into(),

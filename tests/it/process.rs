@@ -280,7 +280,7 @@ arn = "arn:aws:iam::123456789012:user/bob"
         ("HS256", "issuer[0].algorithms[0]", "signs with a secret"),
         ("clams", "issuer[0].session.name", "there is no `clams`"),
         ("aws:team", "issuer[0].session.tags.\"aws:team\"", "cannot be a tag key"),
-        ("user/bob", "role[0].arn", "not the ARN of a role"),
+        ("user/bob", "role[0].arn", "only a role can be assumed"),
     ];
     assert_eq!(reported.len(), faults.len(), "{}", ended.out);
     for (problem, (place, key, fault)) in reported.iter().zip(faults) {

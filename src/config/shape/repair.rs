@@ -201,6 +201,9 @@ impl<'a, 't> Repair<'a, 't> {
                 _ => None,
             };
             let help = match (first, name) {
+                (Some(first), "session") => {
+                    format!("add {header} after the keys of this issuer, and below it, for example, {first}")
+                }
                 (Some(first), _) => format!("add {header}, and below it, for example, {first}"),
                 (None, "listen") => {
                     format!("add {header}, and below it, for example, http = \"127.0.0.1:8080\"")

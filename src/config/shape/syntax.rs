@@ -27,6 +27,8 @@ struct Header<'t> {
 /// A problem, with its place.
 struct Fault {
     at: Span,
+    /// Where the line or its wrong value begins: of several faults of a line, the first counts.
+    begins: usize,
     message: String,
     help: String,
     kind: FaultKind,
@@ -56,7 +58,7 @@ impl Faults {
             // One mistake makes the parser stumble several times in a line.
             let line = |at: &Span| text.get(..at.start).unwrap_or_default().matches('\n').count();
             match faults.iter_mut().find(|other| line(&other.at) == line(&fault.at)) {
-                Some(other) if fault.at.start < other.at.start => *other = fault,
+                Some(other) if fault.begins < other.begins => *other = fault,
                 Some(_) => {}
                 None => faults.push(fault),
             }
@@ -106,7 +108,7 @@ impl Faults {
 
     /// Reports each fault, except those of tables whose header is misspelt elsewhere: that is reported.
     pub(super) fn report(self, diagnostics: &mut Diagnostics<'_>, misspelt: &[String]) {
-        for Fault { at, message, help, kind } in self.faults {
+        for Fault { at, message, help, kind, .. } in self.faults {
             if !matches!(&kind, FaultKind::Table(name) if misspelt.contains(name)) {
                 diagnostics.error(at, message, help);
             }
@@ -157,20 +159,29 @@ fn fault(text: &str, headers: &[Header<'_>], error: &Error) -> Fault {
         _ if at.is_empty() || written == "=" => whole,
         _ => at,
     };
-    Fault { at, message: words, help, kind: FaultKind::Syntax }
+    let first = at.start;
+    let at = wrong_part(line, message).map_or(at, |part| begins + part.start..begins + part.end);
+    Fault { at, begins: first, message: words, help, kind: FaultKind::Syntax }
 }
 
 /// The same key or table a second time.
 fn duplicate(text: &str, headers: &[Header<'_>], at: Span, begins: usize) -> Fault {
     let Some(own) = headers.iter().find(|header| header.begins == begins) else {
-        let key = text.get(at.clone()).unwrap_or_default();
+        let key = text.get(at.clone()).unwrap_or_default().trim_matches('"');
         let table = headers.iter().rev().find(|header| header.begins < begins);
         let within =
             table.map_or_else(String::new, |table| format!(" in {}", brackets(table.path, table.list)));
+        let is_key =
+            |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim().trim_matches('"') == key);
+        let (top, above) = table.map_or((0, 0), |table| (table.line, table.begins));
+        let between = text.get(above..begins).unwrap_or_default().lines();
+        let first = between.zip(top.max(1)..).find(|(line, _)| is_key(line));
+        let first = first.map_or_else(String::new, |(_, line)| format!(", first on line {line}"));
         return Fault {
+            begins: at.start,
             at,
-            message: format!("\"{}\" is set twice{within}", key.trim_matches('"')),
-            help: "remove one of the two lines".to_owned(),
+            message: format!("\"{key}\" is set twice{within}{first}"),
+            help: "remove one of the two lines, or rename one key".to_owned(),
             kind: FaultKind::Key,
         };
     };
@@ -206,11 +217,39 @@ fn duplicate(text: &str, headers: &[Header<'_>], at: Span, begins: usize) -> Fau
             format!("remove this header, or the keys that begin with {}.", bare(own.path)),
         ),
     };
-    Fault { at: begins..at.end.max(begins + header.len()), message, help, kind: FaultKind::Table(first) }
+    let at = begins..at.end.max(begins + header.len());
+    Fault { at, begins, message, help, kind: FaultKind::Table(first) }
 }
 
 fn brackets(path: &str, list: bool) -> String {
     if list { format!("[[{path}]]") } else { format!("[{path}]") }
+}
+
+/// The part of a line that is wrong, if the parser's message shows which it is.
+fn wrong_part(line: &str, message: &str) -> Option<Span> {
+    let value = line.find('=').map_or(0, |equals| equals + 1);
+    let after = |from: usize| line.get(from..).unwrap_or_default();
+    if message.contains("extra `=`") {
+        return line.find("==").map(|at| at..at + 2);
+    }
+    if message.contains("escape") {
+        let at = line.find('\\')?;
+        return Some(at..at + 1 + after(at + 1).chars().next().map_or(0, char::len_utf8));
+    }
+    if message.contains("missing assignment") || line.split_once(':').is_some_and(|(key, _)| is_key(key)) {
+        let colon = after(value).find(':').map(|at| value + at).or_else(|| line.find(':'))?;
+        return Some(colon..colon + 1);
+    }
+    if message.contains("missing comma") {
+        // Between a closing and an opening quote, there is nothing but space.
+        let gap = after(value).find("\" \"")? + value;
+        return Some(gap + 1..gap + 2);
+    }
+    if message.contains("invalid basic string") || message.contains("invalid literal string") {
+        let quote = after(value).find(['"', '\''])? + value;
+        return Some(quote..quote + 1);
+    }
+    None
 }
 
 /// Words for the parser's message about a line.
@@ -325,8 +364,14 @@ fn value_words(line: &str, key: &str, value: &str, message: &str) -> (String, St
     }
     if message.contains("escape") {
         return of(
-            "in \"…\" a backslash begins an escape sequence",
+            "in double quotes a backslash has a special meaning",
             format!("write {key} = {}", other_quotes(value)),
+        );
+    }
+    if message.contains("missing comma") && value.contains("\" \"") {
+        return of(
+            "a comma is missing between two items",
+            format!("write {key} = {}", value.replace("\" \"", "\", \"")),
         );
     }
     if message.contains("missing comma") {

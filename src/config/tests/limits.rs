@@ -39,7 +39,7 @@ fn each_limit_has_bounds() {
     for (key, short, long) in keys {
         for out in [short, long] {
             let line = format!("regions = [\"us-west-2\"]\n{key} = \"{out}\"");
-            refused("regions = [\"us-west-2\"]", &line, key, &format!("aws.{key}"), "out of bounds");
+            refused("regions = [\"us-west-2\"]", &line, key, &format!("aws.{key}"), " is too ");
         }
     }
 }

@@ -4,7 +4,13 @@ use super::*;
 
 #[test]
 fn roles() {
-    refused(ARN, "arn:aws:iam::123456789012:user/bob", "user/bob", "role[0].arn", "not the ARN of a role");
+    refused(
+        ARN,
+        "arn:aws:iam::123456789012:user/bob",
+        "user/bob",
+        "role[0].arn",
+        "the ARN of a user, and only a role can be assumed",
+    );
     refused(
         ARN,
         "arn:aws-cn:iam::123456789012:role/x",
@@ -17,7 +23,7 @@ fn roles() {
     role("issuers = [\"entra\"]", "role[0].issuers[0]", "no issuer is named");
     role("external_id = \"a b\"", "role[0].external_id", "does not accept");
     role("external_id = \"a\"", "role[0].external_id", "does not accept");
-    role("duration = \"13h\"", "role[0].duration", "out of bounds");
+    role("duration = \"13h\"", "role[0].duration", "13h is too long: the most is 12h");
     role("policy = \"[]\"", "role[0].policy", "not a JSON object");
     role(&format!("policy = '{{\"a\":\"{}\"}}'", "x".repeat(2048)), "role[0].policy", "characters together");
     let policies = ["\"arn:aws:iam::aws:policy/A\""; 11].join(",");
