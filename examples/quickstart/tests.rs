@@ -64,7 +64,9 @@ async fn the_worked_example_serves_its_callers_as_its_cases_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_starting_point_serves_the_claims_beside_it() {
     let folder = of_sources("config/issuers");
-    for name in ["cognito", "entra", "github-actions", "google", "keycloak", "kubernetes", "okta"] {
+    for name in
+        ["aws", "cognito", "entra", "github-actions", "google", "keycloak", "kubernetes", "oidc", "okta"]
+    {
         let (config, claims) = (format!("{name}.toml"), folder.join(format!("{name}.claims.json")));
         let ground = own::start(&folder.join(config), &[claims], HOUR, AccessLog::memory()).await.unwrap();
         assert_eq!(records(&ground).await[0]["status"], 200, "{name}");

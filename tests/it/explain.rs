@@ -250,7 +250,8 @@ fn the_starting_points_have_the_expected_explanations() {
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
         .collect();
     names.sort();
-    let all = ["cognito", "entra", "github-actions", "google", "keycloak", "kubernetes", "okta"];
+    let all =
+        ["aws", "cognito", "entra", "github-actions", "google", "keycloak", "kubernetes", "oidc", "okta"];
     assert_eq!(names, all);
     for name in names {
         let path = |end: &str| folder.join(format!("{name}.{end}"));
