@@ -17,6 +17,7 @@ mod claims;
 mod completions;
 mod credentials;
 mod explain;
+mod init;
 mod man;
 mod principal;
 mod problems;
@@ -45,6 +46,7 @@ const EXIT_CONFIG: u8 = 78;
     about,
     max_term_width = COLUMNS,
     after_help = "Examples:
+  bedrock-gateway init
   bedrock-gateway check --config config/gateway.toml
   bedrock-gateway explain --config config/gateway.toml --token-file token.jwt
   bedrock-gateway serve --config config/gateway.toml
@@ -58,6 +60,24 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a first configuration, from a starting point for your identity provider.
+    ///
+    /// On a terminal the command asks for what no flag says. With a sample token, or its claims, it proposes the
+    /// mapping and shows what the sample becomes. It never overwrites a file, and sends nothing over the network.
+    #[command(after_help = "Examples:
+  bedrock-gateway init
+  bedrock-gateway init --token-file token.jwt
+  bedrock-gateway init --issuer okta --account 123456789012 \\
+    --issuer-url https://acme.okta.com/oauth2/default \\
+    --region eu-central-1 --tag team=department --out gateway.toml
+  bedrock-gateway init --issuer github-actions --owner 12345678 \\
+    --account 123456789012 --region us-east-1 --model 'us.anthropic.*'
+  bedrock-gateway init --claims alice.json --account 123456789012 \\
+    --region us-east-1 --role BedrockUser \\
+    --role \"BedrockMl='bedrock-ml' in claims.groups\"
+
+Exit codes: 0 written; 1 not written, for example because the file exists; 2 flags are missing or wrong, or the sample cannot be read.")]
+    Init(init::Init),
     /// Serve callers until SIGTERM or Ctrl-C, then drain; a second signal stops at once.
     ///
     /// The gateway reloads its files when they change, and on SIGHUP. A file that it rejects changes nothing.
@@ -196,6 +216,7 @@ struct ConfigFile {
 /// Runs the command that `arguments` name.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match &arguments.command {
+        Command::Init(arguments) => init::run(arguments),
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(arguments) => check::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),

@@ -35,6 +35,7 @@ pub use expand::Environment;
 pub use files::{NamedFile, NamedFiles};
 pub use limits::Limits;
 pub use listen::{Listen, Tls};
+pub use regions::partition;
 pub use schema::{json_schema, schema_document};
 
 use crate::auth;

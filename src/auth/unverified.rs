@@ -121,6 +121,11 @@ impl<'a> UnverifiedToken<'a> {
         self.header.typ.as_deref()
     }
 
+    /// All claims.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }

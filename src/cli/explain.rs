@@ -184,6 +184,24 @@ fn of_claims<'a>(
 ) -> Result<Report<'a>, String> {
     let claims = read_claims(&read_file(file)?)
         .map_err(|fault| format!("{}: the claims are not a JSON object: {fault}", file.display()))?;
+    of_claim_set(claims, issuer, headers, config)
+}
+
+/// The explanation of these claims as text.
+///
+/// # Errors
+/// When no issuer of the configuration has their `iss`.
+pub(super) fn text_of_claims(claims: Map<String, Value>, config: &Config) -> Result<String, String> {
+    let report = of_claim_set(claims, None, &HeaderMap::new(), config)?;
+    Ok(text::of(&report, style::stdout_has_colour()))
+}
+
+fn of_claim_set<'a>(
+    claims: Map<String, Value>,
+    issuer: Option<&str>,
+    headers: &HeaderMap,
+    config: &'a Config,
+) -> Result<Report<'a>, String> {
     let settings = claims::issuer(&claims, issuer, "--issuer", config)?;
     let issuer = &*settings.name;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -201,7 +219,7 @@ fn of_claims<'a>(
 
 /// Parses the claims. The error has the kind and the place of the problem only: the library's own text could quote
 /// a token that was passed instead of claims.
-fn read_claims(json: &str) -> Result<Map<String, Value>, String> {
+pub(super) fn read_claims(json: &str) -> Result<Map<String, Value>, String> {
     serde_json::from_str(json).map_err(|error| {
         let fault = match error.classify() {
             Category::Syntax => "it is not JSON",

@@ -99,7 +99,7 @@ fn title(problem: &Diagnostic) -> String {
 }
 
 /// The text in lines of at most `width` characters, where its words allow it.
-fn wrapped(text: &str, width: usize) -> String {
+pub(super) fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

@@ -56,7 +56,7 @@ pub(super) fn is_known(region: &str) -> bool {
 }
 
 /// The partition, by the prefix of the region, from the partition data of the SDKs (`partitions.json`, `regionRegex`).
-pub(super) fn partition(region: &str) -> &'static str {
+pub fn partition(region: &str) -> &'static str {
     // Assumption A38.
     const PREFIXES: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),

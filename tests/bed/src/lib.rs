@@ -4,7 +4,7 @@
 //! - [`Setup`] says how a gateway's configuration differs from the ordinary one;
 //! - [`Bed`] has the stand-in, certificates and configuration files, and starts gateways;
 //! - [`Process`] is a child process that ends with its value;
-//! - [`Terminal`] shows what a program writes to a terminal;
+//! - [`Terminal`] shows what a program writes to a terminal, and with [`Dialog`] a test types on one;
 //! - [`until`] waits for something to come true.
 //!
 //! Everything here panics where it fails: it is for tests.
@@ -54,7 +54,7 @@ pub use client::send;
 pub use process::{Process, memory};
 pub use rustix::process::Signal;
 pub use setup::{ANY_PORT, Setup};
-pub use terminal::Terminal;
+pub use terminal::{Dialog, Terminal};
 pub use tls::{serving, trusting};
 pub use until::{Awaited, until, within};
 

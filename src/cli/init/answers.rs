@@ -1,0 +1,351 @@
+//! The answers of the operator, from flags or from the terminal, and what is wrong with them.
+//!
+//! A configuration made of the answers is parsed as `check` parses it, so each fault has the words of `check`.
+
+use std::str::FromStr;
+
+use super::draft::Draft;
+use super::starting_point::{OwnerKind, StartingPoint};
+use crate::attribution::arn::RoleArn;
+use crate::config;
+
+/// One question. Its flag answers it, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    Issuer,
+    IssuerUrl,
+    Audience,
+    Account,
+    Owner,
+    Region,
+    Role,
+    Model,
+    Tag,
+    Listen,
+    TlsCert,
+    TlsKey,
+    Probe,
+    Endpoint,
+}
+
+impl Question {
+    /// Those that a terminal asks, in this order.
+    pub(super) const ASKED: [Self; 12] = [
+        Self::Issuer,
+        Self::IssuerUrl,
+        Self::Audience,
+        Self::Account,
+        Self::Owner,
+        Self::Region,
+        Self::Role,
+        Self::Model,
+        Self::Tag,
+        Self::Listen,
+        Self::TlsCert,
+        Self::TlsKey,
+    ];
+
+    /// The flag, with the name of its value.
+    pub(super) fn flag(self) -> &'static str {
+        match self {
+            Self::Issuer => "--issuer NAME",
+            Self::IssuerUrl => "--issuer-url URL",
+            Self::Audience => "--audience TEXT",
+            Self::Account => "--account DIGITS",
+            Self::Owner => "--owner ID",
+            Self::Region => "--region REGION",
+            Self::Role => "--role NAME",
+            Self::Model => "--model PATTERN",
+            Self::Tag => "--tag KEY=CLAIM",
+            Self::Listen => "--listen URL",
+            Self::TlsCert => "--tls-cert FILE",
+            Self::TlsKey => "--tls-key FILE",
+            Self::Probe => "--probe ADDRESS",
+            Self::Endpoint => "--endpoint KEY=URL",
+        }
+    }
+
+    /// The question that a problem of this key of the configuration is about.
+    fn of_key(key: &str) -> Option<Self> {
+        let beginnings = [
+            ("issuer[0].url", Self::IssuerUrl),
+            ("issuer[0].audiences", Self::Audience),
+            ("issuer[0].session.tags", Self::Tag),
+            ("aws.region", Self::Region),
+            ("aws.endpoints", Self::Endpoint),
+            ("listen.tls.cert", Self::TlsCert),
+            ("listen.tls.key", Self::TlsKey),
+            ("listen.probe", Self::Probe),
+            ("listen", Self::Listen),
+        ];
+        let of_role = |key: &str| if key.contains(".models") { Self::Model } else { Self::Role };
+        let found = beginnings.iter().find(|(beginning, _)| key.starts_with(beginning));
+        found.map(|(_, question)| *question).or_else(|| key.starts_with("role[").then(|| of_role(key)))
+    }
+}
+
+/// A `KEY=VALUE` of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+impl FromStr for Pair {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
+        if key.trim().is_empty() || value.trim().is_empty() {
+            return Err("write it as key=value, and leave neither empty");
+        }
+        Ok(Self { key: key.trim().to_owned(), value: value.trim().to_owned() })
+    }
+}
+
+/// A role rule of the command line: `NAME`, `ARN`, or one of them with `=CONDITION`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RoleAnswer {
+    /// A name, with or without its path, or an ARN.
+    pub(super) name: String,
+    /// The CEL condition of its callers; `None` for all other callers.
+    pub(super) when: Option<String>,
+}
+
+impl FromStr for RoleAnswer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (name, when) = text.split_once('=').map_or((text, None), |(name, when)| (name, Some(when)));
+        if name.trim().is_empty() || when.is_some_and(|when| when.trim().is_empty()) {
+            return Err("write it as NAME, or as NAME=CONDITION");
+        }
+        Ok(Self { name: name.trim().to_owned(), when: when.map(|when| when.trim().to_owned()) })
+    }
+}
+
+/// The answers so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answers {
+    pub(super) issuer: Option<String>,
+    pub(super) issuer_url: Option<String>,
+    pub(super) audiences: Vec<String>,
+    pub(super) account: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) regions: Vec<String>,
+    pub(super) roles: Vec<RoleAnswer>,
+    pub(super) models: Vec<String>,
+    /// Empty: those of the starting point, or of the sample.
+    pub(super) tags: Vec<Pair>,
+    pub(super) listen: Option<String>,
+    pub(super) tls_cert: Option<String>,
+    pub(super) tls_key: Option<String>,
+    pub(super) probe: Option<String>,
+    pub(super) endpoints: Vec<Pair>,
+}
+
+/// An answer that cannot be used, and the fix.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// `None`: two answers do not fit together.
+    pub(super) question: Option<Question>,
+    pub(super) text: String,
+}
+
+impl Answers {
+    pub(super) fn point(&self) -> &'static StartingPoint {
+        StartingPoint::named(self.issuer.as_deref().unwrap_or_default())
+    }
+
+    /// Whether the question applies, given the other answers.
+    pub(super) fn applies(&self, question: Question) -> bool {
+        match question {
+            Question::IssuerUrl => !self.point().has_fixed_url,
+            Question::Owner => self.point().owner.is_some_and(|owner| owner.kind != OwnerKind::Tenant),
+            Question::Account => {
+                self.roles.is_empty() || self.roles.iter().any(|role| !role.name.starts_with("arn:"))
+            }
+            Question::TlsCert | Question::TlsKey => {
+                self.listen.as_deref().is_some_and(|listen| listen.starts_with("https:"))
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn is_answered(&self, question: Question) -> bool {
+        match question {
+            Question::Issuer => self.issuer.is_some(),
+            Question::IssuerUrl => self.issuer_url.is_some(),
+            Question::Audience => !self.audiences.is_empty(),
+            Question::Account => self.account.is_some(),
+            Question::Owner => self.owner.is_some(),
+            Question::Region => !self.regions.is_empty(),
+            Question::Role => !self.roles.is_empty(),
+            Question::Model => !self.models.is_empty(),
+            Question::Tag => !self.tags.is_empty(),
+            Question::Listen => self.listen.is_some(),
+            Question::TlsCert => self.tls_cert.is_some(),
+            Question::TlsKey => self.tls_key.is_some(),
+            Question::Probe => self.probe.is_some(),
+            Question::Endpoint => !self.endpoints.is_empty(),
+        }
+    }
+
+    /// Takes an answer of the terminal. Lists are separated by spaces or commas.
+    ///
+    /// # Errors
+    /// When the text does not have the form of an answer.
+    pub(super) fn set(&mut self, question: Question, text: &str) -> Result<(), String> {
+        let one = || Some(text.to_owned());
+        let words = || text.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        match question {
+            Question::Issuer => {
+                if !super::starting_point::NAMES.contains(&text) {
+                    return Err(format!("write one of {}", super::starting_point::NAMES.join(", ")));
+                }
+                self.issuer = one();
+            }
+            Question::IssuerUrl => self.issuer_url = one(),
+            Question::Audience => self.audiences = words(),
+            Question::Account => self.account = one(),
+            Question::Owner => self.owner = one(),
+            Question::Region => self.regions = words(),
+            Question::Role => self.roles = vec![text.parse()?],
+            Question::Model => self.models = words(),
+            Question::Tag => self.tags = pairs(text)?,
+            Question::Listen => self.listen = one(),
+            Question::TlsCert => self.tls_cert = one(),
+            Question::TlsKey => self.tls_key = one(),
+            Question::Probe => self.probe = one(),
+            Question::Endpoint => self.endpoints = pairs(text)?,
+        }
+        Ok(())
+    }
+
+    /// Removes an answer.
+    pub(super) fn clear(&mut self, question: Question) {
+        match question {
+            Question::Issuer => self.issuer = None,
+            Question::IssuerUrl => self.issuer_url = None,
+            Question::Audience => self.audiences.clear(),
+            Question::Account => self.account = None,
+            Question::Owner => self.owner = None,
+            Question::Region => self.regions.clear(),
+            Question::Role => self.roles.clear(),
+            Question::Model => self.models.clear(),
+            Question::Tag => self.tags.clear(),
+            Question::Listen => self.listen = None,
+            Question::TlsCert => self.tls_cert = None,
+            Question::TlsKey => self.tls_key = None,
+            Question::Probe => self.probe = None,
+            Question::Endpoint => self.endpoints.clear(),
+        }
+    }
+
+    /// Everything that is wrong with the answers given so far.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.own_faults();
+        let text = Draft::of(self).text(self);
+        let Err(problems) = config::Config::parse(&text, "", &|name| std::env::var(name).ok()) else {
+            return faults;
+        };
+        for problem in problems.errors() {
+            let question = match Question::of_key(&problem.key) {
+                Some(Question::Role) if !self.account_fits() => Some(Question::Account),
+                found => found.filter(|question| self.is_answered(*question)),
+            };
+            let text = match question {
+                // A shell would not show which value of several it is.
+                Some(_) => format!("{}; {}", problem.message, problem.help),
+                None => format!("{}: {}; {}", problem.key, problem.message, problem.help),
+            };
+            if faults.iter().all(|known| known.question != question || known.text != text) {
+                faults.push(Fault { question, text });
+            }
+        }
+        faults
+    }
+
+    /// Whether ARNs with this account are ARNs.
+    fn account_fits(&self) -> bool {
+        let arn = |account: &str| format!("arn:aws:iam::{account}:role/BedrockUser");
+        self.account.as_deref().is_none_or(|account| RoleArn::parse(&arn(account)).is_ok())
+    }
+
+    /// The faults that the configuration cannot show.
+    fn own_faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |question, text: String| faults.push(Fault { question: Some(question), text });
+        if let Some(listen) = &self.listen
+            && !["http://", "https://"].iter().any(|scheme| listen.starts_with(scheme))
+        {
+            let text = format!("\"{listen}\" has no scheme; write, for example, http://127.0.0.1:8080");
+            fault(Question::Listen, text);
+        }
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if let Some(owner) = &self.owner {
+            if self.point().owner.is_none() {
+                let text = format!("the starting point {} pins no owner; remove it", self.point().name);
+                fault(Question::Owner, text);
+            } else if owner.is_empty() || !owner.chars().all(legal) {
+                fault(Question::Owner, format!("\"{owner}\" is not an owner; {}", self.owner_advice()));
+            }
+        }
+        if let (Some(url), Some(OwnerKind::Tenant)) =
+            (&self.issuer_url, self.point().owner.map(|owner| owner.kind))
+            && tenant(url).is_none()
+        {
+            let text = format!(
+                "\"{url}\" is not the URL of one tenant; write https://login.microsoftonline.com/TENANT/v2.0 with the id of your tenant"
+            );
+            fault(Question::IssuerUrl, text);
+        }
+        for Pair { key, .. } in &self.endpoints {
+            const KEYS: [&str; 4] = ["sts", "bedrock_runtime", "bedrock", "bedrock_mantle"];
+            if !KEYS.contains(&key.as_str()) {
+                let text = format!("\"{key}\" is not an endpoint; write one of {}", KEYS.join(", "));
+                fault(Question::Endpoint, text);
+            }
+        }
+        faults
+    }
+
+    /// The value that pins the owner: the answer, or what another answer says.
+    pub(super) fn owner(&self) -> Option<String> {
+        let kind = self.point().owner?.kind;
+        let elsewhere = match kind {
+            OwnerKind::Tenant => self.issuer_url.as_deref().and_then(tenant).map(str::to_owned),
+            OwnerKind::Account => self.account.clone(),
+            OwnerKind::Domain | OwnerKind::Organisation => None,
+        };
+        self.owner.clone().or(elsewhere)
+    }
+
+    /// What to write as the owner.
+    pub(super) fn owner_advice(&self) -> &'static str {
+        match self.point().owner.map(|owner| owner.kind) {
+            Some(OwnerKind::Domain) => "write your Google Workspace domain, for example acme.org",
+            Some(OwnerKind::Organisation) => {
+                "write the number that `gh api /orgs/NAME --jq .id` prints, not the name"
+            }
+            Some(OwnerKind::Account) => "write the AWS account of the workloads",
+            Some(OwnerKind::Tenant) | None => "write the id of the tenant",
+        }
+    }
+}
+
+/// The tenant of a URL of Entra ID; `None` if the URL is for the users of several tenants.
+fn tenant(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let tenant = rest.split('/').nth(1)?;
+    let is_id = tenant.len() == 36 && tenant.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    is_id.then_some(tenant)
+}
+
+/// Pairs that spaces separate.
+fn pairs(text: &str) -> Result<Vec<Pair>, String> {
+    text.split_whitespace().map(|word| word.parse().map_err(|fault| format!("{word}: {fault}"))).collect()
+}
+
+#[cfg(test)]
+mod tests;
