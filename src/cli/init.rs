@@ -71,7 +71,7 @@ struct AwsFlags {
     /// The region of Bedrock and STS. Repeat the option for further regions.
     #[arg(long, value_name = "REGION")]
     region: Vec<String>,
-    /// The IAM role that callers get, by name or ARN. With =CONDITION only callers for whom this expression is true.
+    /// The IAM role that callers get, by name or ARN. With =CONDITION only callers that meet this condition.
     /// Repeat the option for several. Default: `BedrockUser`.
     #[arg(long, value_name = "NAME")]
     role: Vec<RoleAnswer>,

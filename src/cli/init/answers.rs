@@ -321,7 +321,7 @@ impl Answers {
         self.owner.clone().or(elsewhere)
     }
 
-    /// What to write as the owner.
+    /// The advice for the owner's value.
     pub(super) fn owner_advice(&self) -> &'static str {
         match self.point().owner.map(|owner| owner.kind) {
             Some(OwnerKind::Domain) => "write your Google Workspace domain, for example acme.org",

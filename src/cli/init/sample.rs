@@ -21,7 +21,7 @@ pub(super) struct Sample {
     pub(super) claims: Map<String, Value>,
     /// The algorithm of the token's signature; `None` for claims.
     pub(super) algorithm: Option<String>,
-    /// What the operator has to know about it.
+    /// Facts about it that the operator has to know.
     pub(super) notes: Vec<String>,
 }
 

@@ -71,7 +71,7 @@ const fn owned(
 /// The parts of a starting point that `init` uses. Each is a paragraph of the file.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// What to set at the provider, as comment lines.
+    /// The settings to make at the provider, as comment lines.
     pub(super) about: String,
     pub(super) issuer: &'static str,
     pub(super) requirements: Vec<&'static str>,

@@ -73,7 +73,7 @@ fn ask(answers: &mut Answers, sample: Option<&Sample>, question: Question) -> Re
     })
 }
 
-/// What is wrong with the answer to this question.
+/// The fault of the answer to this question.
 fn fault(answers: &Answers, question: Question) -> Option<String> {
     answers.faults().into_iter().find(|fault| fault.question == Some(question)).map(|fault| fault.text)
 }
@@ -98,7 +98,7 @@ fn words(question: Question) -> &'static str {
     }
 }
 
-/// What the operator needs to answer the question, above it.
+/// Writes the lines that help to answer the question, above it.
 fn hint(question: Question, answers: &Answers) {
     let text = match question {
         Question::Issuer => format!("The identity provider is one of\n  {}", NAMES.join(", ")),
