@@ -77,7 +77,7 @@ enum Command {
     --role \"BedrockMl='bedrock-ml' in claims.groups\"
 
 Exit codes: 0 written; 1 not written, for example because the file exists; 2 flags are missing or wrong, or the sample cannot be read.")]
-    Init(init::Init),
+    Init(Box<init::Init>),
     /// Serve callers until SIGTERM or Ctrl-C, then drain; a second signal stops at once.
     ///
     /// The gateway reloads its files when they change, and on SIGHUP. A file that it rejects changes nothing.

@@ -86,7 +86,7 @@ struct AwsFlags {
 /// The listeners.
 #[derive(Debug, Args)]
 struct ListenFlags {
-    /// The address for callers: http://ADDRESS:PORT or https://ADDRESS:PORT. Default: http://127.0.0.1:8080.
+    /// The address for callers: http://ADDRESS:PORT or https://ADDRESS:PORT. Default: http at 127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     listen: Option<String>,
     /// The certificate of https, a PEM file.
@@ -182,7 +182,6 @@ fn create(arguments: &Init) -> Result<(), Stopped> {
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
 fn ended(_: terminal::Ended) -> Stopped {
     Stopped::Failed("the input ended; nothing was written".to_owned())
 }

@@ -60,7 +60,8 @@ fn signature(draft: &mut Draft, sample: &Sample, notes: &mut Vec<String>) {
         && !["RS256", "ES256"].contains(&algorithm.as_str())
         && !draft.issuer.contains("\nalgorithms = ")
     {
-        draft.issuer.push_str(&format!("\nalgorithms = [{}]", Value::from(algorithm.as_str())));
+        let name = Value::from(algorithm.as_str()).to_string();
+        draft.issuer = [&draft.issuer, "\nalgorithms = [", &name, "]"].concat();
         notes.push(format!("the sample is signed with {algorithm}, so algorithms has it"));
     }
 }

@@ -115,20 +115,18 @@ fn hint(question: Question, answers: &Answers) {
 
 /// The reason for which an answer is asked again.
 fn indented(reason: &str) -> String {
-    wrapped(reason, COLUMNS - 2).lines().map(|line| format!("  {line}\n")).collect()
+    format!("  {}\n", wrapped(reason, COLUMNS - 2).replace('\n', "\n  "))
 }
 
 /// One line of the terminal, without the space around it.
 fn line(prompt: &str) -> Result<String, Ended> {
     say(prompt);
     let mut text = String::new();
-    match std::io::stdin().lock().read_line(&mut text) {
-        Ok(1..) => Ok(text.trim().to_owned()),
-        Ok(0) | Err(_) => {
-            say("\n");
-            Err(Ended)
-        }
+    if let Ok(1..) = std::io::stdin().lock().read_line(&mut text) {
+        return Ok(text.trim().to_owned());
     }
+    say("\n");
+    Err(Ended)
 }
 
 /// Writes to standard error: standard output is for the result.
