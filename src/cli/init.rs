@@ -12,12 +12,14 @@ use clap::builder::PossibleValuesParser;
 use crate::cli::{EXIT_USAGE, explain, print, problems};
 use crate::config::{self, Config, counted};
 use crate::preflight;
-use answers::{Answers, Fault, Pair, Question, RoleAnswer};
+use answers::{Answers, Pair, Question, RoleAnswer};
 use draft::Draft;
+use faults::Fault;
 use sample::Sample;
 
 mod answers;
 mod draft;
+mod faults;
 mod proposal;
 mod sample;
 mod starting_point;
@@ -50,7 +52,8 @@ struct IssuerFlags {
     /// The exact `iss` of its tokens.
     #[arg(long, value_name = "URL")]
     issuer_url: Option<String>,
-    /// An accepted audience of the tokens, their `aud`. Repeat the option for several.
+    /// An accepted audience of the tokens, their `aud`. Repeat the option for several. Default: bedrock-gateway, except
+    /// for entra, google and cognito.
     #[arg(long, value_name = "TEXT")]
     audience: Vec<String>,
     /// The owner whose tokens are accepted, at a provider that serves everyone: for google your domain, for
@@ -73,7 +76,7 @@ struct AwsFlags {
     region: Vec<String>,
     /// The IAM role that callers get, by name or ARN. With =CONDITION only callers that meet this condition.
     /// Repeat the option for several. Default: `BedrockUser`.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME[=CONDITION]")]
     role: Vec<RoleAnswer>,
     /// A pattern of model ids that the roles allow. Repeat the option for several. Default: that of the starting point.
     #[arg(long, value_name = "PATTERN")]

@@ -76,15 +76,19 @@ fn name(
     notes: &mut Vec<String>,
 ) -> bool {
     let reads = |claim: &str| mapping.name.from.iter().any(|from| reads(from, claim));
+    let is_text = |claim: &str| claims.get(claim).is_some_and(Value::is_string);
     let is_verified = claims.get("email_verified") == Some(&Value::Bool(true));
+    let has_other_address = is_verified && is_text("email") && !reads("email");
     let made = explanation.values.iter().find(|made| made.target == Target::Name);
-    let fits = matches!(made, Some(Made { outcome: Ok(Some(_)), .. }));
-    if fits && (!reads("email") || is_verified) || !claims.get("sub").is_some_and(Value::is_string) {
+    let fits = match made.map(|made| &made.outcome) {
+        Some(Ok(Some(text))) => text.replaced.is_none() || !has_other_address,
+        _ => false,
+    };
+    if fits && (!reads("email") || is_verified) || !has_other_address && !is_text("sub") {
         return false;
     }
-    let (claim, why) = if is_verified && claims.get("email").is_some_and(Value::is_string) && !reads("email")
-    {
-        ("email", "The sample has no value for the name of the starting point.")
+    let (claim, why) = if has_other_address {
+        ("email", "The sample has no readable value for the name of the starting point.")
     } else {
         (
             "sub",
@@ -95,7 +99,9 @@ fn name(
     if claim == "email" {
         draft.requirements.push("[[issuer.require]]\nexpression = \"claims.email_verified\"\nmessage = \"the e-mail address is not verified\"".to_owned());
     }
-    notes.push(format!("the session name is claims.{claim}: the sample does not have the starting point's"));
+    notes.push(format!(
+        "the session name is claims.{claim}, because that of the starting point does not fit the sample"
+    ));
     true
 }
 
