@@ -7,6 +7,8 @@ mod cache;
 mod cached_session;
 pub mod caller_identity;
 mod callers;
+mod denial_log;
+pub mod diagnosis;
 pub mod failure_text;
 pub mod health;
 mod name_limits;
@@ -31,6 +33,7 @@ use tokio::time::{Instant, timeout};
 use self::cache::Cache;
 use self::cached_session::CachedSession;
 pub use self::callers::SessionCaller;
+use self::denial_log::DenialLog;
 use self::health::StsHealth;
 use self::name_limits::NameLimits;
 pub use self::rate::Rate;
@@ -77,6 +80,7 @@ pub struct Sessions {
     refresh_before: Duration,
     sts: Box<dyn AssumeRole>,
     health: StsHealth,
+    denials: DenialLog,
     hits: Count,
     metrics: Arc<Metrics>,
     now: fn() -> SystemTime,
@@ -103,6 +107,7 @@ impl Sessions {
             refresh_before: settings.refresh_before,
             sts: Box::new(sts),
             health: StsHealth::default(),
+            denials: DenialLog::default(),
             hits: metrics.session_hits(),
             metrics,
             now,
@@ -291,6 +296,9 @@ impl Sessions {
         match self.call_sts(&id, turn).await {
             Ok(issued) => Ok(self.keep(id, issued)),
             Err(error) => {
+                if let SessionError::Denied { code, message } = &error {
+                    self.denials.note(code, message, &id);
+                }
                 if let Some(live) = self.cache.get(&id, (self.now)()) {
                     live.note_failed_renewal();
                     let usable_seconds = live.time_left((self.now)()).as_secs();

@@ -20,6 +20,7 @@ use http::HeaderValue;
 
 use parking_lot::Mutex;
 
+use super::diagnosis::Denial;
 use super::own_credentials::{self, OwnCredentials};
 use super::rate::Rate;
 use super::transport::{StsRoute, StsSettings, StsSetupError, http_client};
@@ -136,14 +137,10 @@ impl StsError {
         Self::Unavailable { failure, message: message.into() }
     }
 
-    /// Whether the requested session was longer than role chaining allows. Only the message of STS says so: "The
-    /// requested `DurationSeconds` exceeds the 1 hour session limit for roles assumed by role chaining".
-    // Assumption A10.
+    /// Whether the requested session was longer than role chaining allows.
     fn is_chaining_cap(&self) -> bool {
         let Self::Denied { code, message } = self else { return false };
-        let message = message.to_ascii_lowercase();
-        code == "ValidationError"
-            && (message.contains("role chaining") || message.contains("1 hour session limit"))
+        Denial::of(code, message) == Denial::RoleChaining
     }
 
     /// The meaning of an error code of STS. Some codes exist with and without `Exception` at the end.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bedrock_standin::sts::RoleSpec;
 use bedrock_standin::{Options, Standin};
 
-use crate::world::{CONVERSE, HELLO, Setup, World, post};
+use crate::world::{CONVERSE, HELLO, Setup, World, post, process_log};
 
 const ARN: &str = "arn:aws:iam::444455556666:role/team/BedrockDeep";
 
@@ -77,6 +77,39 @@ async fn a_denial_by_a_trust_policy_is_403_and_nothing_is_sent() {
             assert_eq!(service.server().requests(), 0);
         }
     }
+}
+
+/// However many callers ask for sessions of the role, the process log has one line when a denial begins, and one when
+/// the cause changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_is_diagnosed_once_in_the_process_log() {
+    let arn = "arn:aws:iam::333333333333:role/Diagnosed";
+    let roles = format!("[[role]]\narn = \"{arn}\"\n");
+    let world = World::with(&Setup { roles: &roles, ..Setup::default() }).await;
+    let diagnosed = || {
+        let log = process_log();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("STS denies sessions of this role") && line.contains(arn));
+        lines.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    for user in ["alice", "bob", "carol"] {
+        assert_eq!(world.status(&world.token(user)).await, 403);
+    }
+    let lines = diagnosed();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for words in ["WARN", "sts:AssumeRole is not allowed", "does not exist", "STS: AccessDenied: User: "] {
+        assert!(lines[0].contains(words), "{words}: {}", lines[0]);
+    }
+    assert!(!lines[0].contains("alice"), "the line is about the role: {}", lines[0]);
+
+    world.standin.sts.add_role(RoleSpec { trusts_tag_session: false, ..RoleSpec::new(arn) });
+    for user in ["dave", "erin"] {
+        assert_eq!(world.status(&world.token(user)).await, 403);
+    }
+    let lines = diagnosed();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[1].contains("sts:TagSession is not allowed"), "{lines:?}");
 }
 
 /// Sessions inherit the transitive tags of the gateway's own session. STS denies a call that sets such a tag again.
