@@ -46,6 +46,7 @@ use crate::upstream::pool::{self, ConnectorError};
 use crate::upstream::skew::Skew;
 use crate::upstream::{self, Upstream};
 
+mod canaries;
 mod file_watch;
 mod files;
 mod health;

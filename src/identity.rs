@@ -24,6 +24,7 @@ use crate::verdict::CachedVerdict;
 pub use crate::identity::claims_read::ClaimsRead;
 pub use crate::identity::memo::IdentityMemo;
 
+pub mod canary;
 mod claims_read;
 mod evaluate;
 pub mod explain;

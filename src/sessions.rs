@@ -7,6 +7,7 @@ mod cache;
 mod cached_session;
 pub mod caller_identity;
 mod callers;
+mod canary;
 mod denial_log;
 pub mod diagnosis;
 pub mod failure_text;
@@ -327,6 +328,11 @@ impl Sessions {
                 SessionError::Overloaded
             })?;
         }
+        self.request(id).await
+    }
+
+    /// Calls STS. The calling code has taken the turn of the first attempt.
+    async fn request(&self, id: &Arc<SessionIdentity>) -> Result<Issued, SessionError> {
         let limit = self.sts.deadline();
         let call = timeout(limit, self.sts.assume_role(Arc::clone(id), &self.rate));
         tracing::debug!(

@@ -24,6 +24,8 @@ pub struct Aws {
     pub regions: Vec<String>,
     pub fips: bool,
     pub dual_stack: bool,
+    /// Whether a reload tries the roles that it changes at STS first.
+    pub canary: bool,
     pub timeouts: AwsTimeouts,
     /// The endpoints of `region`.
     pub endpoints: EndpointUrls,
@@ -120,6 +122,7 @@ pub(super) fn aws(table: &Spanned<raw::Aws>, diagnostics: &mut Diagnostics<'_>) 
         regions,
         fips: raw.fips,
         dual_stack: raw.dual_stack,
+        canary: raw.canary.unwrap_or(true),
         timeouts: timeouts(raw, diagnostics),
         endpoints: EndpointUrls {
             sts: endpoint(raw.endpoints.sts.as_ref(), diagnostics),

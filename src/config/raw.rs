@@ -173,6 +173,9 @@ pub(super) struct Aws {
     pub(super) stream_idle_timeout: Option<Text>,
     /// Longest wait for a session from STS, with all attempts, `"1s"` to `"1m"`. Restart. Default: `"10s"`.
     pub(super) sts_timeout: Option<Text>,
+    /// Whether a reload that changes roles, tag keys or the source identity first requests one session of each changed
+    /// role from STS, with made-up values, and is rejected if STS denies one. Default: true.
+    pub(super) canary: Option<bool>,
     /// Endpoints of `region` to use instead of AWS's own, for example VPC endpoints. Default: none.
     #[serde(default)]
     pub(super) endpoints: Endpoints,

@@ -24,6 +24,8 @@ pub(super) enum Rejected {
     File(ConfigError),
     /// The cause is outside the file, for example another file that it names.
     Other(String),
+    /// AWS refuses what the file says. `short` has neither ARNs nor words of AWS; `details` are for the process log.
+    ByAws { short: String, details: Vec<String> },
 }
 
 impl CertificateFiles {
@@ -115,8 +117,13 @@ impl Rejected {
     pub(super) fn of_another(self) -> Self {
         match self {
             Self::File(problems) => Self::other(problems),
-            other @ Self::Other(_) => other,
+            other @ (Self::Other(_) | Self::ByAws { .. }) => other,
         }
+    }
+
+    /// Whether the file can become valid without a change of its own.
+    pub(super) fn is_outside(&self) -> bool {
+        matches!(self, Self::Other(_) | Self::ByAws { .. })
     }
 
     /// Each problem, for the process log.
@@ -124,6 +131,7 @@ impl Rejected {
         match self {
             Self::File(rejected) => rejected.errors().map(ToString::to_string).collect(),
             Self::Other(error) => vec![error.clone()],
+            Self::ByAws { details, .. } => details.clone(),
         }
     }
 
@@ -139,6 +147,7 @@ impl Rejected {
                 format!("{kind} rejected: {count}, the first in line {line}; {KEPT}")
             }
             Self::Other(_) => format!("{kind} rejected; {KEPT}"),
+            Self::ByAws { short, .. } => format!("{kind} rejected: {short}; {KEPT}"),
         }
     }
 }
@@ -147,7 +156,7 @@ impl From<Rejected> for StartError {
     fn from(rejected: Rejected) -> Self {
         Self::File(match rejected {
             Rejected::File(problems) => problems.to_string(),
-            Rejected::Other(fault) => fault,
+            Rejected::Other(fault) | Rejected::ByAws { short: fault, .. } => fault,
         })
     }
 }

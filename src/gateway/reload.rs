@@ -1,7 +1,7 @@
 //! Reloads the operator's files while the gateway runs: when they change, and on SIGHUP. Each file is checked whole
 //! and replaces the old one between two requests. A rejected file changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
+use super::canaries::try_all;
 use super::file_watch::{Content, FileWatch};
 use super::files::{CertificateFiles, DenyFile, Rejected};
 use super::restart_only::RestartOnly;
 use super::{RequestSettings, active_config, endpoints};
 use crate::auth::Authenticator;
 use crate::config::File;
-use crate::identity::IdentityMemo;
+use crate::identity::canary::Canary;
+use crate::identity::{IdentityMemo, Mapping};
 use crate::operator::probe::Readiness;
 use crate::revoke::Entry;
 use crate::state::{ActiveConfig, Gateway};
@@ -41,6 +43,8 @@ pub(super) struct Reloader {
     configuration: Option<(PathBuf, FileWatch)>,
     /// When the gateway retries the configuration even if it has not changed.
     again: Option<Instant>,
+    /// The canary sessions that STS granted for the present version of the configuration, until that counts.
+    granted: HashSet<Canary>,
     certificate: Option<CertificateFiles>,
     deny: Option<DenyFile>,
     /// The entries of the deny file, while entries that were removed from it are still in force.
@@ -73,6 +77,7 @@ impl Reloader {
             every,
             configuration,
             again: None,
+            granted: HashSet::new(),
             certificate,
             deny,
             entries: None,
@@ -140,14 +145,17 @@ impl Reloader {
     async fn look_at_configuration(&mut self, at_once: bool) {
         let again = self.again.is_some_and(|at| Instant::now() >= at);
         if let Some((_, watch)) = &mut self.configuration
-            && let Some(content) = match news(watch, at_once).await {
-                None if again => watch.still().await,
-                news => news,
+            && let Some((content, is_new)) = match news(watch, at_once).await {
+                None if again => watch.still().await.map(|same| (same, false)),
+                news => news.map(|new| (new, true)),
             }
         {
+            if is_new {
+                self.granted.clear();
+            }
             let outcome = self.load(content).await;
-            self.again =
-                matches!(outcome, Err(Rejected::Other(_))).then(|| Instant::now() + AGAIN * self.every);
+            let is_outside = outcome.as_ref().is_err_and(Rejected::is_outside);
+            self.again = is_outside.then(|| Instant::now() + AGAIN * self.every);
             self.settle(CONFIGURATION, outcome);
         }
     }
@@ -213,7 +221,11 @@ impl Reloader {
             Some(_) | None => None,
         };
         auth.start();
-        self.first_keys(&auth).await;
+        // So that no request waits for the signing keys of new issuers after the reload.
+        self.beside(auth.first_keys()).await;
+        if config.aws.canary {
+            self.try_roles(&config.mapping, &old.mapping).await?;
+        }
         let file = deny.as_ref().map(|(_, entries)| entries).or(self.entries.as_ref());
         self.keeps_names(&old, &auth, file.map(Vec::as_slice))?;
         if let (Some(certificate), Some(files)) = (&mut self.certificate, &config.listen.tls) {
@@ -232,6 +244,7 @@ impl Reloader {
         self.gateway.config.store(Arc::new(active));
         self.gateway.connections.change(limits.connections);
         self.restart_only.use_aws(aws);
+        self.granted.clear();
         self.remove_entries();
         if config.revoke.is_none() && self.deny.take().is_some() {
             self.gateway.revocations.of_file(Vec::new());
@@ -253,12 +266,25 @@ impl Reloader {
         Ok(())
     }
 
-    /// Waits for the signing keys of new issuers, so that no request waits for them after a reload. Meanwhile the
-    /// gateway still reads the deny file: a revocation does not wait for an issuer.
-    async fn first_keys(&mut self, auth: &Authenticator<IdentityMemo>) {
-        let mut keys = pin!(auth.first_keys());
-        while timeout(self.every, &mut keys).await.is_err() {
-            self.look_at_denials(false).await;
+    /// Requests a canary session for each role that `new` changes. If STS denies one, callers of that role would get
+    /// none either. STS that gives no answer rejects nothing.
+    async fn try_roles(&mut self, new: &Mapping, old: &Mapping) -> Result<(), Rejected> {
+        let canaries = new.canaries_since(old).into_iter().filter(|canary| !self.granted.contains(canary));
+        let (sessions, limit) = (Arc::clone(&self.gateway.sessions), self.restart_only.sts_timeout());
+        let mut tried = self.beside(try_all(sessions, canaries.collect(), limit)).await;
+        self.granted.extend(tried.granted.drain(..));
+        tried.verdict()
+    }
+
+    /// Finishes `work`, which may take seconds. Meanwhile the gateway still reads the deny file: a revocation waits
+    /// neither for an issuer nor for STS.
+    async fn beside<F: Future>(&mut self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            match timeout(self.every, &mut work).await {
+                Ok(done) => return done,
+                Err(_elapsed) => self.look_at_denials(false).await,
+            }
         }
     }
 

@@ -59,6 +59,11 @@ impl RestartOnly {
         keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 
+    /// The longest wait for a session, which the STS client has.
+    pub(super) fn sts_timeout(&self) -> Duration {
+        self.sts_timeout
+    }
+
     /// Whether `aws` is the table in use.
     pub(super) fn has(&self, aws: &Aws) -> bool {
         self.aws == *aws

@@ -7,6 +7,7 @@ use super::*;
 use crate::expression::Expression;
 use crate::identity::mapped_value::OnInvalid;
 
+mod canary;
 mod explain;
 
 fn expression(source: &str) -> Expression {

@@ -63,6 +63,11 @@ impl Denial {
         }
     }
 
+    /// Whether a policy denies it. STS does not say which condition of the policy does not match.
+    pub fn is_by_policy(self) -> bool {
+        matches!(self, Self::AssumeRole | Self::TagSession | Self::SetSourceIdentity | Self::Unnamed)
+    }
+
     /// The part that this error of STS is about.
     pub(super) fn of(code: &str, message: &str) -> Self {
         let lower = message.to_ascii_lowercase();

@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// The longest time that a call waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Unused turns of the last second stay available.
 const BURST: Duration = Duration::from_secs(1);
+/// The shortest time between two looks for a spare turn.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A steady rate of calls. After an idle second, as many calls as one second has turns can start at once.
 #[derive(Debug)]
@@ -54,6 +56,13 @@ impl Rate {
     /// Takes a turn if one is free and no call waits for it.
     pub(super) fn take_spare(&self) -> bool {
         self.claim(Duration::ZERO).is_some()
+    }
+
+    /// Waits until a turn is spare, however long, and takes it.
+    pub(super) async fn spare_turn(&self) {
+        while !self.take_spare() {
+            sleep(self.interval.max(LOOK_AGAIN)).await;
+        }
     }
 
     fn claim(&self, longest: Duration) -> Option<Instant> {
@@ -103,5 +112,13 @@ mod tests {
         tokio::time::advance(Duration::from_mins(1)).await;
         assert!(rate.take_spare());
         assert!(!rate.take_spare(), "an idle minute is kept as one second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_spare_turn_goes_behind_all_calls() {
+        let rate = Rate::new(1);
+        let waiting: Vec<_> = (0..3).map(|_| rate.claim(LONGEST_WAIT).unwrap()).collect();
+        rate.spare_turn().await;
+        assert!(Instant::now() >= waiting[2] + Duration::from_secs(1));
     }
 }

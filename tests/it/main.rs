@@ -38,6 +38,7 @@ mod proxy;
 mod reasons;
 mod refusals;
 mod reload;
+mod reload_canary;
 mod revoke;
 mod roles;
 mod rolling;

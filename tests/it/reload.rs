@@ -239,7 +239,7 @@ async fn issuers_that_come_go_and_change_places_are_never_taken_for_each_other()
     let (of_alice, of_mallory) = (world.logged(3).await, world.logged(4).await);
     assert_eq!((&of_alice["issuer"], &of_mallory["issuer"]), (&json!("acme"), &json!("second")));
     assert_eq!(of_mallory["principal"], "arn:aws:sts::123456789012:assumed-role/Second/mallory@acme.org");
-    assert_eq!(world.standin.sts.calls().len(), 2, "the gateway kept alice's session");
+    assert_eq!(world.asked_for_callers(), 2, "the gateway kept alice's session");
     // The reload kept the issuer's signing keys, so the gateway did not check a remembered token again.
     assert!(
         world
