@@ -16,6 +16,7 @@ mod plain_text;
 mod raw;
 mod regions;
 mod role_arn;
+mod role_names;
 mod roles;
 mod schema;
 mod session_names;

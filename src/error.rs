@@ -348,6 +348,7 @@ fn identity(refusal: &IdentityRefusal) -> ErrorResponse {
         IdentityError::ValueInvalid { .. } => {
             ("a claim of your token has a value that billing cannot use.", CONTACT)
         }
+        IdentityError::NameForbidden { .. } => ("your role does not allow your session name.", ASK),
         IdentityError::Evaluation { .. } => {
             ("the gateway could not evaluate the claims of your token.", "Contact its operator.")
         }

@@ -33,6 +33,7 @@ mod for_tests;
 pub mod mapped_value;
 mod memo;
 pub mod models;
+pub mod name_pattern;
 pub mod role;
 
 /// The mapping of one issuer's table.
@@ -223,6 +224,12 @@ pub enum IdentityError {
     ValueMissing { target: String, missing: String },
     #[error("the value of {target} is {detail}")]
     ValueInvalid { target: String, detail: &'static str },
+    /// `replaced`: the name has a hash instead of what AWS would reject. The patterns apply to the value before that.
+    #[error(
+        "the session name {name} is not among the role's session_names{}",
+        if *replaced { "; it is a replaced value, and a pattern must match the original value" } else { "" }
+    )]
+    NameForbidden { name: String, replaced: bool },
     #[error("{target} cannot be evaluated: {detail}")]
     Evaluation { target: String, detail: String },
     #[error(
@@ -257,6 +264,7 @@ impl IdentityError {
             Self::NoRole { .. } => Reason::NoRole,
             Self::ValueMissing { .. } => Reason::ValueMissing,
             Self::ValueInvalid { .. } => Reason::ValueInvalid,
+            Self::NameForbidden { .. } => Reason::SessionNameForbidden,
             Self::Evaluation { .. } => Reason::EvaluationFailed,
             Self::GroupsOverage { .. } => Reason::GroupsOverage,
             Self::ClaimsTooLarge => Reason::ClaimsTooLarge,

@@ -73,6 +73,7 @@ reasons! {
     ClaimsTooLarge => "claims_too_large",
     RequestHeaderRepeated => "request_header_repeated",
     RequestHeaderIllegal => "request_header_illegal",
+    SessionNameForbidden => "session_name_forbidden",
     Revoked => "revoked",
     OperationForbidden => "operation_forbidden",
     ModelForbidden => "model_forbidden",

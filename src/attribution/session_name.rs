@@ -17,7 +17,7 @@ pub struct SessionName(Arc<str>);
 pub struct IllegalName;
 
 // Assumption A4.
-const LONGEST: usize = 64;
+pub(crate) const LONGEST: usize = 64;
 
 impl SessionName {
     /// The name that is exactly `value`.
@@ -48,7 +48,8 @@ impl SessionName {
     }
 }
 
-fn is_legal(c: char) -> bool {
+/// Whether a session name can contain `c`.
+pub(crate) fn is_legal(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
 }
 

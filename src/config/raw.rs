@@ -381,6 +381,10 @@ pub(super) struct Role {
     /// The `sts:ExternalId` that the role's trust policy requires: 2 to 1224 letters, digits and `_+=,.@:/-`. Default:
     /// none.
     pub(super) external_id: Option<Text>,
+    /// Session names that the role allows, as patterns with `*`: `"*@acme.org"`. The case of letters counts. A name in
+    /// which the gateway replaced characters is compared by its original value. Default: all.
+    #[schemars(length(min = 1))]
+    pub(super) session_names: Option<Spanned<Vec<Text>>>,
     /// The lifetime of the role's sessions, `"15m"` to `"12h"`. Default: `duration` of `[sessions]`.
     pub(super) duration: Option<Text>,
     /// A session policy (JSON) that limits the role further. At most 2048 characters together with `policy_arns`. Default:
@@ -405,7 +409,8 @@ pub(super) struct Role {
     /// Values of `OpenAI-Project` and `anthropic-workspace-id` that callers may send. Default: callers may send none.
     #[serde(default)]
     pub(super) projects: Vec<Text>,
-    /// The text that a caller of this role sees if the role refuses the operation, model, region or project, for example
+    /// The text that a caller of this role sees if the role refuses the session name, operation, model, region or project, for
+    /// example
     /// where to ask: 1 to 256 printable characters. Default: none, and the caller is referred to the gateway's operator.
     pub(super) tell: Option<Text>,
     /// Largest number of concurrent requests of one principal of this role, 1 to `limits.requests`. For a service that

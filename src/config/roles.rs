@@ -7,9 +7,8 @@ use super::aws::Aws;
 use super::diagnostics::{Diagnostics, Span};
 use super::issuers::{Issuer, are_unique};
 use super::raw::{self, Spanned, Text};
-use super::role_arn;
 use super::values::{condition, tell};
-use super::{LONGEST_SESSION, SHORTEST_SESSION};
+use super::{LONGEST_SESSION, SHORTEST_SESSION, role_arn, role_names};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::{MOST, TagKey};
 use crate::identity::models::ModelPattern;
@@ -72,12 +71,14 @@ fn one(
         raw.when.as_ref().and_then(|when| condition(when.get_ref(), when.span(), &headers, diagnostics));
     let arn = role_arn::parsed(&raw.arn, aws, diagnostics);
     warn_of_models(raw.models.as_ref(), diagnostics);
+    let session_names = raw.session_names.as_ref().map(|list| role_names::patterns(list, diagnostics));
     check_external_id(raw.external_id.as_ref(), diagnostics);
     check_policies(raw, arn.as_ref(), diagnostics);
     let role = Role {
         when,
         issuers,
         external_id: raw.external_id.as_ref().map(|id| id.get_ref().clone()),
+        session_names,
         duration: session_duration(raw.duration.as_ref(), diagnostics),
         policy: raw.policy.as_ref().map(|policy| policy.get_ref().as_str().into()),
         policy_arns: raw.policy_arns.iter().map(|arn| arn.get_ref().clone()).collect(),
@@ -144,7 +145,7 @@ fn regions(list: &Spanned<Vec<Text>>, aws: &Aws, diagnostics: &mut Diagnostics<'
 }
 
 /// The parsed values of a list that must not be empty. `fault` says what is wrong with a text, and what to write.
-fn parsed<T, E>(
+pub(super) fn parsed<T, E>(
     list: &Spanned<Vec<Text>>,
     parse: impl Fn(&str) -> Result<T, E>,
     if_empty: &str,

@@ -73,6 +73,11 @@ impl Mapping {
             }
         };
         let name = session_name(mapping, &input).map_err(|error| refused(error, &mapping.name.from))?;
+        if !permits(role, &name) {
+            let (forbidden, replaced) = (name.value.as_str().to_owned(), name.original.is_some());
+            let error = IdentityError::NameForbidden { name: forbidden, replaced };
+            return Err(IdentityRefusal { tell: role.tell.clone(), ..refused(error, &mapping.name.from) });
+        }
         note("name", name.original);
         let source = source_identity(mapping, &input).map_err(|error| {
             refused(error, mapping.source_identity.as_ref().map(|source| &*source.from).unwrap_or_default())
@@ -203,6 +208,14 @@ pub(super) fn session_name(
         target: "name".to_owned(),
         missing: missing_claims(&mapping.name.from, input),
     })
+}
+
+/// Whether `session_names` of the role rule permits the name. The patterns are for the exact value of the mapping: the
+/// hash of a replaced name says nothing about the caller, and the trust policy has to admit every such name.
+fn permits(role: &Role, name: &Legalised<SessionName>) -> bool {
+    let Some(patterns) = &role.session_names else { return true };
+    let value = name.original.as_deref().unwrap_or(name.value.as_str());
+    patterns.iter().any(|pattern| pattern.matches(value))
 }
 
 // Assumption A4.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::evaluate::{self, Evaluated, Legalised, Match};
 use super::models::ModelPattern;
+use super::name_pattern::NamePattern;
 use super::{IdentityError, IssuerMapping, Mapping};
 use crate::attribution::session_name::SessionName;
 use crate::expression::{Expression, Input, Truth};
@@ -100,6 +101,8 @@ pub struct Becomes {
     pub tags: Vec<(String, String)>,
     /// The principal: `line_item_iam_principal` in the report.
     pub principal: String,
+    /// Patterns of session names; `None`: all names.
+    pub session_names: Option<Vec<String>>,
     /// `None`: all except those on stored state that the users of an account share.
     pub operations: Option<Vec<&'static str>>,
     /// Model patterns; `None`: all models.
@@ -200,6 +203,7 @@ impl From<Evaluated> for Becomes {
     fn from(evaluated: Evaluated) -> Self {
         let Evaluated { session, role, rule, replaced: _ } = evaluated;
         let tags = session.tags().iter().map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+        let names = |names: &Vec<NamePattern>| names.iter().map(|n| n.as_str().to_owned()).collect();
         let patterns = |models: &Vec<ModelPattern>| models.iter().map(|m| m.as_str().to_owned()).collect();
         Self {
             rule,
@@ -208,6 +212,7 @@ impl From<Evaluated> for Becomes {
             source_identity: session.source_identity().map(str::to_owned),
             tags: tags.collect(),
             principal: session.principal(),
+            session_names: role.session_names.as_ref().map(names),
             operations: role.operations.as_ref().map(|list| list.iter().map(|o| o.as_str()).collect()),
             models: role.models.as_ref().map(patterns),
             regions: role.regions.clone(),

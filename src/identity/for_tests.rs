@@ -40,6 +40,7 @@ impl Identity {
             issuers: None,
             arn: RoleArn::parse(arn).unwrap(),
             external_id: None,
+            session_names: None,
             duration: None,
             policy: None,
             policy_arns: [].into(),

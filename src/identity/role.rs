@@ -7,6 +7,7 @@ use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::TagKey;
 use crate::expression::Expression;
 use crate::identity::models::ModelPattern;
+use crate::identity::name_pattern::NamePattern;
 use crate::route::Operation;
 
 /// One role rule. The first rule whose `issuers` and `when` match decides; if none matches, the gateway refuses the
@@ -19,6 +20,8 @@ pub struct Role {
     pub issuers: Option<Vec<Arc<str>>>,
     pub arn: RoleArn,
     pub external_id: Option<String>,
+    /// The session names that the rule permits. Absent: all.
+    pub session_names: Option<Vec<NamePattern>>,
     /// The duration of its sessions, if it differs from the general one.
     pub duration: Option<Duration>,
     /// A session policy in JSON, which narrows the role's permissions.

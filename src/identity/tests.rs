@@ -9,6 +9,7 @@ use crate::identity::mapped_value::OnInvalid;
 
 mod canary;
 mod explain;
+mod session_names;
 
 fn expression(source: &str) -> Expression {
     Expression::compile(source, &["x-project".to_owned()]).unwrap()
@@ -30,6 +31,7 @@ fn role(name: &str, when: Option<&str>) -> Arc<Role> {
         issuers: None,
         arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{name}")).unwrap(),
         external_id: None,
+        session_names: None,
         duration: None,
         policy: None,
         policy_arns: [].into(),

@@ -81,6 +81,9 @@ fn test_of(reason: Reason) -> Test {
         Reason::ValueInvalid | Reason::GroupsOverage | Reason::RequestHeaderIllegal => {
             Socket("refusals", "claims_and_headers_that_the_mapping_rejects")
         }
+        Reason::SessionNameForbidden => {
+            Socket("roles", "a_session_name_that_no_pattern_of_the_role_matches_is_refused_before_sts")
+        }
         Reason::Revoked => {
             Socket("revoke", "a_cached_token_and_a_cached_session_are_useless_from_the_next_request_on")
         }

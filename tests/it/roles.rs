@@ -126,3 +126,52 @@ async fn inherited_tags_are_kept_and_cannot_be_set() {
     assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"));
     assert_eq!(world.standin.bill.calls().len(), 1);
 }
+
+const NAMES: &str = r#"
+[[role]]
+when = "claims.team == 'open'"
+arn = "arn:aws:iam::123456789012:role/BedrockOpen"
+
+[[role]]
+arn = "arn:aws:iam::123456789012:role/BedrockUser"
+session_names = ["*@acme.org", "svc-*"]
+tell = "Ask in #ml-platform."
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_name_that_no_pattern_of_the_role_matches_is_refused_before_sts() {
+    let world = World::with(&Setup { roles: NAMES, ..Setup::default() }).await;
+    let send = async |email: &str, team: &str| {
+        let token = world.mint(World::claims("alice").claim("email", email).claim("team", team));
+        world.send(post(CONVERSE, &token, HELLO)).await
+    };
+    // A replaced name is compared by its original value, so its hash opens no way around the patterns.
+    let refused = ["alice@evil.org", "alice@acme.org.evil.org", "Alice@ACME.org", "Zoë@evil.org", "a b"];
+    for (index, email) in refused.into_iter().enumerate() {
+        let answer = send(email, "search").await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (403, "AccessDeniedException"), "{email}");
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        let words = "your role does not allow your session name. Ask in #ml-platform.";
+        assert!(body.contains(words), "{body}");
+        assert!(!body.contains("acme") && !body.contains("evil"), "the caller must not see patterns: {body}");
+        let line = world.logged(index + 1).await;
+        assert_eq!((&line["reason"], &line["role_rule"]), (&"session_name_forbidden".into(), &1.into()));
+    }
+    assert!(world.logged(1).await["detail"].as_str().unwrap().contains("alice@evil.org"));
+    assert!(world.logged(4).await["detail"].as_str().unwrap().contains("the original value"));
+    assert!(world.standin.sts.calls().is_empty());
+    world.assert_untouched();
+
+    for (email, team) in [
+        ("alice@acme.org", "search"),
+        ("Zoë Müller@acme.org", "search"),
+        ("svc-index", "search"),
+        ("alice@evil.org", "open"),
+    ] {
+        assert_eq!(send(email, team).await.status, 200, "{email}");
+    }
+    let names: Vec<_> = world.standin.sts.calls().into_iter().map(|call| call.session_name).collect();
+    assert_eq!(names[0], "alice@acme.org");
+    assert!(names[1].starts_with("ZoMller@acme.org=="), "{}", names[1]);
+    assert_eq!(names[2..], ["svc-index", "alice@evil.org"]);
+}

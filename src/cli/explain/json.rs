@@ -78,6 +78,7 @@ fn identity(becomes: &Becomes, config: &Config) -> Value {
         "principal": becomes.principal,
         "tags": tags,
         "report": report,
+        "session_names": becomes.session_names,
         "operations": becomes.operations,
         "models": becomes.models,
         "regions": becomes.regions.clone().unwrap_or_else(every),

@@ -208,6 +208,9 @@ fn allowed(becomes: &Becomes, config: &Config, page: &mut Page) {
     let operations = becomes.operations.as_ref().map(|names| names.join(", "));
     let default = "default set (no access to stored responses and jobs)";
     page.line("operations", operations.as_deref().unwrap_or(default));
+    if let Some(names) = &becomes.session_names {
+        page.line("session names", &names.join(", "));
+    }
     let models = becomes.models.as_ref().map(|patterns| patterns.join(", "));
     page.line("models", models.as_deref().unwrap_or("all"));
     let regions = becomes.regions.as_ref().map(|names| names.join(", "));

@@ -95,6 +95,8 @@ rows! {
         [refused(IdentityError::ValueMissing { target: marker(), missing: marker() })],
     "identity/value-invalid": Failure::Identity(IdentityRefusal { error: IdentityError::ValueInvalid { .. }, .. }) =>
         [refused(IdentityError::ValueInvalid { target: marker(), detail: MARKER })],
+    "identity/name-forbidden": Failure::Identity(IdentityRefusal { error: IdentityError::NameForbidden { .. }, .. }) =>
+        [refused(IdentityError::NameForbidden { name: marker(), replaced: true })],
     "identity/evaluation-failed": Failure::Identity(IdentityRefusal { error: IdentityError::Evaluation { .. }, .. }) =>
         [refused(IdentityError::Evaluation { target: "name".to_owned(), detail: marker() })],
     "identity/groups-overage": Failure::Identity(IdentityRefusal { error: IdentityError::GroupsOverage { .. }, .. }) =>

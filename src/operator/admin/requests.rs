@@ -71,6 +71,7 @@ fn is_of_mapping(request: &Value) -> bool {
         Reason::ValueInvalid,
         Reason::EvaluationFailed,
         Reason::GroupsOverage,
+        Reason::SessionNameForbidden,
     ];
     of_mapping.iter().any(|reason| request["reason"] == reason.as_str())
 }

@@ -1,0 +1,45 @@
+//! `session_names` of a role: patterns of the session names that the role allows.
+
+use super::diagnostics::Diagnostics;
+use super::raw::{Spanned, Text};
+use super::roles::parsed;
+use crate::identity::name_pattern::{IllegalNamePattern, LONGEST, NamePattern};
+
+const HELP: &str = "write patterns, for example \"*@acme.org\", or remove the key to allow all session names";
+
+pub(super) fn patterns(list: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> Vec<NamePattern> {
+    let fault = |text: &str, fault| {
+        (format!("\"{text}\" is not a valid pattern of session names: {fault}"), help(fault).to_owned())
+    };
+    let patterns = parsed(list, NamePattern::parse, HELP, fault, diagnostics);
+    for text in list.get_ref() {
+        if !NamePattern::parse(text.get_ref()).is_ok_and(|pattern| !pattern.can_match()) {
+            continue;
+        }
+        let (message, help) = if text.get_ref().len() < 2 {
+            let message = format!("\"{text}\" matches no session name: names have 2 to {LONGEST} characters");
+            (message, format!("did you mean \"{text}*\"?"))
+        } else {
+            let message = format!("\"{text}\" is a replaced name, which no pattern matches");
+            (
+                message,
+                "write a pattern that matches the original value, for example \"*@acme.org\"".to_owned(),
+            )
+        };
+        diagnostics.warn(text.span(), message, help);
+    }
+    patterns
+}
+
+fn help(fault: IllegalNamePattern) -> &'static str {
+    match fault {
+        IllegalNamePattern::Character('?') => "write *, which is the only wildcard",
+        IllegalNamePattern::Character('$' | '{' | '}') => {
+            "write the names themselves: the gateway does not expand policy variables"
+        }
+        IllegalNamePattern::Character(_) => {
+            "use A-Z a-z 0-9 _ + = , . @ - and *; where the value has other characters, write *"
+        }
+        IllegalNamePattern::Empty | IllegalNamePattern::TooLong => HELP,
+    }
+}
