@@ -11,6 +11,7 @@ mod dialect;
 mod fault;
 mod kept;
 mod page;
+mod permission;
 mod progress;
 mod prompt;
 mod refusal;
@@ -29,10 +30,12 @@ use std::time::{Duration, SystemTime};
 use rustls::ServerConfig;
 
 pub use fault::Fault;
+pub use permission::Use;
 
 use crate::bill::{Bill, Call, Service};
 use crate::credentials::Store;
 use crate::faults::Faults;
+use crate::iam::PolicyDocument;
 use crate::server::Server;
 use crate::signature::SignatureFault;
 use fault::Chooser;
@@ -136,6 +139,11 @@ impl Bedrock {
     /// characters. The answer is 403 `AccessDeniedException`, as from IAM.
     pub fn forbid_model(&self, pattern: &str) {
         self.state.settings().forbid(pattern);
+    }
+
+    /// Makes all calls come through a VPC endpoint with this policy, or through none.
+    pub fn set_endpoint_policy(&self, policy: Option<PolicyDocument>) {
+        self.state.settings().endpoint_policy = policy;
     }
 
     /// Allows all models again.

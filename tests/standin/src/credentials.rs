@@ -10,6 +10,8 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::iam::Directory;
+
 /// The secrets for checking a signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -66,6 +68,7 @@ pub struct Store {
     gateway_access_key_id: String,
     gateway_secret_access_key: String,
     issued: Mutex<Issued>,
+    iam: Directory,
 }
 
 #[derive(Default)]
@@ -84,6 +87,7 @@ impl Store {
             gateway_access_key_id: access_key_id("AKIA"),
             gateway_secret_access_key: secret_access_key(),
             issued: Mutex::default(),
+            iam: Directory::default(),
         })
     }
 
@@ -94,6 +98,11 @@ impl Store {
 
     pub fn gateway_secret_access_key(&self) -> &str {
         &self.gateway_secret_access_key
+    }
+
+    /// The permissions of roles, and the service control policies of accounts.
+    pub fn iam(&self) -> &Directory {
+        &self.iam
     }
 
     pub fn is_gateway(&self, access_key_id: &str) -> bool {

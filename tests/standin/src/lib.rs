@@ -27,6 +27,7 @@ pub mod clock;
 pub mod credentials;
 pub mod faults;
 pub mod frames;
+pub mod iam;
 pub mod idp;
 pub mod server;
 pub mod signature;

@@ -23,10 +23,11 @@ pub use roles::{OPEN_ACCOUNTS, RoleSpec};
 use crate::clock;
 use crate::credentials::{self, IssuedSession, Store};
 use crate::faults::Faults;
+use crate::iam::{Caller, PolicyDocument};
 use crate::server::{self, Body, Reset, Server};
 use crate::signature::{self, Expect};
 use form::Form;
-use roles::Roles;
+use roles::{Asker, Roles};
 
 /// The account of the gateway's own keys.
 pub const GATEWAY_ACCOUNT: &str = "111122223333";
@@ -91,10 +92,13 @@ struct Record {
     refusals: Vec<StsError>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Settings {
     lifetime: Option<Duration>,
     chained: bool,
+    /// `None`: a user, or if chained, the role `BedrockGateway`.
+    gateway_role: Option<String>,
+    ignores_inherited: bool,
 }
 
 impl Sts {
@@ -138,6 +142,9 @@ impl Sts {
 
     /// Adds or replaces a role. The roles of [`OPEN_ACCOUNTS`] need not be added.
     pub fn add_role(&self, role: RoleSpec) {
+        if let Some(permissions) = &role.permissions {
+            self.state.store.iam().set_permissions(&role.arn, permissions.clone());
+        }
         lock(&self.state.roles).add(role);
     }
 
@@ -168,6 +175,25 @@ impl Sts {
         *lock(&self.state.inherited) = tags.collect();
     }
 
+    /// Makes the gateway's own credentials a session of this role; see [`set_chained`](Self::set_chained). Its
+    /// permissions are those of [`Store::iam`].
+    pub fn set_gateway_role(&self, arn: &str) {
+        let mut settings = lock(&self.state.settings);
+        settings.chained = true;
+        settings.gateway_role = Some(arn.to_owned());
+    }
+
+    /// Sets whether inherited tags are in `aws:TagKeys`, `aws:RequestTag` and `sts:TransitiveTagKeys` of policies. They
+    /// are by default. Which of both AWS does is not known.
+    pub fn set_inherited_tags_counted(&self, counted: bool) {
+        lock(&self.state.settings).ignores_inherited = !counted;
+    }
+
+    /// The principal of the gateway's own credentials.
+    pub fn gateway(&self) -> Caller {
+        self.state.caller()
+    }
+
     /// The faults that `AssumeRole` calls get.
     pub fn faults(&self) -> &Faults<StsFault> {
         &self.state.faults
@@ -185,7 +211,7 @@ impl State {
         let body = server::read(body, MAX_BODY_BYTES).await.map_err(|_| Reset)?;
         let request_id = credentials::request_id();
         let outcome = match self.open(&head, &body) {
-            Ok(Action::GetCallerIdentity) => Ok(xml::caller_identity(&self.caller(), &request_id)),
+            Ok(Action::GetCallerIdentity) => Ok(xml::caller_identity(self.caller().arn(), &request_id)),
             Ok(Action::AssumeRole(call)) => {
                 lock(&self.record).calls.push((*call).clone());
                 match self.apply_fault(&call).await? {
@@ -252,7 +278,7 @@ impl State {
             StsFault::Reset => return Err(Reset),
             StsFault::Malformed => return Ok(Effect::Malformed),
             StsFault::Throttle => StsError::throttling(),
-            StsFault::Deny => StsError::access_denied(&self.caller(), "sts:AssumeRole", &call.role_arn),
+            StsFault::Deny => StsError::access_denied(self.caller().arn(), "sts:AssumeRole", &call.role_arn),
             StsFault::Unavailable => StsError::unavailable(),
             StsFault::PackedPolicyTooLarge => StsError::packed_policy_too_large(104),
             StsFault::ExpiredToken => StsError::expired_token(),
@@ -264,9 +290,18 @@ impl State {
 
     fn assume_role(&self, call: &StsCall, request_id: &str) -> Result<String, StsError> {
         call.check_limits()?;
-        let settings = *lock(&self.settings);
+        let settings = lock(&self.settings).clone();
         let inherited = if settings.chained { lock(&self.inherited).clone() } else { BTreeMap::default() };
-        lock(&self.roles).authorize(call, &inherited, &self.caller(), settings.chained)?;
+        let asker = Asker {
+            caller: self.caller().with_tags(inherited.clone()),
+            directory: self.store.iam(),
+            region: &self.region,
+            inherited: &inherited,
+            counts_inherited: !settings.ignores_inherited,
+            chained: settings.chained,
+        };
+        lock(&self.roles).authorize(call, &asker)?;
+        let session_policies = self.session_policies(call)?;
         let inherited_bytes: usize = inherited.iter().map(|(key, value)| key.len() + value.len()).sum();
         let session_token = session_token(call.packed_bytes() + inherited_bytes)?;
         let lifetime = settings.lifetime.unwrap_or_else(|| call.duration_or_default());
@@ -274,16 +309,35 @@ impl State {
         session.transitive.extend(inherited.keys().cloned());
         session.tags.extend(inherited);
         let answer = xml::assumed_role(&session, request_id);
+        if let Some(policies) = session_policies {
+            self.store.iam().set_session_policies(&session.access_key_id, policies);
+        }
         self.store.issue(session);
         Ok(answer)
     }
 
-    /// The gateway's own ARN.
-    fn caller(&self) -> String {
-        if lock(&self.settings).chained {
-            format!("arn:aws:sts::{GATEWAY_ACCOUNT}:assumed-role/BedrockGateway/i-0123456789abcdef0")
+    /// The session policies to evaluate, for a role whose permissions are evaluated.
+    fn session_policies(&self, call: &StsCall) -> Result<Option<Vec<PolicyDocument>>, StsError> {
+        if !self.store.iam().has_permissions(&call.role_arn) {
+            return Ok(None);
+        }
+        if !call.policy_arns.is_empty() {
+            return Err(StsError::validation("the stand-in does not know the documents of managed policies"));
+        }
+        let policy = call.policy.as_deref().map(PolicyDocument::identity).transpose();
+        let policy = policy.map_err(|error| StsError::validation(format!("stand-in: {error}")))?;
+        Ok(policy.map(|policy| vec![policy]))
+    }
+
+    /// The gateway's own principal.
+    fn caller(&self) -> Caller {
+        let settings = lock(&self.settings);
+        if settings.chained {
+            let role = settings.gateway_role.clone();
+            let role = role.unwrap_or_else(|| format!("arn:aws:iam::{GATEWAY_ACCOUNT}:role/BedrockGateway"));
+            Caller::session(&role, "i-0123456789abcdef0")
         } else {
-            format!("arn:aws:iam::{GATEWAY_ACCOUNT}:user/bedrock-gateway")
+            Caller::user(&format!("arn:aws:iam::{GATEWAY_ACCOUNT}:user/bedrock-gateway"))
         }
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::dialect::Dialect;
 use crate::bill::Call;
 use crate::clock;
+use crate::iam::{Caller, Denial, Need};
 use crate::server::{self, Body};
 use crate::signature::SignatureFault;
 
@@ -51,6 +52,14 @@ impl Refusal {
             "User: {principal} is not authorized to perform: {action} on resource: {model} because no \
              identity-based policy allows the {action} action"
         );
+        Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
+    }
+
+    /// A denial by documents.
+    pub(super) fn denied(caller: &Caller, need: &Need, denial: &Denial) -> Self {
+        let (arn, Need { action, resource, .. }) = (caller.arn(), need);
+        let message =
+            format!("User: {arn} is not authorized to perform: {action} on resource: {resource} {denial}");
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::stream::Pace;
 use crate::clock;
+use crate::iam::PolicyDocument;
 
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -17,6 +18,7 @@ pub(super) struct Settings {
     pub(super) revoked_kind: &'static str,
     pub(super) min_tokens: usize,
     pub(super) pace: Pace,
+    pub(super) endpoint_policy: Option<PolicyDocument>,
 }
 
 impl Default for Settings {
@@ -27,6 +29,7 @@ impl Default for Settings {
             revoked_kind: "ExpiredTokenException",
             min_tokens: 0,
             pace: Pace::default(),
+            endpoint_policy: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use time::macros::format_description;
 use super::dialect::Dialect;
 use super::fault::{Chooser, Fault};
 use super::kept::Kept;
+use super::permission;
 use super::progress::{InFlight, Progress};
 use super::prompt::Prompt;
 use super::refusal::Refusal;
@@ -26,6 +27,7 @@ use crate::bill::{Bill, Call, Operation, Service, Usage};
 use crate::clock;
 use crate::credentials::{self, IssuedSession, Store};
 use crate::faults::Faults;
+use crate::iam::Caller;
 use crate::server::{self, Body, Reset};
 use crate::signature::{self, Expect, SignatureFault, Signer};
 
@@ -37,6 +39,9 @@ const ECHOED: [&str; 2] = ["x-amzn-bedrock-performanceconfig-latency", "x-amzn-b
 
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// The VPC endpoint of calls, if there is an endpoint policy.
+const VPC_ENDPOINT: &str = "vpce-0123456789abcdef0";
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -254,7 +259,29 @@ impl State {
         self.progress.announce();
     }
 
+    /// Decides by the documents of the role, the account and the VPC endpoint.
+    fn authorize(&self, call: &Call) -> Result<(), Refusal> {
+        let session = self.store.session(&call.access_key_id);
+        let session = session.ok_or_else(|| Refusal::credentials("UnrecognizedClientException"))?;
+        let caller = Caller::session(&session.role_arn, &session.session_name)
+            .with_tags(session.tags)
+            .with_source_identity(session.source_identity)
+            .with_access_key_id(&session.access_key_id);
+        let endpoint = self.settings().endpoint_policy.clone();
+        for mut need in permission::needs(call) {
+            // Bedrock itself calls other services for the caller, not through the caller's endpoint.
+            let endpoint = endpoint.as_ref().filter(|_| need.action.starts_with("bedrock"));
+            if endpoint.is_some() {
+                need.context = need.context.with("aws:SourceVpce", VPC_ENDPOINT);
+            }
+            let decision = self.store.iam().decide(&caller, &need, endpoint);
+            decision.map_err(|denial| Refusal::denied(&caller, &need, &denial))?;
+        }
+        Ok(())
+    }
+
     fn outcome(&self, call: &Call) -> Result<Outcome, Refusal> {
+        self.authorize(call)?;
         let min_tokens = {
             let settings = self.settings();
             if !call.model.is_empty() && settings.forbids(&call.model) {
