@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bedrock_standin::iam::PolicyDocument;
 use bedrock_standin::sts::RoleSpec;
 use bedrock_standin::{Options, Standin};
 
@@ -174,4 +175,51 @@ async fn a_session_name_that_no_pattern_of_the_role_matches_is_refused_before_st
     assert_eq!(names[0], "alice@acme.org");
     assert!(names[1].starts_with("ZoMller@acme.org=="), "{}", names[1]);
     assert_eq!(names[2..], ["svc-index", "alice@evil.org"]);
+}
+
+/// A trust policy with a statement for each action, and permissions for one model.
+fn documents(role: &mut RoleSpec) {
+    let principal =
+        r#""Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/bedrock-gateway"}"#;
+    let trust = format!(
+        r#"{{"Version":"2012-10-17","Statement":[
+        {{{principal},"Action":"sts:AssumeRole","Condition":{{"StringEquals":{{"sts:ExternalId":"from-the-gateway"}},
+          "StringLike":{{"sts:RoleSessionName":"*@acme.org"}}}}}},
+        {{{principal},"Action":"sts:TagSession","Condition":{{"Null":{{"aws:TagKeys":"false"}},
+          "ForAllValues:StringEquals":{{"aws:TagKeys":["team"]}}}}}},
+        {{{principal},"Action":"sts:SetSourceIdentity"}}]}}"#
+    );
+    role.trust = Some(PolicyDocument::trust(&trust).unwrap());
+    let permissions = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"bedrock:InvokeModel",
+        "Resource":["arn:aws:bedrock:us-east-1:444455556666:inference-profile/us.anthropic.*",
+          "arn:aws:bedrock:*::foundation-model/anthropic.*"]}}"#;
+    role.permissions = Some(vec![PolicyDocument::identity(permissions).unwrap()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_with_documents_admits_the_gateway_and_nothing_else() {
+    let standin = Standin::start(Options::default());
+    let mut role = RoleSpec::new(ARN);
+    documents(&mut role);
+    standin.sts.add_role(role);
+    let roles = ROLES.replace("policy_arns", "# policy_arns");
+    let world = World::before(standin, &Setup { mapping: MAPPING, roles: &roles, ..Setup::default() }).await;
+    let send = async |path: &str, token: &str| world.send(post(path, token, HELLO)).await.status.as_u16();
+    let alice = world.token("alice");
+    assert_eq!(send(CONVERSE, &alice).await, 200);
+    assert_eq!(send("/model/amazon.nova-lite-v1%3A0/converse", &alice).await, 403);
+    let line = world.logged(2).await;
+    assert_eq!(line["reason"], "upstream_error");
+    let message = line["upstream_message"].as_str().unwrap();
+    assert!(
+        message.contains("because no identity-based policy allows the bedrock:InvokeModel action"),
+        "{message}"
+    );
+    // Without `session_names`, the trust policy is the first to refuse the name. An extra tag key is refused as well.
+    let eve = world.mint(World::claims("eve").claim("email", "eve@evil.org"));
+    let bob = world.mint(World::claims("bob").claim("office", "berlin"));
+    for (count, token) in [(3, eve), (4, bob)] {
+        assert_eq!(send(CONVERSE, &token).await, 403);
+        assert_eq!(world.logged(count).await["reason"], "sts_denied");
+    }
 }

@@ -5,6 +5,7 @@
 //!   service model, and issues sessions;
 //! - [`bedrock::Bedrock`]: runtime, control plane and mantle; it recomputes every signature and answers in the
 //!   real formats;
+//! - [`iam`]: policy documents for roles, accounts and VPC endpoints, by which STS and Bedrock decide;
 //! - [`bill::Bill`]: the rows that the Cost and Usage Report would have.
 //!
 //! The stand-in is strict where AWS is strict, and where AWS's behaviour is not known. While it runs, a test can

@@ -87,7 +87,7 @@ impl<'u> Use<'u> {
         match (self.service, self.operation) {
             (Service::Mantle, _) => {
                 let mut context = self.context();
-                if !self.model.is_empty() {
+                if self.operation.infers() || self.operation == O::CountTokens {
                     context = context.with("bedrock-mantle:Model", self.model);
                 }
                 needs.push(Need::new(&action, &self.project("bedrock-mantle"), context));
@@ -99,9 +99,13 @@ impl<'u> Use<'u> {
             (_, O::GetFoundationModel) => needs.push(on(&self.model_arn(self.region, name(subject)))),
             (_, O::GetInferenceProfile) => needs.push(on(&self.profile_arn(subject))),
             (_, O::GetAsyncInvoke) => needs.push(on(subject)),
-            (_, operation)
-                if operation.infers() || matches!(operation, O::CountTokens | O::StartAsyncInvoke) =>
-            {
+            // The action has neither a profile as its resource nor the condition key of one.
+            (_, O::CountTokens) => needs.push(on(&self.counted())),
+            (_, O::StartAsyncInvoke) => {
+                needs.extend(self.needs_of_model(&action));
+                needs.push(on(&self.own("bedrock", "async-invoke", "new")));
+            }
+            (_, operation) if operation.infers() => {
                 needs.extend(self.needs_of_model(&action));
             }
             _ => needs.push(on("*")),
@@ -154,6 +158,16 @@ impl<'u> Use<'u> {
             needs.push(need(&self.model_arn(self.region, self.model), context));
         }
         needs
+    }
+
+    /// The model whose tokens are counted.
+    fn counted(&self) -> String {
+        let id = name(self.model);
+        let is_geography =
+            |first: &str| first == "global" || GEOGRAPHIES.iter().any(|(name, _)| *name == first);
+        let model =
+            id.split_once('.').filter(|(first, _)| is_geography(first)).map_or(id, |(_, model)| model);
+        self.model_arn(self.region, model)
     }
 
     fn context(&self) -> Context {
@@ -222,3 +236,6 @@ pub(super) fn needs(call: &Call) -> Vec<Need> {
 fn name(model: &str) -> &str {
     if model.starts_with("arn:") { model.rsplit('/').next().unwrap_or_default() } else { model }
 }
+
+#[cfg(test)]
+mod tests;

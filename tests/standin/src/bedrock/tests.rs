@@ -21,6 +21,7 @@ use crate::frames::tests::decode;
 use crate::signature::tests::sign;
 
 mod faults;
+mod permission;
 mod services;
 mod world;
 

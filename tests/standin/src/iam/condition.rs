@@ -9,7 +9,7 @@ use super::document::PolicyError;
 use super::{Context, pattern};
 
 /// Keys with one value. A key that ends in `/` is followed by the key of a tag.
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 29] = [
     "aws:PrincipalAccount",
     "aws:PrincipalArn",
     "aws:PrincipalIsAWSService",
@@ -28,11 +28,13 @@ const KEYS: [&str; 27] = [
     "aws:ViaAWSService",
     "bedrock-mantle:BearerTokenType",
     "bedrock-mantle:Model",
+    "bedrock-mantle:ServiceTier",
     "bedrock:BearerTokenType",
     "bedrock:GuardrailIdentifier",
     "bedrock:InferenceProfileArn",
     "bedrock:ModelArn",
     "bedrock:ProjectArn",
+    "bedrock:ServiceTier",
     "iam:PolicyARN",
     "sts:ExternalId",
     "sts:RoleSessionName",

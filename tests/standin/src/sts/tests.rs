@@ -1,6 +1,8 @@
 //! These tests write requests by hand and sign them with `sign`, a second implementation of the algorithm. So the
 //! tests show that both implementations agree.
 
+mod documents;
+
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
