@@ -211,10 +211,7 @@ async fn a_role_with_documents_admits_the_gateway_and_nothing_else() {
     let line = world.logged(2).await;
     assert_eq!(line["reason"], "upstream_error");
     let message = line["upstream_message"].as_str().unwrap();
-    assert!(
-        message.contains("because no identity-based policy allows the bedrock:InvokeModel action"),
-        "{message}"
-    );
+    assert!(message.contains("because no identity-based policy allows"), "{message}");
     // Without `session_names`, the trust policy is the first to refuse the name. An extra tag key is refused as well.
     let eve = world.mint(World::claims("eve").claim("email", "eve@evil.org"));
     let bob = world.mint(World::claims("bob").claim("office", "berlin"));

@@ -49,7 +49,7 @@ fn an_explicit_deny_wins_over_every_allow() {
     let decide_with = |identity: &[PolicyDocument]| {
         decide(&Policies { identity: Some(identity), ..Policies::default() }, &alice, &invoke())
     };
-    assert_eq!(decide_with(&[allow.clone()]), Ok(()));
+    assert_eq!(decide_with(std::slice::from_ref(&allow)), Ok(()));
     assert_eq!(
         decide_with(&[]).unwrap_err().to_string(),
         "because no identity-based policy allows the bedrock:InvokeModel action"

@@ -132,7 +132,7 @@ async fn session_policies_of_a_role_with_permissions_are_evaluated() {
     sts.add_role(RoleSpec { permissions: Some(all), ..RoleSpec::new(near) });
     sts.state.store.iam().set_permissions(GATEWAY, permissions(ACTIONS, near));
     let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"bedrock:CountTokens","Resource":"*"}}"#;
-    let encoded: String = policy.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = percent_encoding::utf8_percent_encode(policy, percent_encoding::NON_ALPHANUMERIC);
     assert_eq!(post(&sts, &assume(near, "alice", &format!("Policy={encoded}"))).await.status, 200);
     let session = sts.state.store.sessions().pop().unwrap();
     let caller = Caller::session(near, "alice").with_access_key_id(&session.access_key_id);
