@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::mapped_value::MappedValue;
+use super::name_pattern::{LONGEST, NamePattern};
 use super::role::Role;
 use super::{IssuerMapping, Mapping, SessionIdentity};
 use crate::attribution::session_name::SessionName;
@@ -45,14 +46,16 @@ impl Mapping {
     fn canaries(&self) -> impl Iterator<Item = Canary> {
         self.roles.iter().enumerate().flat_map(move |(rule, role)| {
             let issuers = self.issuers.iter().filter(|mapping| role.is_for(&mapping.issuer));
-            issuers.filter_map(move |mapping| {
-                Some(Canary { session: Arc::new(self.canary(role, mapping)?), rule })
+            issuers.flat_map(move |mapping| {
+                names(role).into_iter().filter_map(move |name| {
+                    Some(Canary { session: Arc::new(self.canary(role, mapping, name)?), rule })
+                })
             })
         })
     }
 
     /// `None`: STS would accept no session of this role and issuer, which a valid configuration excludes.
-    fn canary(&self, role: &Role, mapping: &IssuerMapping) -> Option<SessionIdentity> {
+    fn canary(&self, role: &Role, mapping: &IssuerMapping, name: SessionName) -> Option<SessionIdentity> {
         let tags =
             mapping.tags.iter().map(|(key, mapped)| (key.clone(), TagValue::from_value(value(mapped)).0));
         let tags = SessionTags::new(tags).ok()?;
@@ -60,7 +63,7 @@ impl Mapping {
         let source = mapping.source_identity.as_ref();
         Some(SessionIdentity {
             role_arn: role.arn.clone(),
-            name: SessionName::exact(CANARY).ok()?,
+            name,
             transitive_tags: transitive.cloned().collect(),
             source_identity: source.map(|mapped| SessionName::from_value(value(mapped)).0),
             external_id: role.external_id.clone(),
@@ -70,6 +73,24 @@ impl Mapping {
             tags,
         })
     }
+}
+
+/// The session names to try: one for each name pattern with a `*`, because the trust policy may lack a pattern. A role
+/// whose patterns have no `*` accepts only names of callers, so its canary has the first of them.
+fn names(role: &Role) -> Vec<SessionName> {
+    let Some(patterns) = &role.session_names else { return SessionName::exact(CANARY).into_iter().collect() };
+    let (wild, fixed): (Vec<_>, Vec<_>) =
+        patterns.iter().map(NamePattern::as_str).partition(|text| text.contains('*'));
+    let names: Vec<_> = wild.into_iter().filter_map(matched_by).collect();
+    if names.is_empty() { fixed.into_iter().find_map(matched_by).into_iter().collect() } else { names }
+}
+
+/// A name that the pattern matches: the first `*` becomes as much of the made-up name as there is room for. `None`: AWS
+/// accepts no name of this form.
+fn matched_by(pattern: &str) -> Option<SessionName> {
+    let room = LONGEST.saturating_sub(pattern.len() - pattern.matches('*').count());
+    let made_up: String = CANARY.chars().take(room).collect();
+    SessionName::exact(&pattern.replacen('*', &made_up, 1).replace('*', "")).ok()
 }
 
 /// A value that callers' sessions can have, if the configuration has one: a trust policy may require certain values.

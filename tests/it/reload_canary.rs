@@ -23,7 +23,7 @@ impl World {
     /// The calls for canary sessions.
     fn canaries(&self) -> Vec<StsCall> {
         let mut calls = self.standin.sts.calls();
-        calls.retain(|call| call.session_name == "bedrock-gateway-canary");
+        calls.retain(|call| call.session_name.contains("bedrock-gateway-canary"));
         calls
     }
 
@@ -147,6 +147,15 @@ async fn only_changed_roles_are_tried_and_each_once() {
         world.generation(generation).await;
         assert_eq!(tried(), roles, "{to}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_has_a_name_that_the_role_allows() {
+    let world = World::start().await;
+    world.configure(|text| text.replacen("[[role]]", "[[role]]\nsession_names = [\"*@acme.org\"]", 1));
+    world.generation(2).await;
+    let names: Vec<_> = world.canaries().into_iter().map(|call| call.session_name).collect();
+    assert_eq!(names, ["bedrock-gateway-canary@acme.org"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

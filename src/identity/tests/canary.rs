@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::identity::canary::Canary;
+use crate::identity::name_pattern::NamePattern;
 
 fn constant(value: &str) -> MappedValue {
     MappedValue { constant: Some(value.to_owned()), ..mapped(&[]) }
@@ -123,4 +124,43 @@ fn rules_with_equal_parameters_are_tried_once() {
         }
     });
     assert_eq!(both, [0]);
+}
+
+/// The session names that the reload tries for a role with these patterns.
+fn names(patterns: &[&str]) -> Vec<String> {
+    let mut new = mapping();
+    let parsed = patterns.iter().map(|text| NamePattern::parse(text).unwrap()).collect();
+    new.roles = vec![changed(&new.roles[1], |role| {
+        role.session_names = Some(parsed);
+        role.duration = Some(Duration::from_secs(900));
+    })];
+    let canaries = new.canaries_since(&mapping());
+    canaries.iter().map(|canary| canary.session().name().as_str().to_owned()).collect()
+}
+
+#[test]
+fn a_canary_has_a_name_that_the_role_allows() {
+    assert_eq!(names(&["*"]), ["bedrock-gateway-canary"]);
+    let both = ["bedrock-gateway-canary@acme.org", "svc-bedrock-gateway-canary"];
+    assert_eq!(names(&["*@acme.org", "svc-*", "alice@other.org"]), both);
+    assert_eq!(names(&["svc-*-*@acme.org"]), ["svc-bedrock-gateway-canary-@acme.org"]);
+    assert_eq!(names(&["alice@acme.org", "bob@acme.org"]), ["alice@acme.org"]);
+    let long = format!("{}*", "x".repeat(60));
+    assert_eq!(names(&[&long]), [format!("{}bedr", "x".repeat(60))]);
+    assert_eq!(names(&["*==abcdefghijklmnop"]), [""; 0], "no name of a caller has this form");
+}
+
+#[test]
+fn only_a_new_name_pattern_is_tried() {
+    let with = |patterns: &[&str]| {
+        let mut mapping = mapping();
+        let parsed = patterns.iter().map(|text| NamePattern::parse(text).unwrap()).collect();
+        mapping.roles = vec![changed(&mapping.roles[1], |role| role.session_names = Some(parsed))];
+        mapping
+    };
+    let (one, two) = (with(&["*@a.org"]), with(&["*@a.org", "*@b.org"]));
+    let tried = two.canaries_since(&one);
+    assert_eq!(tried.len(), 1);
+    assert_eq!(tried[0].session().name().as_str(), "bedrock-gateway-canary@b.org");
+    assert_eq!(one.canaries_since(&two), []);
 }
