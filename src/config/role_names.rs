@@ -2,16 +2,18 @@
 
 use super::diagnostics::Diagnostics;
 use super::raw::{Spanned, Text};
-use super::roles::parsed;
 use crate::identity::name_pattern::{IllegalNamePattern, LONGEST, NamePattern};
 
-const HELP: &str = "write patterns, for example \"*@acme.org\", or remove the key to allow all session names";
+pub(super) const HELP: &str =
+    "write patterns, for example \"*@acme.org\", or remove the key to allow all session names";
 
-pub(super) fn patterns(list: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) -> Vec<NamePattern> {
-    let fault = |text: &str, fault| {
-        (format!("\"{text}\" is not a valid pattern of session names: {fault}"), help(fault).to_owned())
-    };
-    let patterns = parsed(list, NamePattern::parse, HELP, fault, diagnostics);
+/// The problem of an illegal pattern, and what to write.
+pub(super) fn fault(text: &str, fault: IllegalNamePattern) -> (String, String) {
+    (format!("\"{text}\" is not a valid pattern of session names: {fault}"), help(fault).to_owned())
+}
+
+/// Warns of patterns that match no session name.
+pub(super) fn warn(list: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<'_>) {
     for text in list.get_ref() {
         if !NamePattern::parse(text.get_ref()).is_ok_and(|pattern| !pattern.can_match()) {
             continue;
@@ -28,7 +30,6 @@ pub(super) fn patterns(list: &Spanned<Vec<Text>>, diagnostics: &mut Diagnostics<
         };
         diagnostics.warn(text.span(), message, help);
     }
-    patterns
 }
 
 fn help(fault: IllegalNamePattern) -> &'static str {

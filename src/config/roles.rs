@@ -12,6 +12,7 @@ use super::{LONGEST_SESSION, SHORTEST_SESSION, role_arn, role_names};
 use crate::attribution::arn::RoleArn;
 use crate::attribution::tags::{MOST, TagKey};
 use crate::identity::models::ModelPattern;
+use crate::identity::name_pattern::NamePattern;
 use crate::identity::role::Role;
 use crate::route::Operation;
 use crate::spelling::similar;
@@ -71,7 +72,10 @@ fn one(
         raw.when.as_ref().and_then(|when| condition(when.get_ref(), when.span(), &headers, diagnostics));
     let arn = role_arn::parsed(&raw.arn, aws, diagnostics);
     warn_of_models(raw.models.as_ref(), diagnostics);
-    let session_names = raw.session_names.as_ref().map(|list| role_names::patterns(list, diagnostics));
+    let session_names = raw.session_names.as_ref().map(|list| {
+        role_names::warn(list, diagnostics);
+        parsed(list, NamePattern::parse, role_names::HELP, role_names::fault, diagnostics)
+    });
     check_external_id(raw.external_id.as_ref(), diagnostics);
     check_policies(raw, arn.as_ref(), diagnostics);
     let role = Role {
@@ -145,7 +149,7 @@ fn regions(list: &Spanned<Vec<Text>>, aws: &Aws, diagnostics: &mut Diagnostics<'
 }
 
 /// The parsed values of a list that must not be empty. `fault` says what is wrong with a text, and what to write.
-pub(super) fn parsed<T, E>(
+fn parsed<T, E>(
     list: &Spanned<Vec<Text>>,
     parse: impl Fn(&str) -> Result<T, E>,
     if_empty: &str,
