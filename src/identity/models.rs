@@ -11,39 +11,35 @@ use crate::wildcard;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPattern(String);
 
-/// The first parts of ids, before the first dot: providers of models, and geographies of system inference profiles.
+/// The providers of models: the first parts of models' ids, before the first dot.
 // Assumption A44.
-const FIRST_PARTS: [&str; 29] = [
+pub const PROVIDERS: [&str; 21] = [
     "ai21",
     "amazon",
     "anthropic",
-    "apac",
-    "au",
-    "ca",
     "cohere",
     "deepseek",
-    "eu",
-    "global",
     "google",
-    "jp",
     "luma",
     "meta",
     "minimax",
     "mistral",
     "moonshot",
     "moonshotai",
+    "nous",
     "nvidia",
     "openai",
     "qwen",
     "stability",
     "twelvelabs",
-    "us",
-    "us-gov",
     "writer",
     "xai",
     "zai",
-    "nous",
 ];
+
+/// The geographies of system inference profiles: the first parts of profiles' ids.
+// Assumption A44.
+pub const GEOGRAPHIES: [&str; 8] = ["apac", "au", "ca", "eu", "global", "jp", "us", "us-gov"];
 
 /// The error for a pattern that can match no model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,8 +71,8 @@ impl ModelPattern {
             return true;
         }
         match before_star.split_once('.') {
-            Some((first, _)) => FIRST_PARTS.contains(&first),
-            None => has_star && FIRST_PARTS.iter().any(|first| first.starts_with(before_star)),
+            Some((first, _)) => first_parts().any(|known| known == first),
+            None => has_star && first_parts().any(|known| known.starts_with(before_star)),
         }
     }
 
@@ -92,6 +88,10 @@ impl ModelPattern {
         }
         wildcard::matches(&self.0, id)
     }
+}
+
+fn first_parts() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.into_iter().chain(GEOGRAPHIES)
 }
 
 /// The id in the ARN of a foundation model or a system inference profile. AWS owns those, and the ARN means the same
