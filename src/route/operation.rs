@@ -100,8 +100,8 @@ impl Operation {
     }
 
     /// The IAM actions that the caller's role needs for the operation. Sources: Service Authorization Reference, Amazon
-    /// Bedrock and Bedrock Mantle; user guide, pages on responses and chat completions. No action is documented for
-    /// `InvokeGuardrailChecks`.
+    /// Bedrock and Bedrock Mantle; user guide, pages on inference, responses and chat completions. AWS's managed policy
+    /// for mantle allows `Get*`, which would include `GetInference`: that reads what other users stored.
     // Assumption A25.
     pub fn iam_actions(self) -> &'static [&'static str] {
         match self {
@@ -109,7 +109,7 @@ impl Operation {
                 &["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
             }
             Self::CountTokens => &["bedrock:CountTokens"],
-            Self::Guardrail => &["bedrock:ApplyGuardrail"],
+            Self::Guardrail => &["bedrock:ApplyGuardrail", "bedrock:InvokeGuardrailChecks"],
             Self::ListModels => &[
                 "bedrock:ListFoundationModels",
                 "bedrock:GetFoundationModel",
@@ -120,8 +120,10 @@ impl Operation {
             Self::Mantle => &[
                 "bedrock-mantle:CreateInference",
                 "bedrock-mantle:CountTokens",
-                "bedrock-mantle:Get*",
-                "bedrock-mantle:List*",
+                "bedrock-mantle:GetModel",
+                "bedrock-mantle:GetProject",
+                "bedrock-mantle:ListModels",
+                "bedrock-mantle:ListProjects",
             ],
             Self::AsyncStart => &["bedrock:InvokeModel"],
             Self::AsyncGet => &["bedrock:GetAsyncInvoke"],
