@@ -49,6 +49,8 @@ pub mod gateway;
 #[doc(hidden)]
 pub mod headers;
 #[doc(hidden)]
+pub mod iam;
+#[doc(hidden)]
 pub mod identity;
 mod jitter;
 #[doc(hidden)]

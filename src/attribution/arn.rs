@@ -54,6 +54,13 @@ impl RoleArn {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The role's path: `/`, or for example `/team/a/`.
+    pub fn path(&self) -> &str {
+        let resource = self.0.splitn(6, ':').nth(5).unwrap_or_default();
+        let path = resource.strip_prefix("role").unwrap_or_default();
+        path.get(..path.len().saturating_sub(self.role_name().len())).unwrap_or_default()
+    }
+
     /// The principal of a session with this name, as `line_item_iam_principal` shows it.
     // Assumption A1.
     pub fn principal(&self, name: &SessionName) -> String {
@@ -88,6 +95,8 @@ mod tests {
     fn the_principal_has_no_path() {
         let role = RoleArn::parse("arn:aws-cn:iam::123456789012:role/team/a/BedrockUser").unwrap();
         let (name, _) = SessionName::from_value("alice@acme.org");
+        assert_eq!(role.path(), "/team/a/");
+        assert_eq!(RoleArn::parse("arn:aws:iam::123456789012:role/User").unwrap().path(), "/");
         assert_eq!(
             role.principal(&name),
             "arn:aws-cn:sts::123456789012:assumed-role/BedrockUser/alice@acme.org"

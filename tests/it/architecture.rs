@@ -38,7 +38,7 @@ const FLOORS: &[&[&str]] = &[
     &["upstream", "config"],
     &["error", "state"],
     &["operator", "record"],
-    &["preflight", "relay"],
+    &["iam", "preflight", "relay"],
     &["gateway", "request"],
     &["cli"],
     &["lib", "main"],
