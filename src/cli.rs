@@ -17,6 +17,7 @@ mod claims;
 mod completions;
 mod credentials;
 mod explain;
+mod iam;
 mod init;
 mod man;
 mod principal;
@@ -113,6 +114,22 @@ Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.
 
 Exit codes: 0 the gateway would accept it; 1 it would refuse it, or the configuration is invalid; 2 invalid arguments.")]
     Explain(explain::Explain),
+    /// Print the IAM policies for exactly this configuration: roles, trust, permissions, guards, and the steps by hand.
+    ///
+    /// The policies allow what the configuration allows, and nothing else. Nothing is sent to AWS. docs/IAM.md says what
+    /// each file is for, and in which order to apply them.
+    #[command(after_help = "Examples:
+  bedrock-gateway iam -c gateway.toml --runs-on pod-identity --out iam
+  bedrock-gateway iam -c gateway.toml --runs-on irsa \\
+    --oidc-provider oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE \\
+    --service-account bedrock:bedrock-gateway --format terraform --out iam
+  bedrock-gateway iam -c gateway.toml --out iam \\
+    --break-glass arn:aws:iam::123456789012:role/BreakGlass
+  bedrock-gateway iam -c gateway.toml |
+    jq '.[].\"BedrockUser-trust.json\"'
+
+Exit codes: 0 written or printed; 1 the configuration is invalid, or nothing can be generated for it; 2 invalid arguments.")]
+    Iam(iam::Iam),
     /// Print a token in the shape of AWS credentials, for a profile's `credential_process`.
     ///
     /// With it, every AWS SDK that can sign uses the gateway, and runs the command again before the token
@@ -220,6 +237,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(arguments) => check::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Iam(arguments) => iam::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Why(arguments) => why::run(arguments),

@@ -26,6 +26,7 @@ mod explain;
 mod forward_proxy;
 mod forwarding;
 mod health;
+mod iam;
 mod init;
 mod limits;
 mod listeners;
