@@ -10,7 +10,7 @@ pub(super) struct Limit {
 }
 
 /// A role's trust policy. 2,048 without a request to AWS (IAM user guide, "IAM and STS quotas").
-// Assumption A46.
+// Assumption A49.
 pub(super) const TRUST: Limit = Limit {
     most: 4096,
     remedy: "give the rules with different tags, external ids or session names roles of their own",
@@ -19,19 +19,19 @@ pub(super) const TRUST: Limit = Limit {
 pub(super) const TRUST_WITHOUT_REQUEST: usize = 2048;
 
 /// All inline policies of a role together (the same page).
-// Assumption A46.
+// Assumption A49.
 pub(super) const INLINE: Limit =
     Limit { most: 10_240, remedy: "run several gateways, each with a part of the roles" };
 
 /// One managed policy (the same page).
-// Assumption A46.
+// Assumption A49.
 const MANAGED: usize = 6144;
 /// Managed policies of one role (the same page).
-// Assumption A46.
+// Assumption A49.
 const MOST_PARTS: usize = 10;
 
 /// Characters of a service control policy, with its white space (Organizations user guide, "Quotas").
-// Assumption A46.
+// Assumption A49.
 pub(super) const SCP_CHARACTERS: usize = 5120;
 pub(super) const SCP: Limit = Limit {
     most: SCP_CHARACTERS,
@@ -39,7 +39,7 @@ pub(super) const SCP: Limit = Limit {
 };
 
 /// The policy of a VPC endpoint (`PrivateLink` guide, "Endpoint policies").
-// Assumption A46.
+// Assumption A49.
 pub(super) const ENDPOINT: Limit = Limit { most: 20_480, remedy: "use fewer roles" };
 
 /// The characters that a policy counts.

@@ -10,6 +10,7 @@ use crate::iam::size::{self, TRUST};
 use crate::iam::{IamError, Invoked, Options, RoleRule, World};
 use crate::identity::IssuerMapping;
 use crate::identity::mapped_value::MappedValue;
+use crate::identity::name_pattern::NamePattern;
 
 /// The tags that EKS Pod Identity gives the gateway's own session. All of them are transitive, so every session of a
 /// caller inherits them (EKS user guide, "Grant pods access to AWS resources based on tags").
@@ -145,9 +146,10 @@ fn admissions<'a>(rule: &'a RoleRule<'_>, options: &Options) -> Vec<Admission<'a
 }
 
 /// The patterns of the session names that the rule permits, and of replaced names; none if it permits all.
-fn session_names(_rule: &RoleRule<'_>) -> Vec<String> {
-    let patterns: Vec<String> = Vec::new();
-    if patterns.is_empty() { patterns } else { patterns.into_iter().chain([REPLACED.to_owned()]).collect() }
+fn session_names(rule: &RoleRule<'_>) -> Vec<String> {
+    let Some(patterns) = &rule.role.session_names else { return Vec::new() };
+    // The gateway compares the value before the replacement, so the pattern of replaced names admits no other caller.
+    patterns.iter().map(NamePattern::as_str).chain([REPLACED]).map(str::to_owned).collect()
 }
 
 /// The conditions on tags and source identity are here too: a request without tags asks for no `TagSession`, and one

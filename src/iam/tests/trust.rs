@@ -47,6 +47,24 @@ fn each_action_has_a_statement_with_the_conditions_that_it_knows() {
 }
 
 #[test]
+fn session_names_are_those_of_the_rule_and_replaced_ones() {
+    let keys = "session_names = [\"*@acme.org\"]";
+    let all = statements(&role(keys), &Options::default());
+    let names = json!(["*@acme.org", "*==????????????????"]);
+    assert_eq!(all[0]["Condition"], json!({ "StringLike": { "sts:RoleSessionName": names } }));
+    // A source identity that is made like the name has its patterns; another one may be any value.
+    for (value, patterns) in [("claims.email", names), ("claims.sub", json!("?*"))] {
+        let rest = format!("source_identity = \"{value}\"\n{}", role(keys));
+        let all = statements(&rest, &Options::default());
+        assert_eq!(
+            all[1]["Condition"],
+            json!({ "StringLike": { "sts:SourceIdentity": patterns } }),
+            "{value}"
+        );
+    }
+}
+
+#[test]
 fn a_role_without_tags_allows_no_tags() {
     let all = statements(&role(""), &Options::default());
     assert_eq!(all.len(), 1);
