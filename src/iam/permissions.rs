@@ -33,6 +33,14 @@ pub(super) fn of(
             }
         }
     }
+    if statements.is_empty() {
+        // IAM accepts no policy without a statement.
+        notes.push(format!(
+            "{} gets no permissions: IAM can express none of what its rules allow",
+            role.arn.as_str()
+        ));
+        return Ok(Vec::new());
+    }
     size::parts(statements, || format!("the permissions of {}", role.arn.as_str()))
 }
 
@@ -63,6 +71,7 @@ impl<'a> Draft<'a> {
         draft.lists();
         draft.mantle();
         draft.async_jobs(&operations, options);
+        draft.note_what_needs_bare_models(&operations);
         Ok(draft)
     }
 
@@ -257,6 +266,18 @@ impl<'a> Draft<'a> {
             ],
             resources,
         );
+    }
+
+    fn note_what_needs_bare_models(&mut self, operations: &[Operation]) {
+        for operation in [Operation::CountTokens, Operation::Mantle] {
+            if self.models.bare.is_empty() && operations.contains(&operation) {
+                self.notes.push(format!(
+                    "[[role]] number {}: {} works with bare models only, and `models` has none",
+                    self.rule.place,
+                    operation.as_str()
+                ));
+            }
+        }
     }
 
     fn async_jobs(&mut self, operations: &[Operation], options: &Options) {

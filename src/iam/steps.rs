@@ -120,10 +120,16 @@ fn roles(account: &Account, bundle: &Bundle, format: Format) -> Vec<String> {
                     .collect::<Vec<_>>()
                     .join(", ");
                 let mut step = format!(
-                    "**`{name}`.** Create it with the path `{}` and `{name}-trust.json`. Create {policies} from \
-                     `{name}-permissions*.json` with the same path, and attach it as managed policy.",
+                    "**`{name}`.** Create it with the path `{}` and `{name}-trust.json`.",
                     role.arn.path()
                 );
+                if parts > 0 {
+                    let _written = write!(
+                        step,
+                        " Create the managed policies {policies} from `{name}-permissions*.json` with the same path, and \
+                         attach them."
+                    );
+                }
                 if role.longest_session > 3600 {
                     let _written = write!(step, " Set its `MaxSessionDuration` to {}.", role.longest_session);
                 }

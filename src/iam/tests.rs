@@ -110,6 +110,17 @@ fn a_role_of_two_rules_gets_the_union_and_names_of_its_own_for_each_statement() 
 }
 
 #[test]
+fn what_iam_cannot_express_is_noted_and_no_policy_is_empty() {
+    let bundle = bundle(&role("models = [\"eu.*\"]\noperations = [\"count-tokens\"]"));
+    assert!(bundle.files().all(|file| !file.policy.statements().is_empty()));
+    let notes = bundle.notes.join("\n");
+    assert!(notes.contains("count-tokens works with bare models only"), "{notes}");
+    assert!(notes.contains(&format!("{USER} gets no permissions")), "{notes}");
+    let template = &form::files(&bundle, Format::CloudFormation)["123456789012/template.json"];
+    assert!(serde_json::from_str::<Value>(template).is_ok());
+}
+
+#[test]
 fn no_policy_allows_api_keys_of_bedrock() {
     for file in bundle(&role("")).files() {
         for statement in file.policy.statements().iter().filter(|one| one.effect() == Effect::Allow) {
