@@ -27,6 +27,7 @@ mod forward_proxy;
 mod forwarding;
 mod health;
 mod iam;
+mod iam_table;
 mod init;
 mod limits;
 mod listeners;
