@@ -40,6 +40,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 #[doc(hidden)]
+pub mod doctor;
 pub mod endpoint;
 #[doc(hidden)]
 pub mod error;

@@ -6,7 +6,8 @@
 //! - [`bedrock::Bedrock`]: runtime, control plane and mantle; it recomputes every signature and answers in the
 //!   real formats;
 //! - [`iam`]: policy documents for roles, accounts and VPC endpoints, by which STS and Bedrock decide;
-//! - [`bill::Bill`]: the rows that the Cost and Usage Report would have.
+//! - [`bill::Bill`]: the rows that the Cost and Usage Report would have;
+//! - [`billing::Billing`]: Data Exports and Cost Explorer.
 //!
 //! The stand-in is strict where AWS is strict, and where AWS's behaviour is not known. While it runs, a test can
 //! inject many faults into each service, stop a service, and restart it on the same port.
@@ -24,6 +25,7 @@
 
 pub mod bedrock;
 pub mod bill;
+pub mod billing;
 pub mod clock;
 pub mod credentials;
 pub mod faults;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 
 use bedrock::Bedrock;
 use bill::{Bill, Service};
+use billing::Billing;
 use credentials::Store;
 use idp::Idp;
 use sts::Sts;
@@ -83,6 +86,8 @@ pub struct Standin {
     /// `bedrock-mantle`
     pub mantle: Bedrock,
     pub bill: Arc<Bill>,
+    /// Data Exports and Cost Explorer.
+    pub billing: Billing,
     /// The gateway's own keys, and every session that STS has issued.
     pub credentials: Arc<Store>,
     authority: Authority,
@@ -108,6 +113,7 @@ impl Standin {
             control: bedrock(Service::Control),
             mantle: bedrock(Service::Mantle),
             bill,
+            billing: Billing::start(Arc::clone(&credentials)),
             credentials,
             authority,
         }
