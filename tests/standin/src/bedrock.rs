@@ -151,6 +151,11 @@ impl Bedrock {
         self.state.settings().forbidden.clear();
     }
 
+    /// Sets a member of each answer of `GetFoundationModelAvailability`, for example `entitlementAvailability`.
+    pub fn set_availability(&self, member: &str, value: serde_json::Value) {
+        self.state.settings().availability.insert(member.to_owned(), value);
+    }
+
     /// Sets Bedrock's clock `seconds` ahead of this machine's; a negative number sets it behind. It applies to
     /// the check of signatures and to the date of answers, but not to the expiry of sessions.
     pub fn set_clock_offset(&self, seconds: i64) {

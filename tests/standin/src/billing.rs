@@ -158,8 +158,8 @@ impl State {
             }
             "ListCostAllocationTags" => self.list_tags(input),
             "UpdateCostAllocationTagsStatus" => match self.update_tags(input) {
-                Ok(output) => output,
-                Err(response) => return response,
+                Some(output) => output,
+                None => return refused("ValidationException", "1 to 20 keys"),
             },
             _ => return refused("UnknownOperationException", ""),
         };
@@ -201,10 +201,11 @@ impl State {
         json!({ "CostAllocationTags": listed })
     }
 
-    fn update_tags(&self, input: &Value) -> Result<Value, Response<Body>> {
+    /// `None`: the list has no key, or too many.
+    fn update_tags(&self, input: &Value) -> Option<Value> {
         let list = input["CostAllocationTagsStatus"].as_array().cloned().unwrap_or_default();
         if !(1..=20).contains(&list.len()) {
-            return Err(refused("ValidationException", "1 to 20 keys"));
+            return None;
         }
         let mut errors = Vec::new();
         let mut tags = lock(&self.tags);
@@ -217,7 +218,7 @@ impl State {
                     "Message": "Tag keys not found" })),
             }
         }
-        Ok(json!({ "Errors": errors }))
+        Some(json!({ "Errors": errors }))
     }
 }
 

@@ -84,6 +84,8 @@ struct State {
     settings: Mutex<Settings>,
     /// The transitive tags of the gateway's own session.
     inherited: Mutex<BTreeMap<String, String>>,
+    /// The source identity of the gateway's own session.
+    inherited_source: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +114,7 @@ impl Sts {
             record: Mutex::default(),
             settings: Mutex::default(),
             inherited: Mutex::default(),
+            inherited_source: Mutex::default(),
         });
         let serving = Arc::clone(&state);
         let server = Server::start(tls, move |request| {
@@ -192,6 +195,13 @@ impl Sts {
     /// The principal of the gateway's own credentials.
     pub fn gateway(&self) -> Caller {
         self.state.caller()
+    }
+
+    /// Sets the source identity of the gateway's own credentials. Every session inherits it, its role must allow
+    /// `sts:SetSourceIdentity`, and no call can set another one (IAM user guide, "Monitor and control actions taken
+    /// with assumed roles").
+    pub fn set_inherited_source_identity(&self, name: Option<&str>) {
+        *lock(&self.state.inherited_source) = name.map(str::to_owned);
     }
 
     /// The faults that `AssumeRole` calls get.
@@ -290,6 +300,18 @@ impl State {
 
     fn assume_role(&self, call: &StsCall, request_id: &str) -> Result<String, StsError> {
         call.check_limits()?;
+        let mut inheriting = call.clone();
+        if let Some(source) = lock(&self.inherited_source).clone() {
+            if call.source_identity.as_ref().is_some_and(|wanted| *wanted != source) {
+                return Err(StsError::access_denied(
+                    self.caller().arn(),
+                    "sts:SetSourceIdentity",
+                    &call.role_arn,
+                ));
+            }
+            inheriting.source_identity = Some(source);
+        }
+        let call = &inheriting;
         let settings = lock(&self.settings).clone();
         let inherited = if settings.chained { lock(&self.inherited).clone() } else { BTreeMap::default() };
         let asker = Asker {

@@ -2,7 +2,7 @@
 //!
 //! Lists contain only a few. A request for one id finds every id except `unknown.…`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::page::{self, parameter};
 use super::refusal::Refusal;
@@ -44,14 +44,18 @@ pub(super) fn model_details(call: &Call) -> Result<Value, Refusal> {
     Ok(json!({ "modelDetails": model(call, id, provider, name) }))
 }
 
-pub(super) fn availability(call: &Call) -> Result<Value, Refusal> {
-    Ok(json!({
+pub(super) fn availability(call: &Call, other: &Map<String, Value>) -> Result<Value, Refusal> {
+    let mut answer = json!({
         "modelId": known(call)?,
         "agreementAvailability": { "status": "AVAILABLE" },
         "authorizationStatus": "AUTHORIZED",
         "entitlementAvailability": "AVAILABLE",
         "regionAvailability": "AVAILABLE",
-    }))
+    });
+    for (member, value) in other {
+        answer[member] = value.clone();
+    }
+    Ok(answer)
 }
 
 pub(super) fn profiles(call: &Call) -> Result<Value, Refusal> {

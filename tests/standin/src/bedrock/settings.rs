@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use regex::Regex;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use super::stream::Pace;
@@ -19,6 +20,8 @@ pub(super) struct Settings {
     pub(super) min_tokens: usize,
     pub(super) pace: Pace,
     pub(super) endpoint_policy: Option<PolicyDocument>,
+    /// Members of each answer of `GetFoundationModelAvailability` that differ from the ordinary one.
+    pub(super) availability: Map<String, Value>,
 }
 
 impl Default for Settings {
@@ -30,6 +33,7 @@ impl Default for Settings {
             min_tokens: 0,
             pace: Pace::default(),
             endpoint_policy: None,
+            availability: Map::new(),
         }
     }
 }

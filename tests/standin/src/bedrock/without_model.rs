@@ -30,7 +30,7 @@ impl State {
             O::ListModels => Ok(catalogue::mantle_models(call)),
             O::ListFoundationModels => Ok(catalogue::models(call)),
             O::GetFoundationModel => catalogue::model_details(call),
-            O::GetFoundationModelAvailability => catalogue::availability(call),
+            O::GetFoundationModelAvailability => catalogue::availability(call, &self.settings().availability),
             O::ListInferenceProfiles => catalogue::profiles(call),
             O::GetInferenceProfile => catalogue::profile_details(call),
             _ => Err(Refusal::unknown_operation()),
