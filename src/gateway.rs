@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tracing::{info, warn};
 use crate::auth::{Authenticator, CacheLimits, IssuerSetupError};
 use crate::authorize::body::Bodies;
 use crate::clock::{self, in_words};
-use crate::config::{Aws, Config, EndpointUrls, File, counted};
+use crate::config::{Aws, Config, File, counted};
 use crate::endpoint::{Endpoint, EndpointError, Endpoints, NoEndpoint};
 use crate::gateway::files::{CertificateFiles, DenyFile};
 use crate::gateway::listeners::Listeners;
@@ -32,10 +31,10 @@ use crate::route::Service;
 use crate::server::connections::{ConnectionLimits, Connections};
 use crate::server::tls::TlsError;
 use crate::server::{Listener, OPERATORS_CONNECTIONS, Server};
+use crate::sessions::Sessions;
 use crate::sessions::caller_identity::CallerIdentity;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
-use crate::sessions::{Sessions, StsSettings};
 use crate::state::{ActiveConfig, Gateway};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::LogError;
@@ -147,7 +146,7 @@ impl GatewayHandle {
         metrics.config_loaded(config.mapping.generation);
         let proxy = overrides.proxy;
         log_proxy(&proxy);
-        let sts_settings = sts_settings(&config.aws, proxy.clone());
+        let sts_settings = config.aws.sts_settings(proxy.clone());
         let source = match overrides.credentials {
             Some(provider) => OwnCredentials::new(provider),
             None => OwnCredentials::from_environment(&sts_settings)?,
@@ -382,25 +381,8 @@ fn log_proxy(proxy: &Proxy) {
     }
 }
 
-/// The settings of the connection to STS.
-pub(crate) fn sts_settings(aws: &Aws, proxy: Proxy) -> StsSettings {
-    StsSettings {
-        region: aws.region.clone(),
-        endpoint: aws.endpoints.sts.clone(),
-        ca: aws.endpoints.ca.clone(),
-        fips: aws.fips,
-        dual_stack: aws.dual_stack,
-        timeout: aws.timeouts.sts,
-        proxy,
-    }
-}
-
 fn upstream(aws: &Aws, proxy: Proxy) -> Result<Upstream, StartError> {
-    let extra: Vec<&Path> = std::iter::once(&aws.endpoints)
-        .chain(aws.region_endpoints.values())
-        .filter_map(|endpoints| endpoints.ca.as_deref())
-        .collect();
-    Ok(Upstream::new(pool::connector(&extra, aws.timeouts.connect, proxy)?))
+    Ok(Upstream::new(pool::connector(&aws.ca_files(), aws.timeouts.connect, proxy)?))
 }
 
 /// The settings of requests that are the same for all callers.
@@ -434,14 +416,8 @@ fn active_config(
 async fn endpoints(aws: &Aws, old: &Endpoints) -> Result<Endpoints, EndpointError> {
     let mut endpoints = Endpoints::default();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
-        let written =
-            if *region == aws.region { Some(&aws.endpoints) } else { aws.region_endpoints.get(region) };
         for service in Service::ALL {
-            let url = written.and_then(|urls: &EndpointUrls| match service {
-                Service::Runtime => urls.bedrock_runtime.as_ref(),
-                Service::ControlPlane => urls.bedrock.as_ref(),
-                Service::Mantle => urls.bedrock_mantle.as_ref(),
-            });
+            let url = aws.endpoint_url(region, service);
             if let Some(endpoint) = Endpoint::of(service, region, url, aws.fips, aws.dual_stack).await? {
                 let region: Arc<str> = region.as_str().into();
                 let endpoint = endpoint.within(aws.timeouts.answer);

@@ -35,6 +35,7 @@ mod memo;
 pub mod models;
 pub mod name_pattern;
 pub mod role;
+pub mod sample;
 
 /// The mapping of one issuer's table.
 #[derive(Debug, PartialEq)]

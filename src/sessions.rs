@@ -21,6 +21,7 @@ mod shared_calls;
 mod sigv4_keys;
 pub mod sts;
 mod transport;
+pub mod trial;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ pub use self::session::{Lookup, Ready, Session, SessionPage, SessionRecord};
 use self::shared_calls::{NoOutcome, SharedCalls};
 pub use self::sigv4_keys::{Scope, SigningKey};
 pub use self::sts::{AssumeRole, Issued, STS_DEADLINE, StsError, StsFailure};
+pub(crate) use self::transport::http_client;
 pub use self::transport::{StsSettings, StsSetupError};
 use crate::authorize::Authorized;
 use crate::clock;

@@ -1,7 +1,7 @@
 //! `[aws]`: the regions, and endpoints to use instead of AWS's own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -13,7 +13,9 @@ use super::regions::{self, partition};
 use super::values::path;
 use crate::auth::issuer::is_loopback;
 use crate::endpoint::{CONNECT, FIRST_BYTE, STREAM_IDLE, Timeouts};
-use crate::sessions::STS_DEADLINE;
+use crate::proxy::Proxy;
+use crate::route::Service;
+use crate::sessions::{STS_DEADLINE, StsSettings};
 
 /// The regions and endpoints of Bedrock and STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +59,38 @@ pub struct EndpointUrls {
 
 impl Aws {
     /// The partition of ARNs in these regions.
-    pub(super) fn partition(&self) -> &'static str {
+    pub fn partition(&self) -> &'static str {
         partition(&self.region)
+    }
+
+    /// The address of a service in a region, if the configuration names one.
+    pub fn endpoint_url(&self, region: &str, service: Service) -> Option<&Url> {
+        let urls =
+            if region == self.region { Some(&self.endpoints) } else { self.region_endpoints.get(region) };
+        urls.and_then(|urls| match service {
+            Service::Runtime => urls.bedrock_runtime.as_ref(),
+            Service::ControlPlane => urls.bedrock.as_ref(),
+            Service::Mantle => urls.bedrock_mantle.as_ref(),
+        })
+    }
+
+    /// The CA files of all endpoints.
+    pub fn ca_files(&self) -> Vec<&Path> {
+        let endpoints = std::iter::once(&self.endpoints).chain(self.region_endpoints.values());
+        endpoints.filter_map(|endpoints| endpoints.ca.as_deref()).collect()
+    }
+
+    /// The settings of the connection to STS.
+    pub fn sts_settings(&self, proxy: Proxy) -> StsSettings {
+        StsSettings {
+            region: self.region.clone(),
+            endpoint: self.endpoints.sts.clone(),
+            ca: self.endpoints.ca.clone(),
+            fips: self.fips,
+            dual_stack: self.dual_stack,
+            timeout: self.timeouts.sts,
+            proxy,
+        }
     }
 
     /// All regions, the first one first.

@@ -62,6 +62,14 @@ impl OwnCredentials {
         Ok(Self { provider: provider.into(), sources: Some(sources), state: Arc::default() })
     }
 
+    /// The credentials of the profile with this name, for calls of another account than the gateway's.
+    ///
+    /// # Errors
+    /// When the CA file is unusable.
+    pub fn of_profile(settings: &StsSettings, name: &str) -> Result<Self, StsSetupError> {
+        Ok(Self::new(sources::named_profile(settings, name)?))
+    }
+
     /// The credentials of `provider`.
     pub fn new(provider: impl ProvideCredentials + 'static) -> Self {
         let provider = SharedCredentialsProvider::new(provider);
@@ -78,6 +86,11 @@ impl OwnCredentials {
 
     pub fn status(&self) -> OwnCredentialsStatus {
         self.state.lock().clone()
+    }
+
+    /// The source that had the credentials, in words for the operator. `None`: none had any yet.
+    pub fn source(&self) -> Option<&'static str> {
+        self.sources.as_ref().and_then(|sources| sources.chosen())
     }
 
     /// Notes that STS refused the credentials. The next fetch reads the files of profiles again: the operator may have

@@ -70,6 +70,10 @@ pub struct Issued {
     /// The session token, as the value of `x-amz-security-token`.
     pub token: HeaderValue,
     pub expires: SystemTime,
+    /// How much of the room for tags and policies the session takes, percent. STS refuses more than 100.
+    pub packed_percent: Option<i32>,
+    /// The source identity of the session. The gateway's own session may hand one on.
+    pub source_identity: Option<String>,
 }
 
 /// Why STS granted no session. The texts are for the operator's log only: those of STS contain role ARNs.
@@ -325,15 +329,22 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn issued(granted: &AssumeRoleOutput) -> Result<Issued, StsError> {
+fn issued(answer: &AssumeRoleOutput) -> Result<Issued, StsError> {
     let malformed = || StsError::unavailable(StsFailure::Failed, "the answer holds no usable credentials");
-    let granted = granted.credentials().ok_or_else(malformed)?;
+    let granted = answer.credentials().ok_or_else(malformed)?;
     let expires = SystemTime::try_from(*granted.expiration()).map_err(|_| malformed())?;
     let mut token = HeaderValue::try_from(granted.session_token()).map_err(|_| malformed())?;
     token.set_sensitive(true);
     let (id, secret) = (granted.access_key_id(), granted.secret_access_key());
     let credentials = Credentials::new(id, secret, None, Some(expires), "AssumeRole");
-    Ok(Issued { credentials, token, expires })
+    let source_identity = answer.source_identity().map(str::to_owned);
+    Ok(Issued {
+        credentials,
+        token,
+        expires,
+        packed_percent: answer.session_token_utilization(),
+        source_identity,
+    })
 }
 
 /// The meaning of a failed call. If STS refuses the gateway itself, `source` reads its files again.

@@ -79,7 +79,7 @@ impl AssumeRole for Sts {
             let token = HeaderValue::from_static("the-session-token");
             let key = format!("ASIA{call}");
             let credentials = Credentials::new(key, "the-secret", None, Some(expires), "test");
-            Ok(Issued { credentials, token, expires })
+            Ok(Issued { credentials, token, expires, packed_percent: None, source_identity: None })
         })
     }
 }

@@ -70,7 +70,7 @@ pub enum StsSetupError {
 /// metadata services of EC2, ECS and EKS have no others.
 ///
 /// HTTPS goes through `proxy`, except to the hosts that the proxy does not serve.
-pub(super) fn http_client(ca: Option<&Path>, proxy: &Proxy) -> Result<SharedHttpClient, StsSetupError> {
+pub(crate) fn http_client(ca: Option<&Path>, proxy: &Proxy) -> Result<SharedHttpClient, StsSetupError> {
     // On a machine without any CA the SDK would panic by an assertion.
     let mut trusted = TrustStore::empty().with_native_roots(!trust::machine().is_empty());
     if let Some(path) = ca {

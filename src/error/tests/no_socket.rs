@@ -149,7 +149,13 @@ async fn get(sessions: &Arc<Sessions>, user: &str) -> Result<Ready, SessionError
 fn granted(access_key_id: &str) -> Issuing<'static> {
     let expires = clock::now() + Duration::from_hours(1);
     let credentials = Credentials::new(access_key_id, "secret", None, Some(expires), "test");
-    let issued = Issued { credentials, token: HeaderValue::from_static("token"), expires };
+    let issued = Issued {
+        credentials,
+        token: HeaderValue::from_static("token"),
+        expires,
+        packed_percent: None,
+        source_identity: None,
+    };
     Box::pin(std::future::ready(Ok(issued)))
 }
 

@@ -43,14 +43,18 @@ pub(super) struct Sources {
     instance: ImdsCredentialsProvider,
 }
 
+/// The source of one named profile.
+pub(super) fn named_profile(
+    settings: &StsSettings,
+    name: &str,
+) -> Result<ProfileFileCredentialsProvider, StsSetupError> {
+    let config = ProviderSettings::new(settings)?.provider_config();
+    Ok(ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build())
+}
+
 impl Sources {
     pub(super) fn new(settings: &StsSettings) -> Result<Self, StsSetupError> {
-        let settings = ProviderSettings {
-            region: Region::new(settings.region.clone()),
-            fips: settings.fips,
-            dual_stack: settings.dual_stack,
-            http: http_client(settings.ca.as_deref(), &settings.proxy)?,
-        };
+        let settings = ProviderSettings::new(settings)?;
         let config = settings.provider_config();
         let instance = imds::Client::builder()
             .configure(&config)
@@ -99,6 +103,11 @@ impl Sources {
         *self.profile.lock() = Arc::new(profile(&self.settings.provider_config()));
     }
 
+    /// The name of the source that had credentials.
+    pub(super) fn chosen(&self) -> Option<&'static str> {
+        self.chosen.get().map(|source| source.as_str())
+    }
+
     async fn of(&self, source: Source) -> provider::Result {
         match source {
             Source::Environment => self.environment.provide_credentials().await,
@@ -127,6 +136,15 @@ struct ProviderSettings {
 }
 
 impl ProviderSettings {
+    fn new(settings: &StsSettings) -> Result<Self, StsSetupError> {
+        Ok(Self {
+            region: Region::new(settings.region.clone()),
+            fips: settings.fips,
+            dual_stack: settings.dual_stack,
+            http: http_client(settings.ca.as_deref(), &settings.proxy)?,
+        })
+    }
+
     /// A configuration that has read no file yet: it reads the files of profiles only once.
     fn provider_config(&self) -> ProviderConfig {
         ProviderConfig::default()

@@ -23,7 +23,7 @@ impl Source {
     pub(super) const ALL: [Self; 5] =
         [Self::Environment, Self::Profile, Self::WebIdentity, Self::Container, Self::Instance];
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Environment => "environment",
             Self::Profile => "profile",
