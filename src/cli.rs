@@ -16,6 +16,7 @@ mod check;
 mod claims;
 mod completions;
 mod credentials;
+mod doctor;
 mod explain;
 mod iam;
 mod init;
@@ -99,6 +100,22 @@ Exit codes: 0 written; 1 not written, for example because the file exists; 2 fla
 
 Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.")]
     Check(check::Check),
+    /// Try everything that must be true outside the configuration, and say how to fix what is not.
+    ///
+    /// In this order: the configuration, the issuers' keys, the clock, the gateway's own credentials, then each role that a
+    /// given caller gets: a session from STS in the caller's name, Bedrock in each region, and the models. Nothing is
+    /// changed. `CloudTrail` shows the sessions.
+    #[command(after_help = "Examples:
+  bedrock-gateway doctor --config gateway.toml --token alice.jwt
+  bedrock-gateway doctor -c gateway.toml --claims alice.json --claims ci.json
+  bedrock-gateway doctor -c gateway.toml --claims alice.json \\
+    --invoke us.anthropic.claude-sonnet-4-6-v1:0
+  bedrock-gateway doctor -c gateway.toml --billing --profile payer --activate
+  bedrock-gateway doctor -c gateway.toml --claims alice.json --json |
+    jq -r '.checks[] | select(.status == \"fail\") | .fix'
+
+Exit codes: 0 no check failed; 1 at least one failed; 2 invalid arguments.")]
+    Doctor(doctor::Doctor),
     /// Show what a token becomes, and why: issuer, requirements, role, session name, tags, bill.
     ///
     /// The command fetches the signing keys of the token's issuer. It sends nothing to AWS and does not print the
@@ -236,6 +253,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Init(arguments) => init::run(arguments),
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(arguments) => check::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Iam(arguments) => iam::run(arguments),
         Command::Credentials(arguments) => credentials::run(arguments),

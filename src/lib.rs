@@ -41,6 +41,7 @@ pub mod clock;
 pub mod config;
 #[doc(hidden)]
 pub mod doctor;
+#[doc(hidden)]
 pub mod endpoint;
 #[doc(hidden)]
 pub mod error;

@@ -12,7 +12,7 @@ use crate::attribution::tags::TagKey;
 use crate::clock;
 
 /// The columns that a report by person, team and model needs (AWS Data Exports user guide, CUR 2.0 table dictionary).
-// Assumption A46.
+// Assumption A50.
 const COLUMNS: [&str; 17] = [
     "bill_billing_entity",
     "bill_billing_period_start_date",
@@ -56,7 +56,7 @@ const COST_EXPLORER: Service = Service {
 };
 
 /// The billing services of one partition. Each has one region.
-// Assumption A46.
+// Assumption A50.
 #[derive(Debug)]
 pub(super) struct Billing {
     caller: SignedCaller,
@@ -74,7 +74,7 @@ enum Activation {
 }
 
 impl Billing {
-    /// The services of a partition, for example `aws`. `None`: the partition has none of them.
+    /// The services of a partition, for example `aws`. `None`: the partition lacks them.
     pub(super) fn of(partition: &str, caller: SignedCaller) -> Option<Self> {
         let (exports, explorer) = match partition {
             "aws" => (
@@ -389,7 +389,7 @@ fn seconds(value: &Value) -> Option<std::time::SystemTime> {
 mod tests {
     use super::*;
 
-    fn export(query: &str, table: Value, status: Value) -> Option<Export> {
+    fn export(query: &str, table: &Value, status: &Value) -> Option<Export> {
         let answer = json!({
             "Export": {
                 "Name": "cur",
@@ -413,29 +413,29 @@ mod tests {
             let checks = export.unwrap().checks();
             checks.into_iter().map(|check| (check.status, check.message)).collect::<Vec<_>>()
         };
-        let good = statuses(export(&full(), with("TRUE"), healthy.clone()));
+        let good = statuses(export(&full(), &with("TRUE"), &healthy));
         assert_eq!(
             good,
             [(Status::Ok, "CUR 2.0 with IAM principals and every column, delivered 2 hours ago".to_owned())]
         );
-        let without = statuses(export(&full(), with("FALSE"), healthy.clone()));
+        let without = statuses(export(&full(), &with("FALSE"), &healthy));
         assert_eq!(without, [(Status::Fail, "it leaves out who called (IAM principal data)".to_owned())]);
         let short = full().replace("line_item_iam_principal, ", "").replace(", tags", "");
-        let short = statuses(export(&short, with("TRUE"), healthy));
+        let short = statuses(export(&short, &with("TRUE"), &healthy));
         assert_eq!(short, [(Status::Fail, "its query has no line_item_iam_principal, tags".to_owned())]);
         let sick = json!({ "StatusCode": "UNHEALTHY", "StatusReason": "INSUFFICIENT_PERMISSION",
             "LastRefreshedAt": "2020-01-01T00:00:00Z" });
-        let sick = statuses(export(&full(), with("TRUE"), sick));
+        let sick = statuses(export(&full(), &with("TRUE"), &sick));
         assert_eq!(sick[0], (Status::Fail, "AWS cannot deliver it: INSUFFICIENT_PERMISSION".to_owned()));
         assert_eq!(sick[1].0, Status::Warn);
-        let new = statuses(export(&full(), with("TRUE"), json!({ "StatusCode": "HEALTHY" })));
+        let new = statuses(export(&full(), &with("TRUE"), &json!({ "StatusCode": "HEALTHY" })));
         assert_eq!(new, [(Status::Warn, "it was not delivered yet".to_owned())]);
     }
 
     #[test]
     fn an_export_of_another_table_does_not_count() {
         assert!(
-            export("SELECT BilledCost FROM FOCUS_1_2_AWS", json!({ "FOCUS_1_2_AWS": {} }), json!({}))
+            export("SELECT BilledCost FROM FOCUS_1_2_AWS", &json!({ "FOCUS_1_2_AWS": {} }), &json!({}))
                 .is_none()
         );
     }

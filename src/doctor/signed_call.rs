@@ -1,14 +1,16 @@
 //! Signed calls of the few AWS services for which the gateway has no client: those that speak AWS's JSON protocol 1.1
-//! (botocore's service models `ce` and `bcm-data-exports`).
+//! (botocore's service models `ce` and `bcm-data-exports`), and the read-only calls of Bedrock's control plane, which are
+//! GET requests with a JSON answer (service model `bedrock`).
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -20,6 +22,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::causes;
+use crate::clock;
 use crate::proxy::{Proxy, ProxyConnector};
 use crate::trust;
 
@@ -47,7 +50,7 @@ pub(super) enum CallError {
     NoAnswer(String),
     /// The service refused the call.
     Refused { code: String, message: String },
-    /// What answers is not this service.
+    /// The answer is not one of this service.
     Garbage(String),
 }
 
@@ -69,24 +72,17 @@ impl fmt::Display for CallError {
     }
 }
 
-/// A caller with credentials of its own.
-pub(super) struct SignedCaller {
+/// An HTTP client for AWS, which trusts the CAs of this machine and those of the configuration.
+pub(super) struct HttpClient {
     client: Client<HttpsConnector<ProxyConnector<GaiResolver>>, Full<Bytes>>,
     proxy: Proxy,
-    credentials: Credentials,
 }
 
-impl fmt::Debug for SignedCaller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedCaller").finish_non_exhaustive()
-    }
-}
-
-impl SignedCaller {
+impl HttpClient {
     /// # Errors
     /// When TLS cannot be set up, in words.
-    pub(super) fn new(credentials: Credentials, proxy: &Proxy) -> Result<Self, String> {
-        let roots = trust::machine_and(None).map_err(|error| error.to_string())?;
+    pub(super) fn new(proxy: &Proxy, ca_files: &[&Path]) -> Result<Self, String> {
+        let roots = trust::machine_and(ca_files.iter().copied()).map_err(|error| error.to_string())?;
         let tls = trust::client(roots).map_err(|error| error.to_string())?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -98,7 +94,72 @@ impl SignedCaller {
             .enable_http1()
             .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).build(https);
-        Ok(Self { client, proxy: proxy.clone(), credentials })
+        Ok(Self { client, proxy: proxy.clone() })
+    }
+
+    /// The `Date` of the answer to an unsigned request. `None`: it has none.
+    ///
+    /// # Errors
+    /// [`CallError::NoAnswer`].
+    pub(super) async fn date(&self, url: &str) -> Result<Option<SystemTime>, CallError> {
+        let request = Request::get(url).body(Full::default());
+        let request =
+            request.map_err(|error| CallError::NoAnswer(format!("{url} is not usable: {error}")))?;
+        let (_, headers, _) = self.send(request, url).await?;
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        url: &str,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
+        let no_answer = |why: &str| {
+            let via = self.proxy.hint(&url.parse().unwrap_or_default());
+            CallError::NoAnswer(format!("no answer from {url}: {why}{via}"))
+        };
+        let exchange = async {
+            let answer = self.client.request(request).await.map_err(|error| {
+                let fault = self.proxy.fault(&error);
+                no_answer(&fault.unwrap_or_else(|| causes::of_connection(&error, "aws.endpoints.ca")))
+            })?;
+            let (head, body) = answer.into_parts();
+            #[expect(clippy::disallowed_methods, reason = "limited in the same expression")]
+            let body = Limited::new(body, LARGEST).collect().await;
+            let body = body.map_err(|error| no_answer(&error.to_string()))?.to_bytes();
+            Ok((head.status, head.headers, body))
+        };
+        let waited = timeout(DEADLINE, exchange).await;
+        waited.unwrap_or_else(|_elapsed| Err(no_answer("it did not come within ten seconds")))
+    }
+}
+
+/// A caller with credentials of its own.
+pub(super) struct SignedCaller {
+    http: HttpClient,
+    credentials: Credentials,
+}
+
+impl fmt::Debug for SignedCaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedCaller").finish_non_exhaustive()
+    }
+}
+
+/// The parts of a request before it is signed.
+struct Unsigned<'a> {
+    method: Method,
+    url: &'a str,
+    headers: Vec<(&'static str, &'a str)>,
+    body: String,
+}
+
+impl SignedCaller {
+    /// # Errors
+    /// When TLS cannot be set up, in words.
+    pub(super) fn new(credentials: Credentials, proxy: &Proxy, ca_files: &[&Path]) -> Result<Self, String> {
+        Ok(Self { http: HttpClient::new(proxy, ca_files)?, credentials })
     }
 
     /// Calls `operation` in `region`, whose address is `url` unless the service's variable names another one.
@@ -113,61 +174,62 @@ impl SignedCaller {
         input: &Value,
     ) -> Result<Value, CallError> {
         let url = std::env::var(service.variable).unwrap_or_else(|_| url.to_owned());
-        let request = self.signed(service, region, &url, operation, input)?;
-        let no_answer = |why: &str| {
-            let via = self.proxy.hint(&url.parse().unwrap_or_default());
-            CallError::NoAnswer(format!("no answer from {url}: {why}{via}"))
-        };
-        let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| {
-                let fault = self.proxy.fault(&error);
-                no_answer(&fault.unwrap_or_else(|| causes::in_one_line(&error)))
-            })?;
-            let status = answer.status();
-            #[expect(clippy::disallowed_methods, reason = "limited in the same expression")]
-            let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|error| no_answer(&error.to_string()))?.to_bytes();
-            Ok((status, body))
-        };
-        let waited = timeout(DEADLINE, exchange).await;
-        let (status, body) =
-            waited.unwrap_or_else(|_elapsed| Err(no_answer("it did not come within ten seconds")))?;
-        read(status, &body)
+        let target = format!("{}.{operation}", service.target);
+        let headers = vec![("content-type", "application/x-amz-json-1.1"), ("x-amz-target", &*target)];
+        let request = Unsigned { method: Method::POST, url: &url, headers, body: input.to_string() };
+        self.exchange(request, service.signing_name, region).await
+    }
+
+    /// Gets a document of a REST service.
+    ///
+    /// # Errors
+    /// As for [`SignedCaller::call`].
+    pub(super) async fn get(&self, signing_name: &str, region: &str, url: &str) -> Result<Value, CallError> {
+        let request = Unsigned { method: Method::GET, url, headers: Vec::new(), body: String::new() };
+        self.exchange(request, signing_name, region).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Unsigned<'_>,
+        signing_name: &str,
+        region: &str,
+    ) -> Result<Value, CallError> {
+        let url = request.url;
+        let request = self.signed(request, signing_name, region)?;
+        let (status, headers, body) = self.http.send(request, url).await?;
+        read(status, &headers, &body)
     }
 
     fn signed(
         &self,
-        service: Service,
+        unsigned: Unsigned<'_>,
+        signing_name: &str,
         region: &str,
-        url: &str,
-        operation: &str,
-        input: &Value,
     ) -> Result<Request<Full<Bytes>>, CallError> {
+        let Unsigned { method, url, headers, body } = unsigned;
         let invalid = |error: &dyn fmt::Display| CallError::NoAnswer(format!("{url} is not usable: {error}"));
         let address: Url = url.parse().map_err(|error: url::ParseError| invalid(&error))?;
-        let body = input.to_string();
-        let target = format!("{}.{operation}", service.target);
-        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
         let identity = self.credentials.clone().into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(region)
-            .name(service.signing_name)
-            .time(SystemTime::now())
+            .name(signing_name)
+            .time(clock::now())
             .settings(SigningSettings::default())
             .build()
             .map_err(|error| invalid(&error))?
             .into();
         let signable = SignableRequest::new(
-            "POST",
+            method.as_str(),
             address.as_str(),
-            headers.into_iter(),
+            headers.iter().copied(),
             SignableBody::Bytes(body.as_bytes()),
         )
         .map_err(|error| invalid(&error))?;
         let (instructions, _signature) =
             sign(signable, &params).map_err(|error| invalid(&error))?.into_parts();
-        let mut request = Request::post(address.as_str());
+        let mut request = Request::builder().method(method).uri(address.as_str());
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -183,7 +245,7 @@ impl SignedCaller {
     }
 }
 
-fn read(status: StatusCode, body: &[u8]) -> Result<Value, CallError> {
+fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Value, CallError> {
     let garbage = || {
         let begin: String = String::from_utf8_lossy(body).chars().take(60).collect();
         CallError::Garbage(format!("status {status}, {begin:?}"))
@@ -192,8 +254,11 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Value, CallError> {
     if status.is_success() {
         return if document.is_object() { Ok(document) } else { Err(garbage()) };
     }
-    // `__type` may have a namespace before `#` (Smithy, AWS JSON 1.1 protocol, "operation error serialization").
-    let code = document["__type"].as_str().and_then(|code| code.rsplit('#').next());
+    // REST services name the error in a header, perhaps with a URL behind a colon (Smithy, AWS REST JSON 1.1 protocol).
+    // Others have `__type`, perhaps with a namespace before `#` (Smithy, AWS JSON 1.1 protocol).
+    let named = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+    let named = named.and_then(|value| value.split(':').next());
+    let code = named.or_else(|| document["__type"].as_str()).and_then(|code| code.rsplit('#').next());
     let message = document["message"].as_str().or_else(|| document["Message"].as_str());
     Err(CallError::Refused {
         code: code.ok_or_else(garbage)?.to_owned(),
@@ -210,8 +275,8 @@ mod tests {
         let refused = |code: &str, message: &str| {
             Err(CallError::Refused { code: code.to_owned(), message: message.to_owned() })
         };
-        let ok = StatusCode::OK;
-        assert_eq!(read(ok, br#"{"Exports":[]}"#), Ok(serde_json::json!({ "Exports": [] })));
+        let (ok, none) = (StatusCode::OK, HeaderMap::new());
+        assert_eq!(read(ok, &none, br#"{"Exports":[]}"#), Ok(serde_json::json!({ "Exports": [] })));
         for (body, expected) in [
             (
                 r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"no"}"#,
@@ -219,13 +284,22 @@ mod tests {
             ),
             (r#"{"__type":"ThrottlingException"}"#, refused("ThrottlingException", "")),
         ] {
-            assert_eq!(read(StatusCode::BAD_REQUEST, body.as_bytes()), expected);
+            assert_eq!(read(StatusCode::BAD_REQUEST, &none, body.as_bytes()), expected);
         }
         for (status, body) in
             [(200, "<html>"), (200, "[]"), (400, "<html>"), (400, "{}"), (502, ""), (500, r#"{"error":1}"#)]
         {
             let status = StatusCode::from_u16(status).unwrap();
-            assert!(matches!(read(status, body.as_bytes()), Err(CallError::Garbage(_))), "{status} {body}");
+            assert!(
+                matches!(read(status, &none, body.as_bytes()), Err(CallError::Garbage(_))),
+                "{status} {body}"
+            );
         }
+        let named = HeaderMap::from_iter([(
+            header::HeaderName::from_static("x-amzn-errortype"),
+            HeaderValue::from_static("AccessDeniedException:http://internal.amazon.com/"),
+        )]);
+        let answer = read(StatusCode::FORBIDDEN, &named, br#"{"message":"no"}"#);
+        assert_eq!(answer, refused("AccessDeniedException", "no"));
     }
 }

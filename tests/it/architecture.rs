@@ -39,7 +39,7 @@ const FLOORS: &[&[&str]] = &[
     &["error", "state"],
     &["operator", "record"],
     &["iam", "preflight", "relay"],
-    &["gateway", "request"],
+    &["doctor", "gateway", "request"],
     &["cli"],
     &["lib", "main"],
 ];
@@ -51,10 +51,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("anstream", &["cli", "style"]),
     ("anstyle", &["style"]),
     ("aws_config", &["sessions"]),
-    ("aws_credential_types", &["gateway", "sessions", "sign"]),
-    ("aws_sdk_bedrockruntime", &["endpoint"]),
+    ("aws_credential_types", &["doctor", "gateway", "sessions", "sign"]),
+    ("aws_sdk_bedrockruntime", &["doctor", "endpoint"]),
     ("aws_sdk_sts", &["sessions"]),
-    ("aws_sigv4", &["sign"]),
+    ("aws_sigv4", &["doctor", "sign"]),
     ("aws_smithy_eventstream", &["relay"]),
     ("aws_smithy_http_client", &["sessions"]),
     ("aws_smithy_runtime_api", &["sessions"]),
@@ -66,10 +66,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_mangen", &["cli"]),
     ("fastrand", &["jitter"]),
     ("hmac", &["sessions", "sign"]),
-    ("httpdate", &["upstream"]),
+    ("httpdate", &["doctor", "upstream"]),
     ("hyper::client", &["cli", "endpoint", "upstream"]),
-    ("hyper_rustls", &["auth", "proxy", "upstream"]),
-    ("hyper_util::client", &["auth", "proxy", "upstream"]),
+    ("hyper_rustls", &["auth", "doctor", "proxy", "upstream"]),
+    ("hyper_util::client", &["auth", "doctor", "proxy", "upstream"]),
     ("hyper_util::server", &["server"]),
     ("ipnet", &["config", "server"]),
     ("itoa", &["telemetry"]),
@@ -116,7 +116,7 @@ const SHARED: &[&str] = &[
 ];
 
 /// Modules that may use status codes: the table of answers, and the modules that exchange HTTP with a peer.
-const STATUS_CODES: &[&str] = &["error", "operator", "record", "request", "server", "upstream"];
+const STATUS_CODES: &[&str] = &["doctor", "error", "operator", "record", "request", "server", "upstream"];
 
 /// Most lines of `request.rs`, comments included, so that the path of a request can be read in one sitting.
 const STORY: usize = 150;

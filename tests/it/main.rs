@@ -20,6 +20,7 @@ mod clients;
 mod credentials;
 mod debug_text;
 mod dialects;
+mod doctor;
 mod documents;
 mod drain;
 mod explain;

@@ -1,22 +1,15 @@
 //! `check --online`: fetches the signing keys of each issuer and calls STS, as the gateway will.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::auth::usable_keys;
-use crate::config::{Config, counted};
-use crate::gateway::sts_settings;
+use crate::config::Config;
+use crate::doctor::issuers::{self, TIMEOUT};
 use crate::proxy::Proxy;
 use crate::sessions::caller_identity::CallerIdentity;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
 use crate::sessions::{SessionError, StsSettings};
-
-/// The time limit of one check. All run at once.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The result of one check.
 pub(super) struct Outcome {
@@ -61,27 +54,11 @@ async fn check(config: &Config) -> Vec<Outcome> {
         Ok(proxy) => proxy,
         Err(error) => return vec![Outcome { subject: "proxy".to_owned(), result: Err(error.to_string()) }],
     };
-    let mut checks = JoinSet::new();
-    for (index, settings) in config.issuers.iter().cloned().enumerate() {
-        let proxy = proxy.clone();
-        checks.spawn(async move {
-            let subject = format!("issuer {}", settings.name);
-            let fetched = within(async {
-                let (keys, from) = usable_keys(&settings, &proxy).await?;
-                Ok(format!("{} from {from}", counted(keys, "signing key")))
-            })
-            .await;
-            (index, Outcome { subject, result: fetched })
-        });
-    }
-    let (last, sts) = (config.issuers.len(), sts_settings(&config.aws, proxy));
-    checks.spawn(async move {
-        let subject = format!("STS in {}", sts.region);
-        (last, Outcome { subject, result: within(caller_identity(&sts)).await })
-    });
-    let mut results = checks.join_all().await;
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, checked)| checked).collect()
+    let sts = config.aws.sts_settings(proxy.clone());
+    let (keys, own) = tokio::join!(issuers::keys(config, &proxy), within(caller_identity(&sts)));
+    let issuers =
+        keys.into_iter().map(|(name, result)| Outcome { subject: format!("issuer {name}"), result });
+    issuers.chain([Outcome { subject: format!("STS in {}", sts.region), result: own }]).collect()
 }
 
 async fn within(check: impl Future<Output = Result<String, String>>) -> Result<String, String> {
