@@ -64,7 +64,7 @@ fn every_configuration_in_the_repository_is_valid() {
     let issuers = std::fs::read_dir(folder().join("issuers")).unwrap().map(|entry| entry.unwrap().path());
     let files = issuers.chain([folder().join("gateway.toml")]);
     let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
-    assert_eq!(files.len(), 8);
+    assert_eq!(files.len(), 10);
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         check(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
