@@ -47,6 +47,7 @@ mod roles;
 mod rolling;
 mod rotation;
 mod sessions;
+mod set_up;
 mod smuggling;
 mod streams;
 mod terminal;
