@@ -189,9 +189,9 @@ pub async fn examine(config: &Config, plan: &Plan, note: &mut (dyn FnMut(Check) 
         }
         return findings;
     };
-    let is_session = own.is_session;
+    let gateway = roles::Gateway { role: own.role.clone(), is_session: own.is_session };
     let trial = Trial::of(own.sts);
-    let canaries = roles::check(config, &samples, (&trial, is_session), note).await;
+    let canaries = roles::check(config, &samples, (&trial, &gateway), note).await;
     if canaries.is_empty() {
         note(Check::skip("Bedrock", "not tried: there is no canary session to call it with"));
         return findings;

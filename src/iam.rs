@@ -19,6 +19,7 @@ pub use crate::iam::guards::Guard;
 pub use crate::iam::options::{
     IllegalOption, Options, OutputLocation, PrincipalPattern, RunsOn, ServiceAccount,
 };
+pub use crate::iam::trust::EKS_TAGS;
 
 mod document;
 pub mod form;

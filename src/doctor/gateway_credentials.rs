@@ -1,6 +1,7 @@
 //! The gateway's own credentials: their source, and who they are.
 
 use super::Check;
+use crate::attribution::arn::RoleArn;
 use crate::sessions::caller_identity::CallerIdentity;
 use crate::sessions::own_credentials::OwnCredentials;
 use crate::sessions::sts::StsClient;
@@ -11,6 +12,8 @@ pub(super) struct Own {
     pub(super) sts: StsClient,
     /// They belong to a session, so a session that they request is chained.
     pub(super) is_session: bool,
+    /// The role that they are of. A session's ARN does not have the path of its role.
+    pub(super) role: Option<RoleArn>,
 }
 
 const NAME: &str = "own credentials";
@@ -40,13 +43,21 @@ pub(super) async fn check(settings: &StsSettings, note: &mut (dyn FnMut(Check) +
         Ok(arn) => {
             note(who(source.source().unwrap_or("environment"), &arn));
             let is_session = source.status().is_session || arn.contains(":assumed-role/");
-            Some(Own { sts, is_session })
+            Some(Own { sts, is_session, role: role(&arn) })
         }
         Err(error) => {
             note(refused(&error));
             None
         }
     }
+}
+
+/// The role of a session, without the role's path.
+fn role(arn: &str) -> Option<RoleArn> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let &["arn", partition, "sts", "", account, session] = parts.as_slice() else { return None };
+    let name = session.strip_prefix("assumed-role/")?.split('/').next()?;
+    RoleArn::parse(&format!("arn:{partition}:iam::{account}:role/{name}")).ok()
 }
 
 fn who(source: &str, arn: &str) -> Check {
@@ -101,5 +112,15 @@ mod tests {
         ] {
             assert_eq!(who("EC2", arn).status, status, "{arn}");
         }
+    }
+
+    #[test]
+    fn the_role_of_a_session_is_known_without_its_path() {
+        let of = |arn: &str| role(arn).map(|role| role.as_str().to_owned());
+        assert_eq!(
+            of("arn:aws:sts::111122223333:assumed-role/BedrockGateway/i-0123"),
+            Some("arn:aws:iam::111122223333:role/BedrockGateway".to_owned())
+        );
+        assert_eq!(of("arn:aws:iam::111122223333:user/gateway"), None);
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::gateway_credentials::REGION_DISABLED;
 use super::{CanarySession, Check};
+use crate::attribution::arn::RoleArn;
 use crate::clock::in_words;
 use crate::config::Config;
-use crate::iam::{Bundle, Options};
+use crate::iam::{Bundle, EKS_TAGS, Options};
 use crate::identity::SessionIdentity;
 use crate::identity::role::Role;
 use crate::identity::sample::SampleSession;
@@ -19,24 +20,21 @@ use crate::sessions::{Issued, SessionError, StsFailure};
 const CHAINED: u64 = 60 * 60;
 /// The share of the room for tags and policies, percent, above which a longer tag soon is too much.
 const NEARLY_FULL: i32 = 80;
-/// The keys of the tags that EKS Pod Identity sets, and that a chained session inherits (EKS user guide, "Grant Pods
-/// access to AWS resources based on tags").
-const POD_IDENTITY_TAGS: [&str; 6] = [
-    "eks-cluster-arn",
-    "eks-cluster-name",
-    "kubernetes-namespace",
-    "kubernetes-service-account",
-    "kubernetes-pod-name",
-    "kubernetes-pod-uid",
-];
 const NAME: &str = "roles";
 
-/// Requests one session for each sample, and names the role rules that no sample leads to. `is_session`: the gateway's
-/// own credentials belong to a session.
+/// The gateway's own credentials.
+pub(super) struct Gateway {
+    /// Their role, if they are a role's.
+    pub(super) role: Option<RoleArn>,
+    /// They belong to a session, so that other sessions of theirs are chained.
+    pub(super) is_session: bool,
+}
+
+/// Requests one session for each sample, and names the role rules that no sample leads to.
 pub(super) async fn check(
     config: &Config,
     samples: &[SampleSession],
-    (trial, is_session): (&Trial, bool),
+    (trial, gateway): (&Trial, &Gateway),
     note: &mut (dyn FnMut(Check) + Send),
 ) -> Vec<CanarySession> {
     if samples.is_empty() {
@@ -52,10 +50,10 @@ pub(super) async fn check(
         let name = name(&config.mapping.roles, sample.rule);
         match trial.session(&sample.session).await {
             Ok(issued) => {
-                granted(&name, &sample.session, &issued, is_session).into_iter().for_each(&mut *note);
+                granted(&name, &sample.session, &issued, gateway.is_session).into_iter().for_each(&mut *note);
                 canaries.push(CanarySession { sample: sample.clone(), issued });
             }
-            Err(error) => note(refused(name, &error, &sample.session, config)),
+            Err(error) => note(refused(name, &error, &sample.session, (config, gateway))),
         }
     }
     let tried: BTreeSet<usize> = samples.iter().map(|sample| sample.rule).collect();
@@ -117,10 +115,15 @@ fn granted(name: &str, id: &SessionIdentity, issued: &Issued, is_session: bool) 
     checks
 }
 
-fn refused(name: String, error: &SessionError, id: &SessionIdentity, config: &Config) -> Check {
+fn refused(
+    name: String,
+    error: &SessionError,
+    id: &SessionIdentity,
+    (config, gateway): (&Config, &Gateway),
+) -> Check {
     let fix = match error {
         SessionError::Denied { code, message } => {
-            return denied(name, &diagnose(code, message, id), id, config);
+            return denied(name, &diagnose(code, message, id), id, (config, gateway));
         }
         SessionError::GatewayRefused { code, .. } => match code.trim_end_matches("Exception") {
             "RegionDisabled" | "OptInRequired" => REGION_DISABLED,
@@ -139,7 +142,12 @@ fn refused(name: String, error: &SessionError, id: &SessionIdentity, config: &Co
 }
 
 /// The diagnosis, with the statements that the role should have.
-fn denied(name: String, diagnosis: &Diagnosis, id: &SessionIdentity, config: &Config) -> Check {
+fn denied(
+    name: String,
+    diagnosis: &Diagnosis,
+    id: &SessionIdentity,
+    (config, gateway): (&Config, &Gateway),
+) -> Check {
     let message = format!("{} ({}). STS: {}", diagnosis.denial.as_str(), id.principal(), diagnosis.answer);
     let mut causes = diagnosis.causes.clone();
     if diagnosis.denial == Denial::InheritedTag {
@@ -172,24 +180,26 @@ fn denied(name: String, diagnosis: &Diagnosis, id: &SessionIdentity, config: &Co
         diagnosis.denial,
         Denial::AssumeRole | Denial::TagSession | Denial::SetSourceIdentity | Denial::Unnamed
     );
-    if let Some(statements) = of_policy.then(|| statements(config, id)).flatten() {
+    if let Some((role, statements)) = of_policy.then(|| statements(config, gateway, id)).flatten() {
         fix = format!(
-            "{fix}\nthe trust policy that bedrock-gateway iam writes for this role, if the gateway's own role is BedrockGateway:\n{statements}"
+            "{fix}\nthe trust policy that bedrock-gateway iam --gateway-role {role} writes for this role:\n{statements}"
         );
     }
     Check::fail(name, message, fix)
 }
 
 fn is_of_pod(key: &str) -> bool {
-    POD_IDENTITY_TAGS.iter().any(|known| known.eq_ignore_ascii_case(key))
+    EKS_TAGS.iter().any(|known| known.eq_ignore_ascii_case(key))
 }
 
-/// The trust policy of the role as `iam` prints it, indented. `None`: `iam` prints none for this configuration.
-fn statements(config: &Config, id: &SessionIdentity) -> Option<String> {
-    let bundle = Bundle::generate(config, &Options::default()).ok()?;
+/// The gateway's own role, and the trust policy of the role as `iam` prints it, indented. `None`: `iam` prints none for
+/// this configuration.
+fn statements(config: &Config, gateway: &Gateway, id: &SessionIdentity) -> Option<(String, String)> {
+    let options = Options { gateway_role: gateway.role.clone(), ..Options::default() };
+    let bundle = Bundle::generate(config, &options).ok()?;
     let policy = bundle.trust_of(id.role_arn())?.pretty();
     let lines: Vec<String> = policy.lines().map(|line| format!("  {line}")).collect();
-    Some(lines.join("\n"))
+    Some((bundle.gateway_role.as_str().to_owned(), lines.join("\n")))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::identity::name_pattern::NamePattern;
 /// The tags that EKS Pod Identity gives the gateway's own session. All of them are transitive, so every session of a
 /// caller inherits them (EKS user guide, "Grant pods access to AWS resources based on tags").
 // Assumption A48.
-pub(super) const EKS_TAGS: [&str; 6] = [
+pub const EKS_TAGS: [&str; 6] = [
     "eks-cluster-arn",
     "eks-cluster-name",
     "kubernetes-namespace",

@@ -31,7 +31,7 @@ async fn what_sts_denies_has_its_name() {
             RoleSpec { trusts_tag_session: false, ..whole.clone() },
             [
                 "sts:TagSession is not allowed",
-                "bedrock-gateway iam writes",
+                "bedrock-gateway iam --gateway-role arn:aws:iam::111122223333:role/BedrockGateway writes",
                 "\\\"Action\\\": \\\"sts:TagSession\\\"",
             ],
         ),
