@@ -2,7 +2,7 @@
 //! cases are written to `target/tmp/iam-cases.json`, for the simulator of IAM that `.ci/run` asks.
 use bedrock_gateway::attribution::arn::RoleArn;
 use bedrock_gateway::config::{Config, Environment};
-use bedrock_gateway::iam::{Bundle, Guard, Kind, Options, RunsOn};
+use bedrock_gateway::iam::{Bundle, Guard, Kind, Options, Policy, RunsOn};
 use bedrock_standin::iam::{Caller, Context, Need, Policies, PolicyDocument, decide};
 use serde_json::{Value, json};
 
@@ -47,6 +47,9 @@ models = ["eu.*"]
 regions = ["eu-central-1"]
 "#;
 
+/// Condition keys, each with its values.
+type Keys = Vec<(String, Vec<String>)>;
+
 /// One decision of IAM, and everything that it depends on.
 struct Request {
     principal: String,
@@ -54,7 +57,7 @@ struct Request {
     resource: String,
     /// The account of the resource.
     account: String,
-    context: Vec<(String, Vec<String>)>,
+    context: Keys,
     identity: Option<Vec<String>>,
     trust: Option<String>,
     scps: Vec<String>,
@@ -149,7 +152,7 @@ impl World {
     }
 
     fn permissions(&self, role: &str) -> Vec<String> {
-        self.bundle.permissions_of(&RoleArn::parse(role).unwrap()).map(|policy| policy.compact()).collect()
+        self.bundle.permissions_of(&RoleArn::parse(role).unwrap()).map(Policy::compact).collect()
     }
 
     fn guard(&self, wanted: Guard) -> String {
@@ -160,7 +163,7 @@ impl World {
     /// The requests of one `AssumeRole` call.
     fn assume(&self, call: &Assume<'_>) -> Vec<Request> {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let mut tags: Vec<(String, Vec<String>)> = Vec::new();
+        let mut tags = Keys::new();
         if !call.tags.is_empty() {
             let keys: Vec<&str> = call.tags.iter().map(|(key, _)| *key).collect();
             tags.push(("aws:TagKeys".to_owned(), texts(&keys)));
@@ -200,7 +203,7 @@ impl World {
     fn invoke(&self, role: &str, model: &Model<'_>) -> Vec<Request> {
         let (region, account) = (model.region, account(role));
         let requested = |region: &str| ("aws:RequestedRegion".to_owned(), vec![region.to_owned()]);
-        let arns: Vec<(String, String, Vec<(String, Vec<String>)>)> = match model.profile {
+        let arns: Vec<(String, String, Keys)> = match model.profile {
             None => vec![(
                 format!("arn:aws:bedrock:{region}::foundation-model/{}", model.id),
                 String::new(),
