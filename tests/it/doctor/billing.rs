@@ -1,5 +1,6 @@
 //! `--billing`: the export and the tags of the account that pays.
 
+use bedrock_bed::Dialog;
 use bedrock_standin::billing::BillingFault;
 
 use super::*;
@@ -82,6 +83,34 @@ async fn tags_are_activated_only_with_consent() {
     found.says("tag iamPrincipal/team", "ok", &["active"]);
     assert_eq!(bed.standin.billing.tag("iamPrincipal/team"), Some(true));
     billing(&bed, &["--activate", "--yes"], &[]).await.says("activation", "skip", &["no mapped tag"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_on_a_terminal_is_asked_before_tags_are_activated() {
+    let bed = bed();
+    bed.standin.billing.set_tag("iamPrincipal/team", false);
+    let file = bed.write(&setup());
+    for (answer, active) in [("", false), ("n", false), ("y", true)] {
+        let url = bed.standin.billing.url();
+        let mut command = binary();
+        command.args(["doctor", "--billing", "--activate", "--config"]).arg(&file);
+        bed.lend_credentials(&mut command)
+            .env("AWS_ENDPOINT_URL_BCM_DATA_EXPORTS", &url)
+            .env("AWS_ENDPOINT_URL_COST_EXPLORER", &url);
+        let mut dialog = Dialog::of(&mut command);
+        let child = Process::spawn(&mut command);
+        drop(command);
+        let text = tokio::task::spawn_blocking(move || {
+            dialog.answer("Activate the cost allocation tags iamPrincipal/team? [y/N] ", answer);
+            let text = dialog.text();
+            drop(child);
+            text
+        })
+        .await
+        .unwrap();
+        assert_eq!(text.contains("activated; new rows have it"), active, "{text}");
+        assert_eq!(bed.standin.billing.tag("iamPrincipal/team"), Some(active), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
