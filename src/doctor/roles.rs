@@ -160,15 +160,6 @@ fn denied(
             );
         }
     }
-    if diagnosis.denial == Denial::SetSourceIdentity && id.source_identity().is_none() {
-        // The role of a chained session must allow the source identity that it inherits (materialize#37427).
-        causes.insert(
-            0,
-            "the configuration sets no source identity, so the gateway's own session has one and hands it on: allow \
-             sts:SetSourceIdentity on the role, or start the gateway without a source identity"
-                .to_owned(),
-        );
-    }
     let mut fix = match causes.as_slice() {
         [only] => only.clone(),
         several => {

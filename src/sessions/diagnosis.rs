@@ -119,12 +119,12 @@ fn causes(denial: Denial, message: &str, id: &SessionIdentity) -> Vec<String> {
     match denial {
         Denial::AssumeRole => of_assume_role(id, &mut cause),
         Denial::TagSession => of_tag_session(id, &mut cause),
-        Denial::SetSourceIdentity => of_source_identity(&mut cause),
+        Denial::SetSourceIdentity => of_source_identity(id, &mut cause),
         Denial::Unnamed => {
             of_assume_role(id, &mut cause);
             of_tag_session(id, &mut cause);
             if id.source_identity().is_some() {
-                of_source_identity(&mut cause);
+                of_source_identity(id, &mut cause);
             }
         }
         Denial::Duration => cause(format!(
@@ -168,7 +168,15 @@ fn of_tag_session(id: &SessionIdentity, cause: &mut impl FnMut(String)) {
     cause("the gateway's own policies do not allow sts:TagSession on this role".to_owned());
 }
 
-fn of_source_identity(cause: &mut impl FnMut(String)) {
+fn of_source_identity(id: &SessionIdentity, cause: &mut impl FnMut(String)) {
+    if id.source_identity().is_none() {
+        // The role of a chained session must allow the source identity that it inherits (materialize#37427).
+        cause(
+            "the configuration sets no source identity, so the gateway's own session has one and hands it on: allow \
+             sts:SetSourceIdentity on the role, or start the gateway without a source identity"
+                .to_owned(),
+        );
+    }
     cause(
         "the role's trust policy does not allow sts:SetSourceIdentity for the gateway's own principal"
             .to_owned(),
@@ -267,6 +275,8 @@ mod tests {
     fn causes_fit_the_session() {
         let without = diagnose("AccessDenied", &denied("sts:TagSession"), &session(&[]));
         assert!(without.causes[0].contains("hands on"), "{without}");
+        let inherited = diagnose("AccessDenied", &denied("sts:SetSourceIdentity"), &session(&[]));
+        assert!(inherited.causes[0].contains("hands it on"), "{inherited}");
         let role = diagnose("AccessDenied", &denied("sts:AssumeRole"), &session(&[]));
         assert!(role.to_string().contains("has no external_id"), "{role}");
         let scp = denied("sts:AssumeRole") + " with an explicit deny in a service control policy";
