@@ -60,12 +60,15 @@ impl Mapping {
             mapping.tags.iter().map(|(key, mapped)| (key.clone(), TagValue::from_value(value(mapped)).0));
         let tags = SessionTags::new(tags).ok()?;
         let transitive = role.transitive_tags.iter().filter(|key| tags.iter().any(|(tag, _)| tag == *key));
-        let source = mapping.source_identity.as_ref();
+        // A source identity that is made like the session name is equal to it, and obeys the same patterns.
+        let source = mapping.source_identity.as_ref().map(|mapped| {
+            if *mapped == mapping.name { name.clone() } else { SessionName::from_value(value(mapped)).0 }
+        });
         Some(SessionIdentity {
             role_arn: role.arn.clone(),
             name,
             transitive_tags: transitive.cloned().collect(),
-            source_identity: source.map(|mapped| SessionName::from_value(value(mapped)).0),
+            source_identity: source,
             external_id: role.external_id.clone(),
             duration: role.duration.unwrap_or(self.default_duration),
             policy: role.policy.clone(),

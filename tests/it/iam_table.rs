@@ -404,6 +404,32 @@ fn account(arn: &str) -> &str {
     arn.split(':').nth(4).unwrap()
 }
 
+/// A reload tries changed roles with canary sessions. Policies of `iam` must not deny those.
+#[test]
+fn the_generated_policies_admit_the_canaries_of_a_reload() {
+    let environment: &Environment<'_> = &|_| None;
+    let of = |text: &str| Config::parse(text, "gateway.toml", environment).unwrap().mapping;
+    let canaries = of(CONFIG).canaries_since(&of(&CONFIG.replace(":role/", ":role/earlier/")));
+    assert_eq!(canaries.len(), 2);
+    let options = Options { gateway_role: Some(RoleArn::parse(GATEWAY).unwrap()), ..Options::default() };
+    let world = World::new(&options);
+    for canary in canaries {
+        let session = canary.session();
+        let tags: Vec<_> = session.tags().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let requests = world.assume(&Assume {
+            principal: GATEWAY,
+            role: session.role_arn().as_str(),
+            name: session.name().as_str(),
+            external_id: session.external_id(),
+            tags: &tags,
+            source: session.source_identity(),
+        });
+        for request in requests {
+            assert!(request.is_allowed(), "{} {:?}", request.action, request.context);
+        }
+    }
+}
+
 #[test]
 fn the_generated_policies_admit_the_gateway_and_nothing_else() {
     let cases = cases();
