@@ -2,8 +2,8 @@
 //! calls around the gateway, and the steps of an administrator. Everything is made from the configuration alone, without
 //! I/O.
 //!
-//! No policy here allows what the gateway refuses. Where IAM cannot express what the gateway decides, the
-//! policy is narrower or a note says so.
+//! No policy here allows a model or an operation that the gateway refuses. Where IAM cannot express what the gateway
+//! decides, the policy is narrower, or a note or `docs/IAM.md` says so.
 
 use std::fmt;
 use std::sync::Arc;

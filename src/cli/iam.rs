@@ -45,7 +45,7 @@ pub(super) struct Iam {
     /// Where StartAsyncInvoke may write its results.
     #[arg(long, value_name = "s3://BUCKET/PREFIX")]
     async_output: Option<OutputLocation>,
-    /// A role or user that the guards let through, and that may change the roles. The account may be *. Repeatable.
+    /// A role that the guards let through, and that may change the roles. The account may be *. Repeatable.
     #[arg(long, value_name = "ARN")]
     break_glass: Vec<PrincipalPattern>,
     /// A role of another service that calls Bedrock by itself, which the guards let through. Repeatable.

@@ -4,6 +4,7 @@
 use crate::iam::document::{Operator, Policy, Principal, Statement};
 use crate::iam::size::{self, ENDPOINT, SCP};
 use crate::iam::{IamError, World, permissions};
+use crate::identity::models::ModelPattern;
 use crate::route::Operation;
 
 /// A guard.
@@ -155,7 +156,7 @@ fn roles_stay_as_they_are(world: &World<'_>) -> Policy {
     let exempt =
         |statement: Statement| statement.when(Operator::ArnNotLike, "aws:PrincipalArn", break_glass(world));
     let patterns = world.options.break_glass.iter().chain(&world.options.service_roles);
-    let others = patterns.filter(|pattern| pattern.is_role()).map(|pattern| pattern.as_str().to_owned());
+    let others = patterns.map(|pattern| pattern.as_str().to_owned());
     let gateway = world.gateway.as_str().to_owned();
     let roles: Vec<String> = std::iter::once(gateway).chain(invoked(world)).chain(others).collect();
     let policies: Vec<String> =
@@ -172,14 +173,16 @@ fn endpoint(world: &World<'_>) -> Policy {
     for role in &world.roles {
         for rule in &role.rules {
             let of_operations = permissions::operations(rule).into_iter().flat_map(Operation::iam_actions);
-            for action in of_operations {
-                if !actions.iter().any(|known| known == action) {
-                    actions.push((*action).to_owned());
-                }
+            actions.extend(of_operations.map(|action| (*action).to_owned()));
+            // The permissions have it for application profiles, whatever the operations are.
+            let patterns = rule.role.models.iter().flatten();
+            if patterns.map(ModelPattern::as_str).any(|pattern| pattern.starts_with("arn:")) {
+                actions.push("bedrock:GetInferenceProfile".to_owned());
             }
         }
     }
     actions.sort_unstable();
+    actions.dedup();
     Policy::new(vec![
         Statement::allow("OnlyTheListedPrincipals", actions).of(Principal::Anyone).on(["*"]).when(
             Operator::ArnLike,

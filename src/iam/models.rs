@@ -138,7 +138,8 @@ impl Models {
             self.routers.extend(ROUTER_KINDS.iter().flat_map(|kind| found(account, kind)));
             self.others.extend(OTHER_KINDS.iter().flat_map(|kind| found(account, kind)));
             let profiles = format!("arn:{partition}:bedrock:{region}:{account}:inference-profile/{GLOBAL}");
-            self.global_profiles.extend(after(pattern, &profiles).iter().map(|rest| profiles.clone() + rest));
+            let rests = after(pattern, &profiles).into_iter().filter(|rest| !rest.contains('/'));
+            self.global_profiles.extend(rests.map(|rest| profiles.clone() + &rest));
             if pattern.contains(":sagemaker:") {
                 self.endpoints.push(pattern.to_owned());
             }

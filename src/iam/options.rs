@@ -46,7 +46,7 @@ pub struct OutputLocation {
     prefix: String,
 }
 
-/// The ARN of a principal of IAM. The account may be `*`, and the name may contain `*`.
+/// The ARN of a role. The account may be `*`, and the name may contain `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrincipalPattern(String);
 
@@ -116,13 +116,14 @@ impl FromStr for PrincipalPattern {
 
     fn from_str(text: &str) -> Result<Self, IllegalOption> {
         let error = IllegalOption(
-            "the ARN of a role or user, for example arn:aws:iam::123456789012:role/Admin; the account may be *",
+            "the ARN of a role, for example arn:aws:iam::123456789012:role/Admin; the account may be *",
         );
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let &["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return Err(error) };
         let account_fits =
             account == "*" || account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        let name = resource.strip_prefix("role/").or_else(|| resource.strip_prefix("user/"));
+        // No user: a principal that may create a user of this name, or a key of it, would be past the guards.
+        let name = resource.strip_prefix("role/");
         let name_fits = name.is_some_and(|name| {
             name.bytes().any(|byte| byte.is_ascii_alphanumeric())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-/*".contains(&byte))
@@ -138,11 +139,6 @@ impl FromStr for PrincipalPattern {
 impl PrincipalPattern {
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Whether it is a role, and not a user.
-    pub(super) fn is_role(&self) -> bool {
-        self.0.splitn(6, ':').nth(5).is_some_and(|resource| resource.starts_with("role/"))
     }
 }
 
@@ -194,6 +190,7 @@ mod tests {
             "arn:aws:sts::123456789012:assumed-role/A/b",
             "Admin",
             "arn:aws:iam::*:root",
+            "arn:aws:iam::123456789012:user/admin",
         ] {
             assert!(text.parse::<PrincipalPattern>().is_err(), "{text}");
         }

@@ -152,7 +152,7 @@ fn bad_input_has_one_message_with_the_remedy_and_writes_nothing() {
         (CONFIG.replace("eu.*", "claude-3"), &[], 1, "\"claude-3\" matches nothing"),
         (two, &[], 1, "pass --gateway-role, for example arn:aws:iam::123456789012:role/BedrockGateway"),
         (CONFIG.into(), &["--gateway-role", "arn:aws-cn:iam::123456789012:role/G"], 1, "partition aws"),
-        (CONFIG.into(), &["--break-glass", "Admin"], 2, "the ARN of a role or user"),
+        (CONFIG.into(), &["--break-glass", "Admin"], 2, "the ARN of a role"),
         (CONFIG.into(), &["--async-output", "acme/async"], 2, "s3://BUCKET/PREFIX"),
         (CONFIG.into(), &irsa, 2, "--runs-on irsa needs --oidc-provider"),
         (CONFIG.into(), &["--no-session-tags"], 2, "--runs-on pod-identity only"),

@@ -25,6 +25,7 @@ pub(super) fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(
         ));
     }
     let new = beside(folder);
+    make(&new).map_err(|error| cannot(&error))?;
     let written = fill(&new, files).and_then(|()| replace(folder, &new, files));
     if let Err(error) = written {
         // The error of the removal would hide the one that matters.
@@ -65,6 +66,14 @@ fn beside(folder: &Path) -> PathBuf {
     name.push(absolute.file_name().unwrap_or_default());
     name.push(format!(".{}", std::process::id()));
     absolute.with_file_name(name)
+}
+
+/// Makes the folder. Fails if it exists: another user may have made it, with links to other places.
+fn make(new: &Path) -> io::Result<()> {
+    if let Some(parent) = new.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::create_dir(new)
 }
 
 fn fill(new: &Path, files: &BTreeMap<String, String>) -> io::Result<()> {
