@@ -39,7 +39,7 @@ impl Draft {
             _ => text.to_owned(),
         };
         let issuer = parts.issuer.lines().map(|line| match &answers.issuer_url {
-            Some(url) if is_of_key(line, "url") => format!("url = {}", quoted(url)),
+            Some(url) if is_of_key(line, "url") => format!("url = {}", literal(url)),
             _ if is_of_key(line, "audiences") && !answers.audiences.is_empty() => {
                 format!("audiences = {}", list(&answers.audiences))
             }
@@ -125,13 +125,18 @@ pub(super) fn expression(claim: &str) -> String {
     }
 }
 
-/// The text as a TOML string. TOML has all the escapes of JSON.
+/// The text as a TOML string, for keys and expressions. TOML has all the escapes of JSON.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
+/// The same for other values. A dollar sign stays one: no claim of a sample reads a variable of the environment.
+fn literal(text: &str) -> String {
+    quoted(&text.replace('$', "$$"))
+}
+
 fn list(texts: &[String]) -> String {
-    format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+    format!("[{}]", texts.iter().map(|text| literal(text)).collect::<Vec<_>>().join(", "))
 }
 
 /// The text as a TOML key.
@@ -149,10 +154,10 @@ fn listen(answers: &Answers) -> String {
     let probe = answers.probe.as_deref().unwrap_or(probe);
     let mut text = String::new();
     if scheme == "https" {
-        let of = |answer: &Option<String>, default: &str| quoted(answer.as_deref().unwrap_or(default));
+        let of = |answer: &Option<String>, default: &str| literal(answer.as_deref().unwrap_or(default));
         let (cert, key) = (of(&answers.tls_cert, TLS.0), of(&answers.tls_key, TLS.1));
         // Writing to a String cannot fail.
-        let _written = writeln!(text, "https = {}\ntls = {{ cert = {cert}, key = {key} }}", quoted(address));
+        let _written = writeln!(text, "https = {}\ntls = {{ cert = {cert}, key = {key} }}", literal(address));
     } else {
         text.push_str(
             "# Without TLS: for a first try, or behind a proxy that ends TLS. Otherwise write instead\n",
@@ -162,17 +167,17 @@ fn listen(answers: &Answers) -> String {
             "#   https = \"0.0.0.0:8443\"\n#   tls = {{ cert = \"{}\", key = \"{}\" }}\nhttp = {}",
             TLS.0,
             TLS.1,
-            quoted(address)
+            literal(address)
         );
     }
-    let _written = write!(text, "probe = {}", quoted(probe));
+    let _written = write!(text, "probe = {}", literal(probe));
     text
 }
 
 fn aws(answers: &Answers) -> String {
     let (first, further) =
         answers.regions.split_first().map_or((REGION, &[][..]), |(first, further)| (first.as_str(), further));
-    let mut text = format!("region = {}", quoted(first));
+    let mut text = format!("region = {}", literal(first));
     let _written = if further.is_empty() {
         write!(
             text,
@@ -184,7 +189,7 @@ fn aws(answers: &Answers) -> String {
     if !answers.endpoints.is_empty() {
         text.push_str("\n\n# Instead of AWS's own endpoints.\n[aws.endpoints]");
         for Pair { key: name, value } in &answers.endpoints {
-            let _written = write!(text, "\n{} = {}", key(name), quoted(value));
+            let _written = write!(text, "\n{} = {}", key(name), literal(value));
         }
     }
     text
@@ -207,7 +212,7 @@ fn other_role(rule: &str, answers: &Answers) -> String {
         let name = line.split("role/").nth(1).and_then(|rest| rest.strip_suffix('"'));
         let line = name
             .filter(|_| is_of_key(line, "arn"))
-            .map_or_else(|| line.to_owned(), |name| format!("arn = {}", quoted(&arn(name, answers))));
+            .map_or_else(|| line.to_owned(), |name| format!("arn = {}", literal(&arn(name, answers))));
         let _written = write!(text, "\n# {line}");
     }
     text
@@ -225,7 +230,7 @@ fn roles(answers: &Answers) -> String {
     let (conditional, others): (Vec<_>, Vec<_>) = given.iter().partition(|role| role.when.is_some());
     let table = |role: &&RoleAnswer| {
         let when = role.when.as_deref().map_or_else(String::new, |when| format!("when = {}\n", quoted(when)));
-        format!("[[role]]\n{when}arn = {}\nmodels = {models}", quoted(&arn(&role.name, answers)))
+        format!("[[role]]\n{when}arn = {}\nmodels = {models}", literal(&arn(&role.name, answers)))
     };
     conditional.iter().chain(&others).map(table).collect::<Vec<_>>().join("\n\n")
 }
