@@ -10,7 +10,7 @@ use aws_sdk_bedrockruntime::types::{
 };
 
 use super::bedrock::{Bedrock, credentials};
-use super::models::allows;
+use super::models::allows_converse;
 use super::{CanarySession, Check};
 use crate::causes;
 use crate::config::Aws;
@@ -31,11 +31,11 @@ pub(super) async fn check(
     note: &mut (dyn FnMut(Check) + Send),
 ) {
     let name = format!("call of {}", model.as_str());
-    let Some(canary) = canaries.iter().find(|canary| allows(canary, model)) else {
+    let Some(canary) = canaries.iter().find(|canary| allows_converse(canary, model)) else {
         note(Check::fail(
             name,
-            "no role rule of the given callers allows this model",
-            "pass the claims of a caller whose role allows it, or add it to models",
+            "no role rule of the given callers allows converse with this model",
+            "pass the claims of a caller whose role allows it, or add it to models and operations",
         ));
         return;
     };

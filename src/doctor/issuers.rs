@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Check, Findings};
+use crate::auth::issuer::KeySource;
 use crate::auth::usable_keys;
 use crate::config::{Config, counted};
 use crate::proxy::Proxy;
@@ -39,7 +40,11 @@ pub(super) async fn check(
     note: &mut (dyn FnMut(Check) + Send),
 ) {
     let results = keys(config, proxy).await;
-    if results.iter().any(|(_, found)| found.is_ok()) {
+    let discovered = |name: &str| {
+        let issuer = config.issuers.iter().find(|issuer| *issuer.name == *name);
+        issuer.is_some_and(|issuer| matches!(issuer.keys, KeySource::Discovery))
+    };
+    if results.iter().any(|(name, found)| found.is_ok() && discovered(name)) {
         findings.held("A40", "the keys of at least one issuer were fetched through its discovery document");
     }
     for (issuer, found) in results {

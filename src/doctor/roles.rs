@@ -173,7 +173,8 @@ fn denied(
     );
     if let Some((role, statements)) = of_policy.then(|| statements(config, gateway, id)).flatten() {
         fix = format!(
-            "{fix}\nthe trust policy that bedrock-gateway iam --gateway-role {role} writes for this role:\n{statements}"
+            "{fix}\nthe trust policy that bedrock-gateway iam --gateway-role {role} writes for this role (add the path \
+             of the gateway's role, if it has one):\n{statements}"
         );
     }
     Check::fail(name, message, fix)
