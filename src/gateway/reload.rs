@@ -276,8 +276,8 @@ impl Reloader {
         tried.verdict()
     }
 
-    /// Finishes `work`, which may take seconds. Meanwhile the gateway still reads the deny file: a revocation waits
-    /// neither for an issuer nor for STS.
+    /// Finishes `work`, which may take seconds. Meanwhile the gateway still reads the present deny file: a revocation
+    /// waits neither for an issuer nor for STS.
     async fn beside<F: Future>(&mut self, work: F) -> F::Output {
         let mut work = pin!(work);
         loop {
