@@ -130,6 +130,7 @@ impl Sender {
         let answer = match sent {
             Ok(answer) => answer,
             Err(error) if error.message().is_some() => return Ok(None),
+            Err(error) if was_refused(error.error()) => return Ok(None),
             Err(error) => return Err(error.into_error()),
         };
         let status = answer.status().as_u16();
@@ -138,6 +139,13 @@ impl Sender {
         let body = body.collect().await;
         Ok(Some((status, body.map_err(|error| *error.downcast::<hyper::Error>().unwrap())?.to_bytes())))
     }
+}
+
+/// Whether a GOAWAY without an error ended the stream: its server has not begun with it, so the request may go over
+/// another connection (RFC 9113, section 6.8). On a busy machine, a request can cross the GOAWAY on its way. The bill
+/// shows at the end that none was served twice.
+fn was_refused(error: &hyper::Error) -> bool {
+    format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)")
 }
 
 /// Sends requests at a steady rate until `stop` is set. Returns their number.
