@@ -22,6 +22,7 @@ mod iam;
 mod init;
 mod man;
 mod principal;
+mod probe;
 mod problems;
 mod replicas;
 mod revocations;
@@ -204,6 +205,15 @@ Exit codes: 0 the request was found; 1 it was not found, or no replica answered;
 
 Exit codes: 0 every replica answered; 1 at least one did not; 2 invalid arguments.")]
     Sessions(sessions::Sessions),
+    /// Ask the probe port of a running gateway whether it is ready, for a health check.
+    ///
+    /// The image has no shell and no curl, so the binary asks itself. The problems that `/readyz` lists are printed.
+    #[command(after_help = "Examples:
+  bedrock-gateway probe --config /etc/bedrock-gateway/gateway.toml
+  bedrock-gateway probe --address 127.0.0.1:9090 --live
+
+Exit codes: 0 ready (with --live: it answers); 1 not ready, or no answer; 2 invalid arguments.")]
+    Probe(probe::Probe),
     /// Print the JSON Schema of the configuration, or the document of it.
     #[command(after_help = "Examples:
   bedrock-gateway schema > gateway.schema.json
@@ -264,6 +274,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Schema(Schema { format: SchemaFormat::Markdown }) => print(&config::schema_document()),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
+        Command::Probe(arguments) => probe::run(arguments),
     }
 }
 

@@ -42,14 +42,14 @@ pub(super) struct Answer {
     pub(super) outcome: Result<Value, String>,
 }
 
-/// The request that each replica gets.
+/// A request to a port of an operator.
 #[derive(Debug, Clone)]
-struct Question {
-    method: Method,
-    path: String,
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) path: String,
     /// JSON.
-    body: Option<String>,
-    authorization: Option<String>,
+    pub(super) body: Option<String>,
+    pub(super) authorization: Option<String>,
 }
 
 /// The URL of an admin port, which speaks plain HTTP.
@@ -152,6 +152,33 @@ async fn addresses(replica: &Url) -> Result<Vec<SocketAddr>, String> {
 
 /// Sends the request to one replica and returns the JSON of its answer.
 async fn ask(address: SocketAddr, authority: &str, question: Question) -> Result<Value, String> {
+    let Reply { is_success, status, body } = exchange(address, authority, question).await?;
+    if !is_success {
+        let message = body.as_ref().and_then(|body| body["message"].as_str());
+        return Err(format!("{status}: {}", message.map_or_else(|| "no reason given".to_owned(), legible)));
+    }
+    body.ok_or_else(not_a_gateway)
+}
+
+/// An answer of any status.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) is_success: bool,
+    /// For example `503 Service Unavailable`.
+    pub(super) status: String,
+    /// `None`: it is not JSON.
+    pub(super) body: Option<Value>,
+}
+
+/// Sends the request and returns the answer.
+///
+/// # Errors
+/// When there is no connection or no whole answer.
+pub(super) async fn exchange(
+    address: SocketAddr,
+    authority: &str,
+    question: Question,
+) -> Result<Reply, String> {
     let connected = TcpStream::connect(address).await;
     let stream = connected.map_err(|error| format!("cannot connect: {error}"))?;
     let mut request =
@@ -174,12 +201,11 @@ async fn ask(address: SocketAddr, authority: &str, question: Question) -> Result
     #[expect(clippy::disallowed_methods, reason = "its length is limited")]
     let body = Limited::new(answer.into_body(), LARGEST).collect().await;
     let body = body.map_err(|error| format!("the answer cannot be read: {error}"))?.to_bytes();
-    let body: Option<Value> = serde_json::from_slice(&body).ok();
-    if !status.is_success() {
-        let message = body.as_ref().and_then(|body| body["message"].as_str());
-        return Err(format!("{status}: {}", message.map_or_else(|| "no reason given".to_owned(), legible)));
-    }
-    body.ok_or_else(not_a_gateway)
+    Ok(Reply {
+        is_success: status.is_success(),
+        status: status.to_string(),
+        body: serde_json::from_slice(&body).ok(),
+    })
 }
 
 /// The failure of a replica whose answer has another shape.

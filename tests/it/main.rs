@@ -36,6 +36,7 @@ mod mapping;
 mod metrics;
 mod mistakes;
 mod operations;
+mod probe;
 mod process;
 mod proxy;
 mod reasons;
