@@ -378,8 +378,7 @@ fn missing(statement: &str) -> Vec<&'static str> {
 /// A time of the JSON protocol: seconds, or RFC 3339.
 fn seconds(value: &Value) -> Option<std::time::SystemTime> {
     if let Some(text) = value.as_str() {
-        let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
-        return parsed.ok().map(Into::into);
+        return clock::parse_rfc3339(text);
     }
     let seconds = value.as_f64().filter(|seconds| (0.0..1e11).contains(seconds))?;
     std::time::UNIX_EPOCH.checked_add(Duration::from_secs_f64(seconds))
