@@ -171,11 +171,11 @@ fn duplicate(text: &str, headers: &[Header<'_>], at: Span, begins: usize) -> Fau
         let table = headers.iter().rev().find(|header| header.begins < begins);
         let within =
             table.map_or_else(String::new, |table| format!(" in {}", brackets(table.path, table.list)));
-        let is_key =
+        let sets_it =
             |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim().trim_matches('"') == key);
         let (top, above) = table.map_or((0, 0), |table| (table.line, table.begins));
         let between = text.get(above..begins).unwrap_or_default().lines();
-        let first = between.zip(top.max(1)..).find(|(line, _)| is_key(line));
+        let first = between.zip(top.max(1)..).find(|(line, _)| sets_it(line));
         let first = first.map_or_else(String::new, |(_, line)| format!(", first on line {line}"));
         return Fault {
             begins: at.start,
