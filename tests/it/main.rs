@@ -17,6 +17,7 @@ mod bodies;
 mod check;
 mod claims;
 mod clients;
+mod cookbook;
 mod credentials;
 mod debug_text;
 mod dialects;

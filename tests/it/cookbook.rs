@@ -1,0 +1,154 @@
+//! `docs/MAPPING-COOKBOOK.md`: its tokens, configurations and rows are those of `config/issuers`, its cases pass, and its
+//! commands run.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bedrock_gateway::config::Config;
+use serde_json::Value;
+
+use crate::process::{binary, run, run_with};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const PAGE: &str = include_str!("../../docs/MAPPING-COOKBOOK.md");
+
+/// The heading of each provider's section, and its starting point in `config/issuers`.
+const PROVIDERS: [(&str, &str); 8] = [
+    ("Entra", "entra"),
+    ("Okta", "okta"),
+    ("Cognito", "cognito"),
+    ("Keycloak", "keycloak"),
+    ("Google", "google"),
+    ("Kubernetes", "kubernetes"),
+    ("GitHub Actions", "github-actions"),
+    ("AWS", "aws"),
+];
+
+fn section(heading: &str) -> &'static str {
+    let begin = format!("\n## {heading}\n");
+    let (_, rest) = PAGE.split_once(&begin).unwrap_or_else(|| panic!("the page has no section {heading}"));
+    rest.split("\n## ").next().unwrap()
+}
+
+/// The blocks of this language in a text.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let begin = format!("```{language}\n");
+    text.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+fn issuers(name: &str) -> String {
+    let path = Path::new(ROOT).join("config/issuers").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether `whole` has all that `part` shows: an object may have more members, everything else is equal.
+fn has(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, value)| whole.get(key).is_some_and(|there| has(there, value)))
+        }
+        (whole, part) => whole == part,
+    }
+}
+
+#[test]
+fn the_page_shows_the_tokens_configurations_and_rows_of_the_starting_points() {
+    for (heading, name) in PROVIDERS {
+        let section = section(heading);
+        let claims: Value = serde_json::from_str(&issuers(&format!("{name}.claims.json"))).unwrap();
+        let [token] = blocks(section, "json")[..] else { panic!("{heading} shows one token") };
+        let shown: Value = serde_json::from_str(token).unwrap_or_else(|error| panic!("{heading}: {error}"));
+        assert!(has(&claims, &shown), "{heading}: {shown} is not in {name}.claims.json");
+
+        let file = issuers(&format!("{name}.toml"));
+        let mut parts = 0;
+        for block in blocks(section, "toml") {
+            if let Some(addition) = block.strip_prefix("# Add:\n") {
+                let whole = file.replacen("[issuer.session]", &format!("{addition}\n[issuer.session]"), 1);
+                let config = Config::parse(&whole, heading, &|_| None);
+                let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+                assert!(config.warnings.is_empty(), "{heading}: {:?}", config.warnings);
+            } else {
+                assert!(file.contains(block), "{heading}: this is not in {name}.toml:\n{block}");
+                parts += 1;
+            }
+        }
+        assert!(parts > 0, "{heading} shows no part of {name}.toml");
+
+        let explained = issuers(&format!("{name}.explain.txt"));
+        let (_, bill) = explained.split_once("In the Cost and Usage Report\n").unwrap();
+        let bill = bill.split("\n\n").next().unwrap();
+        let [row] = blocks(section, "text")[..] else { panic!("{heading} shows one row of the bill") };
+        assert_eq!(row.trim_end(), bill, "{heading}");
+    }
+}
+
+#[test]
+fn every_case_of_the_page_passes_and_every_case_is_on_the_page() {
+    let folders = PROVIDERS.map(|(heading, name)| {
+        (heading, format!("config/issuers/cases/{name}"), format!("config/issuers/{name}.toml"))
+    });
+    let groups =
+        ("Entra", "config/examples/entra-groups".to_owned(), "config/examples/entra-groups.toml".to_owned());
+    for (heading, folder, config) in folders.into_iter().chain([groups]) {
+        let linked: BTreeSet<PathBuf> = section(heading)
+            .split("](../")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|target| target.starts_with(&folder) && target.ends_with(".json"))
+            .map(PathBuf::from)
+            .collect();
+        let there = std::fs::read_dir(Path::new(ROOT).join(&folder)).unwrap();
+        let there: BTreeSet<PathBuf> =
+            there.map(|entry| Path::new(&folder).join(entry.unwrap().file_name())).collect();
+        let unlinked: Vec<_> = there.difference(&linked).collect();
+        // The page shows the traps only, and these two are the expected way.
+        let expected = ["few-groups.json", "not-a-member.json"];
+        assert!(unlinked.iter().all(|path| expected.iter().any(|name| path.ends_with(name))), "{unlinked:?}");
+        assert!(linked.is_subset(&there), "{linked:?}");
+        let path = |name: &str| Path::new(ROOT).join(name).to_str().unwrap().to_owned();
+        let ended =
+            run(&["check", "--skip-files", "--strict", "-c", &path(&config), "--cases", &path(&folder)], "");
+        assert_eq!(ended.code, Some(0), "{heading}: {}{}", ended.out, ended.err);
+        assert!(ended.out.contains(&format!("{} passed, 0 failed", there.len())), "{}", ended.out);
+    }
+}
+
+#[test]
+fn the_page_says_refused_where_a_case_is_refused() {
+    for (heading, _) in PROVIDERS {
+        for row in section(heading).lines().filter(|line| line.starts_with("| ") && line.contains(".json)")) {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+            let [_, happens, cases] = cells[..] else { panic!("{heading}: {row}") };
+            for target in cases.split("](../").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let text = std::fs::read_to_string(Path::new(ROOT).join(target)).unwrap();
+                let case: Value = serde_json::from_str(&text).unwrap();
+                let reason = case["expect"]["reason"].as_str().unwrap();
+                let says_refused = happens.starts_with("refused");
+                assert_eq!(
+                    says_refused,
+                    reason != "ok",
+                    "{heading}, {target}: {reason}, and the page: {happens}"
+                );
+                if let Some((_, rest)) = happens.split_once("refused (`") {
+                    assert!(
+                        rest.starts_with(reason),
+                        "{heading}, {target}: {reason}, and the page: {happens}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_commands_of_the_page_run() {
+    let mut count = 0;
+    for line in blocks(PAGE, "sh").into_iter().flat_map(str::lines) {
+        let arguments = line.strip_prefix("bedrock-gateway ").unwrap_or_else(|| panic!("not run: {line}"));
+        let ended = run_with(binary().current_dir(ROOT).args(arguments.split(' ')));
+        assert_eq!(ended.code, Some(0), "{line}: {}{}", ended.out, ended.err);
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
