@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +18,14 @@ use crate::server::balancers::{Balancers, ClientAddress, ExpectedHeader};
 use crate::server::throttle::Throttle;
 
 const BACKLOG: u32 = 4096;
+/// TCP keep-alive: the silence before the first probe. Load balancers and NAT gateways may forget a connection that is
+/// silent for 60 s (the shortest idle timeout of a network load balancer) to 350 s (the default).
+// Assumption A36.
+const KEEP_ALIVE: Duration = Duration::from_secs(45);
+/// The time between two probes without an answer.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+/// After this number of probes without an answer the connection is closed.
+const PROBES: u32 = 4;
 
 /// A listening socket, with its TLS settings and its load balancers.
 pub struct Listener {
@@ -50,6 +60,7 @@ impl Listener {
                 tokio::net::TcpSocket::new_v6()
             }?;
             socket.set_reuseaddr(true)?;
+            keep_alive(&socket)?;
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
@@ -98,6 +109,15 @@ impl Listener {
     }
 }
 
+/// Turns TCP keep-alive on. Linux copies these options from a listening socket to each connection that it accepts.
+fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepintvl(socket, PROBE_EVERY)?;
+    sockopt::set_tcp_keepcnt(socket, PROBES)?;
+    Ok(())
+}
+
 /// A connection that was accepted.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
@@ -138,6 +158,26 @@ pub(super) async fn accept_all(listener: Listener, slots: Arc<Semaphore>, found:
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_have_keep_alive_before_a_balancer_forgets_them() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = Listener::bind(address.parse().unwrap(), None).unwrap();
+            let _client = TcpStream::connect(listener.address().unwrap()).await.unwrap();
+            let (stream, _) = listener.socket.accept().await.unwrap();
+            assert!(sockopt::socket_keepalive(&stream).unwrap());
+            let idle = sockopt::tcp_keepidle(&stream).unwrap();
+            let until_closed = idle + PROBES * sockopt::tcp_keepintvl(&stream).unwrap();
+            assert!(idle < Duration::from_secs(60), "{idle:?}");
+            assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), PROBES);
+            assert!(until_closed < Duration::from_secs(120), "{until_closed:?}");
         }
     }
 }

@@ -30,9 +30,14 @@ use crate::endpoint::idle::Connection;
 use crate::proxy::{self, NoConnection, Proxy, ProxyConnector};
 use crate::trust::{self, CaError};
 
-/// The interval of TCP keep-alive. NAT gateways and network load balancers forget a silent connection after 350 s.
+/// TCP keep-alive: the silence before the first probe. NAT gateways and network load balancers forget a connection that
+/// is silent for 350 s.
 // Assumption A36.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
+/// The time between two probes without an answer.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+/// After this number of probes without an answer the connection is closed.
+const PROBES: u32 = 4;
 /// The most bytes that are read of an answer at once, and the largest head of an answer. An answer whose caller does
 /// not read holds this much memory.
 const READ_BYTES: usize = 64 * 1024;
@@ -126,6 +131,8 @@ pub fn connector(extra: &[&Path], timeout: Duration, proxy: Proxy) -> Result<Con
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(timeout));
     tcp.set_keepalive(Some(KEEP_ALIVE));
+    tcp.set_keepalive_interval(Some(PROBE_EVERY));
+    tcp.set_keepalive_retries(Some(PROBES));
     let tls = trust::client(roots)?;
     let tcp = ProxyConnector::new(tcp.clone(), tcp, tls.clone(), proxy.clone());
     let https = hyper_rustls::HttpsConnectorBuilder::new()

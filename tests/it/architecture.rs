@@ -80,7 +80,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("proxy_header", &["server"]),
     ("regex", &["attribution", "expression"]),
     ("rustls_native_certs", &["trust"]),
-    ("rustix", &["preflight", "telemetry"]),
+    ("rustix", &["preflight", "server", "telemetry"]),
     ("schemars", &["config"]),
     ("strsim", &["config", "spelling"]),
     ("subtle", &["operator"]),

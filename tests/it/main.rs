@@ -31,6 +31,7 @@ mod health;
 mod iam;
 mod iam_table;
 mod init;
+mod keep_alive;
 mod limits;
 mod listeners;
 mod mapping;
