@@ -1,0 +1,29 @@
+-- What each model has cost this month, by kind of token. A kind of the cache has "input" in its name, so it comes first.
+SELECT
+  coalesce(
+    nullif(element_at(product, 'model'), ''),
+    nullif(replace(element_at(product, 'product_name'), ' (Amazon Bedrock Edition)', ''), ''),
+    nullif(regexp_extract(line_item_resource_id, '[^/]+$'), ''),
+    '(unknown)'
+  ) AS model,
+  CASE
+    WHEN lower(line_item_usage_type) LIKE '%cache%read%' THEN 'cache read'
+    WHEN lower(line_item_usage_type) LIKE '%cache%write%' THEN 'cache write'
+    WHEN lower(line_item_usage_type) LIKE '%output%' THEN 'output'
+    WHEN lower(line_item_usage_type) LIKE '%input%' THEN 'input'
+    ELSE 'other'
+  END AS kind,
+  sum(line_item_unblended_cost) AS cost,
+  sum(coalesce(line_item_net_unblended_cost, line_item_unblended_cost)) AS net_cost,
+  line_item_currency_code AS currency,
+  max(line_item_usage_end_date) AS last_usage
+FROM "${Database}"."${Table}"
+WHERE billing_period = substr(cast(current_date AS varchar), 1, 7)
+  AND (
+    (bill_billing_entity = 'AWS' AND line_item_product_code IN
+      ('AmazonBedrock', 'AmazonBedrockService', 'AmazonBedrockFoundationModels', 'AmazonBedrockAgentCore'))
+    OR (bill_billing_entity = 'AWS Marketplace' AND element_at(product, 'product_name') LIKE '%Bedrock%')
+  )
+  AND strpos(',${InvocationRoles},', ',' || regexp_extract(line_item_iam_principal, ':assumed-role/([^/]+)/', 1) || ',') > 0
+GROUP BY 1, 2, line_item_currency_code
+ORDER BY cost DESC
