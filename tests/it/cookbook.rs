@@ -1,8 +1,9 @@
 //! `docs/MAPPING-COOKBOOK.md`: its tokens, configurations and rows are those of `config/issuers`, its cases pass, and its
-//! commands run.
+//! commands run. `docs/CLIENT-COOKBOOK.md`: its blocks are those of `examples/clients`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use bedrock_gateway::config::Config;
 use serde_json::Value;
@@ -151,4 +152,58 @@ fn the_commands_of_the_page_run() {
         count += 1;
     }
     assert_eq!(count, 2);
+}
+
+const CLIENTS: &str = include_str!("../../docs/CLIENT-COOKBOOK.md");
+
+fn client_file(name: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn the_programs_of_the_client_cookbook_are_parts_of_the_examples() {
+    let mut count = 0;
+    for (language, comment) in [("python", "# "), ("js", "// ")] {
+        for block in blocks(CLIENTS, language) {
+            let (first, code) = block.split_once('\n').unwrap();
+            let name = first.strip_prefix(comment).unwrap();
+            assert!(name.starts_with("examples/clients/"), "the block names no example: {block}");
+            let file = client_file(name);
+            assert!(file.contains(code), "this is not in {name}:\n{code}");
+            count += 1;
+        }
+    }
+    assert!(count >= 6, "{count}");
+}
+
+#[test]
+fn the_settings_of_the_client_cookbook_are_those_of_the_examples() {
+    let json =
+        |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let [settings] = blocks(CLIENTS, "json")[..] else { panic!("one block of settings") };
+    assert_eq!(json(settings), json(&client_file("examples/clients/claude-code/settings-with-helper.json")));
+
+    let toml = |text: &str| text.parse::<toml::Table>().unwrap_or_else(|error| panic!("{error}: {text}"));
+    let [codex, renewal] = blocks(CLIENTS, "toml")[..] else { panic!("two blocks of Codex") };
+    assert_eq!(toml(codex), toml(&client_file("examples/clients/codex/config.toml")));
+    let table = toml(renewal)["model_providers"]["gateway"]["auth"].clone();
+    assert_eq!(table["command"].as_str(), json(settings)["apiKeyHelper"].as_str(), "the same command");
+
+    let [profile] = blocks(CLIENTS, "ini")[..] else { panic!("one profile") };
+    let help = run(&["credentials", "--help"], "").out;
+    let lines: Vec<&str> = help.lines().map(str::trim).collect();
+    for line in profile.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(lines.contains(&line), "the help of `credentials` does not have: {line}");
+    }
+}
+
+/// A shell reads each block without running it.
+#[test]
+fn the_shell_blocks_of_the_client_cookbook_parse() {
+    for block in blocks(CLIENTS, "sh") {
+        let ended = run_with(
+            Command::new("bash").args(["-n", "-c", block]).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        );
+        assert_eq!(ended.code, Some(0), "{block}: {}", ended.err);
+    }
 }
