@@ -8,6 +8,7 @@ use bedrock_gateway::route::Operation;
 mod assumptions;
 mod metrics;
 mod numbers;
+mod pages;
 
 const README: &str = include_str!("../../README.md");
 const CLIENTS: &str = include_str!("../../docs/CLIENTS.md");
