@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
     /// Repeat the option for more callers. `iss` selects the issuer.
     #[arg(long, value_name = "FILE", requires = "config")]
     pub(crate) claims: Vec<PathBuf>,
+    /// Start this program for the gateway, as `PROGRAM serve --config FILE`, instead of the gateway of this build.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["serve", "user", "config"])]
+    pub(crate) gateway: Option<PathBuf>,
 }
 
 impl Arguments {

@@ -2,21 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bedrock_bed::Bed;
-use bedrock_gateway::gateway::GatewayHandle;
+use bedrock_bed::{ANY_PORT, Addresses, Bed, free_addresses};
 use bedrock_gateway::telemetry::access::AccessLog;
 
 use crate::Outcome;
+use crate::gateway::Gateway;
 use crate::people::Person;
 
 /// A running gateway with its callers.
 pub(crate) struct Ground {
     pub(crate) bed: Bed,
-    pub(crate) gateway: GatewayHandle,
-    pub(crate) log: Arc<AccessLog>,
+    pub(crate) gateway: Gateway,
     /// The gateway's region.
     pub(crate) region: String,
     pub(crate) people: Vec<Person>,
@@ -30,8 +28,19 @@ impl Ground {
         let bed = Bed::start();
         let leeway = if lifetime < Duration::from_secs(3600) { "1s" } else { "30s" };
         let file = bed.folder().join("gateway.toml");
-        std::fs::write(&file, configuration(&bed, leeway))?;
+        std::fs::write(&file, configuration(&bed, [ANY_PORT; 3], leeway))?;
         Self::serve(bed, &file, log, "us-east-1".to_owned(), Person::all(), lifetime).await
+    }
+
+    /// The gateway of the quickstart, which `program` serves.
+    pub(crate) async fn start_program(lifetime: Duration, program: &Path) -> Outcome<Self> {
+        let bed = Bed::start();
+        let file = bed.folder().join("gateway.toml");
+        let [https, probe, admin] = free_addresses();
+        std::fs::write(&file, configuration(&bed, [https, probe, admin], "30s"))?;
+        let addresses = Addresses { http: None, https: Some(https), probe: Some(probe), admin: Some(admin) };
+        let gateway = Gateway::start(&bed, program, &file, addresses).await?;
+        Ok(Self { bed, gateway, region: "us-east-1".to_owned(), people: Person::all(), lifetime })
     }
 
     /// A gateway with the configuration in `file`.
@@ -43,9 +52,8 @@ impl Ground {
         people: Vec<Person>,
         lifetime: Duration,
     ) -> Outcome<Self> {
-        let log = Arc::new(log);
-        let gateway = bed.serve(file, &log).await;
-        Ok(Self { bed, gateway, log, region, people, lifetime })
+        let gateway = Gateway::of_build(&bed, file, log).await;
+        Ok(Self { bed, gateway, region, people, lifetime })
     }
 
     /// The gateway's address for callers.
@@ -68,13 +76,14 @@ impl Ground {
 }
 
 /// The configuration that an operator would write, with the stand-in's addresses.
-fn configuration(bed: &Bed, leeway: &str) -> String {
+fn configuration(bed: &Bed, addresses: [SocketAddr; 3], leeway: &str) -> String {
+    let [https, probe, admin] = addresses;
     let (standin, folder) = (&bed.standin, bed.folder().display());
     format!(
         r#"[listen]
-https = "127.0.0.1:0"
-probe = "127.0.0.1:0"
-admin = "127.0.0.1:0"
+https = "{https}"
+probe = "{probe}"
+admin = "{admin}"
 
 [listen.tls]
 cert = "{folder}/tls.crt"

@@ -9,6 +9,7 @@ mod arguments;
 mod bill;
 mod calls;
 mod console;
+mod gateway;
 mod ground;
 mod own;
 mod paint;
@@ -45,10 +46,11 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Outcome {
     let lifetime = arguments.lifetime();
-    let mut ground = match &arguments.config {
-        Some(file) => own::start(file, &arguments.claims, lifetime, shown_log()?).await?,
-        None if arguments.serves() => Ground::start(lifetime, shown_log()?).await?,
-        None => Ground::start(lifetime, AccessLog::memory()).await?,
+    let mut ground = match (&arguments.config, &arguments.gateway) {
+        (Some(file), _) => own::start(file, &arguments.claims, lifetime, shown_log()?).await?,
+        (None, Some(program)) => Ground::start_program(lifetime, program).await?,
+        (None, None) if arguments.serves() => Ground::start(lifetime, shown_log()?).await?,
+        (None, None) => Ground::start(lifetime, AccessLog::memory()).await?,
     };
     if arguments.serves() {
         serve::until_stopped(&ground, arguments.user.as_deref()).await?;
@@ -60,9 +62,7 @@ async fn run(arguments: &Arguments) -> Outcome {
         println!("  cargo run --example quickstart -- --config FILE …      by your configuration");
         println!("  README.md has the shortest real configuration; docs/DEPLOYING.md is for AWS.");
     }
-    ground.gateway.drain();
-    ground.gateway.stopped().await;
-    Ok(())
+    ground.gateway.stop().await
 }
 
 /// An access log on standard output.

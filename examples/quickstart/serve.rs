@@ -44,7 +44,7 @@ pub(crate) async fn until_stopped(ground: &Ground, user: Option<&str>) -> Outcom
             }
         }
     }
-    ground.log.flush();
+    ground.gateway.flush();
     bill::print(&ground.bed.standin.bill);
     Ok(())
 }

@@ -95,7 +95,7 @@ async fn all_calls(ground: &Ground, people: [(&Person, &str); 2]) -> Outcome {
         for client in &clients {
             let (person, model, client) = client.as_ref().map_err(ToString::to_string)?;
             let question = format!("Is this on {}'s bill?", person.name);
-            let before = ground.log.lines().len();
+            let before = ground.gateway.lines().len();
             let said = call.make(client, model, &question).await?;
             if !said.contains(&question) {
                 return Err(format!("{}: unexpected answer: {said}", call.name()).into());
@@ -117,7 +117,7 @@ async fn all_calls(ground: &Ground, people: [(&Person, &str); 2]) -> Outcome {
 async fn refusal(ground: &Ground, carol: &Person) -> Outcome {
     heading(&format!("{} is not in the group that the configuration requires", carol.name));
     let client = calls::client(&ground.bed, &ground.endpoint()?, &ground.token(carol));
-    let before = ground.log.lines().len();
+    let before = ground.gateway.lines().len();
     let said = calls::ask(&client, SONNET, "And for this?").await;
     let Err(refused) = said.map_err(SdkError::into_service_error) else {
         return Err("the gateway served a caller that it must refuse".into());
@@ -144,7 +144,7 @@ fn exception(error: &ConverseError) -> String {
 
 /// The record of the request with this number. The gateway writes it a moment after the end of the answer.
 async fn record(ground: &Ground, number: usize) -> Outcome<Value> {
-    let lines = || ground.log.lines();
+    let lines = || ground.gateway.lines();
     let line = until("the access log", async || lines().into_iter().nth(number.saturating_sub(1))).await;
     Ok(serde_json::from_str(&line)?)
 }

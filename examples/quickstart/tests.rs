@@ -27,7 +27,7 @@ async fn records(ground: &Ground) -> Vec<Value> {
         let client = calls::client(&ground.bed, &ground.endpoint().unwrap(), &ground.token(person));
         let answer = calls::ask(&client, HAIKU, "hello").await;
         let number = records.len();
-        let line = until("the record", async || ground.log.lines().into_iter().nth(number)).await;
+        let line = until("the record", async || ground.gateway.lines().into_iter().nth(number)).await;
         let record: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(answer.is_ok(), record["status"] == 200, "{}: {record}", person.name);
         records.push(record);
@@ -42,6 +42,15 @@ async fn the_story_ends_well() {
     let bill = &ground.bed.standin.bill;
     assert_eq!(bill.call_count(), 9);
     assert_eq!(bill.principals().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_must_listen_before_callers_call() {
+    for (program, words) in [("/none", "no such program"), ("/bin/false", "ended at once: exit status: 1")] {
+        let started = Ground::start_program(HOUR, Path::new(program)).await;
+        let error = started.err().unwrap().to_string();
+        assert!(error.starts_with(program) && error.contains(words), "{error}");
+    }
 }
 
 /// The cases are the claims of callers, and what the gateway makes of them.
