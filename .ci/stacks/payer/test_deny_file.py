@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
+import tomllib
 import types
 import unittest
 from pathlib import Path
@@ -148,9 +149,16 @@ class DenyFile(unittest.TestCase):
         values = ["search", "Señales 検索 a_b.c:d/e=f+g-h@i"]
         filters = [{"Tags": {"Key": "iamPrincipal/team", "Values": [value]}} for value in values]
         self.run_with([budget(str(number), "600", FilterExpression=one) for number, one in enumerate(filters)])
+        self.assertEqual(self.text().count("[[revoke]]"), 3)
         checked = self.gateway()
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
-        self.assertEqual(self.text().count("[[revoke]]"), 3)
+        # Quotes and backslashes of an expression are those of a string of TOML.
+        os.environ["DENY_EXPRESSION"] = 'claims.team == "{value}" && !claims.sub.matches("\\\\d+")'
+        self.run_with([budget("x", "600", FilterExpression=filters[1])])
+        entry = tomllib.loads(self.text())["revoke"][1]
+        self.assertEqual(entry["expression"], os.environ["DENY_EXPRESSION"].replace("{value}", values[1]))
+        checked = self.gateway()
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
     def test_the_gateway_refuses_what_a_quote_in_a_value_would_make(self):
         self.put('[[revoke]]\nexpression = "claims.team == \'o\'hara\'"\n')

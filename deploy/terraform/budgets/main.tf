@@ -192,11 +192,10 @@ resource "aws_lambda_function" "budgets" {
 }
 
 resource "aws_lambda_permission" "topic" {
-  function_name  = aws_lambda_function.budgets.function_name
-  action         = "lambda:InvokeFunction"
-  principal      = "sns.amazonaws.com"
-  source_arn     = aws_sns_topic.budgets.arn
-  source_account = local.account
+  function_name = aws_lambda_function.budgets.function_name
+  action        = "lambda:InvokeFunction"
+  principal     = "sns.amazonaws.com"
+  source_arn    = aws_sns_topic.budgets.arn
 }
 
 resource "aws_sns_topic_subscription" "function" {
@@ -222,11 +221,10 @@ resource "aws_cloudwatch_event_target" "schedule" {
 }
 
 resource "aws_lambda_permission" "schedule" {
-  function_name  = aws_lambda_function.budgets.function_name
-  action         = "lambda:InvokeFunction"
-  principal      = "events.amazonaws.com"
-  source_arn     = aws_cloudwatch_event_rule.schedule.arn
-  source_account = local.account
+  function_name = aws_lambda_function.budgets.function_name
+  action        = "lambda:InvokeFunction"
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.schedule.arn
 }
 
 resource "aws_sns_topic" "alarm" {

@@ -5,7 +5,7 @@ output "bucket" {
 
 output "export_arn" {
   description = "The export. doctor --billing checks it."
-  value       = aws_bcmdataexports_export.bill.id
+  value       = aws_bcmdataexports_export.bill.arn
 }
 
 output "workgroup" {
