@@ -9,6 +9,7 @@ mod assumptions;
 mod metrics;
 mod numbers;
 mod pages;
+mod unit;
 
 const README: &str = include_str!("../../README.md");
 const CLIENTS: &str = include_str!("../../docs/CLIENTS.md");

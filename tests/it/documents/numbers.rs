@@ -12,8 +12,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A number as the code has it. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Number {
-    value: u128,
+pub(super) struct Number {
+    pub(super) value: u128,
     is_time: bool,
 }
 
@@ -139,7 +139,7 @@ impl Expression<'_> {
 }
 
 /// The value of a constant of a file below `src`, or of a field in the file's first `impl Default`.
-fn constant(file: &str, name: &str) -> Option<Number> {
+pub(super) fn constant(file: &str, name: &str) -> Option<Number> {
     let text = std::fs::read_to_string(Path::new(ROOT).join("src").join(file)).ok()?;
     let declared = format!("const {name}:");
     if let Some((_, rest)) = text.split_once(&declared) {
