@@ -82,6 +82,10 @@ deny:
 dist:
     cargo build --locked --profile dist
 
+# Build the container image in target/container, and run the gateway out of it.
+image:
+    .ci/container/run
+
 # Run everything that must hold before a change lands: up to 50 minutes.
 ci:
     .ci/run
