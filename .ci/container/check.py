@@ -2,7 +2,7 @@
 """Checks what the build of the image made.
 
     check.py sizes UNPACKED PACKED    bytes, against the limit and the table of deploy/container/README.md
-    check.py bill FILE                an SBOM, by the schema of CycloneDX 1.6 and by what it must have
+    check.py bill FILE BINARY         an SBOM, by the schema of CycloneDX 1.6, and against the crates in the binary
     check.py sources FILE             the sources of the binary, as cargo lists them: a container build sees them all
     check.py facts FILE               the process in the image, as .ci/container/gateway saw it
 """
@@ -21,6 +21,7 @@ PROCESS = {
     "gid": ["65532"] * 4,
     "capabilities": [0] * 4,
     "no_new_privileges": "1",
+    "seccomp": "2",
     "writable": ["/proc"],
 }
 
@@ -38,7 +39,13 @@ def sizes(*counted: str) -> list:
     return faults
 
 
-def bill(file: str) -> list:
+def crates_in(binary: str) -> set:
+    """Names and versions in the paths of sources that the binary's messages have, for example of a panic."""
+    found = re.findall(rb"/crates/[^/]+/([\w-]+?)-(\d+\.\d[\w.+-]*)/", pathlib.Path(binary).read_bytes())
+    return {(name.decode(), version.decode()) for name, version in found}
+
+
+def bill(file: str, binary: str) -> list:
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
@@ -48,8 +55,12 @@ def bill(file: str) -> list:
     content = json.loads(text)
     components = {each["bom-ref"]: each for each in content["components"]}
     names = {each["name"] for each in components.values()}
-    print(f"{file}: {len(components)} components")
+    listed = {(each["name"], each["version"]) for each in components.values()}
+    seen = crates_in(binary)
+    print(f"{file}: {len(components)} components; messages of the binary name {len(seen)} of them")
+    assert len(seen) > 50, "deploy/container/compile writes other paths into the binary now"
     faults = [f"{name} is missing" for name in ("hyper", "aws-lc-sys", "libc6", "ca-certificates") if name not in names]
+    faults += [f"{name} {version} is in the binary, and not in {file}" for name, version in sorted(seen - listed)]
     # One compiles other crates only, one tests only.
     faults += [f"{name} is not in the binary" for name in ("serde_derive", "proptest") if name in names]
     for reference, each in components.items():
