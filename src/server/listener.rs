@@ -22,7 +22,8 @@ const BACKLOG: u32 = 4096;
 /// silent for 60 s (the shortest idle timeout of a network load balancer) to 350 s (the default).
 // Assumption A36.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// The time between two probes without an answer.
+/// The time between two probes without an answer. After an answered probe, Linux waits for the longer one of this and
+/// [`KEEP_ALIVE`]; the system's default of 75 s would be too long.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// After this number of probes without an answer the connection is closed.
 const PROBES: u32 = 4;
@@ -174,6 +175,7 @@ mod tests {
             let (stream, _) = listener.socket.accept().await.unwrap();
             assert!(sockopt::socket_keepalive(&stream).unwrap());
             let idle = sockopt::tcp_keepidle(&stream).unwrap();
+            assert!(sockopt::tcp_keepintvl(&stream).unwrap() <= idle, "probes come at most {idle:?} apart");
             let until_closed = idle + PROBES * sockopt::tcp_keepintvl(&stream).unwrap();
             assert!(idle < Duration::from_secs(60), "{idle:?}");
             assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), PROBES);

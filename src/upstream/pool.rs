@@ -30,11 +30,12 @@ use crate::endpoint::idle::Connection;
 use crate::proxy::{self, NoConnection, Proxy, ProxyConnector};
 use crate::trust::{self, CaError};
 
-/// TCP keep-alive: the silence before the first probe. NAT gateways and network load balancers forget a connection that
-/// is silent for 350 s.
+/// TCP keep-alive: the silence before the first probe. NAT gateways and network load balancers may forget a connection
+/// that is silent for 60 s to 350 s.
 // Assumption A36.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// The time between two probes without an answer.
+/// The time between two probes without an answer. After an answered probe, Linux waits for the longer one of this and
+/// [`KEEP_ALIVE`]; the system's default of 75 s would be too long.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// After this number of probes without an answer the connection is closed.
 const PROBES: u32 = 4;
