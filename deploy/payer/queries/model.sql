@@ -1,4 +1,5 @@
--- What each model has cost this month, by kind of token. A kind of the cache has "input" in its name, so it comes first.
+-- What each model has cost this month, by kind of token. The names of the cache's kinds have "input", so these come
+-- first.
 SELECT
   coalesce(
     nullif(element_at(product, 'model'), ''),
@@ -24,6 +25,9 @@ WHERE billing_period = substr(cast(current_date AS varchar), 1, 7)
       ('AmazonBedrock', 'AmazonBedrockService', 'AmazonBedrockFoundationModels', 'AmazonBedrockAgentCore'))
     OR (bill_billing_entity = 'AWS Marketplace' AND element_at(product, 'product_name') LIKE '%Bedrock%')
   )
-  AND strpos(',${InvocationRoles},', ',' || regexp_extract(line_item_iam_principal, ':assumed-role/([^/]+)/', 1) || ',') > 0
+  AND strpos(
+    ',${InvocationRoles},',
+    ',' || regexp_extract(line_item_iam_principal, ':assumed-role/([^/]+)/', 1) || ','
+  ) > 0
 GROUP BY 1, 2, line_item_currency_code
 ORDER BY cost DESC

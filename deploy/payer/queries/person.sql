@@ -12,6 +12,9 @@ WHERE billing_period = substr(cast(current_date AS varchar), 1, 7)
       ('AmazonBedrock', 'AmazonBedrockService', 'AmazonBedrockFoundationModels', 'AmazonBedrockAgentCore'))
     OR (bill_billing_entity = 'AWS Marketplace' AND element_at(product, 'product_name') LIKE '%Bedrock%')
   )
-  AND strpos(',${InvocationRoles},', ',' || regexp_extract(line_item_iam_principal, ':assumed-role/([^/]+)/', 1) || ',') > 0
+  AND strpos(
+    ',${InvocationRoles},',
+    ',' || regexp_extract(line_item_iam_principal, ':assumed-role/([^/]+)/', 1) || ','
+  ) > 0
 GROUP BY 1, line_item_currency_code
 ORDER BY cost DESC
