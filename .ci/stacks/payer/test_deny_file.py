@@ -85,7 +85,9 @@ class Clock(datetime.datetime):
         return cls.fromisoformat(cls.at)
 
 
-class DenyFile(unittest.TestCase):
+class Function(unittest.TestCase):
+    """The function with a bucket and a deny file."""
+
     def setUp(self):
         for patch in (
             mock.patch.dict(os.environ, SETTINGS),
@@ -122,6 +124,8 @@ class DenyFile(unittest.TestCase):
                 self.function.handler({"Records": []}, CONTEXT)
             stub.assert_no_pending_responses()
 
+
+class DenyFile(Function):
     def gateway(self, *arguments):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "gateway.toml").write_text(GATEWAY_TOML)
