@@ -137,7 +137,7 @@ def check_listeners(case: str, objects: list[dict], ports: dict) -> None:
     """The pod's ports are those of the configuration that the chart writes."""
     for item in objects:
         text = item.get("data", {}).get("gateway.toml", "")
-        for name, address in re.findall(r'^(https?|probe) = "0\.0\.0\.0:(\d+)"', text, re.MULTILINE):
+        for name, address in re.findall(r'^(https?|probe) = "(?:0\.0\.0\.0|\[::\]):(\d+)"', text, re.MULTILINE):
             if ports.get(name) != int(address):
                 problem(f"{case}: the configuration has {name} on port {address}, and the pod {ports}")
 

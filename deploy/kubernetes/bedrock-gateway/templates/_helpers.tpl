@@ -84,8 +84,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{/* The tables that the chart writes. Most keys of [listen] need a restart of the gateway. */}}
 {{- define "bedrock-gateway.listen" -}}
 [listen]
-{{ include "bedrock-gateway.port" . }} = "0.0.0.0:{{ include "bedrock-gateway.containerPort" . }}"
-probe = "0.0.0.0:9090"
+{{ include "bedrock-gateway.port" . }} = "{{ .Values.listen.address }}:{{ include "bedrock-gateway.containerPort" . }}"
+probe = "{{ .Values.listen.address }}:9090"
 admin = "127.0.0.1:9091"
 drain_delay = {{ .Values.listen.drainDelay | quote }}
 drain_timeout = {{ .Values.listen.drainTimeout | quote }}
