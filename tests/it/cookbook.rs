@@ -4,11 +4,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use bedrock_gateway::config::Config;
 use serde_json::Value;
 
 use crate::process::{binary, run, run_with};
+use crate::world::World;
+
+#[path = "../../examples/clients/aws_sdk_rust.rs"]
+#[allow(unreachable_pub, reason = "a program of its own has these items")]
+mod aws_sdk_rust;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PAGE: &str = include_str!("../../docs/MAPPING-COOKBOOK.md");
@@ -96,8 +103,8 @@ fn every_case_of_the_page_passes_and_every_case_is_on_the_page() {
             .split("](../")
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
-            .filter(|target| target.starts_with(&folder) && target.ends_with(".json"))
             .map(PathBuf::from)
+            .filter(|target| target.starts_with(&folder))
             .collect();
         let there = std::fs::read_dir(Path::new(ROOT).join(&folder)).unwrap();
         let there: BTreeSet<PathBuf> =
@@ -163,7 +170,7 @@ fn client_file(name: &str) -> String {
 #[test]
 fn the_programs_of_the_client_cookbook_are_parts_of_the_examples() {
     let mut count = 0;
-    for (language, comment) in [("python", "# "), ("js", "// ")] {
+    for (language, comment) in [("python", "# "), ("js", "// "), ("rust", "// ")] {
         for block in blocks(CLIENTS, language) {
             let (first, code) = block.split_once('\n').unwrap();
             let name = first.strip_prefix(comment).unwrap();
@@ -173,7 +180,7 @@ fn the_programs_of_the_client_cookbook_are_parts_of_the_examples() {
             count += 1;
         }
     }
-    assert!(count >= 6, "{count}");
+    assert!(count >= 7, "{count}");
 }
 
 #[test]
@@ -206,4 +213,22 @@ fn the_shell_blocks_of_the_client_cookbook_parse() {
         );
         assert_eq!(ended.code, Some(0), "{block}: {}", ended.err);
     }
+}
+
+/// The SDK asks for a token again when the one that it has is about to expire: so the second call is bob's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_in_rust_renews_its_token() {
+    let world = World::start().await;
+    let tokens = Mutex::new(vec![world.token("bob"), world.token("alice")]);
+    let print = move || {
+        let token = tokens.lock().unwrap().pop().ok_or(std::io::ErrorKind::NotFound)?;
+        Ok((token, Duration::from_secs(1)))
+    };
+    let client = aws_sdk_rust::client(world.sdk_config(&world.https()), aws_sdk_rust::Tokens(print));
+    for _ in ["alice", "bob"] {
+        assert!(aws_sdk_rust::ask(&client).await.unwrap().contains("Who pays for this?"));
+    }
+    let calls = world.standin.bill.calls();
+    let names: Vec<&str> = calls.iter().map(|call| call.principal.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["alice@acme.org", "bob@acme.org"]);
 }

@@ -118,7 +118,8 @@ impl World {
         Client::from_conf(self.sdk_config(&self.https()).credentials_provider(placeholder).build())
     }
 
-    fn sdk_config(&self, endpoint: &str) -> Builder {
+    /// The settings of such an SDK, without a token.
+    pub(crate) fn sdk_config(&self, endpoint: &str) -> Builder {
         sdk(endpoint, self.sdk_connections())
     }
 

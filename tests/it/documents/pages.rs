@@ -115,8 +115,8 @@ fn the_fields_of_the_privacy_page_are_those_of_the_access_log() {
 #[test]
 fn the_pseudonym_of_the_privacy_page_is_a_valid_mapping() {
     let (_, block) = PRIVACY.split_once("```toml\n").unwrap();
-    let pseudonym: String =
-        block.split("```").next().unwrap().lines().map(|line| format!("{}\n", line.trim())).collect();
+    let lines: Vec<&str> = block.split("```").next().unwrap().lines().map(str::trim).collect();
+    let pseudonym = lines.join("\n");
     let entra = include_str!("../../../config/issuers/entra.toml");
     let (before, rest) = entra.split_once("[issuer.session]\n").unwrap();
     let (_, after) = rest.split_once("[issuer.session.tags]\n").unwrap();
