@@ -63,15 +63,30 @@ impl Rollout {
     }
 }
 
-/// As the chart sets its replicas up.
+/// As the chart's default values set its replicas up.
 fn chart() -> Rollout {
-    Rollout {
-        drain_delay: Duration::from_secs(15),
-        drain_timeout: Duration::from_secs(60),
-        grace: Duration::from_secs(85),
-        period: Duration::from_secs(5),
-        failures: 2,
-    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/bedrock-gateway/values.yaml");
+    let values = std::fs::read_to_string(path).unwrap();
+    let seconds = |table, key| Duration::from_secs(number(&values, table, key));
+    let (drain_delay, drain_timeout) =
+        (seconds("listen:", "drainDelay:"), seconds("listen:", "drainTimeout:"));
+    // A new replica is ready before an old one stops.
+    assert_eq!(number(&values, "rollingUpdate:", "maxSurge:"), 1);
+    assert_eq!(number(&values, "rollingUpdate:", "maxUnavailable:"), 0);
+    // At 0 the chart computes it. `.ci/kubernetes/run` requires at least this sum in what the chart renders.
+    assert_eq!(number(&values, "", "terminationGracePeriodSeconds:"), 0);
+    let grace = drain_delay + drain_timeout + Duration::from_secs(10);
+    let period = seconds("readinessProbe:", "periodSeconds:");
+    let failures = u32::try_from(number(&values, "readinessProbe:", "failureThreshold:")).unwrap();
+    Rollout { drain_delay, drain_timeout, grace, period, failures }
+}
+
+/// The number of the line that begins with `key`, after the line that begins with `table`. A unit may follow it.
+fn number(values: &str, table: &str, key: &str) -> u64 {
+    let lines = values.lines().skip_while(|line| !line.starts_with(table));
+    let value = lines.filter_map(|line| line.trim_start().strip_prefix(key)).next();
+    let value = value.unwrap_or_else(|| panic!("the chart has no value {table} {key}"));
+    value.trim().trim_end_matches('s').parse().unwrap()
 }
 
 /// A replica as the balancer sees it.
