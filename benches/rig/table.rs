@@ -22,7 +22,7 @@ pub(crate) struct Table(pub(crate) Vec<Row>);
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| what | nginx | bare hyper | gateway | figure | target | |")?;
+        writeln!(f, "| what | nginx | bare hyper | gateway | figure | target | result |")?;
         writeln!(f, "|---|---|---|---|---|---|---|")?;
         for row in &self.0 {
             let met = if row.met { "met" } else { "**missed**" };
