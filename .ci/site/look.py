@@ -99,8 +99,9 @@ def main() -> None:
     PICTURES.mkdir(parents=True)
     base, axe, problems = served(), Axe(), []
     with sync_playwright() as playwright:
-        # A container that runs as root has no sandbox; the pages are ours.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # A container that runs as root has no sandbox, and little shared memory; the pages are ours.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         for window in WINDOWS:
             for theme in THEMES:
                 page = opened(browser, window, theme, problems)
