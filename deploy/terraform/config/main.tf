@@ -73,13 +73,19 @@ resource "aws_s3_bucket_policy" "this" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
+    Statement = concat([{
       Sid       = "OnlyTls"
       Effect    = "Deny"
       Principal = "*"
       Action    = "s3:*"
       Resource  = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+      }], [for role in compact([var.deny_file_writer]) : {
+      Sid       = "DenyFile"
+      Effect    = "Allow"
+      Principal = { AWS = role }
+      Action    = ["s3:GetObject", "s3:PutObject"]
+      Resource  = "${aws_s3_bucket.this.arn}/${var.deny_file_key}"
+    }])
   })
 }
