@@ -1,10 +1,12 @@
 locals {
   containers = [
     {
-      name                   = "gateway"
-      image                  = var.image
-      essential              = true
-      command                = ["serve", "--config", "/etc/bedrock-gateway/gateway.toml"]
+      name      = "gateway"
+      image     = var.image
+      essential = true
+      command   = ["serve", "--config", "/etc/bedrock-gateway/gateway.toml"]
+      # Shares of a busy CPU, seven to one for the gateway. Each container may use what the other leaves.
+      cpu                    = 448
       user                   = "65532:65532"
       readonlyRootFilesystem = true
       linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
@@ -32,6 +34,8 @@ locals {
       name          = "files"
       image         = var.cli_image
       essential     = false
+      cpu           = 64
+      memory        = 256
       restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
       entryPoint    = ["/bin/sh", "-c"]
       command       = [file("${path.module}/fetch.sh")]
