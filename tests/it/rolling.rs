@@ -83,8 +83,8 @@ fn chart() -> Rollout {
 
 /// The number of the line that begins with `key`, after the line that begins with `table`. A unit may follow it.
 fn number(values: &str, table: &str, key: &str) -> u64 {
-    let lines = values.lines().skip_while(|line| !line.starts_with(table));
-    let value = lines.filter_map(|line| line.trim_start().strip_prefix(key)).next();
+    let mut lines = values.lines().skip_while(|line| !line.starts_with(table));
+    let value = lines.find_map(|line| line.trim_start().strip_prefix(key));
     let value = value.unwrap_or_else(|| panic!("the chart has no value {table} {key}"));
     value.trim().trim_end_matches('s').parse().unwrap()
 }
