@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bedrock_bed::{Addresses, Bed, Process, Setup, until};
 use bedrock_standin::bedrock::Fault;
@@ -28,6 +28,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Silent streams through a middlebox that forgets
 #[derive(Debug, Parser)]
