@@ -21,6 +21,7 @@ async fn a_container_is_healthy_while_its_gateway_is_ready() {
     let listen = "drain_delay = \"10m\"";
     let file = bed.write(&Setup { addresses, listen, ..Setup::default() });
     let file = file.to_str().unwrap();
+    let named = format!("localhost:{}", port.port());
     let port = port.to_string();
 
     let before = probe(&["--config", file]).await;
@@ -32,6 +33,9 @@ async fn a_container_is_healthy_while_its_gateway_is_ready() {
     until("a ready gateway", async || probe(&["--config", file]).await.code == Some(0)).await;
     let ready = probe(&["--address", &port]).await;
     assert_eq!((ready.code, &*ready.out), (Some(0), "ready\n"));
+    // The gateway listens on one of the addresses that the name has.
+    let ready = probe(&["--address", &named]).await;
+    assert_eq!((ready.code, &*ready.out), (Some(0), "ready\n"), "{}", ready.err);
 
     // While it drains it still answers, and is not ready.
     gateway.signal(Signal::TERM);
@@ -52,4 +56,9 @@ async fn a_probe_port_that_never_answers_is_unhealthy_in_time() {
     assert!(late.err.contains("did not answer within 1 s"), "{}", late.err);
     let garbage = probe(&["--address", "localhost"]).await;
     assert_eq!(garbage.code, Some(2), "{}", garbage.err);
+    assert!(garbage.err.contains("write host and port"), "{}", garbage.err);
+    // No name has a part of 64 letters, so no server is asked.
+    let unknown = probe(&["--address", &format!("{}.invalid:9090", "a".repeat(64))]).await;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("its name cannot be resolved"), "{}", unknown.err);
 }
