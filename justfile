@@ -82,6 +82,14 @@ deny:
 dist:
     cargo build --locked --profile dist
 
+# Build the documentation to target/site and check it in Chromium; with `build` only its links.
+site *build:
+    .ci/site/run {{ build }}
+
+# Type the commands of docs/GETTING-STARTED.md in a fresh clone.
+getting-started:
+    .ci/getting-started/run
+
 # Build the container image in target/container, and run the gateway out of it.
 image:
     .ci/container/run

@@ -52,7 +52,7 @@ def main() -> None:
                 problems.append(f"{name}: {link} has no such heading")
         problems += [f"{name}: {double} names two elements" for double in sorted({i for i in page.ids if page.ids.count(i) > 1})]
     summary = (ROOT / "docs" / "SUMMARY.md").read_text()
-    for file in sorted([*(ROOT / "docs").glob("**/*.md"), *(ROOT / "deploy").glob("*/README.md")]):
+    for file in sorted([*(ROOT / "docs").glob("**/*.md"), *(ROOT / "deploy").glob("**/README.md")]):
         path = posixpath.relpath(str(file), str(ROOT / "docs"))
         if path != "SUMMARY.md" and f"({path})" not in summary:
             problems.append(f"docs/SUMMARY.md does not list {path}")
