@@ -142,8 +142,10 @@ fn links_between_the_documents_lead_somewhere() {
         };
         headings.map(anchor).collect()
     };
-    let documents = [root.to_owned(), root.join("docs")]
+    let deployed = std::fs::read_dir(root.join("deploy")).unwrap().map(|entry| entry.unwrap().path());
+    let documents = [root.to_owned(), root.join("docs"), root.join("deploy/kubernetes/bedrock-gateway")]
         .into_iter()
+        .chain(deployed.filter(|path| path.is_dir()))
         .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     let mut count = 0;
     for path in documents.filter(|path| path.extension().is_some_and(|end| end == "md")) {
