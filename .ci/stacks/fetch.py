@@ -1,11 +1,14 @@
 """Runs the sidecar's script against moto's S3 and Secrets Manager, and the gateway from the folder that it fills.
+Applies the stack's metric filters to the lines that both of them log.
 
     fetch.py GATEWAY SHELL      the gateway's binary, and the shell to run the script with
 """
 
+import fnmatch
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,11 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import boto3
 from moto.server import ThreadedMotoServer
+from stacks import module_parts
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 GATEWAY, SHELL = sys.argv[1:]
@@ -81,6 +86,60 @@ def certificate(folder, name):
 def served():
     """The certificate that the gateway's TLS listener shows."""
     return ssl.get_server_certificate(("127.0.0.1", HTTPS), timeout=5)
+
+
+def refused():
+    """The status of a request without a token."""
+    request = urllib.request.Request(f"https://127.0.0.1:{HTTPS}/model/amazon.nova-pro-v1:0/converse", b"{}")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def matches(pattern, line):
+    """Whether CloudWatch's filter matches the line: the terms that the stack uses, joined by &&."""
+    if pattern.startswith('"'):
+        return pattern.strip('"') in line
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    for term in pattern.strip("{} ").split(" && "):
+        field, operator, value = re.fullmatch(r"\$\.(\w+) (=|!=|>=) (.+)", term).groups()
+        if field not in event:
+            return False
+        value = json.loads(value)
+        if operator == ">=":
+            holds = event[field] >= value
+        else:
+            holds = fnmatch.fnmatchcase(str(event[field]), value) == (operator == "=")
+        if not holds:
+            return False
+    return True
+
+
+def check_filters(lines):
+    filters = module_parts()[0]["filters"]
+
+    def found(line):
+        return {name for name, pattern in filters.items() if matches(pattern, line)}
+
+    seen = set().union(*map(found, lines))
+    check(seen == {"FetchFailed", "Problem"}, f"the filters find these lines, and no request: {sorted(seen)}")
+    access = next(event for event in map(json.loads, (each for each in lines if each.startswith("{")))
+                  if event.get("reason") == "token_missing")
+    check(access["status"] == 401, "the access log has status and reason")
+    for status, reason, expected in (
+        (503, "sts_timeout", {"GatewayFailed", "NoSession"}),
+        (500, "unsignable", {"GatewayFailed"}),
+        (503, "upstream_error", set()),
+    ):
+        line = json.dumps(access | {"status": status, "reason": reason})
+        check(found(line) == expected, f"{status} {reason} counts as {sorted(expected)}")
 
 
 def metric(name):
@@ -155,6 +214,7 @@ try:
     gateway = start([GATEWAY, "serve", "--config", str(folder / "gateway.toml")])
     until("the gateway serves", lambda: metric("bedrock_gateway_config_generation") == 1)
     check(served().strip() in first, "the gateway shows the certificate of the secret")
+    check(refused() == 401, "the gateway answers")
     put("gateway.toml", CONFIGURATION.replace("CONCURRENCY", "20"))
     until("a changed configuration counts", lambda: metric("bedrock_gateway_config_generation") == 2)
     put("deny.toml", '[[revoke]]\nissuer = "okta"\nsubject = "00u1abc"\n')
@@ -193,6 +253,7 @@ try:
     check(LOG.read_text().count("is new") == before + 1, "and nothing else")
     gateway.terminate()
     check(gateway.wait(timeout=SOON) == 0, "the gateway stops")
+    check_filters(LOG.read_text().splitlines())
 finally:
     for process in processes:
         if process.poll() is None:

@@ -44,11 +44,13 @@ def written():
     template = cfn_yaml.load(str(TEMPLATE))
     parameters = template["Parameters"]
     names = {name: snake(name) for name in parameters}
-    lines = ["# Written by .ci/stacks/parameters.py --write from the parameters of deploy/cloudformation/gateway.yaml.", ""]
+    source = TEMPLATE.relative_to(ROOT)
+    lines = [f"# Written by .ci/stacks/parameters.py --write from the parameters of {source}.", ""]
     for name, parameter in parameters.items():
         kind = TYPES[parameter["Type"]]
         # An exact word of the template becomes the word of the module; "${" would begin an expression in HCL.
-        text = re.sub(r"\b[A-Z]\w+\b", lambda word: names.get(word[0], word[0]), " ".join(parameter["Description"].split()))
+        text = " ".join(parameter["Description"].split())
+        text = re.sub(r"\b[A-Z]\w+\b", lambda word: names.get(word[0], word[0]), text)
         text = json.dumps(text.replace("${", "$${"), ensure_ascii=False)
         lines += [f'variable "{names[name]}" {{', f"  type        = {kind}", f"  description = {text}"]
         if "Default" in parameter:

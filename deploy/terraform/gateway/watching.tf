@@ -11,12 +11,14 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 locals {
-  # The filters read the access log's `status` and `reason`, and the sidecar's lines. An error that Bedrock answered is
-  # not the gateway's: its reason is upstream_error.
+  # The filters read the access log's `status` and `reason`, the line of the process log with which a problem of
+  # /readyz begins, and the sidecar's lines. An error that Bedrock answered is not the gateway's: its reason is
+  # upstream_error.
   filters = {
     GatewayFailed = "{ $.status >= 500 && $.reason != \"upstream_error\" }"
     NoSession     = "{ $.reason = \"sts_*\" }"
     FetchFailed   = "\"fetch: error\""
+    Problem       = "{ $.message = \"problem: *\" && $.code != \"restart_required\" }"
   }
   tasks_in_balancer = {
     LoadBalancer = aws_lb.this.arn_suffix
@@ -96,6 +98,18 @@ locals {
       period      = 300
       periods     = 1
       threshold   = 5
+      comparison  = "GreaterThanThreshold"
+      missing     = "notBreaching"
+    }
+    ProblemBegan = {
+      description = "A problem of /readyz began at a task. The process log has its message."
+      namespace   = var.name
+      metric      = "Problem"
+      dimensions  = {}
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
       comparison  = "GreaterThanThreshold"
       missing     = "notBreaching"
     }
