@@ -1,7 +1,7 @@
 """Checks the Terraform modules against the schema of the AWS provider, which `terraform validate` would do.
 
-No registry that CI reaches has Terraform. PyPI has the provider's schema as Python classes, one module for each resource:
-their text is read here, and never run. `.ci/stacks/payer/test_provider.py` checks all modules.
+No registry that CI reaches has Terraform. PyPI has the provider's schema as Python classes, one module for each
+resource: their text is read here, and never run. `.ci/stacks/payer/test_provider.py` checks all modules.
 """
 
 import ast

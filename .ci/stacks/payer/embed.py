@@ -75,7 +75,7 @@ def main() -> int:
             template.write_text(expected)
         elif text != expected:
             faults += 1
-            print(f"{template}: differs from deploy/payer; run python .ci/stacks/payer/embed.py --write", file=sys.stderr)
+            print(f"{template}: differs from deploy/payer; run this with --write", file=sys.stderr)
     return 1 if faults else 0
 
 

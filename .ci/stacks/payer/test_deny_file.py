@@ -1,5 +1,5 @@
-"""Tests of deploy/payer/deny_file.py: S3 is moto's, the answers of AWS Budgets are checked against its service model, and
-the gateway itself reads what the function wrote.
+"""Tests of deploy/payer/deny_file.py: S3 is moto's, the answers of AWS Budgets are checked against its service model,
+and the gateway itself reads what the function wrote.
 
     GATEWAY=target/debug/bedrock-gateway python -m unittest discover --start-directory .ci/stacks/payer
 """
@@ -257,8 +257,9 @@ class DenyFile(Function):
             self.put(self.text() + "\n# again")
             return real(old, lines)
 
-        with mock.patch.object(self.function, "merge", meddling), self.assertRaisesRegex(RuntimeError, "changed at each"):
-            self.run_with([budget("search", "600")])
+        with mock.patch.object(self.function, "merge", meddling):
+            with self.assertRaisesRegex(RuntimeError, "changed at each"):
+                self.run_with([budget("search", "600")])
 
     def test_broken_files_are_not_written(self):
         broken = {

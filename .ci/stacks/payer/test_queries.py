@@ -1,7 +1,7 @@
 """Runs the saved queries of deploy/payer on a generated bill.
 
-DuckDB takes the place of Athena. The queries keep to what both have, except that `element_at` of DuckDB has a list as answer:
-a macro makes it that of Athena, where it is null for a key that is not there.
+DuckDB takes the place of Athena. The queries keep to what both have, except that `element_at` of DuckDB has a list as
+answer: a macro makes it that of Athena, where it is null for a key that is not there.
 """
 
 import datetime
@@ -15,7 +15,12 @@ import duckdb
 from embed import SOURCES, columns
 
 MONTH = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m}"
-TYPES = {"string": "VARCHAR", "double": "DOUBLE", "timestamp": "TIMESTAMP_MS", "map<string,string>": "MAP(VARCHAR, VARCHAR)"}
+TYPES = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "timestamp": "TIMESTAMP_MS",
+    "map<string,string>": "MAP(VARCHAR, VARCHAR)",
+}
 CLAUDE = {"bill_billing_entity": "AWS Marketplace", "line_item_product_code": "7zgyu5r4example"}
 SONNET = {"product_name": "Claude Sonnet 4.6 (Amazon Bedrock Edition)"}
 
@@ -53,7 +58,8 @@ ROWS = [
         line_item_resource_id="arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.openai.gpt",
         line_item_usage_type="USE1-openai.gpt-mantle-cache-write-tokens-standard"),
     # A refund to a person.
-    row(-0.5, session("BedrockUser", ALICE), line_item_line_item_type="Refund", line_item_usage_type="refund", product={}),
+    row(-0.5, session("BedrockUser", ALICE), line_item_line_item_type="Refund", line_item_usage_type="refund",
+        product={}),
     # Not by the gateway: another role, a role whose name only begins alike, a user, no caller.
     row(32.0, session("Notebook", "carol")),
     row(64.0, session("BedrockUserOld", "dave")),
@@ -96,7 +102,8 @@ class Queries(unittest.TestCase):
 
     def run_query(self, name):
         text = (SOURCES / f"queries/{name}.sql").read_text()
-        values = {"Database": "bedrock_gateway", "Table": "bill", "InvocationRoles": "BedrockUser,BedrockMl", "TagKey": "team"}
+        values = {"Database": "bedrock_gateway", "Table": "bill", "TagKey": "team"}
+        values["InvocationRoles"] = "BedrockUser,BedrockMl"
         answer = self.connection.execute(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text))
         names = [column[0] for column in answer.description]
         return [dict(zip(names, line)) for line in answer.fetchall()]
@@ -142,7 +149,8 @@ class Queries(unittest.TestCase):
 
     def test_the_answers_add_up_to_the_bill_of_bedrock(self):
         total = sum(one["line_item_unblended_cost"] for one in ROWS if one["line_item_unblended_cost"] < 1024)
-        sums = {name: sum(line["cost"] for line in self.run_query(name)) for name in ("person", "tag", "model", "unattributed")}
+        names = ("person", "tag", "model", "unattributed")
+        sums = {name: sum(line["cost"] for line in self.run_query(name)) for name in names}
         self.assertEqual(sums["person"] + sums["unattributed"], total)
         self.assertEqual(sums["person"], sums["tag"])
         self.assertEqual(sums["person"], sums["model"])
@@ -150,7 +158,8 @@ class Queries(unittest.TestCase):
     def test_every_query_reads_the_same_rows_of_one_partition(self):
         texts = {path.stem: path.read_text() for path in (SOURCES / "queries").glob("*.sql")}
         self.assertEqual(sorted(texts), ["model", "person", "tag", "unattributed"])
-        filters = {text[text.index('FROM "'): text.index("strpos(")].replace("coalesce(", "") for text in texts.values()}
+        filters = {text[text.index('FROM "') : text.index("strpos(")] for text in texts.values()}
+        filters = {text.replace("coalesce(", "") for text in filters}
         self.assertEqual(len(filters), 1, filters)
 
 

@@ -1,4 +1,4 @@
-"""The payer's stacks: what they embed, what doctor demands of the export, and that CloudFormation and Terraform agree."""
+"""The payer's stacks: what they embed, what doctor demands of the export, and that both forms agree."""
 
 import re
 import unittest
@@ -47,7 +47,8 @@ def variables(name):
     """The variables of a module, with their defaults."""
     unquoted = lambda value: value.strip('"') if isinstance(value, str) else value
     found = hcl2.loads((ROOT / f"deploy/terraform/{name}/variables.tf").read_text())["variable"]
-    return {unquoted(key): unquoted(value.get("default")) for one in found for key, value in one.items() if key != "__is_block__"}
+    named = [pair for one in found for pair in one.items() if pair[0] != "__is_block__"]
+    return {unquoted(key): unquoted(value.get("default")) for key, value in named}
 
 
 def snake(name):
@@ -111,8 +112,7 @@ class Stacks(unittest.TestCase):
             self.assertTrue(found[0])
 
     def test_the_function_has_its_environment(self):
-        read = set(re.findall(r'os\.environ\["(\w+)"\]|os\.environ\[\'(\w+)\'\]', (SOURCES / "deny_file.py").read_text()))
-        read = {name for pair in read for name in pair if name}
+        read = set(re.findall(r"os\.environ\[[\"'](\w+)[\"']\]", (SOURCES / "deny_file.py").read_text()))
         function = template("budgets")["Resources"]["Function"]["Properties"]
         self.assertEqual(set(function["Environment"]["Variables"]), read)
         block = re.search(r"variables = \{(.*?)\n    \}", module("budgets"), re.DOTALL)[1]
