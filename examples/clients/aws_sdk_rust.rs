@@ -40,6 +40,6 @@ pub async fn ask(client: &Client) -> Result<String, Error> {
     let model = "us.anthropic.claude-sonnet-4-6-v1:0";
     let answer = client.converse().model_id(model).messages(question).send().await?;
     let message = answer.output().and_then(|output| output.as_message().ok());
-    let blocks = message.map(|message| message.content()).unwrap_or_default();
+    let blocks = message.map(Message::content).unwrap_or_default();
     Ok(blocks.iter().filter_map(|block| block.as_text().ok()).cloned().collect())
 }

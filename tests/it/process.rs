@@ -14,7 +14,7 @@ use crate::listeners::get;
 use crate::reload::replace;
 use crate::world::{CONVERSE_STREAM, HELLO, World, post};
 
-/// The binary of this build, or the program that IT_GATEWAY names, for example the one that runs it out of the image.
+/// The binary of this build, or the program that `IT_GATEWAY` names, for example the one that runs it out of the image.
 pub(crate) fn binary() -> Command {
     let program = std::env::var_os("IT_GATEWAY");
     let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_bedrock-gateway").into()));
