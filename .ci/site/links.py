@@ -22,6 +22,9 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
+        # The address of the published site, in the page for addresses that do not exist.
+        if tag == "base":
+            return
         for name, value in attributes:
             if name in ("id", "name") and tag != "meta":
                 self.ids.append(value)

@@ -10,6 +10,7 @@ fail. The search must find a word. A picture of each page goes to target/site-pi
 
 import functools
 import http.server
+import re
 import shutil
 import sys
 import threading
@@ -32,6 +33,15 @@ LEFT_OUT = {"toc.html", "print.html"}
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the site at the root, and where `site-url` says that it will be."""
+
+    published = re.search(r'<base href="([^"]+)"', (SITE / "404.html").read_text())
+
+    def translate_path(self, path):
+        if self.published and path.startswith(self.published[1]):
+            path = "/" + path.removeprefix(self.published[1])
+        return super().translate_path(path)
+
     def log_message(self, *_):
         pass
 
