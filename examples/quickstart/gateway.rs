@@ -3,11 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bedrock_bed::{Addresses, Bed, Process, Signal, until};
 use bedrock_gateway::gateway::GatewayHandle;
 use bedrock_gateway::telemetry::access::AccessLog;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::Outcome;
@@ -42,7 +43,7 @@ impl Gateway {
             let lines = Arc::clone(&lines);
             std::thread::spawn(move || {
                 for line in BufReader::new(printed).lines().map_while(Result::ok) {
-                    lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                    lines.lock().push(line);
                 }
             });
         }
@@ -70,7 +71,7 @@ impl Gateway {
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::OfBuild { log, .. } => log.lines(),
-            Self::Program { lines, .. } => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Self::Program { lines, .. } => lines.lock().clone(),
         }
     }
 
