@@ -299,7 +299,7 @@ pub(super) fn example(key: &str) -> Option<&'static str> {
         "region" => "region = \"us-east-1\"",
         "expression" => "expression = \"claims.email_verified\"",
         "message" => "message = \"the e-mail address is not verified\"",
-        "file" => "file = \"/etc/bedrock-gateway/revoked.toml\"",
+        "file" => "file = \"/etc/bedrock-gateway/deny.toml\"",
         "name" => "name = \"okta\"",
         "audiences" => "audiences = [\"bedrock-gateway\"]",
         "url" => "url = \"https://acme.okta.com/oauth2/default\"",
