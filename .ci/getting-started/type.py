@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Types the commands of docs/GETTING-STARTED.md in one shell, in a fresh clone, and compares the page's figures.
 
-The page says what is replaced. With OPTIMISED in the environment the program is compiled as the page says. The work stays in target/getting-started, with what the commands printed in `output`.
+The page says what is replaced. With OPTIMISED in the environment the program is compiled as the page says. The work
+stays in target/getting-started, with what the commands printed in `output`.
 """
 
 import json
@@ -40,6 +41,8 @@ exec "$CARGO_INSTALL_ROOT/bin/bedrock-gateway" "$command" "$@" "${more[@]}"
     "aws": """
 if [ "$1 $2" = 'sts assume-role' ]; then
     printf 'export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\\n' "$GATEWAY_ID" "$GATEWAY_SECRET"
+elif [ "$1" = sts ]; then
+    exec "$AWS_OF_CI" --endpoint-url "$AWS_ENDPOINT_URL_IAM" "$@"
 else
     exec "$AWS_OF_CI" "$@"
 fi

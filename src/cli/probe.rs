@@ -95,6 +95,8 @@ fn ask(address: &str, arguments: &Probe) -> Result<String, String> {
         let limit = Duration::from_secs(arguments.timeout);
         timeout(limit, first_answer(address, &question)).await
     });
+    // The resolver's thread may wait for DNS longer than the timeout.
+    runtime.shutdown_background();
     let late = |_| format!("{address} did not answer within {} s", arguments.timeout);
     let Reply { is_success, status, body } =
         answer.map_err(late)?.map_err(|fault| format!("{address}: {fault}"))?;

@@ -138,7 +138,7 @@ fn roles(account: &Account, bundle: &Bundle, format: Format) -> Vec<String> {
         }
         Format::CloudFormation => steps.push(
             "**The invocation roles.** `aws cloudformation deploy --template-file template.json --stack-name \
-             bedrock-gateway --capabilities CAPABILITY_NAMED_IAM`."
+             bedrock-gateway-roles --capabilities CAPABILITY_NAMED_IAM`."
                 .to_owned(),
         ),
         Format::Terraform => steps.push(
