@@ -98,6 +98,7 @@ Exit codes: 0 written; 1 not written, for example because the file exists; 2 fla
     jq -r '.problems[].message'
   bedrock-gateway check gateway.toml --online
   bedrock-gateway check gateway.toml --skip-files --cases cases/
+  bedrock-gateway check gateway.toml --skip-files --deny-file deny.toml
 
 Exit codes: 0 valid; 1 invalid, or with --strict a warning; 2 invalid arguments.")]
     Check(check::Check),

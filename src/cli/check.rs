@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -29,6 +30,9 @@ pub(super) struct Check {
     /// Do not open the files that the configuration names, for a check on another machine.
     #[arg(long)]
     skip_files: bool,
+    /// Check this deny file in place of the one that the configuration names, also with --skip-files.
+    #[arg(long, value_name = "FILE")]
+    deny_file: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -59,7 +63,7 @@ struct Sizes {
 
 pub(super) fn run(arguments: &Check) -> ExitCode {
     let path = arguments.file.as_ref().unwrap_or(&arguments.config.config);
-    let (checked, config) = Checked::of(config::load(path), arguments.skip_files);
+    let (checked, config) = Checked::of(config::load(path), arguments);
     let name = path.display().to_string();
     let strict = arguments.output.strict && !checked.problems.is_empty();
     let passed = checked.sizes.is_some() && !strict;
@@ -95,20 +99,24 @@ pub(super) fn run(arguments: &Check) -> ExitCode {
 }
 
 impl Checked {
-    /// Also opens the files that the configuration names, unless they are skipped.
-    fn of(loaded: Result<Config, ConfigError>, skip_files: bool) -> (Self, Option<Config>) {
-        let config = match loaded {
+    /// Also opens the files that the configuration names, unless they are skipped, and the given deny file.
+    fn of(loaded: Result<Config, ConfigError>, arguments: &Check) -> (Self, Option<Config>) {
+        let mut config = match loaded {
             Ok(config) => config,
             Err(ConfigError(problems)) => return (Self { sizes: None, problems }, None),
         };
         let sizes = Sizes { issuers: config.issuers.len(), roles: config.mapping.roles.len() };
-        let opened = if skip_files { Ok(Vec::new()) } else { preflight::check(&config) };
-        let (sizes, others) = match opened {
-            Ok(warnings) => (Some(sizes), warnings),
-            Err(ConfigError(problems)) => (None, problems),
-        };
+        let denied = arguments.deny_file.as_ref().map_or(Ok(Vec::new()), |path| {
+            config.files.deny_file = None;
+            let issuers: Vec<Arc<str>> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+            config::read_deny_file(path, &issuers).map(|(_entries, warnings)| warnings)
+        });
+        let opened = if arguments.skip_files { Ok(Vec::new()) } else { preflight::check(&config) };
+        let valid = denied.is_ok() && opened.is_ok();
+        let others =
+            [opened, denied].into_iter().flat_map(|found| found.unwrap_or_else(|ConfigError(all)| all));
         let problems = config.warnings.iter().cloned().chain(others).collect();
-        (Self { sizes, problems }, Some(config))
+        (Self { sizes: valid.then_some(sizes), problems }, Some(config))
     }
 
     fn json(&self, file: &str, online: &[online::Outcome]) -> serde_json::Value {

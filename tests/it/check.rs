@@ -223,3 +223,26 @@ fn files_are_opened_unless_they_are_skipped() {
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("gateway.toml:3:") && text.contains("listen.admin_token_file"), "{text}");
 }
+
+#[test]
+fn a_deny_file_is_checked_before_it_is_in_place() {
+    let desk = Desk::new();
+    desk.write("good.toml", "[[revoke]]\nexpression = \"claims.team == 'search'\"\n");
+    desk.write("bad.toml", "[[revoke]]\nexpression = \"claims.team == 'search' &&\"\n");
+    let (code, text) = desk.run("check gateway.toml --skip-files --deny-file good.toml");
+    assert_eq!(code, Some(0), "{text}");
+    for options in ["--deny-file", "--skip-files --deny-file"] {
+        let (code, text) = desk.run(&format!("check gateway.toml {options} bad.toml"));
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("bad.toml:2:"), "{text}");
+    }
+    let (code, text) = desk.run("check gateway.toml --deny-file nope.toml");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("nope.toml") && text.contains("cannot be read"), "{text}");
+
+    // The configured one is missing, and is not opened.
+    let configuration = desk.read("gateway.toml") + "\n[revoke]\nfile = \"missing.toml\"\n";
+    desk.write("gateway.toml", &configuration);
+    assert_eq!(desk.run("check gateway.toml").0, Some(1));
+    assert_eq!(desk.run("check gateway.toml --deny-file good.toml").0, Some(0));
+}
