@@ -116,6 +116,16 @@ key = "/etc/bedrock-gateway/tls.key"
 {{- if and .Values.config .Values.existingConfigMap }}
 {{- fail "set `config` or `existingConfigMap`, not both" }}
 {{- end }}
+{{- if .Values.existingConfigMap }}
+{{- $otherAddress := ne .Values.listen.address "0.0.0.0" }}
+{{- $written := dict "denyFile.content" .Values.denyFile.content "listen.address" $otherAddress }}
+{{- $written = merge $written (dict "listen.maxBody" .Values.listen.maxBody "listen.balancers.peers" .Values.listen.balancers.peers) }}
+{{- range $name, $value := $written }}
+{{- if $value }}
+{{- fail (printf "`%s` has no effect: the chart does not write to `existingConfigMap`. Write it there" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if regexMatch "(?m)^[ \t]*\\[[ \t]*(listen|revoke)[ \t]*[].]" .Values.config }}
 {{- fail "`config` must not have [listen], [listen.…] and [revoke]: the chart writes them, from `listen`, `tls` and `denyFile`" }}
 {{- end }}
