@@ -17,7 +17,8 @@ from pathlib import Path
 
 import kubernetes_validate
 import yaml
-from chart import CHART, DEPLOY, EXAMPLES, HERE, finish, merged, problem, read
+from balancers import check_balancers, check_names, combinations, releases, seconds
+from chart import CHART, EXAMPLES, HERE, finish, merged, problem, read
 from helm_python import Chart, lint
 from helm_python.errors import HelmError
 
@@ -35,7 +36,7 @@ def cases() -> dict[str, dict]:
     for path in sorted([*overlays, *HERE.glob("values/*.yaml")]):
         for number, overlay in enumerate(yaml.safe_load_all(path.read_text())):
             found[path.stem + (f"-{number + 1}" if number else "")] = merged(base, overlay)
-    return found
+    return found | combinations(base)
 
 
 def set_values(values: dict, defaults: dict, before: str = "") -> set[str]:
@@ -123,13 +124,9 @@ def check_pods(case: str, objects: list[dict], values: dict) -> None:
     if any("subPath" in mount for mount in container["volumeMounts"]):
         problem(f"{case}: the kubelet does not update a subPath")
     grace = pod["spec"]["terminationGracePeriodSeconds"]
-    seconds = sum(
-        int(number) * {"h": 3600, "m": 60, "s": 1}[unit]
-        for key in ("drainDelay", "drainTimeout")
-        for number, unit in re.findall(r"(\d+)([hms])", values["listen"][key])
-    )
-    if grace < seconds + 10:
-        problem(f"{case}: the grace period of {grace} s is shorter than a drain of {seconds} s")
+    drain = seconds(values["listen"]["drainDelay"]) + seconds(values["listen"]["drainTimeout"])
+    if grace < drain + 10:
+        problem(f"{case}: the grace period of {grace} s is shorter than a drain of {drain} s")
     check_listeners(case, objects, ports)
 
 
@@ -142,10 +139,26 @@ def check_listeners(case: str, objects: list[dict], ports: dict) -> None:
                 problem(f"{case}: the configuration has {name} on port {address}, and the pod {ports}")
 
 
-def rendered(chart: Chart, values: dict) -> list[dict]:
-    texts = chart.render(values, name="demo", namespace="llm")
+def rendered(chart: Chart, values: dict, name: str = "demo", namespace: str = "llm") -> list[dict]:
+    texts = chart.render(values, name=name, namespace=namespace)
     texts = {path: text for path, text in texts.items() if not path.endswith("NOTES.txt")}
     return [item for text in texts.values() for item in yaml.safe_load_all(text) if item]
+
+
+def check_notes(case: str, chart: Chart, values: dict) -> None:
+    """The notes have the tables that an existing ConfigMap needs, and the gateway accepts them."""
+    texts = chart.render(values, name="demo", namespace="llm")
+    notes = next(text for path, text in texts.items() if path.endswith("NOTES.txt"))
+    if not values.get("existingConfigMap"):
+        if "[listen]" in notes:
+            problem(f"{case}: the notes demand what the chart has written")
+        return
+    tables = notes.split("---\n")[1]
+    config = read(HERE / "base.yaml")["config"]
+    check_configuration(case, [{"kind": "ConfigMap", "data": {"gateway.toml": tables + config}}])
+    for line in ('probe = "0.0.0.0:9090"', 'file = "/etc/bedrock-gateway/deny.toml"'):
+        if line not in tables.splitlines():
+            problem(f"{case}: the notes do not have {line}")
 
 
 def refused(chart: Chart) -> None:
@@ -220,6 +233,8 @@ def main() -> None:
                     validate(case, item)
             check_configuration(case, objects)
             check_pods(case, objects, whole)
+            check_balancers(case, objects, whole)
+            check_notes(case, chart, values)
             if case == "workloads":
                 check_caller(objects)
             (out / f"{case}.yaml").write_text(yaml.safe_dump_all(objects, sort_keys=False))
@@ -229,6 +244,8 @@ def main() -> None:
             for one in bad:
                 problem(f"{case}: helm lint: {one['path']}: {one['error']}")
         refused(chart)
+        base = read(HERE / "base.yaml")
+        check_names({release: rendered(chart, base, *release) for release in releases()})
         for path in sorted(set_values_of_schema(defaults) - used):
             problem(f"no case sets {path}: add it to .ci/kubernetes/values")
     (out / "foreign.json").write_text(json.dumps(foreign))
