@@ -104,6 +104,19 @@ def compare_stacks(template, locals_, resources):
     print(f"both stacks agree: 2 containers, {len(filters)} filters, {len(alarms)} alarms")
 
 
+def check_permissions(template):
+    """Each permission in S3 counts in this account only."""
+    statements = template["Resources"]["ReadFiles"]["Properties"]["PolicyDocument"]["Statement"]
+    found = [each for each in statements if str(each.get("Action")).startswith("s3:")]
+    for each in found:
+        if each.get("Condition", {}).get("StringEquals", {}).get("aws:ResourceAccount") != {"Ref": "AWS::AccountId"}:
+            problems.append(f"{each['Sid']} of gateway.yaml allows a bucket of another account")
+    module = (MODULE / "roles.tf").read_text()
+    actions = len(re.findall(r'"s3:Get|"s3:List', module))
+    if not len(found) == actions == module.count('"aws:ResourceAccount" = local.account'):
+        problems.append("roles.tf allows a bucket of another account")
+
+
 def check_script(template):
     containers = template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
     sidecar = next(each for each in containers if each["Name"] == "files")
@@ -150,6 +163,7 @@ def check_configuration(gateway, template):
 def main():
     template = cfn_yaml.load(str(TEMPLATE))
     compare_stacks(template, *module_parts())
+    check_permissions(template)
     check_script(template)
     check_configuration(sys.argv[1], template)
     if problems:

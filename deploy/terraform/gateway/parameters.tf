@@ -75,7 +75,7 @@ variable "task_role_name" {
 
 variable "config_bucket" {
   type        = string
-  description = "The bucket with gateway.toml and deny.toml. config.yaml makes one."
+  description = "The bucket of this account with gateway.toml and deny.toml. config.yaml makes one."
 }
 
 variable "config_prefix" {
@@ -108,7 +108,7 @@ variable "tls_secret_arn" {
 
 variable "cli_image" {
   type        = string
-  description = "The image of the AWS CLI that fetches the files"
+  description = "The image of the AWS CLI that fetches the files, with the gateway's role. Best by digest, from a registry of your own."
   default     = "public.ecr.aws/aws-cli/aws-cli:2.36.43"
 }
 

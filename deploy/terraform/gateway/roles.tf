@@ -5,8 +5,9 @@ data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  iam    = "arn:${data.aws_partition.current.partition}:iam"
-  bucket = "arn:${data.aws_partition.current.partition}:s3:::${var.config_bucket}"
+  account = data.aws_caller_identity.current.account_id
+  iam     = "arn:${data.aws_partition.current.partition}:iam"
+  bucket  = "arn:${data.aws_partition.current.partition}:s3:::${var.config_bucket}"
 }
 
 # Starts the containers. The gateway and the sidecar never use it.
@@ -20,7 +21,7 @@ resource "aws_iam_role" "execution" {
       Effect    = "Allow"
       Principal = { Service = "ecs-tasks.amazonaws.com" }
       Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
     }]
   })
 }
@@ -44,13 +45,17 @@ resource "aws_iam_role_policy" "read_files" {
           Effect   = "Allow"
           Action   = "s3:GetObject"
           Resource = "${local.bucket}/${var.config_prefix}*"
+          # Another account may make a bucket of the name of a deleted one.
+          Condition = { StringEquals = { "aws:ResourceAccount" = local.account } }
         },
         {
-          Sid       = "ListFiles"
-          Effect    = "Allow"
-          Action    = "s3:ListBucket"
-          Resource  = local.bucket
-          Condition = { StringEquals = { "s3:prefix" = var.config_prefix } }
+          Sid      = "ListFiles"
+          Effect   = "Allow"
+          Action   = "s3:ListBucket"
+          Resource = local.bucket
+          Condition = {
+            StringEquals = { "s3:prefix" = var.config_prefix, "aws:ResourceAccount" = local.account }
+          }
         },
       ],
       [

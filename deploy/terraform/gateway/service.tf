@@ -90,7 +90,7 @@ resource "aws_ecs_task_definition" "this" {
   network_mode             = "awsvpc"
   cpu                      = var.cpu
   memory                   = var.memory
-  task_role_arn            = "${local.iam}::${data.aws_caller_identity.current.account_id}:role/${var.task_role_name}"
+  task_role_arn            = "${local.iam}::${local.account}:role/${var.task_role_name}"
   execution_role_arn       = aws_iam_role.execution.arn
   container_definitions    = jsonencode(local.containers)
   tags                     = var.tags
