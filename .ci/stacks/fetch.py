@@ -184,6 +184,11 @@ def check(condition, what):
     print(f"ok {what}")
 
 
+def stop(sidecar):
+    sidecar.send_signal(signal.SIGTERM)
+    check(sidecar.wait(timeout=SOON) == 0, "it ends at SIGTERM with exit code 0")
+
+
 server = ThreadedMotoServer("127.0.0.1", MOTO, verbose=False)
 server.start()
 try:
@@ -243,14 +248,22 @@ try:
     put("deny.toml", '[[revoke]]\nissuer = "okta"\nsubject = "00u1abc"\n[[revoke]]\nexpression = "true"\n')
     until("it goes on when S3 answers again", lambda: metric("bedrock_gateway_revocations") == 2)
 
-    fetch.send_signal(signal.SIGTERM)
-    check(fetch.wait(timeout=SOON) == 0, "it ends at SIGTERM with exit code 0")
+    stop(fetch)
     fetch = start([SHELL, str(SCRIPT)], BUCKET=BUCKET, PREFIX=PREFIX, FOLDER=str(folder), INTERVAL="1",
-                  REQUIRED="gateway.toml", AWS_ENDPOINT_URL=ENDPOINT)
+                  TLS_SECRET=secret, TLS_ROUNDS="1000", REQUIRED="gateway.toml", AWS_ENDPOINT_URL=ENDPOINT)
     before = LOG.read_text().count("is new")
     put("keys.json", json.dumps(KEYS) + "\n")
     until("started again, it fetches the change", lambda: LOG.read_text().count("is new") > before)
     check(LOG.read_text().count("is new") == before + 1, "and nothing else")
+    stop(fetch)
+    secrets.put_secret_value(SecretId=SECRET, SecretString="no certificate")
+    failures = LOG.read_text().count("is no PEM text")
+    fetch = start([SHELL, str(SCRIPT)], BUCKET=BUCKET, PREFIX=PREFIX, FOLDER=str(folder), INTERVAL="1",
+                  TLS_SECRET=secret, TLS_ROUNDS="1000", REQUIRED="gateway.toml", AWS_ENDPOINT_URL=ENDPOINT)
+    until("after a failure it reads the secret in each round",
+          lambda: LOG.read_text().count("is no PEM text") >= failures + 3)
+    secrets.put_secret_value(SecretId=SECRET, SecretString=first)
+    until("until it has the certificate", lambda: served().strip() in first)
     gateway.terminate()
     check(gateway.wait(timeout=SOON) == 0, "the gateway stops")
     check_filters(LOG.read_text().splitlines())

@@ -157,6 +157,10 @@ def check_configuration(gateway, template):
     interval = template["Parameters"]["ConfigInterval"]
     if not interval["Default"] <= interval["MaxValue"] <= 20:
         problems.append("files are fetched too rarely to count within a minute")
+    # One error in each round is enough, also if AWS lets a round wait as long as its sleep.
+    alarm = template["Resources"]["FilesAreOld"]["Properties"]
+    if alarm["Period"] // (2 * interval["MaxValue"]) <= alarm["Threshold"]:
+        problems.append("FilesAreOld does not fire if each round has one error")
     print(f"the configuration is valid for both listeners; its drain takes {drain} s of {stop} s")
 
 

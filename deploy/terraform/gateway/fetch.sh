@@ -9,7 +9,7 @@
 #   INTERVAL         seconds between two looks at S3. Default: 15
 #   TLS_SECRET       the secret with a PEM text: certificate, intermediate certificates, private key;
 #                    empty: none
-#   TLS_ROUNDS       every which look at S3 reads the secret too. Default: 20
+#   TLS_ROUNDS       every which look at S3 reads the secret too; after a failure, each. Default: 20
 #
 # Needs a POSIX shell, the AWS CLI and coreutils. .ci/stacks/run tries it against an S3 of its own.
 set -u
@@ -55,22 +55,24 @@ objects() {
 
 certificate() {
     call secretsmanager get-secret-value --secret-id "$TLS_SECRET" --query SecretString --output text \
-        >"$state/tls.pem.new" || { problem "cannot read the secret $TLS_SECRET"; return; }
+        >"$state/tls.pem.new" || { problem "cannot read the secret $TLS_SECRET"; return 1; }
     [ "$(cat "$state/tls.pem.new")" = "$(cat "$FOLDER/tls.pem" 2>/dev/null)" ] && return
     case $(cat "$state/tls.pem.new") in
-    -----BEGIN*) publish tls.pem ;;
+    -----BEGIN*) publish tls.pem && return; problem "cannot write tls.pem" ;;
     *) problem "the secret $TLS_SECRET is no PEM text" ;;
     esac
+    return 1
 }
 
-round=0
+rest=0
 while :; do
     objects
     # Rarely, because a certificate changes rarely, and each call to Secrets Manager costs.
     if [ -n "${TLS_SECRET:-}" ]; then
-        if [ $((round % ${TLS_ROUNDS:-20})) = 0 ] || [ ! -f "$FOLDER/tls.pem" ]; then certificate; fi
+        # After a failure each look reads it, so that the alarm FilesAreOld counts the errors.
+        if [ "$rest" -le 0 ] || [ ! -f "$FOLDER/tls.pem" ]; then certificate && rest=${TLS_ROUNDS:-20}; fi
+        rest=$((rest - 1))
     fi
-    round=$((round + 1))
     missing=
     for name in $REQUIRED; do [ -f "$FOLDER/$name" ] || missing="$missing $name"; done
     if [ -z "$missing" ]; then : >"$state/ready"; else problem "missing:$missing"; fi
