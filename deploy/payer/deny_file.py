@@ -8,6 +8,7 @@ import datetime
 import decimal
 import json
 import os
+import re
 import tomllib
 
 import boto3
@@ -17,6 +18,9 @@ from botocore.exceptions import ClientError
 PUNCTUATION = " _.:/=+-@"
 # How a budget must match its values: an entry for a value revokes exactly that value.
 EXACT = {"EQUALS", "CASE_SENSITIVE"}
+# A text of CEL: in three quotes, raw, or with escapes.
+TEXT = re.compile(r"""('{3}|"{3}).*?\1|[rR](['"]).*?\2|(['"])(?:\\.|(?!\3)[^\\])*\3""")
+BRACKETS = re.compile(r"\([^][(){}]*\)|\[[^][(){}]*\]|\{[^][(){}]*\}")
 # Another writer may change the file between the read and the write.
 ATTEMPTS = 5
 OUTDATED = ("PreconditionFailed", "ConditionalRequestConflict")
@@ -74,6 +78,8 @@ def section(spent, now):
     expression = os.environ["DENY_EXPRESSION"]
     if "'{value}'" not in expression and '"{value}"' not in expression:
         raise ValueError("DENY_EXPRESSION must contain '{value}', with its quotes")
+    if is_unfinished(expression):
+        raise ValueError("DENY_EXPRESSION ends too early, or a quote or bracket has no partner")
     lines = []
     for name, value in spent:
         lines += [
@@ -85,6 +91,14 @@ def section(spent, now):
             f"cut_streams = {os.environ['CUT_STREAMS']}",
         ]
     return lines
+
+
+def is_unfinished(expression):
+    """Whether gateways would surely reject it, and with it the whole deny file. `bedrock-gateway check` knows more."""
+    rest, pairs = TEXT.sub("_", expression), True
+    while pairs:
+        rest, pairs = BRACKETS.subn("_", rest)
+    return re.search(r"""[][(){}'"]|[-&|=!<>+*/%?:.,]\s*$""", rest) is not None
 
 
 def write(lines):

@@ -7,6 +7,8 @@ and the gateway itself reads what the function wrote.
 import datetime
 import importlib.util
 import os
+import re
+import shlex
 import subprocess
 import tempfile
 import time
@@ -294,6 +296,51 @@ class DenyFile(Function):
         os.environ["DENY_EXPRESSION"] = "claims.team == {value}"
         with self.assertRaisesRegex(ValueError, "with its quotes"):
             self.run_with([budget("search", "600")])
+
+    def check_of_the_readme(self, expression):
+        """Runs the README's check of an expression, with this one instead of its example."""
+        readme = (ROOT / "deploy/payer/README.md").read_text()
+        commands = re.search(r"(?m)^printf .*\nbedrock-gateway check .*$", readme)[0]
+        example = "claims.team == 'search'"
+        self.assertEqual(commands.count(f'"{example}"'), 1)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "deploy").symlink_to(ROOT / "deploy")
+            Path(folder, "bedrock-gateway").symlink_to(os.environ["GATEWAY"])
+            commands = commands.replace(f'"{example}"', shlex.quote(expression))
+            environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+            command = ["bash", "-c", commands]
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
+
+    def test_the_check_of_the_readme_finds_what_the_gateway_would_reject(self):
+        self.assertEqual(self.check_of_the_readme("claims.team == 'search'"), 0)
+        for wrong in ("claims.team == 'search' &&", "claim.team == 'search'", "claims.team.has('search')"):
+            self.assertEqual(self.check_of_the_readme(wrong), 1, wrong)
+
+    def test_an_unfinished_expression_is_rejected_although_no_budget_is_spent(self):
+        self.run_with([budget("search", "600")])
+        before = self.text()
+        for wrong in (
+            "{} &&", "({}", "{})", "{} && claims.x['a'", "{} || claims.x == 'a", "!({}]", "{} ? true :", "{} ==",
+        ):
+            expression = wrong.format("claims.team == '{value}'")
+            os.environ["DENY_EXPRESSION"] = expression
+            with self.subTest(expression), self.assertRaisesRegex(ValueError, "ends too early"):
+                self.run_with([])
+            self.assertEqual(self.text(), before)
+            self.assertEqual(self.check_of_the_readme(expression.replace("{value}", "search")), 1, expression)
+
+    def test_a_valid_expression_is_never_taken_for_an_unfinished_one(self):
+        for right in (
+            "{}", "({} && claims.x[0] in ['a', \")\"]) || !claims.y",
+            "{} && claims.x != '(' && claims.y != 'o\\'hara'",
+            "{} && claims.x != r'\\' ", "{} && claims.x != \"it's\"", "{} && claims.x != '&&'",
+            "claims.x.exists(x, x == '}}' && {})", '{} && claims.x == """a"b("""', "{} ? claims.x > 1 : -1 < 0",
+        ):
+            expression = right.format("claims.team == '{value}'")
+            os.environ["DENY_EXPRESSION"] = expression
+            with self.subTest(expression):
+                self.run_with([budget("search", "600")])
+                self.assertEqual(self.check_of_the_readme(expression.replace("{value}", "search")), 0)
 
     def test_a_missing_file_is_an_error(self):
         self.s3.delete_object(**PLACE)

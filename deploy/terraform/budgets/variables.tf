@@ -80,7 +80,7 @@ variable "deny_region" {
 }
 
 variable "deny_expression" {
-  description = "The CEL expression of an entry. '{value}', in quotes, becomes the tag's value. It must undo what the tag's mapping does."
+  description = "The CEL expression of an entry. '{value}', in quotes, becomes the tag's value. It must undo what the tag's mapping does. A wrong one makes gateways reject the whole deny file, so check it first, as deploy/payer/README.md says."
   type        = string
   default     = "claims.team == '{value}'"
 
