@@ -178,6 +178,16 @@ def start(command, **environment):
     return process
 
 
+def starts_not(name, text):
+    """Whether a new gateway ends with an error when the file has this text, while the running one goes on."""
+    copy = Path(tempfile.mkdtemp(dir=work))
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    (copy / name).write_text(text)
+    command = [GATEWAY, "serve", "--config", copy / "gateway.toml"]
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=SOON, check=False)
+    return run.returncode != 0 and name in run.stderr
+
+
 def check(condition, what):
     if not condition:
         sys.exit(f"wrong: {what}\n{LOG.read_text()}")
@@ -229,6 +239,8 @@ try:
     secrets.put_secret_value(SecretId=SECRET, SecretString=second)
     until("a renewed certificate counts", lambda: served().strip() in second)
 
+    for name in ("gateway.toml", "deny.toml"):
+        check(starts_not(name, "[listen"), f"with an invalid {name} a new gateway does not start")
     put("gateway.toml", "[listen")
     until("the gateway rejects an invalid configuration", lambda: metric("bedrock_gateway_config_reload_failed") == 1)
     put("gateway.toml", CONFIGURATION.replace("CONCURRENCY", "30"))
