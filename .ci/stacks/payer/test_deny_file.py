@@ -304,7 +304,7 @@ class DenyFile(Function):
         example = "claims.team == 'search'"
         self.assertEqual(commands.count(f'"{example}"'), 1)
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "deploy").symlink_to(ROOT / "deploy")
+            Path(folder, "gateway.toml").write_text(GATEWAY_TOML)
             Path(folder, "bedrock-gateway").symlink_to(os.environ["GATEWAY"])
             commands = commands.replace(f'"{example}"', shlex.quote(expression))
             environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}

@@ -121,6 +121,15 @@ class Queries(unittest.TestCase):
             [("(no tag)", 2, 23.5), ("search", 2, 5.0), ("ml", 1, 2.0)],
         )
 
+    def test_a_tag_has_a_row_for_each_of_its_callers(self):
+        answer = self.run_query("tag-person")
+        of_tag = {line["tag_value"]: (line["persons"], line["cost"]) for line in self.run_query("tag")}
+        for tag, (persons, cost) in of_tag.items():
+            rows = [line for line in answer if line["tag_value"] == tag]
+            self.assertEqual(len({line["person"] for line in rows}), persons)
+            self.assertEqual(len(rows), persons)
+            self.assertEqual(sum(line["cost"] for line in rows), cost)
+
     def test_a_model_has_its_kinds_of_tokens(self):
         answer = self.run_query("model")
         self.assertEqual(
@@ -149,15 +158,16 @@ class Queries(unittest.TestCase):
 
     def test_the_answers_add_up_to_the_bill_of_bedrock(self):
         total = sum(one["line_item_unblended_cost"] for one in ROWS if one["line_item_unblended_cost"] < 1024)
-        names = ("person", "tag", "model", "unattributed")
+        names = ("person", "tag", "tag-person", "model", "unattributed")
         sums = {name: sum(line["cost"] for line in self.run_query(name)) for name in names}
         self.assertEqual(sums["person"] + sums["unattributed"], total)
         self.assertEqual(sums["person"], sums["tag"])
+        self.assertEqual(sums["person"], sums["tag-person"])
         self.assertEqual(sums["person"], sums["model"])
 
     def test_every_query_reads_the_same_rows_of_one_partition(self):
         texts = {path.stem: path.read_text() for path in (SOURCES / "queries").glob("*.sql")}
-        self.assertEqual(sorted(texts), ["model", "person", "tag", "unattributed"])
+        self.assertEqual(sorted(texts), ["model", "person", "tag", "tag-person", "unattributed"])
         filters = {text[text.index('FROM "') : text.index("strpos(")] for text in texts.values()}
         filters = {text.replace("coalesce(", "") for text in filters}
         self.assertEqual(len(filters), 1, filters)

@@ -8,12 +8,12 @@ variable "image" {
 
 variable "architecture" {
   type        = string
-  description = "The processors of the tasks"
-  default     = "ARM64"
+  description = "The processors of the tasks. The image must be made for them."
+  default     = "X86_64"
 
   validation {
-    condition     = contains(["ARM64", "X86_64"], var.architecture)
-    error_message = "architecture must be one of ARM64, X86_64."
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be one of X86_64, ARM64."
   }
 }
 
@@ -59,7 +59,7 @@ variable "max_tasks" {
 variable "cpu_target" {
   type        = number
   description = "The mean use of CPU in per cent that autoscaling aims at"
-  default     = 50
+  default     = 60
 
   validation {
     condition     = var.cpu_target >= 10 && var.cpu_target <= 90

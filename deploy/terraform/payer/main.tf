@@ -28,6 +28,7 @@ locals {
   queries = {
     person       = "Cost by person"
     tag          = "Cost by tag"
+    tag-person   = "Cost by tag and person"
     model        = "Cost by model"
     unattributed = "Cost without the gateway"
   }
