@@ -55,6 +55,7 @@ pub mod iam;
 #[doc(hidden)]
 pub mod identity;
 mod jitter;
+mod keep_alive;
 #[doc(hidden)]
 pub mod limits;
 #[doc(hidden)]

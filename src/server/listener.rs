@@ -13,20 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
+use crate::keep_alive;
 use crate::server::Peer;
 use crate::server::balancers::{Balancers, ClientAddress, ExpectedHeader};
 use crate::server::throttle::Throttle;
 
 const BACKLOG: u32 = 4096;
-/// TCP keep-alive: the silence before the first probe. Load balancers and NAT gateways may forget a connection that is
-/// silent for 60 s (the shortest idle timeout of a network load balancer) to 350 s (the default).
-// Assumption A36.
-const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// The time between two probes without an answer. After an answered probe, Linux waits for the longer one of this and
-/// [`KEEP_ALIVE`]; the system's default of 75 s would be too long.
-const PROBE_EVERY: Duration = Duration::from_secs(15);
-/// After this number of probes without an answer the connection is closed.
-const PROBES: u32 = 4;
 
 /// A listening socket, with its TLS settings and its load balancers.
 pub struct Listener {
@@ -61,7 +53,7 @@ impl Listener {
                 tokio::net::TcpSocket::new_v6()
             }?;
             socket.set_reuseaddr(true)?;
-            keep_alive(&socket)?;
+            probe_when_silent(&socket)?;
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
@@ -111,11 +103,11 @@ impl Listener {
 }
 
 /// Turns TCP keep-alive on. Linux copies these options from a listening socket to each connection that it accepts.
-fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+fn probe_when_silent(socket: &impl AsFd) -> io::Result<()> {
     sockopt::set_socket_keepalive(socket, true)?;
-    sockopt::set_tcp_keepidle(socket, KEEP_ALIVE)?;
-    sockopt::set_tcp_keepintvl(socket, PROBE_EVERY)?;
-    sockopt::set_tcp_keepcnt(socket, PROBES)?;
+    sockopt::set_tcp_keepidle(socket, keep_alive::AFTER)?;
+    sockopt::set_tcp_keepintvl(socket, keep_alive::EVERY)?;
+    sockopt::set_tcp_keepcnt(socket, keep_alive::PROBES)?;
     Ok(())
 }
 
@@ -176,9 +168,9 @@ mod tests {
             assert!(sockopt::socket_keepalive(&stream).unwrap());
             let idle = sockopt::tcp_keepidle(&stream).unwrap();
             assert!(sockopt::tcp_keepintvl(&stream).unwrap() <= idle, "probes come at most {idle:?} apart");
-            let until_closed = idle + PROBES * sockopt::tcp_keepintvl(&stream).unwrap();
+            let until_closed = idle + keep_alive::PROBES * sockopt::tcp_keepintvl(&stream).unwrap();
             assert!(idle < Duration::from_secs(60), "{idle:?}");
-            assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), PROBES);
+            assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), keep_alive::PROBES);
             assert!(until_closed < Duration::from_secs(120), "{until_closed:?}");
         }
     }

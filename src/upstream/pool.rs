@@ -27,18 +27,10 @@ use tracing::debug;
 
 use crate::endpoint::Endpoint;
 use crate::endpoint::idle::Connection;
+use crate::keep_alive;
 use crate::proxy::{self, NoConnection, Proxy, ProxyConnector};
 use crate::trust::{self, CaError};
 
-/// TCP keep-alive: the silence before the first probe. NAT gateways and network load balancers may forget a connection
-/// that is silent for 60 s to 350 s.
-// Assumption A36.
-const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// The time between two probes without an answer. After an answered probe, Linux waits for the longer one of this and
-/// [`KEEP_ALIVE`]; the system's default of 75 s would be too long.
-const PROBE_EVERY: Duration = Duration::from_secs(15);
-/// After this number of probes without an answer the connection is closed.
-const PROBES: u32 = 4;
 /// The most bytes that are read of an answer at once, and the largest head of an answer. An answer whose caller does
 /// not read holds this much memory.
 const READ_BYTES: usize = 64 * 1024;
@@ -131,9 +123,9 @@ pub fn connector(extra: &[&Path], timeout: Duration, proxy: Proxy) -> Result<Con
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(timeout));
-    tcp.set_keepalive(Some(KEEP_ALIVE));
-    tcp.set_keepalive_interval(Some(PROBE_EVERY));
-    tcp.set_keepalive_retries(Some(PROBES));
+    tcp.set_keepalive(Some(keep_alive::AFTER));
+    tcp.set_keepalive_interval(Some(keep_alive::EVERY));
+    tcp.set_keepalive_retries(Some(keep_alive::PROBES));
     let tls = trust::client(roots)?;
     let tcp = ProxyConnector::new(tcp.clone(), tcp, tls.clone(), proxy.clone());
     let https = hyper_rustls::HttpsConnectorBuilder::new()
