@@ -140,6 +140,11 @@ impl Config {
             warnings,
         })
     }
+
+    /// The names of the issuers, by which entries of the deny file select callers.
+    pub fn issuer_names(&self) -> Vec<Arc<str>> {
+        self.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect()
+    }
 }
 
 /// The configuration file that commands read by default, from the working directory.

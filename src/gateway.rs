@@ -155,7 +155,7 @@ impl GatewayHandle {
         let caller_identity = CallerIdentity::over(&sts);
         let sessions = Sessions::new(&config.sessions, sts, Arc::clone(&metrics));
         let restart_only = RestartOnly::of(&config);
-        let names: Vec<_> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
+        let names = config.issuer_names();
         let revocations = Revocations::default();
         let deny = match &config.revoke {
             None => None,

@@ -50,8 +50,7 @@ pub fn check(config: &Config) -> Result<Vec<Diagnostic>, ConfigError> {
         }
     }
     if let Some(file) = &files.deny_file {
-        let issuers: Vec<Arc<str>> = config.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect();
-        found.deny_file(file, &issuers);
+        found.deny_file(file, &config.issuer_names());
     }
     if let Some(file) = &files.log {
         found.log(file);

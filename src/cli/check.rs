@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -108,8 +107,7 @@ impl Checked {
         let sizes = Sizes { issuers: config.issuers.len(), roles: config.mapping.roles.len() };
         let denied = arguments.deny_file.as_ref().map_or(Ok(Vec::new()), |path| {
             config.files.deny_file = None;
-            let issuers: Vec<Arc<str>> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
-            config::read_deny_file(path, &issuers).map(|(_entries, warnings)| warnings)
+            config::read_deny_file(path, &config.issuer_names()).map(|(_entries, warnings)| warnings)
         });
         let opened = if arguments.skip_files { Ok(Vec::new()) } else { preflight::check(&config) };
         let valid = denied.is_ok() && opened.is_ok();
