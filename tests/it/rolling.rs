@@ -220,11 +220,12 @@ impl Sender {
     }
 }
 
-/// Whether a GOAWAY without an error ended the stream: its server has not begun with it, so the request may go over
-/// another connection (RFC 9113, section 6.8). On a busy machine, a request can cross the GOAWAY on its way. The bill
-/// shows at the end that none was served twice.
+/// Whether the server has not begun with the request, so that it may go over another connection. In HTTP/2 a GOAWAY
+/// without an error says so (RFC 9113, section 6.8). In HTTP/1.1 a kept connection closes without a byte of an answer
+/// (RFC 9112, section 9.3.1): the head of a stream from before the drain could not announce it. Both can cross a request
+/// on its way. A call over a new connection has no second try, and the bill shows at the end that none was served twice.
 fn was_refused(error: &hyper::Error) -> bool {
-    format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)")
+    error.is_incomplete_message() || format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)")
 }
 
 /// The calls of one caller.
@@ -236,7 +237,7 @@ struct Calls {
 }
 
 /// A caller that sends requests at a steady rate until `stop` is set. Like an HTTP library, it sends a request again
-/// only if the connection that it had kept closed before the request was written.
+/// only if the connection that it had kept closed before its server began with the request.
 struct Caller {
     balancer: SocketAddr,
     token: String,
