@@ -115,6 +115,10 @@ impl<'a> Verdict<'a> {
                     (403, "ExpiredTokenException" | "InvalidToken", "upstream_error") => {
                         fate == Some(Fate::CredentialsRefused) && self.could_not_be_replaced(call)
                     }
+                    // Bedrock refused the second and last attempt, because its clock had changed since the first.
+                    (403, "InvalidSignatureException", "upstream_error") => {
+                        fate == Some(Fate::CredentialsRefused) && self.during(call, ECHO, &[C::ClockIsOff])
+                    }
                     (408, "ModelTimeoutException", "upstream_not_answered") => {
                         matches!(fate, Some(Fate::ResetBeforeFirstByte | Fate::ResetAtFirstByte)) || closed()
                     }
