@@ -149,7 +149,7 @@ impl Endpoint {
             authority,
             region,
             service,
-            idle: Idle::default(),
+            idle: Idle::of_workers(1),
             reach: Arc::default(),
             timeouts: Timeouts::default(),
         })
@@ -159,6 +159,12 @@ impl Endpoint {
     #[must_use]
     pub fn within(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
+    }
+
+    /// The same endpoint with idle connections for each of this number of workers.
+    #[must_use]
+    pub fn of_workers(self, workers: usize) -> Self {
+        Self { idle: Idle::of_workers(workers), ..self }
     }
 
     /// The same endpoint with what is known of the connections to `old`, if that has the same address.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,6 +45,8 @@ use crate::telemetry::unfinished::Unfinished;
 use crate::upstream::pool::{self, ConnectorError};
 use crate::upstream::skew::Skew;
 use crate::upstream::{self, Upstream};
+use crate::workers::Workers;
+use crate::workers::poll_meter::PollMeter;
 
 mod canaries;
 mod file_watch;
@@ -91,6 +94,8 @@ pub struct Overrides {
     pub look_every: Option<Duration>,
     /// The proxy for connections to issuers, STS and Bedrock.
     pub proxy: Proxy,
+    /// Measures the tasks of the workers, for benchmarks.
+    pub polls: Option<Arc<PollMeter>>,
 }
 
 /// The addresses that the gateway listens on. A configured port 0 is replaced by the port that the system chose.
@@ -122,10 +127,11 @@ pub struct GatewayHandle {
 
 impl GatewayHandle {
     /// Builds the gateway from `config`, which was read from `file`, binds the listeners and serves. Signing keys and
-    /// own credentials are fetched in the background; `/readyz` reports when they are available.
+    /// own credentials are fetched in the background; `/readyz` reports when they are available. The runtime that calls
+    /// this does all work except that of callers' connections, which the workers serve.
     ///
     /// # Errors
-    /// When a file, an address or a host name of `config` cannot be read, bound or resolved.
+    /// When a file, an address or a host name of `config` cannot be read, bound or resolved, or no thread can be started.
     pub async fn start(
         config: Config,
         file: File,
@@ -133,7 +139,8 @@ impl GatewayHandle {
     ) -> Result<Self, StartError> {
         let log = Arc::new(AccessLog::open(&config.log, process_log.as_ref())?);
         let (file, proxy) = (Some(file), Proxy::from_environment()?);
-        let overrides = Overrides { log, process_log, credentials: None, file, look_every: None, proxy };
+        let overrides =
+            Overrides { log, process_log, credentials: None, file, look_every: None, proxy, polls: None };
         Self::start_with(config, overrides).await
     }
 
@@ -173,7 +180,7 @@ impl GatewayHandle {
             limits: config.limits.requests,
             upstream_messages: config.upstream_messages,
         };
-        let endpoints = endpoints(&config.aws, &Endpoints::default()).await?;
+        let endpoints = endpoints(&config.aws, config.listen.workers, &Endpoints::default()).await?;
         let active = active_config(auth, config.mapping, requests, &config.aws, endpoints);
         let log = Arc::clone(&overrides.log);
         let gateway = Arc::new(Gateway {
@@ -203,10 +210,12 @@ impl GatewayHandle {
         let (at, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
         let reloader = Reloader::new(at, ready, restart_only, every, overrides.file, certificate, deny);
         let (stop, stopping) = watch::channel(Stop::Not);
+        let (workers, here) = (Workers::start(config.listen.workers, overrides.polls)?, Workers::here());
+        let probe_service = Arc::new(Probe::new(Arc::clone(&readiness)));
         let serving = Serving {
-            callers: Server::new(Arc::clone(&gateway), Arc::clone(&gateway.connections)),
-            probe: Server::new(Arc::new(Probe::new(Arc::clone(&readiness))), operators()),
-            admin: Server::new(admin_service, operators()),
+            callers: Server::new(Arc::clone(&gateway), Arc::clone(&gateway.connections), workers),
+            probe: Server::new(probe_service, operators(), Arc::clone(&here)),
+            admin: Server::new(admin_service, operators(), here),
             gateway: Arc::clone(&gateway),
             readiness: Arc::clone(&readiness),
             drain_delay: config.listen.drain_delay,
@@ -413,14 +422,14 @@ fn active_config(
     }
 }
 
-async fn endpoints(aws: &Aws, old: &Endpoints) -> Result<Endpoints, EndpointError> {
+async fn endpoints(aws: &Aws, workers: NonZeroUsize, old: &Endpoints) -> Result<Endpoints, EndpointError> {
     let mut endpoints = Endpoints::default();
     for region in std::iter::once(&aws.region).chain(&aws.regions) {
         for service in Service::ALL {
             let url = aws.endpoint_url(region, service);
             if let Some(endpoint) = Endpoint::of(service, region, url, aws.fips, aws.dual_stack).await? {
                 let region: Arc<str> = region.as_str().into();
-                let endpoint = endpoint.within(aws.timeouts.answer);
+                let endpoint = endpoint.within(aws.timeouts.answer).of_workers(workers.get());
                 let endpoint = Arc::new(match old.find(&region, service) {
                     Ok(old) => endpoint.after(old),
                     Err(NoEndpoint) => endpoint,

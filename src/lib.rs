@@ -96,3 +96,5 @@ pub mod verdict;
 #[doc(hidden)]
 pub mod version;
 mod wildcard;
+#[doc(hidden)]
+pub mod workers;

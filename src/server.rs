@@ -12,8 +12,9 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use hyper::body::{Bytes, Incoming};
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -30,6 +31,7 @@ use crate::server::balancers::{Balancers, ExpectedHeader};
 use crate::server::connections::{Connections, OpenConnection};
 use crate::server::listener::{Accepted, accept_all};
 use crate::server::throttle::Throttle;
+use crate::workers::Workers;
 
 mod activity;
 pub mod balancers;
@@ -91,6 +93,7 @@ enum Stage {
 pub struct Server<S> {
     service: Arc<S>,
     open: Arc<Connections>,
+    workers: Arc<Workers>,
     stage: watch::Sender<Stage>,
     timeouts: Timeouts,
     connections: JoinSet<()>,
@@ -99,11 +102,12 @@ pub struct Server<S> {
 }
 
 impl<S: Handler> Server<S> {
-    /// A server whose connections are counted and limited by `open`.
-    pub fn new(service: Arc<S>, open: Arc<Connections>) -> Self {
+    /// A server whose connections are counted and limited by `open`, and served by `workers`.
+    pub fn new(service: Arc<S>, open: Arc<Connections>, workers: Arc<Workers>) -> Self {
         Self {
             service,
             open,
+            workers,
             stage: watch::Sender::new(Stage::Serving),
             timeouts: Timeouts::default(),
             connections: JoinSet::new(),
@@ -131,7 +135,7 @@ impl<S: Handler> Server<S> {
             tokio::select! {
                 () = &mut stop => break,
                 Some(accepted) = arrivals.recv() => {
-                    self.spawn(accepted);
+                    self.serve(accepted);
                 }
                 Some(_ended) = self.connections.join_next() => {}
             }
@@ -140,28 +144,43 @@ impl<S: Handler> Server<S> {
         // The server also serves connections that it accepted just before the listeners closed.
         arrivals.close();
         while let Some(accepted) = arrivals.recv().await {
-            self.spawn(accepted);
+            self.serve(accepted);
         }
     }
 
-    fn spawn(&mut self, accepted: Accepted) {
-        let Accepted { stream, peer, tls, expected_header, balancers, slot } = accepted;
-        if let Err(error) = stream.set_nodelay(true) {
+    /// Gives a connection to a worker.
+    fn serve(&mut self, accepted: Accepted) {
+        let Accepted { socket, peer, tls, expected_header, balancers, slot } = accepted;
+        if let Err(error) = socket.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
-        let (service, timeouts, stage) = (Arc::clone(&self.service), self.timeouts, self.stage.subscribe());
-        let first_head = Instant::now() + timeouts.head;
-        let slot = self.open.opened(slot);
-        let connection = ClientConnection { service, peer, balancers, timeouts, first_head, stage, slot };
+        let connection = ClientConnection {
+            service: Arc::clone(&self.service),
+            workers: Arc::clone(&self.workers),
+            peer,
+            balancers,
+            timeouts: self.timeouts,
+            first_head: Instant::now() + self.timeouts.head,
+            stage: self.stage.subscribe(),
+            slot: self.open.opened(slot),
+        };
+        let (workers, tasks) = (&self.workers, &mut self.connections);
         // One kind of task for each case, so that a plain connection does not hold the memory of a TLS handshake.
-        match (expected_header, tls) {
-            (ExpectedHeader::Never, None) => self.connections.spawn(connection.speak(stream)),
-            (ExpectedHeader::Never, Some(tls)) => self.connections.spawn(connection.shake_hands(tls, stream)),
+        let served = match (expected_header, tls) {
+            (ExpectedHeader::Never, None) => workers.serve(socket, tasks, |stream| connection.speak(stream)),
+            (ExpectedHeader::Never, Some(tls)) => {
+                workers.serve(socket, tasks, |stream| connection.shake_hands(tls, stream))
+            }
             (expected_header, tls) => {
                 let throttle = Arc::clone(&self.throttle);
-                self.connections.spawn(connection.listen_first(expected_header, tls, stream, throttle))
+                workers.serve(socket, tasks, |stream| {
+                    connection.listen_first(expected_header, tls, stream, throttle)
+                })
             }
         };
+        if let Err(error) = served {
+            debug!(client = %peer.address, %error, "cannot serve a connection");
+        }
     }
 
     /// Asks every connection to finish (GOAWAY, `Connection: close`). Waits until all have finished, or until `give_up`
@@ -185,6 +204,7 @@ impl<S: Handler> Server<S> {
 /// One open connection of a client.
 struct ClientConnection<S> {
     service: Arc<S>,
+    workers: Arc<Workers>,
     peer: Peer,
     balancers: Option<Arc<Balancers>>,
     timeouts: Timeouts,
@@ -245,7 +265,7 @@ impl<S: Handler> ClientConnection<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { service, peer, balancers, timeouts, first_head, stage, slot } = self;
+        let Self { service, workers, peer, balancers, timeouts, first_head, stage, slot } = self;
         let (spoken, has_spoken) = watch::channel(false);
         let activity = Activity::new(&timeouts);
         slot.has(&activity);
@@ -270,7 +290,7 @@ impl<S: Handler> ClientConnection<S> {
                 }
             })
         };
-        let builder = protocol(slot.streams());
+        let builder = protocol(Streams(workers), slot.streams());
         let stream = TokioIo::new(TrackedIo::new(stream, Arc::clone(&activity)));
         let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
         let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
@@ -344,8 +364,21 @@ async fn to_finish(
     }
 }
 
-fn protocol(streams: u32) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// Runs the streams of HTTP/2 connections.
+#[derive(Debug, Clone)]
+struct Streams(Arc<Workers>);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.serve_stream(stream);
+    }
+}
+
+fn protocol(executor: Streams, streams: u32) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(executor);
     // `activity` limits the time of a head, without a timer for each request. The library accepts 100 header lines,
     // as many as fit without an allocation. Real clients send about thirty.
     builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES as usize);

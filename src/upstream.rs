@@ -68,7 +68,7 @@ impl Upstream {
                 // In a box of its own: it is rarely needed, and larger than all the rest.
                 None => Box::pin(self.connect(&endpoint, Attempt::Request)).await?,
             };
-            let answer = tokio::time::timeout(first_byte, connection.try_send_request(request)).await;
+            let answer = tokio::time::timeout(first_byte, connection.sender.try_send_request(request)).await;
             let mut failed = match answer {
                 Ok(Ok(response)) => {
                     return Ok(response.map(|body| PooledBody::new(body, connection, endpoint)));

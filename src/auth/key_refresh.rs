@@ -2,11 +2,12 @@
 //! the issuer is down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -51,6 +52,8 @@ pub(super) struct Issuer {
     /// Counts requests whose token was in the cache.
     pub(super) remembered: Count,
     metrics: Arc<Metrics>,
+    /// The runtime that `start` was called on. It runs every refresh, whichever runtime needs it.
+    control: OnceLock<Handle>,
     /// The task that keeps the keys fresh. It ends when the issuer is dropped.
     refreshing: Mutex<JoinSet<()>>,
 }
@@ -136,6 +139,7 @@ impl Issuer {
             failures: Arc::default(),
             remembered,
             metrics,
+            control: OnceLock::new(),
             refreshing: Mutex::default(),
         })
     }
@@ -154,6 +158,7 @@ impl Issuer {
 
     /// Starts the background task that fetches the keys and keeps them fresh. Further calls do nothing.
     pub(super) fn start(self: &Arc<Self>) {
+        let _started_here = self.control.get_or_init(Handle::current);
         let mut refreshing = self.refreshing.lock();
         if refreshing.is_empty() {
             refreshing.spawn(Self::keep_fresh(Arc::downgrade(self)));
@@ -244,7 +249,7 @@ impl Issuer {
         let (ended, flight) = watch::channel(());
         state.flight = Some(flight.clone());
         let issuer = Arc::clone(self);
-        tokio::spawn(async move {
+        self.control.get().cloned().unwrap_or_else(Handle::current).spawn(async move {
             let fetched = issuer.fetch().await;
             issuer.store(fetched);
             drop(ended);

@@ -46,7 +46,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let served = tokio::runtime::Builder::new_multi_thread()
+    let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(StartError::from)

@@ -1,6 +1,7 @@
 //! `[listen]`: the addresses that the gateway listens on, and the limits of its connections.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::diagnostics::Diagnostics;
 use super::raw::{self, Spanned, Text};
 use super::values::path;
 use crate::server::balancers::{Balancers, ClientAddress};
+use crate::workers;
 
 /// The default: enough for a model request with documents and images. Bedrock's own limits are similar.
 // Assumption A32.
@@ -22,6 +24,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
 /// Load balancers notice within one or two minutes that a replica is not ready.
 const LONGEST_DELAY: Duration = Duration::from_mins(10);
 const LONGEST_DRAIN: Duration = Duration::from_hours(24);
+/// More than the cores of any machine that AWS offers.
+const MOST_WORKERS: usize = 1024;
 
 /// The listeners' addresses and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Listen {
     pub admin_token_file: Option<PathBuf>,
     /// Set if and only if `https` is set.
     pub tls: Option<Tls>,
+    /// The threads that serve callers.
+    pub workers: NonZeroUsize,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// How long the gateway still accepts connections after it has become not ready.
@@ -107,6 +113,10 @@ pub(super) fn listen(table: &Spanned<raw::Listen>, diagnostics: &mut Diagnostics
             cert: path(&tls.get_ref().cert, diagnostics),
             key: path(&tls.get_ref().key, diagnostics),
         }),
+        workers: diagnostics
+            .number(raw.workers.as_ref(), 1..=MOST_WORKERS)
+            .and_then(NonZeroUsize::new)
+            .unwrap_or_else(workers::cores),
         max_body: diagnostics.size(raw.max_body.as_ref(), 1..=LARGEST_MAX_BODY).unwrap_or(MAX_BODY),
         drain_delay: diagnostics
             .duration(raw.drain_delay.as_ref(), Duration::ZERO..=LONGEST_DELAY)

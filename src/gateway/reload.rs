@@ -212,7 +212,7 @@ impl Reloader {
         let endpoints = if self.restart_only.has(&aws) {
             old.endpoints.clone()
         } else {
-            endpoints(&aws, &old.endpoints).await.map_err(Rejected::other)?
+            endpoints(&aws, self.restart_only.workers(), &old.endpoints).await.map_err(Rejected::other)?
         };
         let deny = match &config.revoke {
             Some(path) if self.deny.as_ref().is_none_or(|file| file.path != *path) => {

@@ -1,6 +1,7 @@
 //! The keys of the configuration that take effect only at the start: sockets are bound, clients are built and logs
 //! are open by then.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ impl RestartOnly {
             ("listen.admin", listen.admin != other.admin),
             ("listen.admin_token_file", listen.admin_token_file != other.admin_token_file),
             ("listen.drain_delay", listen.drain_delay != other.drain_delay),
+            ("listen.workers", listen.workers != other.workers),
             ("listen.balancers", listen.balancers != other.balancers),
             ("listen.drain_timeout", listen.drain_timeout != other.drain_timeout),
             ("aws", !self.can_serve(&config.aws)),
@@ -62,6 +64,11 @@ impl RestartOnly {
     /// The longest wait for a session, which the STS client has.
     pub(super) fn sts_timeout(&self) -> Duration {
         self.sts_timeout
+    }
+
+    /// The number of threads that serve callers.
+    pub(super) fn workers(&self) -> NonZeroUsize {
+        self.listen.workers
     }
 
     /// Whether `aws` is the table in use.

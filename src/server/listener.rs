@@ -1,13 +1,13 @@
 //! The sockets that accept connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -57,8 +57,9 @@ impl Listener {
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
-        let socket = bind()
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        let socket = bind().map_err(|error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
         Ok(Self { socket, tls, balancers: None, expected_header: ExpectedHeader::Never })
     }
 
@@ -76,7 +77,7 @@ impl Listener {
         self
     }
 
-    fn arrived(&self, stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) -> Accepted {
+    fn arrived(&self, socket: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) -> Accepted {
         let speaks_proxy = |balancers: &Arc<Balancers>| {
             balancers.client_address == ClientAddress::ProxyProtocol && balancers.is_one(address.ip())
         };
@@ -84,13 +85,19 @@ impl Listener {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let spoken = self.balancers.as_ref().is_some_and(speaks_proxy);
         Accepted {
-            stream,
+            socket,
             peer: Peer { address, tls: self.tls.is_some() },
             tls: self.tls.clone(),
             expected_header: if spoken { self.expected_header } else { ExpectedHeader::Never },
             balancers: self.balancers.clone(),
             slot,
         }
+    }
+
+    /// The next connection. Its socket belongs to no runtime, because the worker that will serve it is not chosen yet.
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, address) = self.socket.accept().await?;
+        Ok((socket.into_std()?, address))
     }
 
     /// The address of the socket. If port 0 was requested, it has the port that the system chose.
@@ -113,7 +120,8 @@ fn probe_when_silent(socket: &impl AsFd) -> io::Result<()> {
 
 /// A connection that was accepted.
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+    /// It does not block, and no runtime watches it yet.
+    pub(super) socket: TcpStream,
     pub(super) peer: Peer,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) expected_header: ExpectedHeader,
@@ -126,8 +134,8 @@ pub(super) struct Accepted {
 pub(super) async fn accept_all(listener: Listener, slots: Arc<Semaphore>, found: UnboundedSender<Accepted>) {
     let throttle = Throttle::default();
     loop {
-        match listener.socket.accept().await {
-            Ok((stream, address)) => {
+        match listener.accept().await {
+            Ok((socket, address)) => {
                 // No wait with a free slot, so that a stop never loses a connection that could be served. The slots limit
                 // the length of the queue.
                 let slot = match Arc::clone(&slots).try_acquire_owned() {
@@ -137,7 +145,7 @@ pub(super) async fn accept_all(listener: Listener, slots: Arc<Semaphore>, found:
                         Err(_closed) => return,
                     },
                 };
-                if found.send(listener.arrived(stream, address, slot)).is_err() {
+                if found.send(listener.arrived(socket, address, slot)).is_err() {
                     return;
                 }
             }
@@ -163,8 +171,8 @@ mod tests {
     async fn accepted_connections_have_keep_alive_before_a_balancer_forgets_them() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = Listener::bind(address.parse().unwrap(), None).unwrap();
-            let _client = TcpStream::connect(listener.address().unwrap()).await.unwrap();
-            let (stream, _) = listener.socket.accept().await.unwrap();
+            let _client = TcpStream::connect(listener.address().unwrap()).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
             assert!(sockopt::socket_keepalive(&stream).unwrap());
             let idle = sockopt::tcp_keepidle(&stream).unwrap();
             assert!(sockopt::tcp_keepintvl(&stream).unwrap() <= idle, "probes come at most {idle:?} apart");

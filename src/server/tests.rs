@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -81,7 +82,7 @@ fn start_with(connections: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let service = Arc::new(Answers::default());
     let open = Arc::clone(&service.open);
     let limits = ConnectionLimits { connections, ..ConnectionLimits::default() };
-    let mut server = Server::new(service, Connections::new(limits));
+    let mut server = Server::new(service, Connections::new(limits), Workers::here());
     server.timeouts = TIMEOUTS;
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).unwrap();
     let address = listener.address().unwrap();

@@ -9,10 +9,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// The shared calls in progress, by key.
 pub(super) struct SharedCalls<K, V> {
+    /// The control runtime, which runs the calls.
+    runtime: Handle,
     in_progress: Arc<InProgress<K, V>>,
 }
 
@@ -31,8 +34,9 @@ where
     K: Hash + Eq + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    /// No calls yet. The runtime that calls this will run them all.
     pub(super) fn new() -> Self {
-        Self { in_progress: Arc::new(Mutex::new(HashMap::new())) }
+        Self { runtime: Handle::current(), in_progress: Arc::new(Mutex::new(HashMap::new())) }
     }
 
     /// Joins the call in progress for `key`, or starts the one that `prepare` makes.
@@ -58,7 +62,7 @@ where
         // Release the lock first: `spawn` can drop the task at once, when the runtime shuts down. That drop takes the
         // lock.
         drop(in_progress);
-        tokio::spawn(async move { finish.with(task.await) });
+        self.runtime.spawn(async move { finish.with(task.await) });
         Ok(SharedCall(call))
     }
 }

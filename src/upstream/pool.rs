@@ -157,13 +157,13 @@ impl Connector {
             io::Error::new(io::ErrorKind::TimedOut, message)
         };
         let stream = tokio::time::timeout(self.timeout, stream).await.map_err(timed_out)??;
-        let (connection, speaking) = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream).await?;
+        let (sender, speaking) = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream).await?;
         tokio::spawn(async move {
             if let Err(error) = speaking.await {
                 debug!(%error, "a connection to Bedrock ended with an error");
             }
         });
-        Ok(connection)
+        Ok(Connection::of_this_worker(sender))
     }
 
     /// The failure of a connection in words. They name the proxy, if there is one.
@@ -191,6 +191,7 @@ mod tests {
     use crate::endpoint::CONNECT;
     use crate::endpoint::idle::{Idle, POOL_IDLE};
     use crate::route::Service;
+    use crate::workers;
 
     /// A server that gives the same answer to every request, and an endpoint for it. Its task returns the number of
     /// requests on the first connection.
@@ -222,7 +223,7 @@ mod tests {
             None => connector(&[], CONNECT, Proxy::default()).unwrap().connect(endpoint).await.unwrap(),
         };
         let request = Request::get("/").header("host", "bedrock").body(Full::default()).unwrap();
-        let answer = connection.try_send_request(request).await.unwrap();
+        let answer = connection.sender.try_send_request(request).await.unwrap();
         PooledBody::new(answer.into_body(), connection, Arc::clone(endpoint))
     }
 
@@ -283,5 +284,25 @@ mod tests {
             assert_eq!(served.await.unwrap(), 1);
             tokio::time::resume();
         }
+    }
+
+    #[tokio::test]
+    async fn a_worker_without_an_idle_connection_takes_one_of_another_worker() {
+        let (endpoint, served) = serving("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let endpoint = Arc::new(Arc::into_inner(endpoint).unwrap().of_workers(3));
+        workers::become_worker(2);
+        ask(None, &endpoint).await;
+        for number in [0, 1, 2] {
+            workers::become_worker(number);
+            let taken = kept(&endpoint).await;
+            ask(Some(taken), &endpoint).await;
+        }
+        assert_eq!(
+            format!("{:?}", endpoint.idle),
+            "Idle([0, 0, 1])",
+            "it returns to the worker that reads it"
+        );
+        drop(endpoint);
+        assert_eq!(served.await.unwrap(), 4);
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// All modules at the top of the tree, from the lowest floor to the highest. A module imports from lower floors only, so
 /// modules on the same floor are independent of each other.
 const FLOORS: &[&[&str]] = &[
-    &["keep_alive", "spelling"],
+    &["keep_alive", "spelling", "workers"],
     &[
         "attribution",
         "causes",
@@ -76,11 +76,12 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["auth", "config"]),
     ("moka", &["auth", "sessions"]),
     ("percent_encoding", &["route"]),
+    ("pin_project_lite", &["workers"]),
     ("prometheus_client", &["telemetry"]),
     ("proxy_header", &["server"]),
     ("regex", &["attribution", "expression"]),
     ("rustls_native_certs", &["trust"]),
-    ("rustix", &["preflight", "server", "telemetry"]),
+    ("rustix", &["preflight", "server", "telemetry", "workers"]),
     ("schemars", &["config"]),
     ("strsim", &["config", "spelling"]),
     ("subtle", &["operator"]),

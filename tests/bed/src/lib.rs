@@ -121,6 +121,7 @@ impl Bed {
             file: Some(file),
             look_every: Some(LOOK_EVERY),
             proxy: Proxy::default(),
+            polls: None,
         };
         GatewayHandle::start_with(config, overrides).await.unwrap()
     }
