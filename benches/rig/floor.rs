@@ -1,4 +1,5 @@
-//! The floor: a reverse proxy made of hyper's own parts, which forwards and does nothing else.
+//! The floor: a reverse proxy made of hyper's own parts, which forwards and does nothing else. It has one thread, as a
+//! worker of the gateway has.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ const MAX_BODY: usize = 32 * 1024 * 1024;
 
 type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(settings: &Settings) {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);

@@ -1,6 +1,7 @@
 //! Load: a bounded number of connections that each wait for their answer, or requests at a fixed rate.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 /// Longest wait for an answer, and for a stream's end.
@@ -31,8 +32,9 @@ trait Io: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 impl Target {
-    async fn connect(&self) -> Box<dyn Io> {
-        self.wrap(TcpStream::connect(self.address).await.expect("the proxy accepts")).await
+    async fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(self.address).await.expect("the proxy accepts");
+        Connection { io: self.wrap(stream).await, buffer: vec![0; 64 * 1024] }
     }
 
     async fn wrap(&self, stream: TcpStream) -> Box<dyn Io> {
@@ -71,6 +73,12 @@ pub(crate) async fn answers(target: &Target, request: &[u8]) {
     tokio::time::timeout(PATIENCE, until_answered).await.expect("the proxy answers");
 }
 
+/// A client's connection.
+struct Connection {
+    io: Box<dyn Io>,
+    buffer: Vec<u8>,
+}
+
 /// The times of one answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
@@ -86,6 +94,21 @@ pub(crate) struct Seen {
     pub(crate) requests: u64,
     pub(crate) took: Duration,
     pub(crate) timings: Vec<Timing>,
+    /// The answers of each connection, or of each stream. Empty for an open loop.
+    pub(crate) each: Vec<u64>,
+}
+
+impl Seen {
+    /// The waits for whole answers, microseconds.
+    pub(crate) fn waits(&self) -> Vec<f64> {
+        self.timings.iter().map(|timing| timing.whole.as_secs_f64() * 1e6).collect()
+    }
+
+    /// The answers of the connection with the fewest, as a share of the mean.
+    pub(crate) fn slowest(&self) -> f64 {
+        let least = self.each.iter().min().copied().unwrap_or(0);
+        least as f64 * self.each.len() as f64 / self.requests as f64
+    }
 }
 
 /// A source of requests, each as the bytes to write, until there are no more.
@@ -106,10 +129,12 @@ pub(crate) fn once(requests: Vec<Bytes>) -> Requests {
     Rc::new(RefCell::new(move || requests.next()))
 }
 
-/// Connections that send their next request when the last is answered.
+/// Connections, or streams of one, that send their next request when the last is answered.
+#[derive(Default)]
 pub(crate) struct Closed {
     tasks: JoinSet<()>,
-    answered: Rc<Cell<u64>>,
+    /// The answers of each so far.
+    answered: Vec<Rc<Cell<u64>>>,
     timings: Rc<RefCell<Vec<Timing>>>,
     stop: Rc<Cell<bool>>,
 }
@@ -117,22 +142,15 @@ pub(crate) struct Closed {
 impl Closed {
     /// Opens `connections` and keeps them busy. Must be called within a `LocalSet`.
     pub(crate) async fn start(target: &Target, connections: usize, requests: &Requests) -> Self {
-        let mut load = Self {
-            tasks: JoinSet::new(),
-            answered: Rc::default(),
-            timings: Rc::default(),
-            stop: Rc::default(),
-        };
+        let mut load = Self::default();
         for _ in 0..connections {
             let mut connection = target.connect().await;
-            let (answered, timings, stop) =
-                (Rc::clone(&load.answered), Rc::clone(&load.timings), Rc::clone(&load.stop));
             let requests = Rc::clone(requests);
+            let (answered, timings, stop) = load.another();
             load.tasks.spawn_local(async move {
-                let mut buffer = vec![0; 64 * 1024];
                 while !stop.get() {
                     let Some(request) = (requests.borrow_mut())() else { break };
-                    let timing = exchange(&mut connection, &request, &mut buffer).await;
+                    let timing = connection.exchange(&request, Instant::now()).await;
                     answered.set(answered.get() + 1);
                     timings.borrow_mut().push(timing);
                 }
@@ -147,13 +165,8 @@ impl Closed {
         streams: usize,
         request: impl Fn() -> http::Request<Full<Bytes>> + Clone + 'static,
     ) -> Self {
-        let mut load = Self {
-            tasks: JoinSet::new(),
-            answered: Rc::default(),
-            timings: Rc::default(),
-            stop: Rc::default(),
-        };
-        let io = TokioIo::new(target.connect().await);
+        let mut load = Self::default();
+        let io = TokioIo::new(target.connect().await.io);
         let (sender, connection): (SendRequest<Full<Bytes>>, _) =
             hyper::client::conn::http2::handshake(LocalExecutor, io).await.expect("an HTTP/2 handshake");
         tokio::task::spawn_local(async move {
@@ -163,33 +176,46 @@ impl Closed {
         for _ in 0..streams {
             let mut sender = sender.clone();
             let request = request.clone();
-            let (answered, stop) = (Rc::clone(&load.answered), Rc::clone(&load.stop));
+            let (answered, timings, stop) = load.another();
             load.tasks.spawn_local(async move {
                 while !stop.get() {
+                    let start = Instant::now();
                     let response = sender.send_request(request()).await.expect("an answer");
                     assert_eq!(response.status(), 200);
                     let mut body = response.into_body();
+                    let mut first_byte = None;
                     while let Some(frame) = body.frame().await {
                         frame.expect("a whole answer");
+                        first_byte.get_or_insert_with(|| start.elapsed());
                     }
+                    let whole = start.elapsed();
+                    let first_byte = first_byte.unwrap_or(whole);
                     answered.set(answered.get() + 1);
+                    timings.borrow_mut().push(Timing { first_byte, whole });
                 }
             });
         }
         load
     }
 
+    /// The counters and the signal to stop of one more connection or stream.
+    fn another(&mut self) -> (Rc<Cell<u64>>, Rc<RefCell<Vec<Timing>>>, Rc<Cell<bool>>) {
+        let answered = Rc::new(Cell::new(0));
+        self.answered.push(Rc::clone(&answered));
+        (answered, Rc::clone(&self.timings), Rc::clone(&self.stop))
+    }
+
     /// The answers in the next `time`.
     pub(crate) async fn watch(&self, time: Duration) -> Seen {
-        let before = self.answered.get();
+        let before: Vec<u64> = self.answered.iter().map(|answered| answered.get()).collect();
         self.timings.borrow_mut().clear();
         let start = Instant::now();
         tokio::time::sleep(time).await;
-        Seen {
-            requests: self.answered.get() - before,
-            took: start.elapsed(),
-            timings: std::mem::take(&mut self.timings.borrow_mut()),
-        }
+        let took = start.elapsed();
+        let each: Vec<u64> =
+            self.answered.iter().zip(before).map(|(answered, before)| answered.get() - before).collect();
+        let timings = std::mem::take(&mut *self.timings.borrow_mut());
+        Seen { requests: each.iter().sum(), took, timings, each }
     }
 
     /// Stops the load, and waits until every connection has its last answer.
@@ -203,74 +229,90 @@ impl Closed {
         while let Some(ended) = self.tasks.join_next().await {
             ended.expect("every answer is as expected");
         }
-        self.answered.get()
+        self.answered.iter().map(|answered| answered.get()).sum()
     }
 }
 
-/// Sends `rate` requests a second for `time`, each on a connection that is idle, and waits for the answers.
-/// Timings begin when a request is written, because timers have steps of a millisecond, too coarse for answers.
-pub(crate) async fn open(target: &Target, rate: u32, time: Duration, requests: &Requests) -> Seen {
-    let idle: Rc<RefCell<Vec<Box<dyn Io>>>> = Rc::default();
+/// Sends `rate` requests a second for `time` on `connections` connections in turn, and on a further one where all of
+/// these are busy. Waits for the answers.
+///
+/// The clock spins, because timers have steps of a millisecond. Timings begin at the instant that the clock plans for a
+/// request: an answer that holds up the next request counts for both.
+pub(crate) async fn open(
+    target: &Target,
+    connections: usize,
+    rate: u32,
+    time: Duration,
+    requests: &Requests,
+) -> Seen {
+    let idle: Rc<RefCell<VecDeque<Connection>>> = Rc::default();
+    for _ in 0..connections {
+        let connection = target.connect().await;
+        idle.borrow_mut().push_back(connection);
+    }
     let mut tasks = JoinSet::new();
-    let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let start = Instant::now();
-    while start.elapsed() < time {
-        clock.tick().await;
+    let (start, apart) = (Instant::now(), Duration::from_secs(1) / rate);
+    let mut planned = start;
+    while planned < start + time {
+        while Instant::now() < planned {
+            tokio::task::yield_now().await;
+        }
         let Some(request) = (requests.borrow_mut())() else { break };
         let (target, idle) = (target.clone(), Rc::clone(&idle));
-        let waiting = idle.borrow_mut().pop();
+        let waiting = idle.borrow_mut().pop_front();
         tasks.spawn_local(async move {
             let mut connection = match waiting {
                 Some(connection) => connection,
                 None => target.connect().await,
             };
-            let mut buffer = vec![0; 64 * 1024];
-            let timing = exchange(&mut connection, &request, &mut buffer).await;
-            idle.borrow_mut().push(connection);
+            let timing = connection.exchange(&request, planned).await;
+            idle.borrow_mut().push_back(connection);
             timing
         });
+        planned += apart;
     }
     let mut timings = Vec::new();
     while let Some(timing) = tasks.join_next().await {
         timings.push(timing.expect("every answer is as expected"));
     }
-    Seen { requests: timings.len() as u64, took: start.elapsed(), timings }
+    Seen { requests: timings.len() as u64, took: start.elapsed(), timings, each: Vec::new() }
 }
 
-/// Sends one request and reads its answer.
-async fn exchange(connection: &mut Box<dyn Io>, request: &[u8], buffer: &mut [u8]) -> Timing {
-    let answer = async {
-        let start = Instant::now();
-        connection.write_all(request).await.unwrap();
-        connection.flush().await.unwrap();
-        let mut filled = 0;
-        let head = loop {
-            let read = connection.read(&mut buffer[filled..]).await.unwrap();
-            assert!(read > 0, "closed before an answer");
-            filled += read;
-            if let Some(end) = head_end(&buffer[..filled]) {
-                break end;
+impl Connection {
+    /// Sends one request and reads its answer. `start` is the instant from which to count.
+    async fn exchange(&mut self, request: &[u8], start: Instant) -> Timing {
+        let Self { io, buffer } = self;
+        let answer = async {
+            io.write_all(request).await.unwrap();
+            io.flush().await.unwrap();
+            let mut filled = 0;
+            let head = loop {
+                let read = io.read(&mut buffer[filled..]).await.unwrap();
+                assert!(read > 0, "closed before an answer");
+                filled += read;
+                if let Some(end) = head_end(&buffer[..filled]) {
+                    break end;
+                }
+            };
+            let text = || String::from_utf8_lossy(&buffer[..filled]);
+            assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", text());
+            let length = content_length(&buffer[..head]);
+            let mut body = filled - head;
+            let mut first_byte = (body > 0).then(|| start.elapsed());
+            let mut tail = [0; 5];
+            keep_tail(&mut tail, &buffer[head..filled]);
+            while length.map_or(tail != *b"0\r\n\r\n", |length| body < length) {
+                let read = io.read(buffer).await.unwrap();
+                assert!(read > 0, "closed within an answer");
+                first_byte.get_or_insert_with(|| start.elapsed());
+                body += read;
+                keep_tail(&mut tail, &buffer[..read]);
             }
+            let whole = start.elapsed();
+            Timing { first_byte: first_byte.unwrap_or(whole), whole }
         };
-        let text = || String::from_utf8_lossy(&buffer[..filled]);
-        assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", text());
-        let length = content_length(&buffer[..head]);
-        let mut body = filled - head;
-        let mut first_byte = (body > 0).then(|| start.elapsed());
-        let mut tail = [0; 5];
-        keep_tail(&mut tail, &buffer[head..filled]);
-        while length.map_or(tail != *b"0\r\n\r\n", |length| body < length) {
-            let read = connection.read(buffer).await.unwrap();
-            assert!(read > 0, "closed within an answer");
-            first_byte.get_or_insert_with(|| start.elapsed());
-            body += read;
-            keep_tail(&mut tail, &buffer[..read]);
-        }
-        let whole = start.elapsed();
-        Timing { first_byte: first_byte.unwrap_or(whole), whole }
-    };
-    tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")
+        tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")
+    }
 }
 
 fn keep_tail(tail: &mut [u8; 5], bytes: &[u8]) {

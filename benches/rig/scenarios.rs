@@ -1,9 +1,12 @@
 //! The scenarios, and the rows of the table that they give.
 
 mod closed;
+mod h2;
 mod memory;
 mod paced;
 mod start;
+mod tails;
+mod tokens;
 
 use std::path::Path;
 
@@ -34,6 +37,10 @@ pub(crate) fn run(gateway: &Path, effort: Effort, only: &[String]) {
             if wanted("plain") {
                 table.0.extend(closed::plain(&bench).await);
             }
+            if wanted("tails") {
+                table.0.extend(tails::busy(&bench).await);
+                table.0.extend(tails::open_loop(&bench).await);
+            }
             if wanted("rate") {
                 table.0.push(paced::rate(&bench).await);
             }
@@ -47,13 +54,13 @@ pub(crate) fn run(gateway: &Path, effort: Effort, only: &[String]) {
                 table.0.push(memory::sessions(&bench));
             }
             if wanted("new-tokens") {
-                table.0.push(closed::new_tokens(&bench).await);
+                table.0.push(tokens::new_tokens(&bench).await);
             }
             if wanted("tls") {
                 table.0.extend(closed::tls(&bench).await);
             }
             if wanted("h2") {
-                closed::h2(&bench).await;
+                h2::closed(&bench).await;
             }
             if wanted("start") {
                 table.0.push(start::first_answer(&bench).await);
@@ -78,13 +85,10 @@ impl Bench<'_> {
         Proxy::start(kind, wire, &self.world, self.gateway).await
     }
 
-    /// Starts all proxies. Each waits on the same core for its turn.
-    async fn start_all(&self, wire: Wire) -> Vec<Proxy> {
-        let mut proxies = Vec::new();
-        for kind in Kind::ALL {
-            proxies.push(self.start(kind, wire).await);
-        }
-        proxies
+    /// Starts all proxies, in the order of [`Kind::ALL`]. Each waits on the same core for its turn.
+    async fn start_all(&self, wire: Wire) -> [Proxy; 3] {
+        let [nginx, floor, gateway] = Kind::ALL;
+        [self.start(nginx, wire).await, self.start(floor, wire).await, self.start(gateway, wire).await]
     }
 
     /// The users' requests, in turn.

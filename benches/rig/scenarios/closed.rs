@@ -1,28 +1,23 @@
-//! Connections that are never idle: CPU for each request, and how many one core carries.
+//! Connections that are never idle: CPU for each request, how many one core carries, and how long the slowest wait.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::Bench;
-use crate::load::{Closed, once};
+use crate::load::{Closed, Seen};
 use crate::machine;
 use crate::proxy::{Kind, Proxy, Wire};
-use crate::table::{Row, median, quantile};
+use crate::table::{Row, median, micros, per_second, quantile, times};
 use crate::upstream::CONVERSE;
 
 /// The time at the start of each turn that is not counted.
-const SETTLE: Duration = Duration::from_millis(200);
-/// Most streams of one HTTP/2 connection: nginx accepts no more.
-const MOST_STREAMS: usize = 128;
-/// Requests of a turn in which every token is new.
-const NEW_TOKENS: usize = 8_000;
+pub(super) const SETTLE: Duration = Duration::from_millis(200);
 
 /// The measurements of one proxy in its turns.
 #[derive(Debug, Default)]
-struct Turns {
+pub(super) struct Turns {
     /// Microseconds of CPU for each request.
     cpu: Vec<f64>,
     /// Requests a second.
@@ -31,192 +26,170 @@ struct Turns {
     busy: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
+    /// p99 as a multiple of p50.
+    tail: Vec<f64>,
+    /// The share of the mean that the slowest connection had.
+    slowest: Vec<f64>,
 }
 
+/// The medians over a proxy's turns.
 #[derive(Debug, Clone, Copy)]
-struct Figures {
-    cpu: f64,
-    rate: f64,
+pub(super) struct Figures {
+    pub(super) cpu: f64,
+    pub(super) rate: f64,
+    busy: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) tail: f64,
+    pub(super) slowest: f64,
 }
-
-type Results = BTreeMap<(usize, usize, Kind), Figures>;
 
 pub(super) async fn plain(bench: &Bench<'_>) -> Vec<Row> {
     let results = matrix(bench, Wire::Plain).await;
     let of = |connections, kibibytes, figure: fn(&Figures) -> f64| -> Option<[f64; 3]> {
-        let [nginx, floor, gateway] =
-            Kind::ALL.map(|kind| results.get(&(connections, kibibytes, kind)).map(figure));
-        Some([nginx?, floor?, gateway?])
+        let (_, figures) = results.iter().find(|(case, _)| *case == (connections, kibibytes))?;
+        Some(figures.each_ref().map(figure))
     };
-    let small = of(16, 1, |figures| figures.cpu).map(|[nginx, floor, gateway]| Row {
-        what: "CPU per request, 1 KiB, 16 connections",
-        nginx: micros(nginx),
-        floor: micros(floor),
-        gateway: micros(gateway),
-        figure: times(gateway / nginx),
-        target: "≤ 1.50 × nginx".to_owned(),
-        met: gateway <= 1.5 * nginx,
-    });
+    let cost = |what, connections, most: f64| {
+        of(connections, 1, |figures| figures.cpu).map(|[nginx, floor, gateway]| {
+            Row::of(what, [nginx, floor, gateway].map(micros))
+                .figure(times(gateway / nginx))
+                .target(format!("≤ {most:.2} × nginx"), gateway <= most * nginx)
+        })
+    };
     let large = of(16, 100, |figures| figures.cpu).map(|[nginx, floor, gateway]| {
         let hash = hashing(100 * 1024);
         let most = hash + 1.5 * nginx;
-        Row {
-            what: "… 100 KiB",
-            nginx: micros(nginx),
-            floor: micros(floor),
-            gateway: micros(gateway),
-            figure: micros(gateway),
-            target: format!("≤ {} (hashing it once, {}, + 1.5 × nginx)", micros(most), micros(hash)),
-            met: gateway <= most,
-        }
+        let target = format!("≤ {} (hashing it once, {}, + 1.5 × nginx)", micros(most), micros(hash));
+        Row::of("… 100 KiB, 16 connections", [nginx, floor, gateway].map(micros))
+            .figure(micros(gateway))
+            .target(target, gateway <= most)
     });
     let throughput = |what, connections| {
-        of(connections, 1, |figures| figures.rate).map(|[nginx, floor, gateway]| Row {
-            what,
-            nginx: per_second(nginx),
-            floor: per_second(floor),
-            gateway: per_second(gateway),
-            figure: times(gateway / nginx),
-            target: "≥ 0.65 × nginx".to_owned(),
-            met: gateway >= 0.65 * nginx,
+        of(connections, 1, |figures| figures.rate).map(|[nginx, floor, gateway]| {
+            Row::of(what, [nginx, floor, gateway].map(per_second))
+                .figure(times(gateway / nginx))
+                .target("≥ 0.65 × nginx", gateway >= 0.65 * nginx)
         })
     };
-    let at_16 = throughput("requests/s of one core, 16 connections", 16);
-    let at_256 = throughput("… 256 connections", 256);
-    [small, large, at_16, at_256].into_iter().flatten().collect()
+    [
+        cost("CPU per request, 1 KiB, 16 connections", 16, 1.40),
+        cost("… 256 connections", 256, 1.30),
+        large,
+        throughput("requests/s of one core, 16 connections", 16),
+        throughput("… 256 connections", 256),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(super) async fn tls(bench: &Bench<'_>) -> Option<Row> {
     let results = matrix(bench, Wire::Tls).await;
-    let [nginx, floor, gateway] =
-        Kind::ALL.map(|kind| results.get(&(16, 1, kind)).map(|figures| figures.cpu));
-    let (nginx, floor, gateway) = (nginx?, floor?, gateway?);
-    Some(Row {
-        what: "TLS on both sides: CPU per request, 1 KiB, 16 connections",
-        nginx: micros(nginx),
-        floor: micros(floor),
-        gateway: micros(gateway),
-        figure: times(gateway / nginx),
-        target: "≤ 1.50 × nginx with TLS".to_owned(),
-        met: gateway <= 1.5 * nginx,
-    })
+    let (_, figures) = results.into_iter().find(|(case, _)| *case == (16, 1))?;
+    let [nginx, floor, gateway] = figures.map(|figures| figures.cpu);
+    let row = Row::of(
+        "TLS on both sides: CPU per request, 1 KiB, 16 connections",
+        [nginx, floor, gateway].map(micros),
+    );
+    Some(row.figure(times(gateway / nginx)).target("≤ 1.15 × nginx with TLS", gateway <= 1.15 * nginx))
 }
 
-/// Every number of connections with every size, in alternating rounds.
-async fn matrix(bench: &Bench<'_>, wire: Wire) -> Results {
+/// Every number of connections with every size in KiB, and the figures of each proxy.
+async fn matrix(bench: &Bench<'_>, wire: Wire) -> Vec<((usize, usize), [Figures; 3])> {
     let proxies = bench.start_all(wire).await;
-    let mut results = Results::new();
     heading(&format!("closed loop, {wire:?}"));
+    let mut results = Vec::new();
     for &connections in &bench.effort.connections {
         for &kibibytes in &bench.effort.sizes {
-            let requests = bench.requests(CONVERSE, kibibytes * 1024);
-            let mut turns: BTreeMap<Kind, Turns> = BTreeMap::new();
-            for _ in 0..bench.effort.rounds {
-                for proxy in &proxies {
-                    let load = Closed::start(proxy.target(), connections, &requests).await;
-                    turn(bench, proxy, &load, turns.entry(proxy.kind()).or_default()).await;
-                    load.finish().await;
-                }
-            }
-            for (kind, turns) in turns {
-                let what = format!("{connections} connections, {kibibytes} KiB");
-                results.insert((connections, kibibytes, kind), report(&what, kind, turns));
-            }
+            results.push(((connections, kibibytes), rounds(bench, &proxies, connections, kibibytes).await));
         }
     }
     results
 }
 
-/// HTTP/2 in front; there is no target.
-pub(super) async fn h2(bench: &Bench<'_>) {
-    let proxies = bench.start_all(Wire::H2).await;
-    heading("closed loop, HTTP/2 in front");
-    for &streams in bench.effort.connections.iter().filter(|streams| **streams <= MOST_STREAMS) {
-        for &kibibytes in &bench.effort.sizes {
-            let request = bench.world.h2_request(CONVERSE, kibibytes * 1024);
-            let mut turns: BTreeMap<Kind, Turns> = BTreeMap::new();
-            for _ in 0..bench.effort.rounds {
-                for proxy in &proxies {
-                    let load = Closed::start_h2(proxy.target(), streams, request.clone()).await;
-                    turn(bench, proxy, &load, turns.entry(proxy.kind()).or_default()).await;
-                    load.finish().await;
-                }
-            }
-            for (kind, turns) in turns {
-                report(&format!("{streams} streams, {kibibytes} KiB"), kind, turns);
-            }
-        }
-    }
-}
-
-/// Requests that each have a token the proxy has not seen before.
-pub(super) async fn new_tokens(bench: &Bench<'_>) -> Row {
-    let requests = bench.world.with_new_tokens(NEW_TOKENS, CONVERSE, 1024);
-    let known = bench.requests(CONVERSE, 1024);
-    let mut cpu: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
+/// Alternating rounds of this many connections and bodies of this size.
+pub(super) async fn rounds(
+    bench: &Bench<'_>,
+    proxies: &[Proxy; 3],
+    connections: usize,
+    kibibytes: usize,
+) -> [Figures; 3] {
+    let requests = bench.requests(CONVERSE, kibibytes * 1024);
+    let mut turns = Kind::ALL.map(|_| Turns::default());
     for _ in 0..bench.effort.rounds {
-        for kind in Kind::ALL {
-            // A new process remembers none of the tokens.
-            let proxy = bench.start(kind, Wire::Plain).await;
-            let warm = Closed::start(proxy.target(), 16, &known).await;
-            warm.watch(SETTLE).await;
-            warm.finish().await;
-            let before = machine::cpu(proxy.process());
-            let answered = Closed::start(proxy.target(), 16, &once(requests.clone())).await.rest().await;
-            assert_eq!(answered, NEW_TOKENS as u64);
-            let used = machine::cpu(proxy.process()) - before;
-            cpu.entry(kind).or_default().push(used / NEW_TOKENS as f64);
+        for (proxy, turns) in proxies.iter().zip(&mut turns) {
+            let load = Closed::start(proxy.target(), connections, &requests).await;
+            turn(bench, proxy, &load, turns).await;
+            load.finish().await;
         }
     }
-    let [nginx, floor, gateway] = Kind::ALL.map(|kind| median(cpu.remove(&kind).unwrap()));
-    let check = check(bench);
-    let most = check + 1.5 * nginx;
-    Row {
-        what: "a request whose token is new (RS256)",
-        nginx: micros(nginx),
-        floor: micros(floor),
-        gateway: micros(gateway),
-        figure: micros(gateway),
-        target: format!("≤ {} (the check, {}, + 1.5 × nginx)", micros(most), micros(check)),
-        met: gateway <= most,
-    }
+    report_all(&format!("{connections} connections, {kibibytes} KiB"), turns)
 }
 
 /// One proxy's window.
-async fn turn(bench: &Bench<'_>, proxy: &Proxy, load: &Closed, turns: &mut Turns) {
+pub(super) async fn turn(bench: &Bench<'_>, proxy: &Proxy, load: &Closed, turns: &mut Turns) {
     load.watch(SETTLE).await;
     let before = machine::cpu(proxy.process());
     let seen = load.watch(bench.effort.time).await;
     let used = machine::cpu(proxy.process()) - before;
     assert!(seen.requests > 0, "{} answered nothing", proxy.kind().name());
-    turns.cpu.push(used / seen.requests as f64);
-    turns.rate.push(seen.requests as f64 / seen.took.as_secs_f64());
-    turns.busy.push(used / 1e6 / seen.took.as_secs_f64());
-    let whole: Vec<f64> = seen.timings.iter().map(|timing| timing.whole.as_secs_f64() * 1e6).collect();
-    if !whole.is_empty() {
-        turns.p50.push(quantile(whole.clone(), 0.5));
-        turns.p99.push(quantile(whole, 0.99));
+    turns.add(&seen, used);
+}
+
+impl Turns {
+    /// Adds what was seen while the proxy used this many microseconds of CPU.
+    fn add(&mut self, seen: &Seen, used: f64) {
+        let (waits, seconds) = (seen.waits(), seen.took.as_secs_f64());
+        let (p50, p99) = (quantile(waits.clone(), 0.5), quantile(waits, 0.99));
+        self.cpu.push(used / seen.requests as f64);
+        self.rate.push(seen.requests as f64 / seconds);
+        self.busy.push(used / 1e6 / seconds);
+        self.p50.push(p50);
+        self.p99.push(p99);
+        self.tail.push(p99 / p50);
+        self.slowest.push(seen.slowest());
+    }
+
+    fn medians(self) -> Figures {
+        Figures {
+            cpu: median(self.cpu),
+            rate: median(self.rate),
+            busy: median(self.busy),
+            p50: median(self.p50),
+            p99: median(self.p99),
+            tail: median(self.tail),
+            slowest: median(self.slowest),
+        }
     }
 }
 
-fn heading(text: &str) {
+pub(super) fn heading(text: &str) {
     println!(
-        "\n{text}\n{:34} {:10} {:>10} {:>12} {:>6} {:>9} {:>9}",
-        "", "", "CPU", "requests/s", "busy", "p50", "p99"
+        "\n{text}\n{:34} {:10} {:>9} {:>11} {:>5} {:>11} {:>11} {:>8} {:>8}",
+        "", "", "CPU", "requests/s", "busy", "p50", "p99", "p99/p50", "slowest"
     );
 }
 
-fn report(what: &str, kind: Kind, turns: Turns) -> Figures {
-    let figures = Figures { cpu: median(turns.cpu), rate: median(turns.rate) };
-    let shown = |values: Vec<f64>| if values.is_empty() { String::new() } else { micros(median(values)) };
+/// Prints the figures of nginx, bare hyper and the gateway.
+pub(super) fn report_all(what: &str, turns: [Turns; 3]) -> [Figures; 3] {
+    let [nginx, floor, gateway] = turns;
+    [(Kind::Nginx, nginx), (Kind::Floor, floor), (Kind::Gateway, gateway)]
+        .map(|(kind, turns)| report(what, kind.name(), turns))
+}
+
+/// Prints the figures of one proxy.
+pub(super) fn report(what: &str, name: &str, turns: Turns) -> Figures {
+    let figures = turns.medians();
+    let Figures { cpu, rate, busy, p50, p99, tail, slowest } = figures;
     println!(
-        "{what:34} {:10} {:>10} {:>12} {:>5.0}% {:>9} {:>9}",
-        kind.name(),
-        micros(figures.cpu),
-        per_second(figures.rate),
-        median(turns.busy) * 100.0,
-        shown(turns.p50),
-        shown(turns.p99),
+        "{what:34} {name:10} {:>9} {:>11} {:>4.0}% {:>11} {:>11} {:>8} {slowest:>8.2}",
+        micros(cpu),
+        per_second(rate),
+        busy * 100.0,
+        micros(p50),
+        micros(p99),
+        times(tail),
     );
     figures
 }
@@ -229,40 +202,12 @@ fn hashing(bytes: usize) -> f64 {
     })
 }
 
-/// Microseconds that one check of an RS256 token takes on this machine.
-fn check(bench: &Bench<'_>) -> f64 {
-    use jsonwebtoken::jwk::JwkSet;
-    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-
-    let token = bench.world.a_token();
-    let keys: JwkSet = serde_json::from_value(bench.world.bed.standin.idp.jwks()).unwrap();
-    let kid = decode_header(token).unwrap().kid.unwrap();
-    let key = DecodingKey::from_jwk(keys.find(&kid).unwrap()).unwrap();
-    let mut validation = Validation::new(Algorithm::RS256);
-    validation.set_audience(&["bedrock-gateway"]);
-    timed(1_000, || {
-        let claims = decode::<serde_json::Value>(std::hint::black_box(token), &key, &validation);
-        std::hint::black_box(claims.expect("a valid token"));
-    })
-}
-
-fn timed(times: u32, what: impl Fn()) -> f64 {
+/// Microseconds that one call takes: the median of five times `repeats` calls.
+pub(super) fn timed(repeats: u32, what: impl Fn()) -> f64 {
     let round = || {
         let start = Instant::now();
-        (0..times).for_each(|_| what());
-        start.elapsed().as_secs_f64() * 1e6 / f64::from(times)
+        (0..repeats).for_each(|_| what());
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(repeats)
     };
     median((0..5).map(|_| round()).collect())
-}
-
-pub(super) fn micros(value: f64) -> String {
-    format!("{value:.1} µs")
-}
-
-fn times(value: f64) -> String {
-    format!("{value:.2} ×")
-}
-
-fn per_second(value: f64) -> String {
-    format!("{value:.0}")
 }

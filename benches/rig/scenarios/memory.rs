@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::Bench;
-use super::closed::micros;
 use crate::load::Closed;
 use crate::machine;
 use crate::proxy::{Kind, Wire};
 use crate::sessions;
-use crate::table::{Row, median};
+use crate::table::{Row, median, megabytes, micros, times};
 use crate::upstream::{FRAMES_SENT, stream_path};
 
 const STREAMS: usize = 1_000;
@@ -41,50 +40,30 @@ pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
             assert_eq!(load.finish().await, STREAMS as u64, "as many as were open at once");
         }
     }
-    let [nginx, floor, gateway] = held.map(|held| Held {
-        idle: vec![median(held.idle)],
-        open: vec![median(held.open)],
-        cpu: vec![median(held.cpu)],
-    });
-    let memory = |what, of: fn(&Held) -> f64, most: f64| Row {
-        what,
-        nginx: megabytes(of(&nginx)),
-        floor: megabytes(of(&floor)),
-        gateway: megabytes(of(&gateway)),
-        figure: megabytes(of(&gateway)),
-        target: format!("≤ {most} MB"),
-        met: of(&gateway) <= most * 1e6,
+    let idle = held.each_ref().map(|held| median(held.idle.clone()));
+    let open = held.each_ref().map(|held| median(held.open.clone()));
+    let [nginx, floor, gateway] = held.map(|held| median(held.cpu));
+    let memory = |what, values: [f64; 3], most: f64| {
+        Row::of(what, values.map(megabytes))
+            .figure(megabytes(values[2]))
+            .target(format!("≤ {most} MB"), values[2] <= most * 1e6)
     };
-    let cpu = |held: &Held| held.cpu[0];
     [
-        Row {
-            what: "CPU per stream frame, 1,000 streams",
-            nginx: micros(cpu(&nginx)),
-            floor: micros(cpu(&floor)),
-            gateway: micros(cpu(&gateway)),
-            figure: format!("{:.2} ×", cpu(&gateway) / cpu(&nginx)),
-            target: "≤ 1.25 × nginx".to_owned(),
-            met: cpu(&gateway) <= 1.25 * cpu(&nginx),
-        },
-        memory("resident memory: idle", |held| held.idle[0], 20.0),
-        memory("… 1,000 streams open", |held| held.open[0], 60.0),
+        Row::of("CPU per stream frame, 1,000 streams", [nginx, floor, gateway].map(micros))
+            .figure(times(gateway / nginx))
+            .target("≤ 1.25 × nginx", gateway <= 1.25 * nginx),
+        memory("resident memory: idle", idle, 16.0),
+        memory("… 1,000 streams open", open, 55.0),
     ]
 }
 
 pub(super) fn sessions(bench: &Bench<'_>) -> Row {
     let (each, token) = sessions::measure(&bench.world, SESSIONS);
     let beyond = (each - token) / 1024.0;
-    Row {
-        what: "memory per cached session, 100,000 of them, beyond its token",
-        nginx: String::new(),
-        floor: String::new(),
-        gateway: format!("{:.2} KiB", each / 1024.0),
-        figure: format!("{beyond:.2} KiB"),
-        target: "≤ 3 KiB".to_owned(),
-        met: beyond <= 3.0,
-    }
-}
-
-fn megabytes(bytes: f64) -> String {
-    format!("{:.1} MB", bytes / 1e6)
+    Row::of_gateway(
+        "memory per cached session, 100,000 of them, beyond its token",
+        format!("{:.2} KiB", each / 1024.0),
+    )
+    .figure(format!("{beyond:.2} KiB"))
+    .target("≤ 3 KiB", beyond <= 3.0)
 }
