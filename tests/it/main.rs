@@ -55,4 +55,5 @@ mod smuggling;
 mod streams;
 mod terminal;
 mod why;
+mod workers;
 mod world;
