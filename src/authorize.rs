@@ -13,6 +13,7 @@ use http_body::Body;
 use crate::authorize::body::{Bodies, BodyError};
 use crate::authorize::inspect::InspectError;
 use crate::authorize::unread::Unread;
+use crate::body::digest::BodyDigest;
 use crate::endpoint::{Endpoint, Endpoints, NoEndpoint};
 use crate::headers::Forwarded;
 use crate::identity::{Identified, Identity};
@@ -60,6 +61,7 @@ pub struct Authorized {
     model: Option<ModelId>,
     headers: Forwarded,
     body: Bytes,
+    digest: BodyDigest,
     _memory: MemorySlot,
 }
 
@@ -146,14 +148,15 @@ impl Permit {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let endpoint = Arc::clone(endpoints.find(&self.region, self.call.service())?);
-        let (bytes, memory) = bodies.read(self.caller.identity().principal(), &mut body).await?;
+        let (bytes, digest, memory) = bodies.read(self.caller.identity().principal(), &mut body).await?;
         let model = match self.call.model_in() {
             ModelIn::Path(model) => Some(model.clone()),
             ModelIn::Body(member) => Some(self.decide(member, &headers, &bytes)?),
             ModelIn::None => None,
         };
         let Self { caller, call, region } = self;
-        Ok(Authorized { caller, call, region, endpoint, model, headers, body: bytes, _memory: memory })
+        let body = bytes;
+        Ok(Authorized { caller, call, region, endpoint, model, headers, body, digest, _memory: memory })
     }
 
     /// Checks the members of the body that the decision needs, and returns the model.
@@ -207,6 +210,11 @@ impl Authorized {
     /// The body, byte for byte as received.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// The digest of the body.
+    pub fn digest(&self) -> &BodyDigest {
+        &self.digest
     }
 }
 

@@ -34,6 +34,8 @@ pub mod attribution;
 pub mod auth;
 #[doc(hidden)]
 pub mod authorize;
+#[doc(hidden)]
+pub mod body;
 mod causes;
 pub mod cli;
 #[doc(hidden)]

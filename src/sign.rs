@@ -125,7 +125,7 @@ pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed
     signed.push((header::HOST.as_str(), endpoint.host.as_bytes()));
     signed.push((DATE.as_str(), stamp.as_str().as_bytes()));
     signed.push((SECURITY_TOKEN.as_str(), token.as_bytes()));
-    let canonical = Canonical { method, target, headers: signed, body: call.body() };
+    let canonical = Canonical { method, target, headers: signed, body: call.digest() };
     let authorization = canonical.authorization(session.access_key_id(), key, &stamp, &scope);
 
     let mut request = Request::new(Full::new(call.body().clone()));

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::authorize::unread::Unread;
+use crate::body::digest::{BodyDigest, Hashing};
 use crate::limits::Level;
 use crate::limits::memory::{self, BodyMemory, MemoryLimits, MemorySlot, OutOfMemory};
 
@@ -70,7 +71,7 @@ impl Bodies {
         }
     }
 
-    /// Reads a caller's body to its end. Memory is reserved as bytes arrive, not by the announced length.
+    /// Reads a caller's body to its end, and hashes it while it arrives. Memory is reserved as bytes arrive, not by the announced length.
     ///
     /// # Errors
     /// See [`BodyError`]. An announced length over the limit is refused before any byte is read.
@@ -78,7 +79,7 @@ impl Bodies {
         &self,
         principal: &Arc<str>,
         unread: &mut Unread<B>,
-    ) -> Result<(Bytes, MemorySlot), BodyError>
+    ) -> Result<(Bytes, BodyDigest, MemorySlot), BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -90,6 +91,7 @@ impl Bodies {
         }
         let mut slot = self.memory.slot(principal, self.limits);
         let mut end = None;
+        let mut digest = Hashing::new();
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         while let Some(data) = next(body, &mut end).await? {
@@ -97,6 +99,7 @@ impl Bodies {
             if length > self.max {
                 return Err(BodyError::TooLarge { max: self.max });
             }
+            digest.update(&data).await;
             // A body that arrives in one piece is not copied.
             if first.is_empty() && rest.is_empty() {
                 slot.grow_to(length).map_err(|error| self.exhausted(error))?;
@@ -112,7 +115,7 @@ impl Bodies {
             rest.extend_from_slice(&data);
         }
         unread.was_read();
-        Ok((if rest.is_empty() { first } else { rest.freeze() }, slot))
+        Ok((if rest.is_empty() { first } else { rest.freeze() }, digest.finish(), slot))
     }
 }
 
@@ -189,9 +192,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_arrives_whole_and_its_memory_is_released() {
         let bodies = bodies(16);
-        let (body, held) =
+        let (body, digest, held) =
             bodies.read(&alice(), &mut Unread::new(pieces(&[b"ab", b"", b"cd", b"e"]))).await.unwrap();
         assert_eq!(&body[..], b"abcde");
+        assert_eq!(digest, BodyDigest::of(b"abcde"));
         assert!((5..=16).contains(&in_use(&bodies).0));
         drop(held);
         assert_eq!(in_use(&bodies), (0, 0));
@@ -216,10 +220,10 @@ mod tests {
     async fn bodies_share_one_budget_and_no_caller_uses_all_of_it() {
         let bodies = bodies(10_000);
         let large = || Full::new(Bytes::from(vec![0; 2048]));
-        let (_, first) = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
+        let (_, _, first) = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
         let more = bodies.read(&alice(), &mut Unread::new(pieces(&[b"x"]))).await;
         assert!(matches!(more, Err(BodyError::NoMemoryForCaller { limit: memory::Bytes(2048) })));
-        let (_, second) = bodies.read(&"bob".into(), &mut Unread::new(large())).await.unwrap();
+        let (_, _, second) = bodies.read(&"bob".into(), &mut Unread::new(large())).await.unwrap();
         let more = bodies.read(&"carol".into(), &mut Unread::new(pieces(&[b"x"]))).await;
         assert!(matches!(more, Err(BodyError::NoMemory { limit: memory::Bytes(4096) })));
         drop((first, second));

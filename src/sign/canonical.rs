@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
+use crate::body::digest::BodyDigest;
 use crate::sessions::{Scope, SigningKey};
 
 /// The time in a signature, in the format of `x-amz-date`: `20261123T093000Z`.
@@ -50,7 +51,7 @@ pub(super) struct Canonical<'a> {
     /// Lower-case names with their values, including `host` and `x-amz-date`, in any order. Several values of one name
     /// keep their order.
     pub(super) headers: Vec<(&'a str, &'a [u8])>,
-    pub(super) body: &'a [u8],
+    pub(super) body: &'a BodyDigest,
 }
 
 impl Canonical<'_> {
@@ -134,7 +135,7 @@ impl Canonical<'_> {
         text.push(b'\n');
         text.extend_from_slice(signed_headers);
         text.push(b'\n');
-        text.extend_from_slice(&hex(&Sha256::digest(self.body)));
+        text.extend_from_slice(&hex(self.body.as_bytes()));
         text
     }
 }

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::body::digest::BodyDigest;
 
 /// A request of the published vectors, from its raw HTTP/1.1 text.
 struct Raw {
@@ -60,7 +61,8 @@ fn ours(
     headers.extend(credentials.session_token().map(|token| ("x-amz-security-token", token.as_bytes())));
     let method: Method = request.method.parse().unwrap();
     let target: PathAndQuery = request.target.parse().unwrap();
-    let canonical = Canonical { method: &method, target: &target, headers, body: request.body.as_bytes() };
+    let body = &BodyDigest::of(request.body.as_bytes());
+    let canonical = Canonical { method: &method, target: &target, headers, body };
     let key = derive(credentials, at, &scope);
     String::from_utf8(canonical.authorization(credentials.access_key_id(), key, &stamp, &scope)).unwrap()
 }
