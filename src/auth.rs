@@ -306,7 +306,13 @@ impl<M: Memo> Authenticator<M> {
         self.issuers.iter().map(|issuer| (&*issuer.settings.name, issuer.settings.url.as_str()))
     }
 
-    /// Calls `look` with every caller in the token cache.
+    /// Frees the memory of expired tokens. It looks at all callers in the token cache, which takes too long for a thread
+    /// that serves requests.
+    pub fn sweep(&self) {
+        self.remembered.sweep(clock::now());
+    }
+
+    /// Calls `look` with every caller in the token cache, which takes too long for a thread that serves requests.
     pub fn for_each_remembered(&self, mut look: impl FnMut(&Verified, &M)) {
         for caller in self.remembered.callers() {
             look(caller.verified(), caller.memo());

@@ -55,6 +55,7 @@ mod health;
 mod listeners;
 mod reload;
 mod restart_only;
+mod sweep;
 
 /// The cause for which the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +228,7 @@ impl GatewayHandle {
         watching.spawn(reloader.run(Arc::clone(&look_again)));
         watching.spawn(health::report_problems(readiness));
         watching.spawn(health::check_sts(Arc::clone(&gateway), source, caller_identity));
+        watching.spawn(sweep::sweep(Arc::clone(&gateway)));
         watching.spawn(health::check_bedrock(gateway));
         let serving = tokio::spawn(async move {
             let aborted = serving.run(callers, probe, admin, stopping).await;

@@ -101,7 +101,7 @@ impl Sessions {
         now: fn() -> SystemTime,
     ) -> Arc<Self> {
         Arc::new(Self {
-            cache: Cache::new(settings.capacity, now, Arc::clone(&metrics)),
+            cache: Cache::new(settings.capacity, Arc::clone(&metrics)),
             refusals: Refusals::new(),
             calls: SharedCalls::new(),
             names: NameLimits::new(settings.per_name),
@@ -207,11 +207,16 @@ impl Sessions {
         &self.health
     }
 
-    /// The number of cached sessions. Updates the metric.
+    /// Frees the memory of what has expired, and updates the metric. It looks at all sessions, which takes too long for
+    /// a thread that serves requests.
+    pub fn sweep(&self) {
+        self.cache.sweep((self.now)());
+        self.metrics.sessions_cached(self.cache.len());
+    }
+
+    /// The number of cached sessions. Expired ones count until the next [`Sessions::sweep`].
     pub fn len(&self) -> u64 {
-        let count = self.cache.len();
-        self.metrics.sessions_cached(count);
-        count
+        self.cache.len()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -83,6 +83,13 @@ impl Gateway {
         ]
     }
 
+    /// Frees the memory of sessions and tokens that have expired. It looks at all of them, which takes too long for a
+    /// thread that serves requests.
+    pub fn sweep(&self) {
+        self.sessions.sweep();
+        self.config.load_full().auth.sweep();
+    }
+
     /// Drops the cached sessions of all revoked callers, and returns their number. It checks every caller in the token
     /// cache, which takes too long for a thread that serves requests.
     pub fn drop_revoked(&self) -> usize {

@@ -1,10 +1,9 @@
 //! The cache of verified callers by the digest of their token, limited in number and in memory.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use foldhash::quality::RandomState;
-use moka::Expiry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
@@ -12,7 +11,6 @@ use serde_json::{Map, Value};
 use crate::auth::key_refresh::IssuerId;
 use crate::auth::keys::Fingerprint;
 use crate::auth::{Caller, Memo};
-use crate::clock;
 
 /// The limits of the cache: callers, and memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +63,8 @@ impl<M> Clone for Entry<M> {
     }
 }
 
-/// The cache: callers by the SHA-256 of their whole token.
+/// The cache: callers by the SHA-256 of their whole token. Each look-up checks whether the token has expired; a sweep
+/// frees the memory. moka's own expiry would remove all expired entries in one look-up, whichever thread makes it.
 pub(super) struct TokenCache<M>(Cache<[u8; 32], Entry<M>, RandomState>);
 
 impl<M: Memo> TokenCache<M> {
@@ -77,7 +76,6 @@ impl<M: Memo> TokenCache<M> {
             .max_capacity(limits.bytes)
             .weigher(move |_, entry: &Entry<M>| u32::try_from(entry.weight).unwrap_or(u32::MAX).max(share))
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(UntilEnded)
             .build_with_hasher(RandomState::default());
         Self(cache)
     }
@@ -94,6 +92,7 @@ impl<M: Memo> TokenCache<M> {
         self.0.insert(token, entry);
     }
 
+    /// All callers. Not for a thread that serves requests.
     pub(super) fn callers(&self) -> impl Iterator<Item = Arc<Caller<M>>> {
         self.0.iter().map(|(_, entry)| entry.caller)
     }
@@ -101,15 +100,16 @@ impl<M: Memo> TokenCache<M> {
     pub(super) fn forget(&self, token: &[u8; 32]) {
         self.0.invalidate(token);
     }
-}
 
-/// Removes the entries of expired tokens. No caller uses them again, and otherwise they would stay until other entries
-/// need their memory. An entry that replaces a lighter one expires at the same time as that one.
-struct UntilEnded;
-
-impl<M: Memo> Expiry<[u8; 32], Entry<M>> for UntilEnded {
-    fn expire_after_create(&self, _: &[u8; 32], entry: &Entry<M>, _: Instant) -> Option<Duration> {
-        Some(entry.until.duration_since(clock::now()).unwrap_or_default())
+    /// Frees the memory of expired tokens. No caller uses them again, and otherwise they would stay until other entries
+    /// need their memory. It looks at all entries, which takes too long for a thread that serves requests.
+    pub(super) fn sweep(&self, now: SystemTime) {
+        for (token, entry) in &self.0 {
+            if now >= entry.until {
+                self.0.invalidate(&*token);
+            }
+        }
+        self.0.run_pending_tasks();
     }
 }
 
@@ -140,10 +140,13 @@ fn held(value: &Value) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
     use crate::auth::Verified;
+    use crate::clock;
 
     /// A memo that reports this number of bytes.
     #[derive(Default)]
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_entries_are_removed() {
+    fn a_sweep_removes_expired_entries() {
         let remembered = TokenCache::new(CacheLimits { callers: 1000, bytes: 1 << 20 });
         let ended = clock::now() - Duration::from_secs(1);
         for n in 0..100_u8 {
@@ -208,15 +211,33 @@ mod tests {
         for n in 100..110_u8 {
             remembered.put([n; 32], entry(&json!({})));
         }
-        while remembered.0.entry_count() != 10 {
-            // The cache removes them about once a second.
-            std::thread::yield_now();
-            remembered.0.run_pending_tasks();
-        }
+        remembered.sweep(clock::now());
+        assert_eq!(remembered.0.entry_count(), 10);
         assert!(
             (100..110).all(|n| remembered.get(&[n; 32]).is_some()),
             "entries that have not expired are kept"
         );
+    }
+
+    /// The work of a look-up is what it removes: the cache removes only entries that it no longer has room for.
+    #[test]
+    fn a_look_up_removes_none_of_many_tokens_that_expired_together() {
+        const MANY: usize = 100_000;
+        let remembered = TokenCache::new(CacheLimits { callers: 200_000, bytes: 1 << 30 });
+        let digest = |n: usize| std::array::from_fn(|byte| n.to_le_bytes()[byte % 8]);
+        let ended = clock::now();
+        for n in 0..MANY {
+            remembered.put(digest(n), until(ended, &json!({})));
+        }
+        remembered.0.run_pending_tasks();
+        for n in 0..1_000 {
+            assert!(remembered.get(&digest(n)).is_some_and(|entry| entry.until <= clock::now()));
+            remembered.put(digest(MANY + n), entry(&json!({})));
+        }
+        remembered.0.run_pending_tasks();
+        assert_eq!(remembered.0.entry_count(), 101_000);
+        remembered.sweep(clock::now());
+        assert_eq!(remembered.0.entry_count(), 1_000);
     }
 
     #[test]

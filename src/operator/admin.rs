@@ -101,9 +101,13 @@ impl Handler for Admin {
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/sessions") => {
-                self.lists.answer(|| sessions::answer(&self.gateway, request.uri().query()))
+                let gateway = Arc::clone(&self.gateway);
+                self.lists.answer(move || sessions::answer(&gateway, request.uri().query())).await
             }
-            (&Method::GET, "/revocations") => self.lists.answer(|| revocations::answer(&self.gateway)),
+            (&Method::GET, "/revocations") => {
+                let gateway = Arc::clone(&self.gateway);
+                self.lists.answer(move || revocations::answer(&gateway)).await
+            }
             (&Method::POST, "/sessions/revoke") => revoke::answer(Arc::clone(&self.gateway), request).await,
             _ => {
                 let message = "no such page; this port has GET /sessions, /revocations and /requests/ID, and POST /sessions/revoke";

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::error;
 
 /// Limits how many large answers are in memory at once.
 #[derive(Debug)]
@@ -21,15 +22,23 @@ impl PageLimit {
         Self(Arc::new(Semaphore::new(answers)))
     }
 
-    /// The answer that `make` builds, or 503 at the limit.
-    pub(super) fn answer(&self, make: impl FnOnce() -> Response<Page>) -> Response<Page> {
-        match Arc::clone(&self.0).try_acquire_owned() {
-            Ok(slot) => make().map(|text| Page { _slot: Some(slot), ..text }),
-            Err(_full) => {
-                let body = json!({ "message": "too many concurrent downloads of this page; retry in 5 s" });
-                let mut busy = json_answer(StatusCode::SERVICE_UNAVAILABLE, &body);
-                busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                busy
+    /// The answer that `make` builds on a blocking thread, because it may look at 100,000 sessions; or 503 at the limit.
+    pub(super) async fn answer(
+        &self,
+        make: impl FnOnce() -> Response<Page> + Send + 'static,
+    ) -> Response<Page> {
+        let Ok(slot) = Arc::clone(&self.0).try_acquire_owned() else {
+            let body = json!({ "message": "too many concurrent downloads of this page; retry in 5 s" });
+            let mut busy = json_answer(StatusCode::SERVICE_UNAVAILABLE, &body);
+            busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            return busy;
+        };
+        match tokio::task::spawn_blocking(make).await {
+            Ok(answer) => answer.map(|text| Page { _slot: Some(slot), ..text }),
+            Err(error) => {
+                error!(%error, "a page of the probe port or the admin port cannot be built");
+                let body = json!({ "message": "this page cannot be built; the process log has the cause" });
+                json_answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
             }
         }
     }

@@ -267,7 +267,7 @@ impl Probe {
 
     fn metrics(&self, format: Format) -> Response<Page> {
         // Some gauges change without an event, for example when sessions expire, so this updates them.
-        self.readiness.gateway.sessions.len();
+        self.readiness.gateway.sessions.sweep();
         let gateway = &self.readiness.gateway;
         gateway.metrics.revoked(gateway.revocations.len());
         for (log, health) in self.readiness.logs() {
@@ -308,7 +308,8 @@ impl Handler for Probe {
             "/metrics" => {
                 let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
                 let format = Format::accepted(accept.unwrap_or_default());
-                self.pages.answer(|| self.metrics(format))
+                let probe = Arc::clone(&self);
+                self.pages.answer(move || probe.metrics(format)).await
             }
             _ => {
                 let message = "no such page; this port has /healthz, /readyz and /metrics";

@@ -1,16 +1,16 @@
-//! The cache of sessions. Each entry stays until shortly before its session expires.
+//! The cache of sessions. Each entry can be used until shortly before its session expires.
 //!
-//! moka's own expiry only frees memory, and uses a clock of its own. This module decides whether an entry is still
-//! usable, by the same clock as all other modules.
+//! Each look-up checks whether its entry can still be used; a sweep frees the memory of the others. moka's own expiry
+//! would remove all entries that have expired in one look-up, whichever thread makes it: 100,000 of them take a second.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use foldhash::quality::RandomState;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
-use moka::{Expiry, sync};
+use moka::sync;
 
 use super::cached_session::CachedSession;
 use crate::identity::SessionIdentity;
@@ -20,12 +20,11 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Cache(sync::Cache<Arc<SessionIdentity>, Arc<CachedSession>, RandomState>);
 
 impl Cache {
-    pub(super) fn new(capacity: u64, now: fn() -> SystemTime, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(capacity: u64, metrics: Arc<Metrics>) -> Self {
         let sessions = sync::Cache::builder()
             .max_capacity(capacity)
             // moka's default rejects a new entry while all others are used more often.
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(UntilUnusable { now })
             .eviction_listener(move |_, _, cause| {
                 if cause == RemovalCause::Size {
                     metrics.session_evicted();
@@ -37,7 +36,7 @@ impl Cache {
 
     /// The session of this identity, if it can still be used.
     pub(super) fn get(&self, id: &Arc<SessionIdentity>, now: SystemTime) -> Option<Arc<CachedSession>> {
-        self.0.get(id).filter(|live| !live.time_left(now).is_zero())
+        self.0.get(id).filter(|live| is_usable(live, now))
     }
 
     pub(super) fn insert(&self, live: &Arc<CachedSession>) {
@@ -52,40 +51,28 @@ impl Cache {
         });
     }
 
-    /// The number of sessions, after the expired ones are removed.
+    /// Frees the memory of the sessions that can no longer be used. It looks at all sessions, which takes too long for a
+    /// thread that serves requests.
+    pub(super) fn sweep(&self, now: SystemTime) {
+        for (id, live) in &self.0 {
+            if !is_usable(&live, now) {
+                self.remove(&id, live.credentials().access_key_id());
+            }
+        }
+    }
+
+    /// The number of sessions. Unusable ones count until the next [`Cache::sweep`].
     pub(super) fn len(&self) -> u64 {
         self.0.run_pending_tasks();
         self.0.entry_count()
     }
 
+    /// All sessions that can still be used. Not for a thread that serves requests.
     pub(super) fn iter(&self, now: SystemTime) -> impl Iterator<Item = Arc<CachedSession>> {
-        self.0.iter().map(|(_, live)| live).filter(move |live| !live.time_left(now).is_zero())
+        self.0.iter().map(|(_, live)| live).filter(move |live| is_usable(live, now))
     }
 }
 
-/// The expiry of an entry, new or replaced: the end of its own session. Without this, moka would keep the old deadline
-/// for a replaced entry.
-struct UntilUnusable {
-    now: fn() -> SystemTime,
-}
-
-impl Expiry<Arc<SessionIdentity>, Arc<CachedSession>> for UntilUnusable {
-    fn expire_after_create(
-        &self,
-        _: &Arc<SessionIdentity>,
-        live: &Arc<CachedSession>,
-        _: std::time::Instant,
-    ) -> Option<Duration> {
-        Some(live.time_left((self.now)()))
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Arc<SessionIdentity>,
-        live: &Arc<CachedSession>,
-        _: std::time::Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(live.time_left((self.now)()))
-    }
+fn is_usable(live: &CachedSession, now: SystemTime) -> bool {
+    !live.time_left(now).is_zero()
 }

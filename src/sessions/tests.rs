@@ -464,6 +464,28 @@ async fn the_capacity_holds_and_new_sessions_are_cached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_removes_none_of_100_000_sessions_that_expired_together() {
+    let (sessions, sts) = world(&SessionSettings { capacity: 100_000, ..settings() });
+    let id = user("alice");
+    for n in 0..100_000 {
+        let token = HeaderValue::from_static("the-session-token");
+        let credentials = Credentials::new("ASIA", "the-secret", None, None, "test");
+        let expires = now() + 60 * MINUTE;
+        let issued = Issued { credentials, token, expires, packed_percent: None, source_identity: None };
+        let live = CachedSession::new(user(&format!("user-{n}")), issued, MINUTE, now());
+        sessions.cache.insert(&Arc::new(live));
+    }
+    advance(60 * MINUTE).await;
+    assert!(sessions.cached(&user("user-7")).is_none());
+    assert_eq!(sessions.len(), 100_000);
+    sessions.of(&id).await.unwrap();
+    assert_eq!((sts.calls(), sessions.len()), (1, 100_000), "the new one took the place of one other");
+    sessions.sweep();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions.of(&id).await.unwrap().lookup(), Lookup::Hit);
+}
+
+#[tokio::test(start_paused = true)]
 async fn secrets_are_not_shown() {
     let (sessions, _) = world(&settings());
     let session = sessions.of(&user("alice")).await.unwrap();
