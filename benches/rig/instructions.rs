@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use crate::load::{self, Closed, Target, once};
 use crate::machine::on_proxy_core;
-use crate::proxy::{self, Wire};
+use crate::proxy::{Gateway, Wire};
 use crate::upstream::{CONVERSE, stream_path};
 use crate::world::World;
 
@@ -61,7 +61,7 @@ const MANY: usize = 550;
 /// Frames of each stream.
 const FRAMES: usize = 20;
 
-pub(crate) fn run(settings: &Settings, gateway: &Path) -> ExitCode {
+pub(crate) fn run(settings: &Settings, gateway: &Gateway) -> ExitCode {
     let counts = Counter { gateway, profiles: settings.profiles.as_deref() }.all();
     let text = format!("{HEAD}{}", toml::to_string(&counts).unwrap());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.toml");
@@ -93,7 +93,7 @@ pub(crate) fn run(settings: &Settings, gateway: &Path) -> ExitCode {
 }
 
 struct Counter<'a> {
-    gateway: &'a Path,
+    gateway: &'a Gateway,
     profiles: Option<&'a Path>,
 }
 
@@ -136,10 +136,10 @@ impl Counter<'_> {
         command
             .arg("--tool=callgrind")
             .arg(format!("--callgrind-out-file={}", profile.display()))
-            .arg(self.gateway)
+            .arg(self.gateway.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let file = proxy::gateway_file(Wire::Plain, world, target.address);
+        let file = self.gateway.file(Wire::Plain, world, target.address, 1);
         let mut process = Process::spawn(world.bed.complete(&mut command, &file));
         // Opens every user's session and connection before the requests that the two counts compare.
         for request in world.requests(CONVERSE, 1024) {

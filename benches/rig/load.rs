@@ -37,6 +37,17 @@ impl Target {
         Connection { io: self.wrap(stream).await, buffer: vec![0; 64 * 1024] }
     }
 
+    async fn connect_h2(&self) -> SendRequest<Full<Bytes>> {
+        let io = TokioIo::new(self.connect().await.io);
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(LocalExecutor, io).await.expect("an HTTP/2 handshake");
+        tokio::task::spawn_local(async move {
+            // The connection ends when the load ends.
+            let _ended = connection.await.is_ok();
+        });
+        sender
+    }
+
     async fn wrap(&self, stream: TcpStream) -> Box<dyn Io> {
         stream.set_nodelay(true).unwrap();
         match &self.tls {
@@ -129,6 +140,10 @@ pub(crate) fn once(requests: Vec<Bytes>) -> Requests {
     Rc::new(RefCell::new(move || requests.next()))
 }
 
+/// A source of requests for HTTP/2.
+pub(crate) trait H2Request: Fn() -> http::Request<Full<Bytes>> + Clone + 'static {}
+impl<F: Fn() -> http::Request<Full<Bytes>> + Clone + 'static> H2Request for F {}
+
 /// Connections, or streams of one, that send their next request when the last is answered.
 #[derive(Default)]
 pub(crate) struct Closed {
@@ -160,42 +175,63 @@ impl Closed {
     }
 
     /// Like [`Closed::start`], with `streams` streams of one HTTP/2 connection.
-    pub(crate) async fn start_h2(
-        target: &Target,
-        streams: usize,
-        request: impl Fn() -> http::Request<Full<Bytes>> + Clone + 'static,
-    ) -> Self {
+    pub(crate) async fn start_h2(target: &Target, streams: usize, request: impl H2Request) -> Self {
         let mut load = Self::default();
-        let io = TokioIo::new(target.connect().await.io);
-        let (sender, connection): (SendRequest<Full<Bytes>>, _) =
-            hyper::client::conn::http2::handshake(LocalExecutor, io).await.expect("an HTTP/2 handshake");
-        tokio::task::spawn_local(async move {
-            // The connection ends when the load ends.
-            let _ended = connection.await.is_ok();
-        });
+        let sender = target.connect_h2().await;
         for _ in 0..streams {
-            let mut sender = sender.clone();
-            let request = request.clone();
-            let (answered, timings, stop) = load.another();
-            load.tasks.spawn_local(async move {
-                while !stop.get() {
-                    let start = Instant::now();
-                    let response = sender.send_request(request()).await.expect("an answer");
-                    assert_eq!(response.status(), 200);
-                    let mut body = response.into_body();
-                    let mut first_byte = None;
-                    while let Some(frame) = body.frame().await {
-                        frame.expect("a whole answer");
-                        first_byte.get_or_insert_with(|| start.elapsed());
-                    }
-                    let whole = start.elapsed();
-                    let first_byte = first_byte.unwrap_or(whole);
-                    answered.set(answered.get() + 1);
-                    timings.borrow_mut().push(Timing { first_byte, whole });
-                }
-            });
+            load.keep_sending(sender.clone(), request.clone(), Duration::ZERO, Duration::ZERO);
         }
         load
+    }
+
+    /// HTTP/2 connections of one stream that wait for `pause` after each answer, so that they are idle most of the time.
+    pub(crate) async fn start_quiet(
+        target: &Target,
+        connections: u32,
+        pause: Duration,
+        request: impl H2Request,
+    ) -> Self {
+        let mut load = Self::default();
+        for number in 0..connections {
+            let sender = target.connect_h2().await;
+            // Their requests are spread over the time, and not sent all at once.
+            load.keep_sending(sender, request.clone(), pause * number / connections, pause);
+        }
+        load
+    }
+
+    /// Sends one request after the other on a stream of an HTTP/2 connection.
+    fn keep_sending(
+        &mut self,
+        mut sender: SendRequest<Full<Bytes>>,
+        request: impl H2Request,
+        first_pause: Duration,
+        pause: Duration,
+    ) {
+        let (answered, timings, stop) = self.another();
+        self.tasks.spawn_local(async move {
+            if !first_pause.is_zero() {
+                tokio::time::sleep(first_pause).await;
+            }
+            while !stop.get() {
+                let start = Instant::now();
+                let response = sender.send_request(request()).await.expect("an answer");
+                assert_eq!(response.status(), 200);
+                let mut body = response.into_body();
+                let mut first_byte = None;
+                while let Some(frame) = body.frame().await {
+                    frame.expect("a whole answer");
+                    first_byte.get_or_insert_with(|| start.elapsed());
+                }
+                let whole = start.elapsed();
+                let first_byte = first_byte.unwrap_or(whole);
+                answered.set(answered.get() + 1);
+                timings.borrow_mut().push(Timing { first_byte, whole });
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        });
     }
 
     /// The counters and the signal to stop of one more connection or stream.

@@ -14,6 +14,7 @@ mod frames;
 mod instructions;
 mod load;
 mod machine;
+mod metered;
 mod proxy;
 mod scenarios;
 mod sessions;
@@ -21,10 +22,13 @@ mod table;
 mod upstream;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::proxy::Gateway;
 
 /// The gateway beside nginx and a bare hyper proxy
 #[derive(Debug, Parser)]
@@ -41,14 +45,17 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     connections: Vec<usize>,
     /// Sizes of bodies in the closed loops, KiB
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
     sizes: Vec<usize>,
     /// Short run: one round of half a second; do not quote its figures
     #[arg(long)]
     quick: bool,
     /// The gateway to measure instead of the one just built
     #[arg(long, default_value = env!("CARGO_BIN_EXE_bedrock-gateway"))]
-    gateway: std::path::PathBuf,
+    gateway: PathBuf,
+    /// An older gateway, to compare streams of one connection on two workers with
+    #[arg(long)]
+    before: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
     /// The argument that cargo adds after all others
@@ -56,7 +63,7 @@ struct Arguments {
     bench: bool,
 }
 
-/// The other parts. The program starts itself as one of the last two, in processes of their own.
+/// The other parts. The program starts itself as one of the last three, in processes of their own.
 #[derive(Debug, Subcommand)]
 enum Part {
     Instructions(instructions::Settings),
@@ -64,6 +71,8 @@ enum Part {
     ServeFloor(floor::Settings),
     #[command(hide = true)]
     FillSessions(sessions::Settings),
+    #[command(hide = true)]
+    ServeMetered(metered::Settings),
 }
 
 /// The duration and number of rounds, and the closed loops to run.
@@ -80,16 +89,18 @@ fn main() -> ExitCode {
     match arguments.part {
         Some(Part::ServeFloor(settings)) => floor::run(&settings),
         Some(Part::FillSessions(settings)) => sessions::run(&settings),
+        Some(Part::ServeMetered(settings)) => metered::run(&settings),
         Some(Part::Instructions(settings)) => {
             machine::pin_this_process();
-            return instructions::run(&settings, &arguments.gateway);
+            return instructions::run(&settings, &Gateway::of(&arguments.gateway));
         }
         None => {
             machine::pin_this_process();
             let Arguments { rounds, seconds, connections, sizes, .. } = arguments;
             let (rounds, seconds) = if arguments.quick { (1, 0.5) } else { (rounds, seconds) };
             let effort = Effort { rounds, time: Duration::from_secs_f64(seconds), connections, sizes };
-            scenarios::run(&arguments.gateway, effort, &arguments.only);
+            let before = arguments.before.as_deref().map(Gateway::of);
+            scenarios::run(&Gateway::of(&arguments.gateway), before.as_ref(), effort, &arguments.only);
         }
     }
     ExitCode::SUCCESS

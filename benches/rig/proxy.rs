@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use bedrock_bed::{Addresses, Process, Setup, free_addresses};
 
 use crate::load::{self, Target};
-use crate::machine::on_proxy_core;
+use crate::machine::{Cores, on, on_proxy_core};
 use crate::upstream::CONVERSE;
 use crate::world::World;
 
@@ -41,6 +41,49 @@ pub(crate) enum Wire {
     H2,
 }
 
+/// A gateway's program.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    path: PathBuf,
+    /// Whether its configuration has `[listen] workers`. An older gateway has one worker for each core.
+    has_workers: bool,
+}
+
+impl Gateway {
+    pub(crate) fn of(path: &Path) -> Self {
+        let schema = Command::new(path).arg("schema").output().unwrap();
+        let has_workers = String::from_utf8_lossy(&schema.stdout).contains("\"workers\"");
+        Self { path: path.to_owned(), has_workers }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn has_workers(&self) -> bool {
+        self.has_workers
+    }
+
+    /// Its configuration, with this many workers.
+    pub(crate) fn file(&self, wire: Wire, world: &World, address: SocketAddr, workers: usize) -> PathBuf {
+        let listen = if self.has_workers { format!("workers = {workers}") } else { String::new() };
+        gateway_file(wire, world, address, &listen)
+    }
+
+    /// The gateway as an operator would run it, with the access log in a file.
+    fn serve(
+        &self,
+        wire: Wire,
+        world: &World,
+        address: SocketAddr,
+        (workers, cores): (usize, Cores),
+    ) -> Command {
+        let mut command = on(cores, &self.path);
+        world.bed.complete(&mut command, &self.file(wire, world, address, workers));
+        command
+    }
+}
+
 /// A proxy that runs.
 pub(crate) struct Proxy {
     kind: Kind,
@@ -49,29 +92,49 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy and waits until it answers.
-    pub(crate) async fn start(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
-        let proxy = Self::spawn(kind, wire, world, gateway);
-        // On this port nginx speaks only HTTP/2, which `answers` does not.
-        if (kind, wire) == (Kind::Nginx, Wire::H2) {
-            load::listens(&proxy.target).await;
-        } else {
-            load::answers(&proxy.target, &world.requests(CONVERSE, 1024)[0]).await;
-        }
-        proxy
+    /// Starts a proxy on the core for proxies and waits until it answers.
+    pub(crate) async fn start(kind: Kind, wire: Wire, world: &World, gateway: &Gateway) -> Self {
+        Self::spawn(kind, wire, world, gateway).ready(wire, world).await
     }
 
-    /// Starts a proxy.
-    pub(crate) fn spawn(kind: Kind, wire: Wire, world: &World, gateway: &Path) -> Self {
+    /// Starts a gateway with this many workers on these cores, and waits until it answers.
+    pub(crate) async fn start_gateway(
+        gateway: &Gateway,
+        wire: Wire,
+        world: &World,
+        workers: usize,
+        cores: Cores,
+    ) -> Self {
         let [address] = free_addresses();
-        let mut command = match kind {
+        let command = gateway.serve(wire, world, address, (workers, cores));
+        Self::of(Kind::Gateway, wire, world, address, command).ready(wire, world).await
+    }
+
+    /// Starts a proxy on the core for proxies.
+    pub(crate) fn spawn(kind: Kind, wire: Wire, world: &World, gateway: &Gateway) -> Self {
+        let [address] = free_addresses();
+        let command = match kind {
             Kind::Nginx => nginx(wire, world, address),
             Kind::Floor => floor(wire, world, address),
-            Kind::Gateway => serve(wire, world, address, gateway),
+            Kind::Gateway => gateway.serve(wire, world, address, (1, Cores::Proxy)),
         };
+        Self::of(kind, wire, world, address, command)
+    }
+
+    fn of(kind: Kind, wire: Wire, world: &World, address: SocketAddr, mut command: Command) -> Self {
         let process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
         let tls = (wire == Wire::Tls).then(|| world.trusting.clone());
         Self { kind, process, target: Target { address, tls } }
+    }
+
+    async fn ready(self, wire: Wire, world: &World) -> Self {
+        // On this port nginx speaks only HTTP/2, which `answers` does not.
+        if (self.kind, wire) == (Kind::Nginx, Wire::H2) {
+            load::listens(&self.target).await;
+        } else {
+            load::answers(&self.target, &world.requests(CONVERSE, 1024)[0]).await;
+        }
+        self
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -105,6 +168,7 @@ fn nginx(wire: Wire, world: &World, address: SocketAddr) -> Command {
             # As large as the largest body here: by default it goes by way of a file.
             client_body_buffer_size 256k;
             large_client_header_buffers 4 64k;
+            http2_max_concurrent_streams 256;
             keepalive_requests 1000000000;
             upstream bedrock {{ server {upstream}; keepalive 2048; keepalive_requests 1000000000; }}
             ssl_certificate {folder}/tls.crt; ssl_certificate_key {folder}/tls.key; ssl_protocols TLSv1.3;
@@ -137,13 +201,6 @@ fn floor(wire: Wire, world: &World, address: SocketAddr) -> Command {
     command
 }
 
-/// The gateway as an operator would run it, with the access log in a file.
-fn serve(wire: Wire, world: &World, address: SocketAddr, gateway: &Path) -> Command {
-    let mut command = on_proxy_core(gateway);
-    world.bed.complete(&mut command, &gateway_file(wire, world, address));
-    command
-}
-
 const MAPPING: &str =
     "[issuer.session]\nname = \"claims.email\"\n[issuer.session.tags]\nteam = \"claims.department\"\n";
 const ROLES: &str = r#"
@@ -152,8 +209,8 @@ when = "'bedrock-users' in claims.groups"
 arn = "arn:aws:iam::123456789012:role/BedrockUser"
 "#;
 
-/// The gateway's configuration.
-pub(crate) fn gateway_file(wire: Wire, world: &World, address: SocketAddr) -> PathBuf {
+/// A gateway's configuration, with these lines in `[listen]`.
+pub(crate) fn gateway_file(wire: Wire, world: &World, address: SocketAddr, listen: &str) -> PathBuf {
     let (addresses, bedrock) = match wire {
         Wire::Plain | Wire::H2 => {
             let addresses = Addresses { http: Some(address), ..Addresses::default() };
@@ -168,6 +225,9 @@ pub(crate) fn gateway_file(wire: Wire, world: &World, address: SocketAddr) -> Pa
     let log = format!("file = \"{}/access-{port}.log\"", world.folder().display());
     let setup = Setup {
         addresses,
+        listen,
+        // The sessions of all users are there before the first window.
+        sessions: "max_sts_rate = 1000",
         regions: &[],
         bedrock: Some(&bedrock),
         mapping: MAPPING,

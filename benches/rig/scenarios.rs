@@ -4,34 +4,37 @@ mod closed;
 mod h2;
 mod memory;
 mod paced;
+mod polls;
+mod principals;
 mod start;
 mod tails;
 mod tokens;
-
-use std::path::Path;
+mod workers;
 
 use tokio::task::LocalSet;
 
 use crate::Effort;
 use crate::load::Requests;
-use crate::proxy::{Kind, Proxy, Wire};
+use crate::proxy::{Gateway, Kind, Proxy, Wire};
 use crate::table::Table;
 use crate::world::World;
 
 /// The surroundings and settings that every scenario uses.
 pub(crate) struct Bench<'a> {
     world: World,
-    gateway: &'a Path,
+    gateway: &'a Gateway,
+    /// An older gateway to compare with.
+    before: Option<&'a Gateway>,
     effort: Effort,
 }
 
 /// Every scenario whose name contains one of `only`, or all.
-pub(crate) fn run(gateway: &Path, effort: Effort, only: &[String]) {
+pub(crate) fn run(gateway: &Gateway, before: Option<&Gateway>, effort: Effort, only: &[String]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new()
         .block_on(&runtime, async {
             tokio::task::spawn_local(spin());
-            let bench = Bench { world: World::start().await, gateway, effort };
+            let bench = Bench { world: World::start().await, gateway, before, effort };
             let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
             let mut table = Table::default();
             if wanted("plain") {
@@ -61,6 +64,24 @@ pub(crate) fn run(gateway: &Path, effort: Effort, only: &[String]) {
             }
             if wanted("h2") {
                 h2::closed(&bench).await;
+            }
+            if wanted("h2-one") {
+                table.0.extend(h2::one_connection(&bench).await);
+            }
+            if wanted("h2-workers") {
+                table.0.extend(workers::h2(&bench).await);
+            }
+            if wanted("principals") {
+                table.0.push(principals::beside_one(&bench).await);
+            }
+            if wanted("workers") {
+                table.0.extend(workers::fixed_rate(&bench).await);
+            }
+            if wanted("cold") {
+                table.0.push(workers::cold_pools(&bench).await);
+            }
+            if wanted("polls") {
+                table.0.extend(polls::longest(&bench).await);
             }
             if wanted("start") {
                 table.0.push(start::first_answer(&bench).await);

@@ -23,6 +23,8 @@ pub(crate) fn stream_path(frames: usize, apart: Duration) -> String {
 thread_local! {
     /// Frames of all streams so far, on the thread that serves them.
     pub(crate) static FRAMES_SENT: Cell<u64> = const { Cell::new(0) };
+    /// Connections that this thread has accepted so far.
+    pub(crate) static ACCEPTED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The path of calls that it answers at once.
@@ -36,6 +38,7 @@ pub(crate) async fn start(tls: Option<TlsAcceptor>) -> SocketAddr {
     tokio::task::spawn_local(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
+            ACCEPTED.set(ACCEPTED.get() + 1);
             stream.set_nodelay(true).unwrap();
             let (tls, answers) = (tls.clone(), Arc::clone(&answers));
             tokio::task::spawn_local(async move {

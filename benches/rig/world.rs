@@ -1,6 +1,7 @@
 //! Everything around the proxies: upstreams, identity provider, STS, certificates, users and their requests.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -62,6 +63,11 @@ impl World {
     /// One request of each user for `path`, with a body of `size` bytes.
     pub(crate) fn requests(&self, path: &str, size: usize) -> Vec<Bytes> {
         self.tokens.iter().map(|token| request(path, token, size)).collect()
+    }
+
+    /// One request of each of these users, whose sessions are new to a proxy except those of the first ones.
+    pub(crate) fn requests_of(&self, users: Range<usize>, path: &str, size: usize) -> Vec<Bytes> {
+        users.map(|user| request(path, &token(&self.bed, user), size)).collect()
     }
 
     /// `count` requests of one user, each with another token, signed with RS256.
