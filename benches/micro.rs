@@ -127,7 +127,7 @@ fn session_cached(bencher: Bencher<'_, '_>) {
 fn signature(bencher: Bencher<'_, '_>, kib: usize) {
     let ready = WORLD.ready(WORLD.authorized(kib));
     let now = bedrock_gateway::clock::now();
-    bencher.counter(BytesCount::of_slice(ready.call().body())).bench(|| {
+    bencher.counter(BytesCount::new(ready.call().body().len())).bench(|| {
         let cleared = WORLD.clear(ready.call().caller());
         black_box_drop(sign(cleared, &ready, now).unwrap());
     });

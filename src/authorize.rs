@@ -11,13 +11,12 @@ use http::HeaderMap;
 use http_body::Body;
 
 use crate::authorize::body::{Bodies, BodyError};
-use crate::authorize::inspect::InspectError;
+use crate::authorize::inspect::{InspectError, Members};
 use crate::authorize::unread::Unread;
-use crate::body::digest::BodyDigest;
+use crate::body::WholeBody;
 use crate::endpoint::{Endpoint, Endpoints, NoEndpoint};
 use crate::headers::Forwarded;
 use crate::identity::{Identified, Identity};
-use crate::limits::memory::MemorySlot;
 use crate::revoke::Clearance;
 use crate::route::{Call, ModelId, ModelIn, Operation};
 
@@ -60,9 +59,7 @@ pub struct Authorized {
     endpoint: Arc<Endpoint>,
     model: Option<ModelId>,
     headers: Forwarded,
-    body: Bytes,
-    digest: BodyDigest,
-    _memory: MemorySlot,
+    body: Arc<WholeBody>,
 }
 
 impl fmt::Debug for Authorized {
@@ -148,26 +145,28 @@ impl Permit {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let endpoint = Arc::clone(endpoints.find(&self.region, self.call.service())?);
-        let (bytes, digest, memory) = bodies.read(self.caller.identity().principal(), &mut body).await?;
+        let mut body = bodies.read(self.caller.identity().principal(), &mut body).await?;
         let model = match self.call.model_in() {
             ModelIn::Path(model) => Some(model.clone()),
-            ModelIn::Body(member) => Some(self.decide(member, &headers, &bytes)?),
+            ModelIn::Body(member) => {
+                inspect::check_headers(headers.as_map())?;
+                let (scanned, members) = bodies.scans().read(body, member).await?;
+                body = scanned;
+                Some(self.decide(members)?)
+            }
             ModelIn::None => None,
         };
         let Self { caller, call, region } = self;
-        let body = bytes;
-        Ok(Authorized { caller, call, region, endpoint, model, headers, body, digest, _memory: memory })
+        Ok(Authorized { caller, call, region, endpoint, model, headers, body: Arc::new(body) })
     }
 
-    /// Checks the members of the body that the decision needs, and returns the model.
-    fn decide(&self, model: &'static str, headers: &Forwarded, body: &[u8]) -> Result<ModelId, Refused> {
-        inspect::check_headers(headers.as_map())?;
+    /// Checks the members of the body, and returns the model.
+    fn decide(&self, members: Members) -> Result<ModelId, RoleRefusal> {
         let identity = self.caller.identity();
-        let members = inspect::read(body, model)?;
         let refused = |forbidden| RoleRefusal::new(forbidden, identity, Some(&members.model));
         check_model(identity.role(), &members.model).map_err(refused)?;
         if members.refers_to_stored && !allows(identity.role(), Operation::ResponsesStored) {
-            return Err(refused(Forbidden::Stored).into());
+            return Err(refused(Forbidden::Stored));
         }
         Ok(members.model)
     }
@@ -208,13 +207,8 @@ impl Authorized {
     }
 
     /// The body, byte for byte as received.
-    pub fn body(&self) -> &Bytes {
+    pub fn body(&self) -> &Arc<WholeBody> {
         &self.body
-    }
-
-    /// The digest of the body.
-    pub fn digest(&self) -> &BodyDigest {
-        &self.digest
     }
 }
 

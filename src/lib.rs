@@ -10,7 +10,7 @@
 //! 3. [`auth`] verifies the caller's token against its issuer: [`auth::Verified`].
 //! 4. [`identity`] evaluates the operator's mapping over the claims: [`identity::Identified`].
 //! 5. [`revoke`] checks that the caller is not revoked, for one step: [`revoke::Clearance`].
-//! 6. [`authorize`] checks the role's operations, models and regions, and reads the body:
+//! 6. [`authorize`] checks the role's operations, models and regions, and reads the [`body`]:
 //!    [`authorize::Authorized`].
 //! 7. [`sessions`] gets the session of that identity from its cache, or with `AssumeRole`:
 //!    [`sessions::Ready`].

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::body::paced::Paced;
 use crate::endpoint::STREAM_IDLE;
 use crate::error::dialect::with_request_id;
 use crate::limits::requests::PrincipalSlot;
@@ -40,7 +41,7 @@ enum Source {
 }
 
 struct Upstream {
-    body: RewoundBody,
+    body: Paced<RewoundBody>,
     /// Set for event streams. Only there can the relay report an aborted answer in a form that SDKs read.
     frames: Option<Frames>,
     /// Why Bedrock's answer ended early, until the bytes before it are sent.
@@ -77,8 +78,8 @@ impl Relay {
             record.complete();
             return Self { source: Source::Ended, record, _slot: slot };
         }
-        let upstream =
-            Upstream { body, frames: event_stream.then(Frames::default), broken: None, silence: None };
+        let frames = event_stream.then(Frames::default);
+        let upstream = Upstream { body: Paced::new(body), frames, broken: None, silence: None };
         Self { source: Source::Upstream(Box::new(upstream)), record, _slot: slot }
     }
 }
@@ -132,7 +133,7 @@ impl Upstream {
         // has just checked whether the caller was revoked.
         loop {
             ready!(timer.as_mut().poll(cx));
-            let longest = self.body.longest_silence().unwrap_or(STREAM_IDLE);
+            let longest = self.body.get().longest_silence().unwrap_or(STREAM_IDLE);
             if heard.elapsed() >= longest {
                 let seconds = longest.as_secs_f64();
                 let error = format!("Bedrock sent nothing for {seconds} s (aws.stream_idle_timeout)");

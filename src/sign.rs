@@ -10,11 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::generate_signing_key;
-use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::{Request, Uri};
-use http_body_util::Full;
 
+use crate::body::sent::SentBody;
 use crate::endpoint::Endpoint;
 use crate::revoke::Clearance;
 use crate::sessions::{Ready, Scope, SigningKey};
@@ -42,7 +41,7 @@ mod canonical;
 /// }
 /// ```
 pub struct Signed {
-    request: Request<Full<Bytes>>,
+    request: Request<SentBody>,
     endpoint: Arc<Endpoint>,
     at: SystemTime,
 }
@@ -60,7 +59,7 @@ impl Signed {
     }
 
     /// The request, and the endpoint to send it to.
-    pub(crate) fn into_parts(self) -> (Request<Full<Bytes>>, Arc<Endpoint>) {
+    pub(crate) fn into_parts(self) -> (Request<SentBody>, Arc<Endpoint>) {
         (self.request, self.endpoint)
     }
 }
@@ -125,10 +124,10 @@ pub fn sign(cleared: Clearance, ready: &Ready, now: SystemTime) -> Result<Signed
     signed.push((header::HOST.as_str(), endpoint.host.as_bytes()));
     signed.push((DATE.as_str(), stamp.as_str().as_bytes()));
     signed.push((SECURITY_TOKEN.as_str(), token.as_bytes()));
-    let canonical = Canonical { method, target, headers: signed, body: call.digest() };
+    let canonical = Canonical { method, target, headers: signed, body: call.body().digest() };
     let authorization = canonical.authorization(session.access_key_id(), key, &stamp, &scope);
 
-    let mut request = Request::new(Full::new(call.body().clone()));
+    let mut request = Request::new(SentBody::new(Arc::clone(call.body())));
     *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(target.clone());
     // A clone would have no room for the headers of the signature.

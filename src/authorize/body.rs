@@ -6,27 +6,30 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::authorize::inspect::Scans;
 use crate::authorize::unread::Unread;
-use crate::body::digest::{BodyDigest, Hashing};
+use crate::body::WholeBody;
+use crate::body::arriving::Arriving;
 use crate::limits::Level;
-use crate::limits::memory::{self, BodyMemory, MemoryLimits, MemorySlot, OutOfMemory};
+use crate::limits::memory::{self, BodyMemory, MemoryLimits, OutOfMemory};
 
 /// Longest time without data within a body.
 pub const IDLE: Duration = Duration::from_secs(30);
 /// Longest time for a whole body.
 pub const TOTAL: Duration = Duration::from_secs(5 * 60);
 
-/// The limits of bodies, and the memory that they share.
+/// The limits of bodies, and the memory and the scans that they share.
 #[derive(Debug)]
 pub struct Bodies {
     max: usize,
     limits: MemoryLimits,
     memory: Arc<BodyMemory>,
+    scans: Scans,
 }
 
 /// Why a body was not read to its end. The texts are for the operator.
@@ -49,17 +52,21 @@ pub enum BodyError {
 impl Bodies {
     /// `max` is the size of the largest body that is accepted, bytes.
     pub fn new(max: usize, limits: MemoryLimits) -> Self {
-        Self { max, limits, memory: Arc::default() }
+        Self { max, limits, memory: Arc::default(), scans: Scans::default() }
     }
 
-    /// Bodies with other limits, which share the memory of these.
+    /// Bodies with other limits, which share the memory and the scans of these.
     pub fn with_limits(&self, max: usize, limits: MemoryLimits) -> Self {
-        Self { max, limits, memory: Arc::clone(&self.memory) }
+        Self { max, limits, memory: Arc::clone(&self.memory), scans: self.scans.clone() }
     }
 
     /// The use of the memory: by all bodies, and by the principal with the most bytes.
     pub fn levels(&self) -> (Level, Level) {
         self.memory.levels(self.limits)
+    }
+
+    pub(super) fn scans(&self) -> &Scans {
+        &self.scans
     }
 
     fn exhausted(&self, error: OutOfMemory) -> BodyError {
@@ -79,7 +86,7 @@ impl Bodies {
         &self,
         principal: &Arc<str>,
         unread: &mut Unread<B>,
-    ) -> Result<(Bytes, BodyDigest, MemorySlot), BodyError>
+    ) -> Result<WholeBody, BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -89,33 +96,16 @@ impl Bodies {
         if announced > self.max {
             return Err(BodyError::TooLarge { max: self.max });
         }
-        let mut slot = self.memory.slot(principal, self.limits);
         let mut end = None;
-        let mut digest = Hashing::new();
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+        let mut arriving = Arriving::new(self.memory.slot(principal, self.limits), announced, self.max);
         while let Some(data) = next(body, &mut end).await? {
-            let length = first.len() + rest.len() + data.len();
-            if length > self.max {
+            if arriving.len() + data.len() > self.max {
                 return Err(BodyError::TooLarge { max: self.max });
             }
-            digest.update(&data).await;
-            // A body that arrives in one piece is not copied.
-            if first.is_empty() && rest.is_empty() {
-                slot.grow_to(length).map_err(|error| self.exhausted(error))?;
-                first = data;
-                continue;
-            }
-            if length > rest.capacity() {
-                let room = if announced < length { self.max } else { announced }.min(2 * length);
-                slot.grow_to((first.len() + room).min(self.max)).map_err(|error| self.exhausted(error))?;
-                rest.reserve(room - rest.len());
-            }
-            rest.extend_from_slice(&std::mem::take(&mut first));
-            rest.extend_from_slice(&data);
+            arriving.push(data).await.map_err(|error| self.exhausted(error))?;
         }
         unread.was_read();
-        Ok((if rest.is_empty() { first } else { rest.freeze() }, digest.finish(), slot))
+        Ok(arriving.finish())
     }
 }
 
@@ -157,6 +147,7 @@ mod tests {
     use http_body_util::{Full, StreamBody};
 
     use super::*;
+    use crate::body::digest::BodyDigest;
 
     fn pieces(
         pieces: &[&'static [u8]],
@@ -192,12 +183,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_arrives_whole_and_its_memory_is_released() {
         let bodies = bodies(16);
-        let (body, digest, held) =
-            bodies.read(&alice(), &mut Unread::new(pieces(&[b"ab", b"", b"cd", b"e"]))).await.unwrap();
-        assert_eq!(&body[..], b"abcde");
-        assert_eq!(digest, BodyDigest::of(b"abcde"));
+        let body = bodies.read(&alice(), &mut Unread::new(pieces(&[b"ab", b"", b"cd", b"e"]))).await.unwrap();
+        assert_eq!(*body.bytes(), *b"abcde");
+        assert_eq!(*body.digest(), BodyDigest::of(b"abcde"));
         assert!((5..=16).contains(&in_use(&bodies).0));
-        drop(held);
+        drop(body);
         assert_eq!(in_use(&bodies), (0, 0));
     }
 
@@ -220,10 +210,10 @@ mod tests {
     async fn bodies_share_one_budget_and_no_caller_uses_all_of_it() {
         let bodies = bodies(10_000);
         let large = || Full::new(Bytes::from(vec![0; 2048]));
-        let (_, _, first) = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
+        let first = bodies.read(&alice(), &mut Unread::new(large())).await.unwrap();
         let more = bodies.read(&alice(), &mut Unread::new(pieces(&[b"x"]))).await;
         assert!(matches!(more, Err(BodyError::NoMemoryForCaller { limit: memory::Bytes(2048) })));
-        let (_, _, second) = bodies.read(&"bob".into(), &mut Unread::new(large())).await.unwrap();
+        let second = bodies.read(&"bob".into(), &mut Unread::new(large())).await.unwrap();
         let more = bodies.read(&"carol".into(), &mut Unread::new(pieces(&[b"x"]))).await;
         assert!(matches!(more, Err(BodyError::NoMemory { limit: memory::Bytes(4096) })));
         drop((first, second));

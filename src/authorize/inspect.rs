@@ -5,13 +5,19 @@
 //! with a duplicate of such a member, with a content encoding, or that is not one JSON object in UTF-8.
 
 use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::authorize::inspect::stored_references::Place;
+use crate::body::{PIECE, WholeBody};
 use crate::route::{IllegalModelId, ModelId};
+use crate::workers;
 
 mod stored_references;
 
@@ -76,8 +82,47 @@ const MODELS: [&str; 2] = ["model", "modelId"];
 // Assumption A27.
 const STORED: [&str; 4] = ["previous_response_id", "conversation", "prompt", "container"];
 
+/// The scans of large bodies. They run on threads for blocking work, so that no worker waits for them: one for each core
+/// at a time, because more would only take the cores from the workers.
+#[derive(Debug, Clone)]
+pub(super) struct Scans(Arc<Semaphore>);
+
+impl Default for Scans {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(workers::cores().get())))
+    }
+}
+
+impl Scans {
+    /// Reads the members that the decision needs, in place if `body` is not longer than [`PIECE`]. `model` is the member
+    /// that names the model for this upstream service.
+    pub(super) async fn read(
+        &self,
+        body: WholeBody,
+        model: &'static str,
+    ) -> Result<(WholeBody, Members), InspectError> {
+        if body.len() <= PIECE {
+            let members = read(&body.bytes(), model)?;
+            return Ok((body, members));
+        }
+        let turn = Arc::clone(&self.0).acquire_owned().await;
+        let scanned = spawn_blocking(move || {
+            let _turn = turn;
+            let body = body.in_one_piece();
+            let members = read(&body.bytes(), model);
+            members.map(|members| (body, members))
+        });
+        match scanned.await.map_err(JoinError::try_into_panic) {
+            Ok(scanned) => scanned,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(Err(_cancelled)) => std::future::pending().await,
+        }
+    }
+}
+
 /// Reads the members that the decision needs. `model` is the member that names the model for this upstream service.
-pub(super) fn read(body: &[u8], model: &'static str) -> Result<Members, InspectError> {
+fn read(body: &[u8], model: &'static str) -> Result<Members, InspectError> {
     let text = std::str::from_utf8(body).map_err(|_| InspectError::NotAnObject)?;
     let mut found = Found::default();
     let mut json = serde_json::Deserializer::from_str(text);
@@ -181,6 +226,8 @@ impl<'de> serde::Deserialize<'de> for Name {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -246,6 +293,28 @@ mod tests {
                 assert_eq!(read_as("model", &deep), Err(InspectError::NotAnObject));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn no_worker_scans_a_large_body() {
+        let body = |length: usize| {
+            let text = format!("{{\"model\":\"m\"{}}}", " ".repeat(length - 13));
+            assert_eq!(text.len(), length);
+            let (first, second) = text.split_at(length / 3);
+            WholeBody::for_tests(&[first.as_bytes(), second.as_bytes()])
+        };
+        let scans = Scans(Arc::new(Semaphore::new(1)));
+        let turn = scans.0.acquire().await.unwrap();
+        scans.read(body(PIECE), "model").await.unwrap();
+        let mut large = std::pin::pin!(scans.read(body(PIECE + 1), "model"));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
+        drop(turn);
+        let (read, members) = large.await.unwrap();
+        assert_eq!(members, Members { model: ModelId::parse("m").unwrap(), refers_to_stored: false });
+        assert_eq!(read.bytes(), body(PIECE + 1).bytes());
+        // The scan ends in the same way as a short one.
+        let broken = WholeBody::for_tests(&[&vec![b' '; PIECE], b"{"]);
+        assert_eq!(scans.read(broken, "model").await.unwrap_err(), InspectError::NotAnObject);
     }
 
     #[test]

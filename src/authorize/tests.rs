@@ -232,7 +232,7 @@ proptest! {
             let stored = ["conversation", "previous_response_id", "prompt"].iter().any(|name| !parsed[*name].is_null());
             prop_assert!(!stored || named(Operation::ResponsesStored));
         }
-        prop_assert_eq!(&authorized.body()[..], body.as_bytes());
+        prop_assert_eq!(&authorized.body().bytes()[..], body.as_bytes());
         prop_assert!(call.service() != Service::Mantle || target.contains("/mantle/"));
     }
 }

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use crate::body::sent::SentBody;
 use crate::workers;
 
 /// The longest time that a connection stays idle. Network devices on the way to Bedrock forget connections much later.
@@ -18,14 +17,14 @@ pub(crate) const POOL_IDLE: Duration = Duration::from_secs(30);
 /// A connection that can send a request.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) sender: SendRequest<Full<Bytes>>,
+    pub(crate) sender: SendRequest<SentBody>,
     /// The worker whose runtime reads and writes it.
     worker: usize,
 }
 
 impl Connection {
     /// A connection that the present worker's runtime reads and writes.
-    pub(crate) fn of_this_worker(sender: SendRequest<Full<Bytes>>) -> Self {
+    pub(crate) fn of_this_worker(sender: SendRequest<SentBody>) -> Self {
         Self { sender, worker: workers::current() }
     }
 }

@@ -131,6 +131,12 @@ impl MemorySlot {
         self.bytes += more;
         Ok(())
     }
+
+    /// Moves the memory to another slot. This one is empty then.
+    pub fn take(&mut self) -> Self {
+        let (memory, principal) = (Arc::clone(&self.memory), Arc::clone(&self.principal));
+        Self { memory, principal, limits: self.limits, bytes: std::mem::take(&mut self.bytes) }
+    }
 }
 
 impl Drop for MemorySlot {

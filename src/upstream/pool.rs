@@ -183,11 +183,12 @@ impl Connector {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use http_body_util::{BodyExt as _, Full};
+    use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::body::sent::SentBody;
     use crate::endpoint::CONNECT;
     use crate::endpoint::idle::{Idle, POOL_IDLE};
     use crate::route::Service;
@@ -222,7 +223,7 @@ mod tests {
             Some(connection) => connection,
             None => connector(&[], CONNECT, Proxy::default()).unwrap().connect(endpoint).await.unwrap(),
         };
-        let request = Request::get("/").header("host", "bedrock").body(Full::default()).unwrap();
+        let request = Request::get("/").header("host", "bedrock").body(SentBody::empty()).unwrap();
         let answer = connection.sender.try_send_request(request).await.unwrap();
         PooledBody::new(answer.into_body(), connection, Arc::clone(endpoint))
     }
