@@ -19,6 +19,7 @@ use http::Uri;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
@@ -147,6 +148,21 @@ pub struct Connector {
 type Stream = MaybeHttpsStream<proxy::Stream>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The bytes to and from a server.
+trait Io: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Io for T {}
+
+/// The stream, without the memory of the other kinds. The state of TLS takes more than 1 KiB, and [`Stream`] has room for
+/// it twice: to Bedrock, and to the proxy.
+fn compact(stream: Stream) -> Box<dyn Io> {
+    match stream {
+        MaybeHttpsStream::Http(MaybeHttpsStream::Http(tcp)) => Box::new(tcp),
+        MaybeHttpsStream::Http(MaybeHttpsStream::Https(to_proxy)) => Box::new(to_proxy),
+        MaybeHttpsStream::Https(tls) => Box::new(tls),
+    }
+}
+
 impl Connector {
     /// A connection to `endpoint`.
     pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, BoxError> {
@@ -157,7 +173,10 @@ impl Connector {
             io::Error::new(io::ErrorKind::TimedOut, message)
         };
         let stream = tokio::time::timeout(self.timeout, stream).await.map_err(timed_out)??;
-        let (sender, speaking) = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream).await?;
+        let (sender, speaking) =
+            http1::Builder::new().max_buf_size(READ_BYTES).handshake(compact(stream)).await?;
+        // In a box of its own, because an async block stores what it awaits twice.
+        let speaking = Box::pin(speaking);
         tokio::spawn(async move {
             if let Err(error) = speaking.await {
                 debug!(%error, "a connection to Bedrock ended with an error");
