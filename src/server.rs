@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use hyper::body::{Bytes, Incoming};
 use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -30,6 +31,7 @@ use crate::server::activity::{Activity, CloseReason, Timeouts, TrackedIo};
 use crate::server::balancers::{Balancers, ExpectedHeader};
 use crate::server::connections::{Connections, OpenConnection};
 use crate::server::listener::{Accepted, accept_all};
+use crate::server::protocol::{Beginning, Connection};
 use crate::server::throttle::Throttle;
 use crate::workers::Workers;
 
@@ -37,6 +39,7 @@ mod activity;
 pub mod balancers;
 pub mod connections;
 mod listener;
+mod protocol;
 mod throttle;
 pub mod tls;
 
@@ -290,11 +293,27 @@ impl<S: Handler> ClientConnection<S> {
                 }
             })
         };
-        let builder = protocol(Streams(workers), slot.streams());
-        let stream = TokioIo::new(TrackedIo::new(stream, Arc::clone(&activity)));
-        let mut connection = std::pin::pin!(builder.serve_connection(stream, answering).into_owned());
+        let mut stream = TrackedIo::new(stream, Arc::clone(&activity));
         let mut silent = std::pin::pin!(silent(first_head, has_spoken.clone()));
         let mut to_finish = std::pin::pin!(to_finish(stage, has_spoken, Arc::clone(&activity)));
+        let began = tokio::select! {
+            biased;
+            began = Beginning::read(&mut stream) => began,
+            () = &mut silent => return aborted(peer, CloseReason::SlowHead),
+            () = &mut to_finish => return aborted(peer, CloseReason::Idle),
+        };
+        let beginning = match began {
+            Ok(beginning) => beginning,
+            Err(error) => return debug!(client = %peer.address, %error, "a connection ended with an error"),
+        };
+        let is_h2 = beginning.is_h2();
+        let stream = TokioIo::new(stream.after(beginning));
+        // In a box, so that neither protocol takes the memory of the other.
+        let mut connection: Pin<Box<dyn Connection>> = if is_h2 {
+            Box::pin(h2(Streams(workers), slot.streams()).serve_connection(stream, answering))
+        } else {
+            Box::pin(h1().serve_connection(stream, answering))
+        };
         let mut finishing = false;
         let mut tick = tokio::time::interval(timeouts.tick);
         let ended = loop {
@@ -310,21 +329,22 @@ impl<S: Handler> ClientConnection<S> {
                 Some(CloseReason::Idle) if finishing => {}
                 Some(CloseReason::Idle) => {
                     finishing = true;
-                    connection.as_mut().graceful_shutdown();
+                    connection.as_mut().finish();
                 }
-                Some(close_reason) => {
-                    debug!(client = %peer.address, %close_reason, "aborted a connection");
-                    return;
-                }
+                Some(close_reason) => return aborted(peer, close_reason),
             }
         };
         if let Err(error) = ended {
-            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            if error.is_parse() {
                 service.unreadable();
             }
             debug!(client = %peer.address, %error, "a connection ended with an error");
         }
     }
+}
+
+fn aborted(peer: Peer, close_reason: CloseReason) {
+    debug!(client = %peer.address, %close_reason, "aborted a connection");
 }
 
 /// Completes if no request has arrived by `first_head`. Otherwise it never completes.
@@ -377,13 +397,17 @@ where
     }
 }
 
-fn protocol(executor: Streams, streams: u32) -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(executor);
+fn h1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     // `activity` limits the time of a head, without a timer for each request. The library accepts 100 header lines,
     // as many as fit without an allocation. Real clients send about thirty.
-    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES as usize);
+    builder.header_read_timeout(None).max_buf_size(HEAD_BYTES as usize);
     builder
-        .http2()
+}
+
+fn h2(executor: Streams, streams: u32) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(executor);
+    builder
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES)
         .max_concurrent_streams(streams)

@@ -17,6 +17,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::server::protocol::Beginning;
+
 /// The timeouts for a connection's peer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
@@ -323,12 +325,20 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct TrackedIo<I> {
     io: I,
+    /// Bytes that were read already, and are read first.
+    beginning: Option<Beginning>,
     activity: Arc<Activity>,
 }
 
 impl<I> TrackedIo<I> {
     pub(super) fn new(io: I, activity: Arc<Activity>) -> Self {
-        Self { io, activity }
+        Self { io, beginning: None, activity }
+    }
+
+    /// The same connection, which reads `beginning` once more.
+    #[must_use]
+    pub(super) fn after(self, beginning: Beginning) -> Self {
+        Self { beginning: Some(beginning), ..self }
     }
 
     fn wrote<T>(&self, polled: &Poll<T>) {
@@ -346,11 +356,16 @@ impl<I: AsyncRead + Unpin> AsyncRead for TrackedIo<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.activity.has_sent();
+        // The bytes after the beginning arrive in the same read. For a read of their own, hyper would double its buffer.
+        if self.beginning.as_mut().is_some_and(|beginning| beginning.pass(buffer)) {
+            self.beginning = None;
         }
-        polled
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() == before {
+            return polled;
+        }
+        self.activity.has_sent();
+        if polled.is_pending() { Poll::Ready(Ok(())) } else { polled }
     }
 }
 

@@ -68,9 +68,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hmac", &["sessions", "sign"]),
     ("httpdate", &["doctor", "upstream"]),
     ("hyper::client", &["cli", "endpoint", "upstream"]),
+    ("hyper::server", &["server"]),
     ("hyper_rustls", &["auth", "doctor", "proxy", "upstream"]),
     ("hyper_util::client", &["auth", "doctor", "proxy", "upstream"]),
-    ("hyper_util::server", &["server"]),
     ("ipnet", &["config", "server"]),
     ("itoa", &["telemetry"]),
     ("jsonwebtoken", &["auth", "config"]),
@@ -473,7 +473,7 @@ fn a_library_with_another_owner_fails() {
         let tree = Tree::of(&[("route.rs", code)]);
         assert_eq!(strangers(&tree), [r#"route.rs uses moka, which belongs to ["auth", "sessions"]"#]);
     }
-    let grouped = Tree::of(&[("route.rs", "use hyper_util::{rt::TokioIo, server::conn};")]);
+    let grouped = Tree::of(&[("route.rs", "use hyper::{body::Incoming, server::conn};")]);
     assert_eq!(strangers(&grouped).len(), 1);
     assert_eq!(strangers(&Tree::of(&[("auth/token_cache.rs", "use moka::Expiry;")])), Vec::<String>::new());
     assert_eq!(
