@@ -4,6 +4,7 @@
 //! only from a [`Verified`] caller. An error in a condition never counts as "no", so it never moves a caller to a
 //! wider role rule.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::attribution::arn::RoleArn;
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::{SessionTags, TagKey};
 use crate::auth::{Caller, Verified};
-use crate::expression::{ClaimsTooLarge, EvaluationError, InputError};
+use crate::expression::{ClaimsTooLarge, EvaluationError, Expression, InputError};
 use crate::identity::evaluate::{Evaluated, LONGEST_HEADER, listed};
 use crate::identity::mapped_value::{MappedValue, Requirement};
 use crate::identity::memo::{Key, Resolved};
@@ -47,6 +48,16 @@ pub struct IssuerMapping {
     pub name: MappedValue,
     pub source_identity: Option<MappedValue>,
     pub tags: Vec<(TagKey, MappedValue)>,
+}
+
+impl IssuerMapping {
+    /// All expressions of the table.
+    fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let values = iter::once(&self.name).chain(&self.source_identity);
+        let values = values.chain(self.tags.iter().map(|(_, value)| value));
+        let requirements = self.require.iter().map(|requirement| &requirement.expression);
+        requirements.chain(values.flat_map(|value| &value.from))
+    }
 }
 
 /// The operator's whole mapping: all issuers and the role table.

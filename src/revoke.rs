@@ -4,6 +4,7 @@
 //! The result of a check is cached in the identity, with the generation of the entries. While the entries do not
 //! change, a check compares two numbers.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +15,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Verified;
 use crate::clock;
+use crate::expression::Input;
 use crate::identity::{Identified, Identity};
-use crate::revoke::selector::ClaimsInput;
 use crate::verdict::{RefusedRequests, Revocation};
 
 pub use crate::revoke::selector::{Selector, SelectorError, SelectorInput};
@@ -323,10 +324,11 @@ struct Judgement {
 
 impl List {
     fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Judgement {
-        let mut input = ClaimsInput::default();
+        let expressions = self.entries.iter().filter_map(|entry| entry.selector.expression());
+        let input = LazyCell::new(|| Input::new(caller.claims(), caller.issuer(), [], expressions));
         let (mut verdict, mut is_final): (Option<Revocation>, bool) = (None, true);
         for entry in &self.entries {
-            let matches = entry.selector.matches(caller, identity, &mut input);
+            let matches = entry.selector.matches(caller, identity, || &input);
             is_final &= !matches;
             if !matches || !entry.is_in_force(now) {
                 continue;

@@ -94,7 +94,7 @@ fn refuses_strangers(expression: &Expression, claims: &[&str]) -> bool {
     let reads = claims.iter().any(|claim| expression.claims_read().any(|read| read == *claim));
     let stranger: serde_json::Map<_, _> =
         claims.iter().map(|claim| ((*claim).to_owned(), "0".into())).collect();
-    let Ok(input) = Input::new(&stranger, "", &serde_json::Map::new()) else { return false };
+    let Ok(input) = Input::new(&stranger, "", [], [expression]) else { return false };
     reads && input.truth(expression) == Ok(Truth::False)
 }
 

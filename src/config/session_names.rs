@@ -49,7 +49,7 @@ fn constant(value: &MappedValue, mapping: &IssuerMapping) -> Option<String> {
         return None;
     }
     let nothing = Map::new();
-    let input = Input::new(&nothing, &mapping.issuer, &nothing).ok()?;
+    let input = Input::new(&nothing, &mapping.issuer, [], &value.from).ok()?;
     let made = value.from.iter().find_map(|from| input.string(from).ok().flatten());
     made.or_else(|| value.default.clone())
 }

@@ -1,12 +1,13 @@
 //! The input of an evaluation: one caller's claims, issuer and headers, and the claims that the token left out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cel::common::types::{CelMap, CelString};
+use cel::Context;
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
+};
 use cel::common::value::Val;
-use cel::objects::Key;
-use cel::{Context, Value};
 use serde_json::{Map, Value as Json};
 
 use super::{ENVIRONMENT, EvaluationError, Expression, Outcome, text};
@@ -25,7 +26,10 @@ pub struct ClaimsTooLarge;
 /// One caller as expressions see them: the variables, and the claims that the token left out.
 pub struct Input<'a> {
     pub(super) values: Context<'a, 'a>,
-    left_out: Vec<String>,
+    claims: &'a Map<String, Json>,
+    /// The claims that `values` has if the token has them; `None` if it has all claims.
+    named: Option<BTreeSet<&'a str>>,
+    left_out: Vec<&'a str>,
 }
 
 /// Why an expression has no result for a caller.
@@ -53,25 +57,33 @@ impl std::fmt::Debug for Input<'_> {
     }
 }
 
-impl Input<'_> {
-    /// The input with these claims, the issuer's configured name, and the listed headers by name. A member that is
-    /// null counts as missing.
+impl<'a> Input<'a> {
+    /// The input for `expressions`: the claims that they name, or all claims if one of them computes a name; the
+    /// issuer's configured name; and the listed headers by name. A member that is null counts as missing.
     ///
     /// # Errors
-    /// When there are more than 1,000 nodes.
+    /// When claims and headers have more than 1,000 nodes, whether or not an expression names them.
     pub fn new(
-        claims: &Map<String, Json>,
-        issuer: &str,
-        headers: &Map<String, Json>,
+        claims: &'a Map<String, Json>,
+        issuer: &'a str,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+        expressions: impl IntoIterator<Item = &'a Expression>,
     ) -> Result<Self, ClaimsTooLarge> {
-        let mut nodes = MOST_NODES;
-        let mut object = |members| object(members, &mut nodes).ok_or(ClaimsTooLarge);
-        let one = |member: &str, value| Value::from(HashMap::from([(member.to_owned(), value)]));
-        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        context.add_variable_from_value("claims", object(claims)?);
-        context.add_variable_from_value("issuer", one("name", Value::from(issuer)));
-        context.add_variable_from_value("request", one("headers", object(headers)?));
-        Ok(Self { values: context, left_out: left_out(claims) })
+        let headers = headers.into_iter().map(|(name, value)| (name, string(value))).collect::<Vec<_>>();
+        // The object of the headers is a node, too.
+        if nodes_in(claims) + 1 + headers.len() > MOST_NODES {
+            return Err(ClaimsTooLarge);
+        }
+        let named = names(expressions);
+        let read = match &named {
+            Some(names) => object(names.iter().filter_map(|name| Some((*name, claims.get(*name)?)))),
+            None => object(claims.iter().map(|(name, claim)| (name.as_str(), claim))),
+        };
+        let mut values = Context::with_env(Arc::clone(&ENVIRONMENT));
+        values.add_variable_as_val("claims", read);
+        values.add_variable_as_val("issuer", map([("name", string(issuer))]));
+        values.add_variable_as_val("request", map([("headers", map(headers))]));
+        Ok(Self { values, claims, named, left_out: left_out(claims) })
     }
 
     /// The text of an expression's value; `None` if it is missing or "".
@@ -126,65 +138,91 @@ impl Input<'_> {
 
     /// The top-level claims that `expression` reads by name and that the token does not have.
     pub fn missing_claims<'e>(&self, expression: &'e Expression) -> impl Iterator<Item = &'e str> {
-        let claims = self.values.get_variable("claims");
-        expression.claims_read().filter(move |name| {
-            let claims = claims.as_ref().and_then(|claims| claims.as_ref().downcast_ref::<CelMap<'_>>());
-            let is_it =
-                |key: &dyn Val| key.downcast_ref::<CelString<'_>>().is_some_and(|key| key.inner() == *name);
-            claims.is_some_and(|claims| !claims.inner().keys().any(|key| is_it(key.inner())))
-        })
+        let is_there = |name: &str| self.claims.get(name).is_some_and(|claim| !claim.is_null());
+        expression.claims_read().filter(move |name| !is_there(name))
     }
 
     fn can_answer(&self, expression: &Expression) -> Result<(), InputError> {
-        let left_out = self.left_out.iter().any(|claim| expression.reads(claim));
-        if left_out { Err(InputError::LeftOut) } else { Ok(()) }
+        if self.left_out.iter().any(|claim| expression.reads(claim)) {
+            return Err(InputError::LeftOut);
+        }
+        let Some(named) = &self.named else { return Ok(()) };
+        let reads = expression.reads.as_ref();
+        // A claim that is not in `values` must not count as missing.
+        if reads.is_some_and(|reads| reads.iter().all(|name| named.contains(name.as_str()))) {
+            Ok(())
+        } else {
+            let other = "the expression is not one that the claims were read for";
+            Err(InputError::Evaluation(EvaluationError(other.to_owned())))
+        }
     }
+}
+
+/// The claims that `expressions` name; `None` if one of them computes a name.
+fn names<'a>(expressions: impl IntoIterator<Item = &'a Expression>) -> Option<BTreeSet<&'a str>> {
+    let mut names = BTreeSet::new();
+    for expression in expressions {
+        names.extend(expression.reads.as_ref()?.iter().map(String::as_str));
+    }
+    Some(names)
 }
 
 /// The claims that the token says it left out. They are distributed claims (`OpenID` Connect Core 1.0 §5.6.2), which
 /// Entra writes for users in many groups, or Entra's `hasgroups`. If the token has such a claim as well, its value may
 /// be incomplete.
 // Assumption A41.
-fn left_out(claims: &Map<String, Json>) -> Vec<String> {
+fn left_out(claims: &Map<String, Json>) -> Vec<&str> {
     let named = claims.get("_claim_names").and_then(Json::as_object);
-    let mut left_out: Vec<String> = named.into_iter().flat_map(Map::keys).cloned().collect();
+    let mut left_out: Vec<_> = named.into_iter().flat_map(Map::keys).map(String::as_str).collect();
     if claims.get("hasgroups").is_some_and(|has| has.as_bool() == Some(true) || has.as_str() == Some("true"))
     {
-        left_out.push("groups".to_owned());
+        left_out.push("groups");
     }
     left_out
 }
 
-/// An object and all its members; `None` if they have more than `nodes` nodes.
-fn object(members: &Map<String, Json>, nodes: &mut usize) -> Option<Value> {
-    *nodes = nodes.checked_sub(1)?;
-    members_of(members, nodes)
+/// The nodes of an object and all its members.
+fn nodes_in(members: &Map<String, Json>) -> usize {
+    1 + members.values().filter(|member| !member.is_null()).map(nodes).sum::<usize>()
 }
 
-/// The CEL value of `json`; `None` if it has more than `nodes` nodes. A whole number becomes an `int`, like the
-/// numbers that operators write, since CEL cannot add two kinds of number. A number that is not a 64-bit integer is
-/// rounded to an `f64`. It can be compared, but never becomes text.
-fn value(json: &Json, nodes: &mut usize) -> Option<Value> {
-    *nodes = nodes.checked_sub(1)?;
-    Some(match json {
-        Json::Null => Value::Null,
-        Json::Bool(truth) => Value::Bool(*truth),
+fn nodes(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
+        Json::Array(items) => 1 + items.iter().map(nodes).sum::<usize>(),
+        Json::Object(members) => nodes_in(members),
+    }
+}
+
+/// The CEL value of `json`, which borrows its texts. A whole number becomes an `int`, like the numbers that operators
+/// write, since CEL cannot add two kinds of number. A number that is not a 64-bit integer is rounded to an `f64`. It
+/// can be compared, but never becomes text.
+fn value(json: &Json) -> Box<dyn Val + '_> {
+    match json {
+        Json::Null => Box::new(CelNull),
+        Json::Bool(truth) => Box::new(CelBool::from(*truth)),
         Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => Value::Int(number),
-            (None, Some(number)) => Value::UInt(number),
-            (None, None) => Value::Float(number.as_f64()?),
+            (Some(number), _) => Box::new(CelInt::from(number)),
+            (None, Some(number)) => Box::new(CelUInt::from(number)),
+            (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
         },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => {
-            Value::from(items.iter().map(|item| value(item, nodes)).collect::<Option<Vec<_>>>()?)
-        }
-        Json::Object(members) => return members_of(members, nodes),
-    })
+        Json::String(text) => string(text),
+        Json::Array(items) => Box::new(CelList::from(items.iter().map(value).collect::<Vec<_>>())),
+        Json::Object(members) => object(members.iter().map(|(name, member)| (name.as_str(), member))),
+    }
 }
 
-/// Like [`value`], for an object whose own node is already counted.
-fn members_of(members: &Map<String, Json>, nodes: &mut usize) -> Option<Value> {
-    let there = members.iter().filter(|(_, member)| !member.is_null());
-    let there = there.map(|(name, member)| Some((Key::from(name.as_str()), value(member, nodes)?)));
-    Some(Value::from(there.collect::<Option<HashMap<_, _>>>()?))
+fn string(text: &str) -> Box<dyn Val + '_> {
+    Box::new(CelString::from(text))
+}
+
+/// The map of those `members` that are not null.
+fn object<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> Box<dyn Val + 'a> {
+    let there = members.filter(|(_, member)| !member.is_null());
+    map(there.map(|(name, member)| (name, value(member))))
+}
+
+fn map<'a>(members: impl IntoIterator<Item = (&'a str, Box<dyn Val + 'a>)>) -> Box<dyn Val + 'a> {
+    let members = members.into_iter().map(|(name, member)| (CelMapKey::from(name), member));
+    Box::new(CelMap::from(members.collect::<HashMap<_, _>>()))
 }

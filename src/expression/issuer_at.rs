@@ -104,8 +104,9 @@ mod tests {
 
     fn value(source: &str, issuer: &str, sub: &str) -> String {
         let claims = json!({ "sub": sub });
-        let input = Input::new(claims.as_object().unwrap(), issuer, &serde_json::Map::new()).unwrap();
-        input.string(&Expression::compile(source, &[]).unwrap()).unwrap().unwrap()
+        let expression = Expression::compile(source, &[]).unwrap();
+        let input = Input::new(claims.as_object().unwrap(), issuer, [], [&expression]).unwrap();
+        input.string(&expression).unwrap().unwrap()
     }
 
     const AT_START: [&str; 5] = [

@@ -7,14 +7,19 @@ use super::*;
 
 mod numbers;
 
-fn input(claims: &serde_json::Value, headers: &serde_json::Value) -> Result<Input<'static>, ClaimsTooLarge> {
-    Input::new(claims.as_object().unwrap(), "acme", headers.as_object().unwrap())
+fn input<'a>(
+    claims: &'a serde_json::Value,
+    headers: &[(&'a str, &'a str)],
+    expressions: &[&'a Expression],
+) -> Result<Input<'a>, ClaimsTooLarge> {
+    Input::new(claims.as_object().unwrap(), "acme", headers.iter().copied(), expressions.iter().copied())
 }
 
 fn evaluate(source: &str, claims: &serde_json::Value) -> Result<Outcome, EvaluationError> {
-    let input = input(claims, &json!({ "x-project": "apollo" })).unwrap();
     match Expression::compile(source, &["x-project".to_owned()]) {
-        Ok(expression) => expression.evaluate(&input),
+        Ok(expression) => {
+            expression.evaluate(&input(claims, &[("x-project", "apollo")], &[&expression]).unwrap())
+        }
         Err(error) => panic!("{source}: {error}"),
     }
 }
@@ -27,8 +32,8 @@ fn text(source: &str, claims: &serde_json::Value) -> String {
 }
 
 fn truth(source: &str, claims: &serde_json::Value) -> Result<Option<bool>, EvaluationError> {
-    let input = input(claims, &json!({})).unwrap();
-    Expression::compile(source, &[]).unwrap().truth(&input)
+    let expression = Expression::compile(source, &[]).unwrap();
+    expression.truth(&input(claims, &[], &[&expression]).unwrap())
 }
 
 fn refusal(source: &str) -> ExpressionError {
@@ -308,9 +313,9 @@ fn load_errors_say_what_to_write() {
 #[test]
 fn missing_claims_are_named() {
     let claims = json!({ "email": "a", "gone": null });
-    let input = input(&claims, &json!({})).unwrap();
     let missing = |source: &str| {
         let expression = Expression::compile(source, &[]).unwrap();
+        let input = input(&claims, &[], &[&expression]).unwrap();
         input.missing_claims(&expression).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(missing("has(claims.roles) && claims.gone == claims.email"), ["gone", "roles"]);
@@ -421,8 +426,9 @@ fn the_keys_of_a_map_are_sorted() {
 #[test]
 fn the_nodes_of_claims_are_limited_and_null_members_are_missing() {
     let sized = |nodes: usize| json!({ "groups": vec!["x"; nodes], "gone": null });
-    assert!(input(&sized(998), &json!({})).is_err());
-    assert!(input(&sized(997), &json!({})).is_ok());
+    assert!(input(&sized(998), &[], &[]).is_err());
+    assert!(input(&sized(997), &[], &[]).is_ok());
+    assert!(input(&sized(997), &[("x-project", "apollo")], &[]).is_err());
     let nulls: serde_json::Map<_, _> = (0..2000).map(|n| (n.to_string(), json!(null))).collect();
     assert_eq!(truth("claims.size() == 0 && !has(claims.gone)", &nulls.into()), Ok(Some(true)));
 }
@@ -443,7 +449,8 @@ proptest! {
     #[test]
     fn any_text_is_compiled_or_rejected(source in "[a-z.()\\[\\]'?:|&!, ]{0,40}|claims\\.[a-z]{1,6}[ -~]{0,30}") {
         if let Ok(expression) = Expression::compile(&source, &[]) {
-            let input = input(&json!({ "a": ["b"], "n": 7 }), &json!({})).unwrap();
+            let claims = json!({ "a": ["b"], "n": 7 });
+            let input = input(&claims, &[], &[&expression]).unwrap();
             // Evaluation may fail, but never because a name or function is unknown.
             if let Err(error) = expression.evaluate(&input) {
                 prop_assert_ne!(error.to_string(), "unknown name");

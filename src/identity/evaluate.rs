@@ -42,7 +42,7 @@ impl Mapping {
         claims: &Map<String, Value>,
         headers: &[Option<String>],
     ) -> Result<Evaluated, IdentityRefusal> {
-        let input = input(mapping, claims, headers)?;
+        let input = self.input(mapping, claims, headers)?;
         let refused = |error, expressions: &[Expression]| IdentityRefusal {
             error,
             claims: ClaimsRead::of(expressions, claims),
@@ -114,6 +114,21 @@ impl Mapping {
         Ok(Evaluated { session, role: Arc::clone(role), rule, replaced })
     }
 
+    /// The input for the expressions of `mapping` and of the role rules for its callers.
+    pub(super) fn input<'a>(
+        &'a self,
+        mapping: &'a IssuerMapping,
+        claims: &'a Map<String, Value>,
+        headers: &'a [Option<String>],
+    ) -> Result<Input<'a>, IdentityError> {
+        let headers = mapping.request_headers.iter().zip(headers);
+        let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
+        let conditions = self.roles.iter().filter(|role| role.is_for(&mapping.issuer));
+        let expressions = mapping.expressions().chain(conditions.filter_map(|role| role.when.as_ref()));
+        Input::new(claims, &mapping.issuer, headers, expressions)
+            .map_err(|ClaimsTooLarge| IdentityError::ClaimsTooLarge)
+    }
+
     /// The first role rule that matches. A rule that cannot be evaluated ends the search, so that an error never
     /// leads to a wider rule after it.
     fn role(
@@ -151,17 +166,6 @@ impl Mapping {
     pub(super) fn no_mapping() -> IdentityError {
         IdentityError::NoRole { read: "; the issuer has no mapping".to_owned() }
     }
-}
-
-pub(super) fn input(
-    mapping: &IssuerMapping,
-    claims: &Map<String, Value>,
-    headers: &[Option<String>],
-) -> Result<Input<'static>, IdentityError> {
-    let headers = mapping.request_headers.iter().zip(headers);
-    let headers = headers.filter_map(|(name, value)| Some((name.clone(), value.clone()?.into())));
-    Input::new(claims, &mapping.issuer, &headers.collect())
-        .map_err(|ClaimsTooLarge| IdentityError::ClaimsTooLarge)
 }
 
 pub(super) fn requirement_met(

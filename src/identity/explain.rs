@@ -121,7 +121,7 @@ impl Mapping {
             Ok(headers) => headers,
             Err(error) => return Explanation::refused(error),
         };
-        let input = match evaluate::input(mapping, claims, &headers) {
+        let input = match self.input(mapping, claims, &headers) {
             Ok(input) => input,
             Err(error) => return Explanation::refused(error),
         };

@@ -82,10 +82,6 @@ impl Selector {
     }
 }
 
-/// The input for the expressions of all selectors. The first expression creates it.
-#[derive(Debug, Default)]
-pub(super) struct ClaimsInput(Option<Result<Input<'static>, ClaimsTooLarge>>);
-
 impl Selector {
     /// The fields that it was created from.
     pub fn input(&self) -> SelectorInput<'_> {
@@ -99,19 +95,29 @@ impl Selector {
         }
     }
 
-    /// Whether the selector matches the caller. An expression that fails matches, because an error must not keep access
-    /// open.
-    pub(super) fn matches(&self, caller: &Verified, identity: &Identity, claims: &mut ClaimsInput) -> bool {
+    /// The expression of a selector over claims.
+    pub(super) fn expression(&self) -> Option<&Expression> {
+        match self {
+            Self::Claims(expression) => Some(expression),
+            Self::Subject { .. } | Self::Principal(_) => None,
+        }
+    }
+
+    /// Whether the selector matches the caller. `input` is the input for the expressions of all selectors. An expression
+    /// that fails matches, because an error must not keep access open.
+    pub(super) fn matches<'i>(
+        &self,
+        caller: &Verified,
+        identity: &Identity,
+        input: impl FnOnce() -> &'i Result<Input<'i>, ClaimsTooLarge>,
+    ) -> bool {
         match self {
             Self::Subject { issuer, subject } => {
                 issuer == caller.issuer() && caller.subject() == Some(subject)
             }
             Self::Principal(principal) => **principal == **identity.principal(),
             Self::Claims(expression) => {
-                let input = claims.0.get_or_insert_with(|| {
-                    Input::new(caller.claims(), caller.issuer(), &serde_json::Map::new())
-                });
-                let truth = input.as_ref().map(|input| input.truth(expression));
+                let truth = input().as_ref().map(|input| input.truth(expression));
                 !matches!(truth, Ok(Ok(Truth::False | Truth::Missing)))
             }
         }
