@@ -17,6 +17,7 @@ use std::thread;
 use cel::common::ast::IdedExpr;
 use cel::{Env, extensions};
 
+pub use self::budget::at_once;
 pub use self::evaluation::{EvaluationError, Outcome};
 pub use self::input::{ClaimsTooLarge, Input, InputError, Truth};
 pub use self::issuer_at::IssuerAt;
@@ -42,7 +43,7 @@ mod text;
 
 /// The longest expression, in bytes.
 const LONGEST: usize = 4096;
-/// The deepest nesting of comprehensions. Two levels over 1,000 nodes are a million steps.
+/// The deepest nesting of comprehensions. Two levels over 1,000 nodes are a million steps, the limit of the budget.
 const MOST_NESTED: usize = 2;
 /// Most levels of the syntax tree. Evaluation recurses on the stack of the thread that serves the request.
 const DEEPEST: usize = 32;
@@ -205,7 +206,7 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails, or its value is neither true nor false.
     fn truth(&self, input: &Input<'_>) -> Result<Option<bool>, EvaluationError> {
-        budget::whole(|| evaluation::truth(&self.tree, &input.values))
+        budget::whole(input.nodes, || evaluation::truth(&self.tree, &input.values))
     }
 
     /// The value of the expression.
@@ -213,7 +214,7 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails. A missing value is not an error.
     fn evaluate(&self, input: &Input<'_>) -> Result<Outcome, EvaluationError> {
-        budget::whole(|| evaluation::evaluate(&self.tree, &input.values))
+        budget::whole(input.nodes, || evaluation::evaluate(&self.tree, &input.values))
     }
 }
 

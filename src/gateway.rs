@@ -413,7 +413,7 @@ fn active_config(
 ) -> ActiveConfig {
     ActiveConfig {
         auth,
-        mapping,
+        mapping: Arc::new(mapping),
         bodies: requests.bodies,
         requests: requests.limits,
         home: aws.region.as_str().into(),

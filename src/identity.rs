@@ -14,7 +14,7 @@ use crate::attribution::arn::RoleArn;
 use crate::attribution::session_name::SessionName;
 use crate::attribution::tags::{SessionTags, TagKey};
 use crate::auth::{Caller, Verified};
-use crate::expression::{ClaimsTooLarge, EvaluationError, Expression, InputError};
+use crate::expression::{ClaimsTooLarge, EvaluationError, Expression, InputError, at_once};
 use crate::identity::evaluate::{Evaluated, LONGEST_HEADER, listed};
 use crate::identity::mapped_value::{MappedValue, Requirement};
 use crate::identity::memo::{Key, Resolved};
@@ -321,18 +321,70 @@ impl Mapping {
         Ok(Identified { caller: Arc::clone(caller), identity })
     }
 
+    /// [`Mapping::resolve`] for a thread that serves other callers as well. It evaluates on a blocking thread what
+    /// takes more than about a millisecond.
+    ///
+    /// # Errors
+    /// Those of [`Mapping::resolve`].
+    pub async fn resolve_soon(
+        self: &Arc<Self>,
+        caller: &Arc<Caller<IdentityMemo>>,
+        headers: &HeaderMap,
+    ) -> Result<Identified, IdentityRefusal> {
+        let key = self.key(caller.verified(), headers)?;
+        let resolved = match caller.memo().get(&key) {
+            Some(resolved) => resolved,
+            None => match at_once(|| self.evaluated(caller.verified(), &key)) {
+                Some(resolved) => {
+                    caller.memo().remember(key, resolved.clone());
+                    resolved
+                }
+                None => self.evaluated_elsewhere(caller, key).await,
+            },
+        };
+        Ok(Identified { caller: Arc::clone(caller), identity: resolved? })
+    }
+
+    async fn evaluated_elsewhere(self: &Arc<Self>, caller: &Arc<Caller<IdentityMemo>>, key: Key) -> Resolved {
+        let (mapping, caller) = (Arc::clone(self), Arc::clone(caller));
+        let evaluation = move || {
+            let resolved = mapping.evaluated(caller.verified(), &key);
+            caller.memo().remember(key, resolved.clone());
+            resolved
+        };
+        tokio::task::spawn_blocking(evaluation).await.unwrap_or_else(|_| {
+            let (target, detail) = ("the mapping".to_owned(), "the evaluation was interrupted".to_owned());
+            Err(IdentityError::Evaluation { target, detail }.into())
+        })
+    }
+
     fn identity(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Resolved {
         let (caller, memo) = (caller.verified(), caller.memo());
-        let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *caller.issuer());
-        let Some(mapping) = mapping else { return Err(Self::no_mapping().into()) };
-        let key = Key { generation: self.generation, headers: listed(&mapping.request_headers, headers)? };
+        let key = self.key(caller, headers)?;
         if let Some(resolved) = memo.get(&key) {
             return resolved;
         }
-        let evaluated = self.evaluate(mapping, caller.claims(), &key.headers);
-        let resolved = evaluated.map(|evaluated| Arc::new(Identity::of(caller, evaluated)));
+        let resolved = self.evaluated(caller, &key);
         memo.remember(key, resolved.clone());
         resolved
+    }
+
+    /// Everything except the claims that the outcome for `caller` depends on.
+    fn key(&self, caller: &Verified, headers: &HeaderMap) -> Result<Key, IdentityError> {
+        let mapping = self.of(caller)?;
+        Ok(Key { generation: self.generation, headers: listed(&mapping.request_headers, headers)? })
+    }
+
+    /// The mapping of the caller's issuer.
+    fn of(&self, caller: &Verified) -> Result<&IssuerMapping, IdentityError> {
+        let mapping = self.issuers.iter().find(|mapping| *mapping.issuer == *caller.issuer());
+        mapping.ok_or_else(Self::no_mapping)
+    }
+
+    /// The outcome of an evaluation.
+    fn evaluated(&self, caller: &Verified, key: &Key) -> Resolved {
+        let evaluated = self.evaluate(self.of(caller)?, caller.claims(), &key.headers)?;
+        Ok(Arc::new(Identity::of(caller, evaluated)))
     }
 }
 

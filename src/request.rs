@@ -65,7 +65,7 @@ impl Gateway {
         let verified = config.auth.verify(&head.headers).await;
         let caller = verified.inspect_err(|error| record.unverified(error))?;
         record.verified(&caller);
-        let caller = config.mapping.resolve(&caller, &head.headers)?;
+        let caller = config.mapping.resolve_soon(&caller, &head.headers).await?;
         record.identified(&caller);
         // The decision by the head: whether the caller may make the call.
         let cleared = self.revocations.clear(&caller)?;

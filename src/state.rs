@@ -43,7 +43,7 @@ pub struct Gateway {
 #[derive(Debug)]
 pub struct ActiveConfig {
     pub auth: Authenticator<IdentityMemo>,
-    pub mapping: Mapping,
+    pub mapping: Arc<Mapping>,
     pub bodies: Bodies,
     pub requests: RequestLimits,
     /// The region of a request whose path names none.

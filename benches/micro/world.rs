@@ -105,7 +105,7 @@ impl World {
         endpoints.insert(Arc::clone(&home), Service::Runtime, Arc::new(endpoint.unwrap().unwrap()));
         let active = ActiveConfig {
             auth,
-            mapping: config.mapping,
+            mapping: Arc::new(config.mapping),
             bodies: Bodies::new(config.listen.max_body, config.limits.memory),
             regions: config.aws.all_regions().map(Arc::from).collect(),
             endpoints,

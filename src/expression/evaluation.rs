@@ -8,7 +8,7 @@
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
 
-use super::budget::{MOST_MADE, SPENT};
+use super::budget::{MOST_MADE, MOST_STEPS, SPENT, TOO_LONG};
 use super::functions::INEXACT;
 
 /// The result of an evaluation.
@@ -32,6 +32,11 @@ impl EvaluationError {
              have the identity provider send it as a string"
                 .to_owned(),
         )
+    }
+
+    /// The error for comprehensions that iterate over too much.
+    pub(super) fn too_many_steps() -> Self {
+        Self(format!("it looks at more than {MOST_STEPS} members of lists; nest fewer comprehensions"))
     }
 }
 
@@ -324,6 +329,9 @@ fn missing_or_error(error: &ExecutionError) -> Result<(), EvaluationError> {
                 "it builds more than {} MiB of texts and lists; make it simpler",
                 MOST_MADE >> 20
             )));
+        }
+        ExecutionError::FunctionError { function, .. } if function == TOO_LONG => {
+            return Err(EvaluationError::too_many_steps());
         }
         ExecutionError::FunctionError { function, .. } if function == INEXACT => {
             return Err(EvaluationError::inexact());

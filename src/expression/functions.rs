@@ -13,7 +13,7 @@ use cel::{DeclarationError, Env, ExecutionError, Value};
 use parking_lot::RwLock;
 use regex::Regex;
 
-use super::budget::{pay, size};
+use super::budget::{pay, size, step};
 use super::{ENVIRONMENT, ExpressionError, RegexFault, WrongCall};
 use crate::spelling::similar;
 
@@ -76,8 +76,8 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("@ordered", "@ordered", vec![DYN_TYPE], ordered)
 }
 
-/// Sorts the keys when a comprehension iterates over a map. The library's order differs from process to process, and
-/// so would a name that is made from it.
+/// Makes a comprehension pay for its steps, and sorts the keys when it iterates over a map. The library's order differs
+/// from process to process, and so would a name that is made from it.
 pub(super) fn order(range: &mut IdedExpr) {
     wrap(range, "@ordered");
 }
@@ -300,9 +300,11 @@ fn kept<'b, 'v>(mut member: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
     Ok(member)
 }
 
-/// The keys of a map, sorted; any other value unchanged.
+/// The keys of a map, sorted; any other value unchanged. Pays for the steps of a comprehension over it.
 fn ordered<'b, 'v>(mut range: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let range = range.pop().ok_or_else(|| ExecutionError::function_error("ordered", "no range"))?;
+    let members = range.as_sizer().map_or(0, |range| *range.size().inner());
+    step(usize::try_from(members).unwrap_or(usize::MAX))?;
     if range.get_type().kind() != Kind::Map {
         return Ok(range);
     }

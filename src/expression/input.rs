@@ -28,7 +28,9 @@ pub struct Input<'a> {
     pub(super) values: Context<'a, 'a>,
     claims: &'a Map<String, Json>,
     /// The claims that `values` has if the token has them; `None` if it has all claims.
-    named: Option<BTreeSet<&'a str>>,
+    pub(super) named: Option<BTreeSet<&'a str>>,
+    /// The nodes of all claims and headers.
+    pub(super) nodes: usize,
     left_out: Vec<&'a str>,
 }
 
@@ -71,7 +73,8 @@ impl<'a> Input<'a> {
     ) -> Result<Self, ClaimsTooLarge> {
         let headers = headers.into_iter().map(|(name, value)| (name, string(value))).collect::<Vec<_>>();
         // The object of the headers is a node, too.
-        if nodes_in(claims) + 1 + headers.len() > MOST_NODES {
+        let nodes = nodes_in(claims) + 1 + headers.len();
+        if nodes > MOST_NODES {
             return Err(ClaimsTooLarge);
         }
         let named = names(expressions);
@@ -83,7 +86,7 @@ impl<'a> Input<'a> {
         values.add_variable_as_val("claims", read);
         values.add_variable_as_val("issuer", map([("name", string(issuer))]));
         values.add_variable_as_val("request", map([("headers", map(headers))]));
-        Ok(Self { values, claims, named, left_out: left_out(claims) })
+        Ok(Self { values, claims, named, nodes, left_out: left_out(claims) })
     }
 
     /// The text of an expression's value; `None` if it is missing or "".
@@ -197,7 +200,7 @@ fn nodes(json: &Json) -> usize {
 /// The CEL value of `json`, which borrows its texts. A whole number becomes an `int`, like the numbers that operators
 /// write, since CEL cannot add two kinds of number. A number that is not a 64-bit integer is rounded to an `f64`. It
 /// can be compared, but never becomes text.
-fn value(json: &Json) -> Box<dyn Val + '_> {
+pub(super) fn value(json: &Json) -> Box<dyn Val + '_> {
     match json {
         Json::Null => Box::new(CelNull),
         Json::Bool(truth) => Box::new(CelBool::from(*truth)),

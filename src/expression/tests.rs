@@ -6,6 +6,7 @@ use cel::Value;
 use super::*;
 
 mod numbers;
+mod steps;
 
 fn input<'a>(
     claims: &'a serde_json::Value,

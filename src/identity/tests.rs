@@ -10,6 +10,7 @@ use crate::identity::mapped_value::OnInvalid;
 mod canary;
 mod explain;
 mod session_names;
+mod soon;
 
 fn expression(source: &str) -> Expression {
     Expression::compile(source, &["x-project".to_owned()]).unwrap()
