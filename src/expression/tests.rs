@@ -5,6 +5,7 @@ use cel::Value;
 
 use super::*;
 
+mod claims;
 mod numbers;
 mod steps;
 
