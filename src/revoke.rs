@@ -17,10 +17,12 @@ use crate::auth::Verified;
 use crate::clock;
 use crate::expression::Input;
 use crate::identity::{Identified, Identity};
+use crate::revoke::index::Index;
 use crate::verdict::{RefusedRequests, Revocation};
 
 pub use crate::revoke::selector::{Selector, SelectorError, SelectorInput};
 
+mod index;
 mod selector;
 
 /// Most entries of the admin port. They stay until they expire or the process ends.
@@ -139,6 +141,7 @@ pub struct Revocations {
 struct List {
     generation: u64,
     entries: Vec<Arc<Entry>>,
+    index: Index,
 }
 
 #[derive(Debug, Default)]
@@ -288,8 +291,9 @@ impl Revocations {
 
     fn publish(&self, sources: &Sources) {
         let generation = self.generation.load(Ordering::Relaxed) + 1;
-        let entries = sources.file.iter().chain(&sources.admin_port).cloned().collect();
-        self.list.store(Arc::new(List { generation, entries }));
+        let entries: Vec<_> = sources.file.iter().chain(&sources.admin_port).cloned().collect();
+        let index = Index::of(&entries);
+        self.list.store(Arc::new(List { generation, entries, index }));
         // The list comes first: a thread that reads the new generation also reads the new list.
         self.generation.store(generation, Ordering::Release);
     }
@@ -327,7 +331,8 @@ impl List {
         let expressions = self.entries.iter().filter_map(|entry| entry.selector.expression());
         let input = LazyCell::new(|| Input::new(caller.claims(), caller.issuer(), [], expressions));
         let (mut verdict, mut is_final): (Option<Revocation>, bool) = (None, true);
-        for entry in &self.entries {
+        let candidates = self.index.candidates(caller, identity);
+        for entry in candidates.into_iter().filter_map(|place| self.entries.get(place)) {
             let matches = entry.selector.matches(caller, identity, || &input);
             is_final &= !matches;
             if !matches || !entry.is_in_force(now) {

@@ -179,3 +179,20 @@ fn an_entry_that_a_reload_does_not_change_keeps_its_time_and_its_count() {
     revocations.of_file(new);
     assert_eq!(revocations.in_force().len(), 2);
 }
+
+/// A caller's first request after a change looks at few of many entries, and misses none that matches.
+#[test]
+fn a_check_looks_at_the_entries_that_name_the_caller_and_at_expressions() {
+    let principal = SelectorInput { principal: Some(PRINCIPAL), ..SelectorInput::default() };
+    let entra = SelectorInput { issuer: Some("entra"), ..subject("alice") };
+    let others: Vec<_> = (0..10_000).map(|n| n.to_string()).collect();
+    let words = others.iter().map(|other| subject(other));
+    let words = [expression("claims.level == 3"), subject("alice")].into_iter().chain(words);
+    let words = words.chain([entra, principal, expression("claims.level == 4"), subject("alice")]);
+    let entries: Vec<_> = words.map(|words| Arc::new(entry(words))).collect();
+    let places = Index::of(&entries).candidates(&caller("alice"), &alice());
+    assert_eq!(places, [0, 1, 10_003, 10_004, 10_005]);
+    let unnamed = Verified::for_tests("okta", serde_json::Map::new());
+    let places = Index::of(&entries).candidates(&unnamed, &Identity::for_tests("bob@acme.org", |_| {}));
+    assert_eq!(places, [0, 10_004]);
+}
