@@ -24,12 +24,10 @@ mod transport;
 pub mod trial;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout};
 
 use self::cache::Cache;
@@ -79,7 +77,7 @@ pub struct Sessions {
     names: NameLimits,
     rate: Rate,
     /// When the session of each identity was last replaced because Bedrock refused it.
-    replaced: Mutex<HashMap<Arc<SessionIdentity>, Instant>>,
+    replaced: moka::sync::Cache<Arc<SessionIdentity>, Instant>,
     refresh_before: Duration,
     sts: Box<dyn AssumeRole>,
     health: StsHealth,
@@ -106,7 +104,10 @@ impl Sessions {
             calls: SharedCalls::new(),
             names: NameLimits::new(settings.per_name),
             rate: Rate::new(settings.max_sts_rate),
-            replaced: Mutex::new(HashMap::new()),
+            replaced: moka::sync::Cache::builder()
+                .max_capacity(settings.capacity)
+                .time_to_live(MIN_TIME_BETWEEN_REPLACEMENTS)
+                .build(),
             refresh_before: settings.refresh_before,
             sts: Box::new(sts),
             health: StsHealth::default(),
@@ -207,10 +208,10 @@ impl Sessions {
         &self.health
     }
 
-    /// Frees the memory of what has expired, and updates the metric. It looks at all sessions, which takes too long for
-    /// a thread that serves requests.
+    /// Frees the memory of what has expired, and updates the metric. Not for a thread that serves requests.
     pub fn sweep(&self) {
         self.cache.sweep((self.now)());
+        self.names.sweep();
         self.metrics.sessions_cached(self.cache.len());
     }
 
@@ -390,7 +391,7 @@ impl Sessions {
         let sessions = Arc::clone(&self);
         let outcome = self.renewal(Arc::clone(&id), Turn::Queue).await;
         if outcome.is_ok() {
-            sessions.replaced().insert(id, Instant::now());
+            sessions.replaced.insert(id, Instant::now());
         }
         outcome
     }
@@ -398,17 +399,17 @@ impl Sessions {
     /// Whether a session may be replaced: not within a minute of its last replacement, and not at once after a failed
     /// attempt.
     fn may_replace(&self, id: &Arc<SessionIdentity>) -> bool {
-        let mut replaced = self.replaced();
-        replaced.retain(|_, at| at.elapsed() < MIN_TIME_BETWEEN_REPLACEMENTS);
+        let replaced = self.replaced.get(id).is_some_and(is_recent);
         let refused = self.refusals.get(id).is_some();
-        let paused =
-            self.cache.get(id, (self.now)()).is_some_and(|live| live.has_failed() && !live.may_retry());
-        !replaced.contains_key(id) && !refused && !paused
+        let live = self.cache.get(id, (self.now)());
+        let paused = live.is_some_and(|live| live.has_failed() && !live.may_retry());
+        !replaced && !refused && !paused
     }
+}
 
-    fn replaced(&self) -> MutexGuard<'_, HashMap<Arc<SessionIdentity>, Instant>> {
-        self.replaced.lock()
-    }
+/// Whether a replacement at this time prevents the next one.
+fn is_recent(at: Instant) -> bool {
+    at.elapsed() < MIN_TIME_BETWEEN_REPLACEMENTS
 }
 
 impl fmt::Debug for Sessions {

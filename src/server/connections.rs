@@ -1,10 +1,10 @@
 //! The open connections of a server, and the limits on them and on their HTTP/2 streams.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use foldhash::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::server::activity::Activity;
@@ -14,6 +14,9 @@ use crate::server::activity::Activity;
 pub const CONNECTIONS: usize = 10_000;
 /// The default of `limits.streams_per_connection`: the most concurrent streams of one HTTP/2 connection.
 pub const H2_STREAMS: u32 = 256;
+
+/// The connections that are counted under one lock, while others wait to open or close.
+const STEP: usize = 256;
 
 /// The limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub struct Connections {
 struct Open {
     opened: u64,
     /// By number. A connection has no activity before its TLS handshake ends.
-    connections: HashMap<u64, Option<Arc<Activity>>>,
+    connections: BTreeMap<u64, Option<Arc<Activity>>>,
 }
 
 impl Connections {
@@ -72,8 +75,27 @@ impl Connections {
 
     /// The requests in flight on the connection with the most.
     pub fn most_streams(&self) -> usize {
+        let (mut most, mut next) = (0, Some(0));
+        while let Some(from) = next {
+            let in_step;
+            (in_step, next) = self.most_streams_from(from);
+            most = most.max(in_step);
+        }
+        most
+    }
+
+    /// The requests in flight on the busiest of the next [`STEP`] connections, and the number from which the others
+    /// begin.
+    fn most_streams_from(&self, from: u64) -> (usize, Option<u64>) {
         let open = self.open.lock();
-        open.connections.values().flatten().map(|activity| activity.requests()).max().unwrap_or_default()
+        let mut step = open.connections.range(from..);
+        let requests =
+            step.by_ref().take(STEP).filter_map(|(_, activity)| Some(activity.as_ref()?.requests()));
+        let most = requests.max().unwrap_or_default();
+        let next = step.next().map(|(number, _)| *number);
+        // Otherwise this thread would take the lock again before one that waits for it.
+        MutexGuard::unlock_fair(open);
+        (most, next)
     }
 
     /// Replaces the limits. Open connections stay, with the number of streams that they began with: if there are too
@@ -133,6 +155,19 @@ impl Drop for OpenConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_counted_in_steps() {
+        let all = Connections::new(ConnectionLimits::default());
+        let open = || all.opened(Arc::clone(&all.slots).try_acquire_owned().unwrap());
+        let held: Vec<_> = (0..2 * STEP + 1).map(|_| open()).collect();
+        let first = held[0].number;
+        let step = STEP as u64;
+        assert_eq!(all.most_streams_from(0), (0, Some(first + step)));
+        assert_eq!(all.most_streams_from(first + step), (0, Some(first + 2 * step)));
+        assert_eq!(all.most_streams_from(first + 2 * step), (0, None));
+        assert_eq!(all.most_streams(), 0);
+    }
 
     #[tokio::test]
     async fn limits_change_while_connections_are_open() {

@@ -1,11 +1,13 @@
 //! The limit on the sessions of one role and session name. A caller with changing tags can neither fill the cache nor
 //! use up the rate of `AssumeRole` calls.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use foldhash::HashMap;
+use foldhash::quality::RandomState;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::cached_session::CachedSession;
@@ -14,20 +16,18 @@ use crate::attribution::session_name::SessionName;
 use crate::identity::SessionIdentity;
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// The number of names from which the gateway begins to drop those without sessions.
-const FEW: usize = 1024;
+/// The parts of the names. A sweep holds the lock of one part at a time: some 400 names of 100,000.
+const PARTS: usize = 256;
 
 /// The sessions of every name.
 pub(super) struct NameLimits {
     per_name: usize,
-    known: Mutex<Known>,
+    /// By the hash of the name.
+    parts: [Mutex<Names>; PARTS],
+    hasher: RandomState,
 }
 
-struct Known {
-    names: HashMap<(RoleArn, SessionName), Name>,
-    /// The number of names at which those without sessions are dropped next.
-    sweep_at: usize,
-}
+type Names = HashMap<(RoleArn, SessionName), Name>;
 
 #[derive(Default)]
 struct Name {
@@ -45,16 +45,15 @@ pub(super) struct TooMany;
 impl NameLimits {
     /// A limit of `per_name` live sessions of a name, at least one.
     pub(super) fn new(per_name: usize) -> Self {
-        let known = Known { names: HashMap::new(), sweep_at: FEW };
-        Self { per_name: per_name.max(1), known: Mutex::new(known) }
+        let parts = std::array::from_fn(|_| Mutex::default());
+        Self { per_name: per_name.max(1), parts, hasher: RandomState::default() }
     }
 
     /// Counts a session that the gateway is about to request from STS because it has none.
     pub(super) fn admit(&self, id: &Arc<SessionIdentity>) -> Result<(), TooMany> {
-        let now = Instant::now();
-        let mut known = self.known.lock();
-        known.sweep(now);
-        let name = known.name(id);
+        let (key, now) = (key(id), Instant::now());
+        let mut names = self.part(&key);
+        let name = names.entry(key).or_default();
         name.asked.retain(|(_, at)| now.duration_since(*at) < MINUTE);
         if name.asked.iter().any(|(asked, _)| asked == id) {
             return Ok(());
@@ -68,12 +67,12 @@ impl NameLimits {
 
     /// Undoes the count of [`NameLimits::admit`], because the gateway did not call STS.
     pub(super) fn withdraw(&self, id: &Arc<SessionIdentity>) {
-        let mut known = self.known.lock();
-        let key = (id.role_arn().clone(), id.name().clone());
-        if let Some(name) = known.names.get_mut(&key) {
+        let key = key(id);
+        let mut names = self.part(&key);
+        if let Some(name) = names.get_mut(&key) {
             name.asked.retain(|(asked, _)| asked != id);
             if name.asked.is_empty() && name.live.is_empty() {
-                known.names.remove(&key);
+                names.remove(&key);
             }
         }
     }
@@ -81,13 +80,35 @@ impl NameLimits {
     /// Counts a session that was granted or renewed. If the name now has too many, removes the least recently used one
     /// from the count, and returns it.
     pub(super) fn granted(&self, session: &Arc<CachedSession>) -> Option<Arc<CachedSession>> {
-        let mut known = self.known.lock();
-        let live = &mut known.name(session.id()).live;
+        let key = key(session.id());
+        let mut names = self.part(&key);
+        let live = &mut names.entry(key).or_default().live;
         live.retain(|other| other.upgrade().is_some_and(|other| other.id() != session.id()));
         let surplus = if live.len() < self.per_name { None } else { take_least_recently_used(live) };
         live.push(Arc::downgrade(session));
         surplus
     }
+
+    /// Drops the names without sessions. It looks at all names, which takes too long for a thread that serves requests;
+    /// other threads wait for one part at most.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        for part in &self.parts {
+            part.lock().retain(|_, name| {
+                name.live.iter().any(|session| session.strong_count() > 0)
+                    || name.asked.iter().any(|(_, at)| now.duration_since(*at) < MINUTE)
+            });
+        }
+    }
+
+    fn part(&self, key: &(RoleArn, SessionName)) -> MutexGuard<'_, Names> {
+        let hash = usize::try_from(self.hasher.hash_one(key)).unwrap_or_default();
+        self.parts[hash % PARTS].lock()
+    }
+}
+
+fn key(id: &SessionIdentity) -> (RoleArn, SessionName) {
+    (id.role_arn().clone(), id.name().clone())
 }
 
 fn take_least_recently_used(live: &mut Vec<Weak<CachedSession>>) -> Option<Arc<CachedSession>> {
@@ -96,20 +117,29 @@ fn take_least_recently_used(live: &mut Vec<Weak<CachedSession>>) -> Option<Arc<C
     live.swap_remove(index).upgrade()
 }
 
-impl Known {
-    fn name(&mut self, id: &SessionIdentity) -> &mut Name {
-        self.names.entry((id.role_arn().clone(), id.name().clone())).or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(limits: &NameLimits) -> Vec<usize> {
+        limits.parts.iter().map(|part| part.lock().len()).collect()
     }
 
-    /// Drops names without a session, when there are twice as many names as after the last time.
-    fn sweep(&mut self, now: Instant) {
-        if self.names.len() < self.sweep_at {
-            return;
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_drops_names_without_sessions_and_a_lock_covers_few_of_them() {
+        const MANY: usize = 20_000;
+        let limits = NameLimits::new(1);
+        for n in 0..MANY {
+            let role = "arn:aws:iam::123456789012:role/BedrockUser";
+            let id = SessionIdentity::for_tests(role, &format!("user-{n}"), &[], 60 * MINUTE);
+            limits.admit(&Arc::new(id)).unwrap();
         }
-        self.names.retain(|_, name| {
-            name.live.iter().any(|session| session.strong_count() > 0)
-                || name.asked.iter().any(|(_, at)| now.duration_since(*at) < MINUTE)
-        });
-        self.sweep_at = FEW.max(2 * self.names.len());
+        let largest = sizes(&limits).into_iter().max();
+        assert!(largest <= Some(2 * MANY / PARTS), "{largest:?}");
+        limits.sweep();
+        assert_eq!(sizes(&limits).iter().sum::<usize>(), MANY);
+        tokio::time::advance(MINUTE).await;
+        limits.sweep();
+        assert_eq!(sizes(&limits).iter().sum::<usize>(), 0);
     }
 }

@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use aws_credential_types::Credentials;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
