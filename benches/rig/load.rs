@@ -1,7 +1,6 @@
 //! Load: a bounded number of connections that each wait for their answer, or requests at a fixed rate.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
@@ -269,11 +269,10 @@ impl Closed {
     }
 }
 
-/// Sends `rate` requests a second for `time` on `connections` connections in turn, and on a further one where all of
-/// these are busy. Waits for the answers.
+/// Sends `rate` requests a second for `time` on `connections` connections in turn, and waits for the answers.
 ///
 /// The clock spins, because timers have steps of a millisecond. Timings begin at the instant that the clock plans for a
-/// request: an answer that holds up the next request counts for both.
+/// request: an answer that holds up the next request of its connection counts for both.
 pub(crate) async fn open(
     target: &Target,
     connections: usize,
@@ -281,30 +280,23 @@ pub(crate) async fn open(
     time: Duration,
     requests: &Requests,
 ) -> Seen {
-    let idle: Rc<RefCell<VecDeque<Connection>>> = Rc::default();
+    let mut opened = Vec::new();
     for _ in 0..connections {
-        let connection = target.connect().await;
-        idle.borrow_mut().push_back(connection);
+        opened.push(Rc::new(Mutex::new(target.connect().await)));
     }
     let mut tasks = JoinSet::new();
     let (start, apart) = (Instant::now(), Duration::from_secs(1) / rate);
     let mut planned = start;
-    while planned < start + time {
+    for connection in opened.iter().cycle() {
+        if planned >= start + time {
+            break;
+        }
         while Instant::now() < planned {
             tokio::task::yield_now().await;
         }
         let Some(request) = (requests.borrow_mut())() else { break };
-        let (target, idle) = (target.clone(), Rc::clone(&idle));
-        let waiting = idle.borrow_mut().pop_front();
-        tasks.spawn_local(async move {
-            let mut connection = match waiting {
-                Some(connection) => connection,
-                None => target.connect().await,
-            };
-            let timing = connection.exchange(&request, planned).await;
-            idle.borrow_mut().push_back(connection);
-            timing
-        });
+        let connection = Rc::clone(connection);
+        tasks.spawn_local(async move { connection.lock().await.exchange(&request, planned).await });
         planned += apart;
     }
     let mut timings = Vec::new();

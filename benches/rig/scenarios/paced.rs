@@ -57,9 +57,9 @@ pub(super) async fn waits(
     for _ in 0..bench.effort.rounds {
         for (target, (p50, p99)) in ways.iter().zip(&mut turns) {
             let seen = open(target, CONNECTIONS, rate, 2 * bench.effort.time, &requests).await;
-            // The first requests open connections to the upstream, so they are left out.
+            // The first request of each connection may open one to the upstream, so it is left out.
             let values: Vec<f64> =
-                seen.timings.iter().skip(20).map(|timing| of(timing).as_secs_f64() * 1e6).collect();
+                seen.timings.iter().skip(CONNECTIONS).map(|timing| of(timing).as_secs_f64() * 1e6).collect();
             p50.push(quantile(values.clone(), 0.5));
             p99.push(quantile(values, 0.99));
         }

@@ -9,11 +9,11 @@ use super::h2::{OneConnection, STREAMS};
 use crate::load::open;
 use crate::machine::{self, Cores};
 use crate::proxy::{Gateway, Proxy, Wire};
-use crate::table::{Row, median, micros, per_second, times};
+use crate::table::{Row, median, micros, per_second, quantile, times};
 use crate::upstream::{ACCEPTED, CONVERSE};
 
 /// Requests a second, below what one worker answers.
-const RATE: u32 = 8_000;
+const RATE: u32 = 5_000;
 /// Connections that take turns.
 const CONNECTIONS: usize = 64;
 /// Most CPU for each request with two workers, as a multiple of that with one.
@@ -21,9 +21,10 @@ const MOST_CPU: f64 = 1.1;
 /// Most that the workers' CPU may differ, as a share of the busier one's.
 const MOST_DIFFERENCE: f64 = 0.15;
 
-/// Workers, client connections and seconds of the scenario with cold pools. One request is sent in each second.
+/// Workers of the scenario with cold pools, and as many client connections. None is idle for so long that the gateway
+/// closes it.
 const COLD_WORKERS: usize = 8;
-const COLD_CONNECTIONS: usize = 16;
+/// Seconds, in each of which one request is sent.
 const COLD_SECONDS: u64 = 16;
 /// Most connections to Bedrock for these requests, of which none overlap.
 const MOST_OPENED: u64 = 2;
@@ -125,9 +126,9 @@ pub(super) async fn cold_pools(bench: &Bench<'_>) -> Row {
     let gateway = bench.gateway(bench.gateway, Wire::Plain, COLD_WORKERS, Cores::Proxy).await;
     let requests = bench.requests(CONVERSE, 1024);
     let time = Duration::from_secs(COLD_SECONDS);
-    let seen = open(gateway.target(), COLD_CONNECTIONS, 1, time, &requests).await;
+    let seen = open(gateway.target(), COLD_WORKERS, 1, time, &requests).await;
     let opened = ACCEPTED.get() - before;
-    let p50 = crate::table::quantile(seen.waits(), 0.5);
+    let p50 = quantile(seen.waits(), 0.5);
     Row::of_gateway(
         format!("connections to Bedrock, {COLD_WORKERS} workers, one request a second"),
         format!("{opened} for {} requests, p50 {}", seen.requests + 1, micros(p50)),
