@@ -154,6 +154,20 @@ pub(crate) struct Closed {
     stop: Rc<Cell<bool>>,
 }
 
+/// A connection's or stream's part in the load.
+struct Part {
+    answered: Rc<Cell<u64>>,
+    timings: Rc<RefCell<Vec<Timing>>>,
+    stop: Rc<Cell<bool>>,
+}
+
+impl Part {
+    fn answered_after(&self, timing: Timing) {
+        self.answered.set(self.answered.get() + 1);
+        self.timings.borrow_mut().push(timing);
+    }
+}
+
 impl Closed {
     /// Opens `connections` and keeps them busy. Must be called within a `LocalSet`.
     pub(crate) async fn start(target: &Target, connections: usize, requests: &Requests) -> Self {
@@ -161,13 +175,12 @@ impl Closed {
         for _ in 0..connections {
             let mut connection = target.connect().await;
             let requests = Rc::clone(requests);
-            let (answered, timings, stop) = load.another();
+            let part = load.another();
             load.tasks.spawn_local(async move {
-                while !stop.get() {
+                while !part.stop.get() {
                     let Some(request) = (requests.borrow_mut())() else { break };
                     let timing = connection.exchange(&request, Instant::now()).await;
-                    answered.set(answered.get() + 1);
-                    timings.borrow_mut().push(timing);
+                    part.answered_after(timing);
                 }
             });
         }
@@ -208,12 +221,12 @@ impl Closed {
         first_pause: Duration,
         pause: Duration,
     ) {
-        let (answered, timings, stop) = self.another();
+        let part = self.another();
         self.tasks.spawn_local(async move {
             if !first_pause.is_zero() {
                 tokio::time::sleep(first_pause).await;
             }
-            while !stop.get() {
+            while !part.stop.get() {
                 let start = Instant::now();
                 let response = sender.send_request(request()).await.expect("an answer");
                 assert_eq!(response.status(), 200);
@@ -225,8 +238,7 @@ impl Closed {
                 }
                 let whole = start.elapsed();
                 let first_byte = first_byte.unwrap_or(whole);
-                answered.set(answered.get() + 1);
-                timings.borrow_mut().push(Timing { first_byte, whole });
+                part.answered_after(Timing { first_byte, whole });
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
@@ -235,10 +247,10 @@ impl Closed {
     }
 
     /// The counters and the signal to stop of one more connection or stream.
-    fn another(&mut self) -> (Rc<Cell<u64>>, Rc<RefCell<Vec<Timing>>>, Rc<Cell<bool>>) {
+    fn another(&mut self) -> Part {
         let answered = Rc::new(Cell::new(0));
         self.answered.push(Rc::clone(&answered));
-        (answered, Rc::clone(&self.timings), Rc::clone(&self.stop))
+        Part { answered, timings: Rc::clone(&self.timings), stop: Rc::clone(&self.stop) }
     }
 
     /// The answers in the next `time`.

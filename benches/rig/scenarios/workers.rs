@@ -105,7 +105,7 @@ pub(super) async fn fixed_rate(bench: &Bench<'_>) -> Vec<Row> {
     let difference = median(differences);
     vec![
         Row::of_gateway(
-            format!("CPU per request at {RATE} requests/s, two workers"),
+            "CPU per request at 5,000 requests/s, two workers",
             format!("{} (one worker: {})", micros(two), micros(one)),
         )
         .figure(times(two / one))
