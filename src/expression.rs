@@ -206,7 +206,9 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails, or its value is neither true nor false.
     fn truth(&self, input: &Input<'_>) -> Result<Option<bool>, EvaluationError> {
-        budget::whole(input.nodes, || evaluation::truth(&self.tree, &input.values))
+        budget::whole(input.nodes, EvaluationError::too_many_steps, || {
+            evaluation::truth(&self.tree, &input.values)
+        })
     }
 
     /// The value of the expression.
@@ -214,7 +216,9 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails. A missing value is not an error.
     fn evaluate(&self, input: &Input<'_>) -> Result<Outcome, EvaluationError> {
-        budget::whole(input.nodes, || evaluation::evaluate(&self.tree, &input.values))
+        budget::whole(input.nodes, EvaluationError::too_many_steps, || {
+            evaluation::evaluate(&self.tree, &input.values)
+        })
     }
 }
 

@@ -16,8 +16,6 @@ use cel::ExecutionError;
 use cel::common::types::{CelBytes, CelList, CelMap, CelString};
 use cel::common::value::Val;
 
-use super::EvaluationError;
-
 /// Bytes of texts and list members that one evaluation may build. A token's claims are 24 KiB at most.
 pub(super) const MOST_MADE: usize = 2 << 20;
 /// Members that the comprehensions of one evaluation may iterate over.
@@ -65,14 +63,15 @@ pub fn at_once<T>(evaluations: impl FnOnce() -> T) -> Option<T> {
 /// Runs one `evaluation` over claims of `nodes` nodes with a full budget.
 ///
 /// # Errors
-/// Those of the evaluation, and when no step of [`at_once`] is left.
-pub(super) fn whole<T>(
+/// Those of the evaluation, and `exhausted` when no step of [`at_once`] is left.
+pub(super) fn whole<T, E>(
     nodes: usize,
-    evaluation: impl FnOnce() -> Result<T, EvaluationError>,
-) -> Result<T, EvaluationError> {
+    exhausted: impl FnOnce() -> E,
+    evaluation: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
     LEFT.set(MOST_MADE);
     STEPS.set(Steps { left: MOST_STEPS, each: 1 + nodes / NODES_IN_STEP, ..STEPS.get() });
-    step(1).map_err(|_| EvaluationError::too_many_steps())?;
+    step(1).map_err(|_| exhausted())?;
     evaluation()
 }
 

@@ -28,7 +28,7 @@ const FLOORS: &[&[&str]] = &[
         "version",
         "wildcard",
     ],
-    &["proxy", "telemetry"],
+    &["body", "proxy", "telemetry"],
     &["auth", "endpoint"],
     &["identity"],
     &["revoke"],
