@@ -21,6 +21,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::signing;
+
 /// The address at which it listens and the one to which it forwards. Both use TLS, or neither.
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
@@ -30,6 +32,9 @@ pub(crate) struct Settings {
     upstream: Authority,
     #[arg(long)]
     tls: bool,
+    /// Whether it signs each request
+    #[arg(long)]
+    sign: bool,
     /// `ca.pem`, `tls.crt` and `tls.key`
     #[arg(long)]
     folder: PathBuf,
@@ -57,13 +62,14 @@ pub(crate) async fn run(settings: &Settings) {
     let tls = settings.tls.then(|| TlsAcceptor::from(Arc::new(serving)));
     let scheme = if settings.tls { Scheme::HTTPS } else { Scheme::HTTP };
 
+    let sign = settings.sign;
     let listener = TcpListener::bind(settings.listen).await.unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (pool, tls, upstream) = (pool.clone(), tls.clone(), (scheme.clone(), settings.upstream.clone()));
         tokio::spawn(async move {
-            let service = service_fn(move |request| forward(pool.clone(), upstream.clone(), request));
+            let service = service_fn(move |request| forward(pool.clone(), upstream.clone(), sign, request));
             let server = auto::Builder::new(TokioExecutor::new());
             // A client that closes its connection early is not an error of the floor.
             let _served = match tls {
@@ -80,6 +86,7 @@ pub(crate) async fn run(settings: &Settings) {
 async fn forward(
     pool: Pool,
     (scheme, authority): (Scheme, Authority),
+    sign: bool,
     request: Request<Incoming>,
 ) -> Result<Response<Incoming>, Infallible> {
     let (mut head, body) = request.into_parts();
@@ -89,5 +96,8 @@ async fn forward(
     head.version = http::Version::HTTP_11;
     #[expect(clippy::disallowed_methods, reason = "it is bounded")]
     let body = Limited::new(body, MAX_BODY).collect().await.unwrap().to_bytes();
+    if sign {
+        signing::sign(&head.uri, &mut head.headers, &body);
+    }
     Ok(pool.request(Request::from_parts(head, Full::new(body))).await.unwrap())
 }

@@ -18,6 +18,7 @@ mod metered;
 mod proxy;
 mod scenarios;
 mod sessions;
+mod signing;
 mod table;
 mod upstream;
 mod world;

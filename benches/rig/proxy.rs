@@ -17,6 +17,8 @@ use crate::world::World;
 pub(crate) enum Kind {
     Nginx,
     Floor,
+    /// The floor, which signs as well. It is not among [`Kind::ALL`].
+    Signer,
     Gateway,
 }
 
@@ -27,6 +29,7 @@ impl Kind {
         match self {
             Self::Nginx => "nginx",
             Self::Floor => "bare hyper",
+            Self::Signer => "… signing",
             Self::Gateway => "gateway",
         }
     }
@@ -116,6 +119,11 @@ impl Proxy {
         let command = match kind {
             Kind::Nginx => nginx(wire, world, address),
             Kind::Floor => floor(wire, world, address),
+            Kind::Signer => {
+                let mut command = floor(wire, world, address);
+                command.arg("--sign");
+                command
+            }
             Kind::Gateway => gateway.serve(wire, world, address, (1, Cores::Proxy)),
         };
         Self::of(kind, wire, world, address, command)

@@ -6,6 +6,7 @@ mod memory;
 mod paced;
 mod polls;
 mod principals;
+mod signing;
 mod start;
 mod tails;
 mod tokens;
@@ -39,6 +40,9 @@ pub(crate) fn run(gateway: &Gateway, before: Option<&Gateway>, effort: Effort, o
             let mut table = Table::default();
             if wanted("plain") {
                 table.0.extend(closed::plain(&bench).await);
+            }
+            if wanted("signing") {
+                table.0.extend(signing::floor(&bench).await);
             }
             if wanted("tails") {
                 table.0.extend(tails::busy(&bench).await);

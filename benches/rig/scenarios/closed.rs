@@ -108,15 +108,15 @@ async fn matrix(bench: &Bench<'_>, wire: Wire) -> Vec<((usize, usize), [Figures;
     results
 }
 
-/// Alternating rounds of this many connections and bodies of this size.
-pub(super) async fn rounds(
+/// Alternating rounds of this many connections and bodies of this size. Prints the figures of each proxy.
+pub(super) async fn rounds<const N: usize>(
     bench: &Bench<'_>,
-    proxies: &[Proxy; 3],
+    proxies: &[Proxy; N],
     connections: usize,
     kibibytes: usize,
-) -> [Figures; 3] {
+) -> [Figures; N] {
     let requests = bench.requests(CONVERSE, kibibytes * 1024);
-    let mut turns = Kind::ALL.map(|_| Turns::default());
+    let mut turns: [Turns; N] = std::array::from_fn(|_| Turns::default());
     for _ in 0..bench.effort.rounds {
         for (proxy, turns) in proxies.iter().zip(&mut turns) {
             let load = Closed::start(proxy.target(), connections, &requests).await;
@@ -124,7 +124,9 @@ pub(super) async fn rounds(
             load.finish().await;
         }
     }
-    report_all(&format!("{connections} connections, {kibibytes} KiB"), turns)
+    let what = format!("{connections} connections, {kibibytes} KiB");
+    let mut names = proxies.iter().map(|proxy| proxy.kind().name());
+    turns.map(|turns| report(&what, names.next().unwrap_or_default(), turns))
 }
 
 /// One proxy's window.
