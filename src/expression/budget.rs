@@ -52,12 +52,17 @@ thread_local! {
 /// Runs `evaluations` if they take at most [`MOST_AT_ONCE`] steps together; `None` if they would take more. In that
 /// case they have stopped early, and their results are dropped.
 pub fn at_once<T>(evaluations: impl FnOnce() -> T) -> Option<T> {
-    let with = |at_once| STEPS.set(Steps { at_once, ..STEPS.get() });
-    with(Some(MOST_AT_ONCE));
+    /// Ends the limit, also when an evaluation panics.
+    struct Limited;
+    impl Drop for Limited {
+        fn drop(&mut self) {
+            STEPS.set(Steps { at_once: None, ..STEPS.get() });
+        }
+    }
+    STEPS.set(Steps { at_once: Some(MOST_AT_ONCE), ..STEPS.get() });
+    let _limited = Limited;
     let results = evaluations();
-    let left = STEPS.get().at_once;
-    with(None);
-    (left > Some(0)).then_some(results)
+    (STEPS.get().at_once > Some(0)).then_some(results)
 }
 
 /// Runs one `evaluation` over claims of `nodes` nodes with a full budget.
