@@ -160,7 +160,7 @@ mod tests {
     fn connections_are_counted_in_steps() {
         let all = Connections::new(ConnectionLimits::default());
         let open = || all.opened(Arc::clone(&all.slots).try_acquire_owned().unwrap());
-        let held: Vec<_> = (0..2 * STEP + 1).map(|_| open()).collect();
+        let held: Vec<_> = (0..=2 * STEP).map(|_| open()).collect();
         let first = held[0].number;
         let step = STEP as u64;
         assert_eq!(all.most_streams_from(0), (0, Some(first + step)));

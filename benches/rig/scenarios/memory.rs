@@ -17,12 +17,14 @@ const SESSIONS: usize = 100_000;
 #[derive(Debug, Default)]
 struct Held {
     idle: Vec<f64>,
+    /// The part of `idle` that is no page of a file.
+    own: Vec<f64>,
     open: Vec<f64>,
     /// Microseconds of CPU for each frame.
     cpu: Vec<f64>,
 }
 
-pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
+pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 4] {
     let frames = 50 + usize::try_from(bench.effort.time.as_millis() / APART.as_millis()).unwrap();
     let requests = bench.requests(&stream_path(frames, APART), 1024);
     let mut held = Kind::ALL.map(|_| Held::default());
@@ -30,6 +32,7 @@ pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
         for (kind, held) in Kind::ALL.into_iter().zip(&mut held) {
             let proxy = bench.start(kind, Wire::Plain).await;
             held.idle.push(proxy.process().memory("VmRSS") as f64);
+            held.own.push(proxy.process().memory("RssAnon") as f64);
             let load = Closed::start(proxy.target(), STREAMS, &requests).await;
             tokio::time::sleep(10 * APART).await;
             let (sent, used) = (FRAMES_SENT.get(), machine::cpu(proxy.process()));
@@ -41,6 +44,7 @@ pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
         }
     }
     let idle = held.each_ref().map(|held| median(held.idle.clone()));
+    let own = held.each_ref().map(|held| median(held.own.clone()));
     let open = held.each_ref().map(|held| median(held.open.clone()));
     let [nginx, floor, gateway] = held.map(|held| median(held.cpu));
     let memory = |what, values: [f64; 3], most: f64| {
@@ -53,6 +57,7 @@ pub(super) async fn streams(bench: &Bench<'_>) -> [Row; 3] {
             .figure(times(gateway / nginx))
             .target("≤ 1.25 × nginx", gateway <= 1.25 * nginx),
         memory("resident memory: idle", idle, 16.0),
+        Row::of("… without the pages of the program and its libraries", own.map(megabytes)),
         memory("… 1,000 streams open", open, 55.0),
     ]
 }
