@@ -104,6 +104,8 @@ impl Upstream {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
+        // This is no silence of Bedrock: its next bytes may be there already.
+        ready!(self.body.poll_turn(cx));
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {

@@ -54,6 +54,11 @@ impl<B> Paced<B> {
     pub(crate) fn get(&self) -> &B {
         &self.body
     }
+
+    /// Is pending only if this task must give the others their turn first. Otherwise a pending body has no more data.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.turn.poll(cx).map(|_| ())
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {

@@ -7,10 +7,12 @@ use bedrock_bed::within;
 use bedrock_standin::bedrock::Fault;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::world::{CONVERSE_STREAM, HELLO, World, post, read};
+use crate::world::{CONVERSE, CONVERSE_STREAM, HELLO, Setup, World, post, read};
 
 /// The types of all frames in `bytes`, which must be complete.
 fn frame_types(bytes: &[u8]) -> Vec<String> {
@@ -148,4 +150,50 @@ async fn a_thousand_concurrent_streams_work() {
         assert_eq!(frame_types(&answer.unwrap().body).last().map(String::as_str), Some("metadata"));
     }
     assert_eq!(world.standin.sts.calls().len(), 10);
+}
+
+/// A server that answers each connection's first request with this many bytes.
+async fn long_answers(length: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                assert!(stream.read(&mut [0; 16_384]).await.unwrap() > 0);
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // The gateway may abort the answer; the test sees that.
+                let _whole = stream.write_all(&vec![b'x'; length]).await.is_ok();
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_pauses_longer_than_bedrock_may_be_silent_gets_the_whole_answer() {
+    const LENGTH: usize = 48 << 20;
+    let bedrock = long_answers(LENGTH).await;
+    let aws = "stream_idle_timeout = \"2s\"";
+    let world = World::with(&Setup { aws, bedrock: Some(&bedrock), ..Setup::default() }).await;
+    let token = world.token("alice");
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut answer = world.open(post(CONVERSE, &token, HELLO)).await;
+        assert!(answer.body_mut().frame().await.unwrap().is_ok());
+        open.push(answer);
+    }
+    // The pause is what is tested, and longer than the timeout and its check.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for answer in open {
+        let mut body = answer.into_body();
+        let mut left = LENGTH;
+        while let Some(frame) = body.frame().await {
+            left -= frame.unwrap().data_ref().unwrap().len();
+        }
+        assert!(left < 1 << 20, "only the frame before the pause is not counted");
+    }
+    for line in 1..=4 {
+        assert_eq!(world.logged(line).await["ended"], "complete");
+    }
 }
