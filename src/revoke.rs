@@ -328,7 +328,8 @@ struct Judgement {
 
 impl List {
     fn judge(&self, caller: &Verified, identity: &Identity, now: SystemTime) -> Judgement {
-        let expressions = self.entries.iter().filter_map(|entry| entry.selector.expression());
+        let expressions =
+            self.index.expressions().filter_map(|place| self.entries.get(place)?.selector.expression());
         let input = LazyCell::new(|| Input::new(caller.claims(), caller.issuer(), [], expressions));
         let (mut verdict, mut is_final): (Option<Revocation>, bool) = (None, true);
         let candidates = self.index.candidates(caller, identity);

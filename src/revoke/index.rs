@@ -36,6 +36,11 @@ impl Index {
         index
     }
 
+    /// The places of the entries that are expressions.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = usize> {
+        self.expressions.iter().copied()
+    }
+
     /// The places of the entries that can match the caller, in ascending order: all entries that do match, and few
     /// others.
     pub(super) fn candidates(&self, caller: &Verified, identity: &Identity) -> Vec<usize> {
