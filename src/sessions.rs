@@ -16,6 +16,7 @@ mod name_limits;
 pub mod own_credentials;
 mod rate;
 mod refusals;
+mod replacements;
 mod session;
 mod shared_calls;
 mod sigv4_keys;
@@ -28,7 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use self::cache::Cache;
 use self::cached_session::CachedSession;
@@ -38,6 +39,7 @@ use self::health::StsHealth;
 use self::name_limits::NameLimits;
 pub use self::rate::Rate;
 use self::refusals::Refusals;
+use self::replacements::Replacements;
 pub use self::session::{Lookup, Ready, Session, SessionPage, SessionRecord};
 use self::shared_calls::{NoOutcome, SharedCalls};
 pub use self::sigv4_keys::{Scope, SigningKey};
@@ -53,9 +55,6 @@ use crate::telemetry::metrics::{Count, Metrics};
 
 /// A session with less time left than this is renewed through the queue, like a missing session.
 const URGENT: Duration = Duration::from_mins(1);
-/// The shortest time between two replacements of a session whose credentials Bedrock refused.
-const MIN_TIME_BETWEEN_REPLACEMENTS: Duration = Duration::from_mins(1);
-
 /// The table `[sessions]`, except the lifetime, which is part of each identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
@@ -76,8 +75,7 @@ pub struct Sessions {
     calls: SharedCalls<Arc<SessionIdentity>, Result<Arc<CachedSession>, SessionError>>,
     names: NameLimits,
     rate: Rate,
-    /// When the session of each identity was last replaced because Bedrock refused it.
-    replaced: moka::sync::Cache<Arc<SessionIdentity>, Instant>,
+    replacements: Replacements,
     refresh_before: Duration,
     sts: Box<dyn AssumeRole>,
     health: StsHealth,
@@ -104,10 +102,7 @@ impl Sessions {
             calls: SharedCalls::new(),
             names: NameLimits::new(settings.per_name),
             rate: Rate::new(settings.max_sts_rate),
-            replaced: moka::sync::Cache::builder()
-                .max_capacity(settings.capacity)
-                .time_to_live(MIN_TIME_BETWEEN_REPLACEMENTS)
-                .build(),
+            replacements: Replacements::new(settings.capacity),
             refresh_before: settings.refresh_before,
             sts: Box::new(sts),
             health: StsHealth::default(),
@@ -181,7 +176,8 @@ impl Sessions {
     }
 
     /// Drops the cached sessions of all principals that are `revoked`, and returns the number of sessions. STS cannot
-    /// withdraw their credentials: these stay valid until they expire, but they never leave this process.
+    /// withdraw their credentials: these stay valid until they expire, but they never leave this process. It looks at all
+    /// sessions, which takes too long for a thread that serves requests.
     pub fn forget(&self, revoked: impl Fn(&str) -> bool) -> usize {
         let dropped: Vec<_> =
             self.cache.iter((self.now)()).filter(|live| revoked(live.principal())).collect();
@@ -190,6 +186,11 @@ impl Sessions {
         }
         self.metrics.sessions_cached(self.cache.len());
         dropped.len()
+    }
+
+    /// Drops a session from the cache, unless another has taken its place.
+    pub fn forget_one(&self, session: &Session) {
+        self.cache.remove(session.identity(), session.access_key_id());
     }
 
     /// The cached sessions of all principals that match, without their secrets: at most `most` of them.
@@ -391,7 +392,7 @@ impl Sessions {
         let sessions = Arc::clone(&self);
         let outcome = self.renewal(Arc::clone(&id), Turn::Queue).await;
         if outcome.is_ok() {
-            sessions.replaced.insert(id, Instant::now());
+            sessions.replacements.note(id);
         }
         outcome
     }
@@ -399,17 +400,12 @@ impl Sessions {
     /// Whether a session may be replaced: not within a minute of its last replacement, and not at once after a failed
     /// attempt.
     fn may_replace(&self, id: &Arc<SessionIdentity>) -> bool {
-        let replaced = self.replaced.get(id).is_some_and(is_recent);
+        let replaced = self.replacements.was_recent(id);
         let refused = self.refusals.get(id).is_some();
         let live = self.cache.get(id, (self.now)());
         let paused = live.is_some_and(|live| live.has_failed() && !live.may_retry());
         !replaced && !refused && !paused
     }
-}
-
-/// Whether a replacement at this time prevents the next one.
-fn is_recent(at: Instant) -> bool {
-    at.elapsed() < MIN_TIME_BETWEEN_REPLACEMENTS
 }
 
 impl fmt::Debug for Sessions {

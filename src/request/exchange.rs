@@ -61,9 +61,8 @@ impl Gateway {
     /// Clears the caller for one signature. STS takes time, so the caller may have been revoked since the last check;
     /// the gateway then drops the session.
     fn clear_or_forget(&self, ready: &Ready) -> Result<Clearance, Revoked> {
-        let caller = ready.call().caller();
-        self.revocations.clear(caller).inspect_err(|_revoked| {
-            self.sessions.forget(|principal| *principal == **caller.identity().principal());
+        self.revocations.clear(ready.call().caller()).inspect_err(|_revoked| {
+            self.sessions.forget_one(ready.session());
         })
     }
 

@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 
