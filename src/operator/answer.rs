@@ -33,8 +33,10 @@ impl PageLimit {
             busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             return busy;
         };
+        // The slot goes along: a client that hangs up does not free it before the page is built.
+        let make = move || make().map(|text| Page { _slot: Some(slot), ..text });
         match tokio::task::spawn_blocking(make).await {
-            Ok(answer) => answer.map(|text| Page { _slot: Some(slot), ..text }),
+            Ok(answer) => answer,
             Err(error) => {
                 error!(%error, "a page of the probe port or the admin port cannot be built");
                 let body = json!({ "message": "this page cannot be built; the process log has the cause" });
