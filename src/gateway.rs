@@ -339,9 +339,9 @@ impl Serving {
             gateway.unfinished.begin();
         };
         let aborted = self.callers.drain(give_up).await;
+        // HTTP/2 requests are tasks of their own, which end a moment after their connection.
+        let _late = tokio::time::timeout(LAST_RECORDS, self.gateway.limits.idle()).await.is_err();
         if aborted > 0 {
-            // HTTP/2 requests are tasks of their own, which end a moment after their connection.
-            let _late = tokio::time::timeout(LAST_RECORDS, self.gateway.limits.idle()).await.is_err();
             let requests = gateway.unfinished.requests();
             warn!(
                 connections = aborted,

@@ -197,6 +197,8 @@ async fn during_the_delay_clients_are_asked_to_use_another_connection() {
     }
     let mut another = world.connect_h2c().await;
     assert_eq!(read(another.send_request(over_h2(CONVERSE)).await.unwrap()).await.status, 200);
+    let none = "bedrock_gateway_limit_used{name=\"connections\"} 0";
+    until("each connection to end by itself", async || world.has_metric(none).await).await;
     world.gateway.stop_now();
     assert_eq!(world.gateway.stopped().await, 0);
 }
