@@ -206,7 +206,7 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails, or its value is neither true nor false.
     fn truth(&self, input: &Input<'_>) -> Result<Option<bool>, EvaluationError> {
-        budget::whole(input.nodes, EvaluationError::too_many_steps, || {
+        budget::whole(input.size, EvaluationError::too_many_steps, || {
             evaluation::truth(&self.tree, &input.values)
         })
     }
@@ -216,7 +216,7 @@ impl Expression {
     /// # Errors
     /// When the evaluation fails. A missing value is not an error.
     fn evaluate(&self, input: &Input<'_>) -> Result<Outcome, EvaluationError> {
-        budget::whole(input.nodes, EvaluationError::too_many_steps, || {
+        budget::whole(input.size, EvaluationError::too_many_steps, || {
             evaluation::evaluate(&self.tree, &input.values)
         })
     }

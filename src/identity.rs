@@ -5,10 +5,11 @@
 //! wider role rule.
 
 use std::iter;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::HeaderMap;
+use tokio::sync::Semaphore;
 
 use crate::attribution::arn::RoleArn;
 use crate::attribution::session_name::SessionName;
@@ -21,6 +22,7 @@ use crate::identity::memo::{Key, Resolved};
 use crate::identity::role::Role;
 use crate::reason::Reason;
 use crate::verdict::CachedVerdict;
+use crate::workers;
 
 pub use crate::identity::claims_read::ClaimsRead;
 pub use crate::identity::memo::IdentityMemo;
@@ -59,6 +61,9 @@ impl IssuerMapping {
         requirements.chain(values.flat_map(|value| &value.from))
     }
 }
+
+/// The long evaluations at the same time, one for each core: more would only take the cores from the workers.
+static LONG_EVALUATIONS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(workers::cores().get()));
 
 /// The operator's whole mapping: all issuers and the role table.
 #[derive(Debug)]
@@ -141,8 +146,8 @@ pub struct Identity {
     verdict: CachedVerdict,
 }
 
-/// A verified caller and their identity. Only [`Mapping::resolve`] makes one, so a caller is never paired with the
-/// identity of another caller.
+/// A verified caller and their identity. Only [`Mapping`] makes one, so a caller is never paired with the identity of
+/// another caller.
 #[derive(Debug, Clone)]
 pub struct Identified {
     caller: Arc<Caller<IdentityMemo>>,
@@ -347,7 +352,10 @@ impl Mapping {
 
     async fn evaluated_elsewhere(self: &Arc<Self>, caller: &Arc<Caller<IdentityMemo>>, key: Key) -> Resolved {
         let (mapping, caller) = (Arc::clone(self), Arc::clone(caller));
+        // An error would mean that the semaphore is closed, which it never is.
+        let turn = LONG_EVALUATIONS.acquire().await.ok();
         let evaluation = move || {
+            let _turn = turn;
             let resolved = mapping.evaluated(caller.verified(), &key);
             caller.memo().remember(key, resolved.clone());
             resolved

@@ -21,11 +21,11 @@ pub(super) const MOST_MADE: usize = 2 << 20;
 /// Members that the comprehensions of one evaluation may iterate over.
 pub(super) const MOST_STEPS: usize = 1_000_000;
 /// Steps that all evaluations of [`at_once`] may take together: about a millisecond. A step is one evaluation of an
-/// expression or one member of a comprehension, and another one for every [`NODES_IN_STEP`] nodes of the claims,
+/// expression or one member of a comprehension, and another one for every 64 nodes, or KiB of text, of the claims,
 /// because a step can look at all of them.
 pub(super) const MOST_AT_ONCE: usize = 2_000;
-/// Nodes of claims that count for one step of [`at_once`].
-const NODES_IN_STEP: usize = 64;
+/// The size of claims that counts for one step of [`at_once`].
+const SIZE_OF_STEP: usize = 64;
 /// The bytes that a list member counts for, in addition to its text.
 const MEMBER: usize = 32;
 /// The function name that marks the error of an exceeded budget.
@@ -49,7 +49,7 @@ thread_local! {
     static STEPS: Cell<Steps> = const { Cell::new(Steps { left: 0, each: 1, at_once: None }) };
 }
 
-/// Runs `evaluations` if they take at most [`MOST_AT_ONCE`] steps together; `None` if they would take more. In that
+/// Runs `evaluations` if they take at most 2,000 steps together; `None` if they would take more. In that
 /// case they have stopped early, and their results are dropped.
 pub fn at_once<T>(evaluations: impl FnOnce() -> T) -> Option<T> {
     /// Ends the limit, also when an evaluation panics.
@@ -65,17 +65,17 @@ pub fn at_once<T>(evaluations: impl FnOnce() -> T) -> Option<T> {
     (STEPS.get().at_once > Some(0)).then_some(results)
 }
 
-/// Runs one `evaluation` over claims of `nodes` nodes with a full budget.
+/// Runs one `evaluation` over claims of this size with a full budget.
 ///
 /// # Errors
 /// Those of the evaluation, and `exhausted` when no step of [`at_once`] is left.
 pub(super) fn whole<T, E>(
-    nodes: usize,
+    size: usize,
     exhausted: impl FnOnce() -> E,
     evaluation: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     LEFT.set(MOST_MADE);
-    STEPS.set(Steps { left: MOST_STEPS, each: 1 + nodes / NODES_IN_STEP, ..STEPS.get() });
+    STEPS.set(Steps { left: MOST_STEPS, each: 1 + size / SIZE_OF_STEP, ..STEPS.get() });
     step(1).map_err(|_| exhausted())?;
     evaluation()
 }

@@ -12,6 +12,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{ENVIRONMENT, EvaluationError, Expression, Outcome, text};
 
+/// The bytes of text that count like a node, where the size of an evaluation counts.
+const BYTES_IN_NODE: usize = 16;
 /// The most nodes in one token's claims. Objects, lists, texts, numbers and booleans are nodes.
 const MOST_NODES: usize = 1_000;
 
@@ -29,8 +31,8 @@ pub struct Input<'a> {
     claims: &'a Map<String, Json>,
     /// The claims that `values` has if the token has them; `None` if it has all claims.
     pub(super) named: Option<BTreeSet<&'a str>>,
-    /// The nodes of all claims and headers.
-    pub(super) nodes: usize,
+    /// The size of all claims and headers: their nodes, and one more for every [`BYTES_IN_NODE`] bytes of their texts.
+    pub(super) size: usize,
     left_out: Vec<&'a str>,
 }
 
@@ -71,6 +73,8 @@ impl<'a> Input<'a> {
         headers: impl IntoIterator<Item = (&'a str, &'a str)>,
         expressions: impl IntoIterator<Item = &'a Expression>,
     ) -> Result<Self, ClaimsTooLarge> {
+        let headers = headers.into_iter().collect::<Vec<_>>();
+        let lengths: usize = headers.iter().map(|(_, value)| value.len()).sum();
         let headers = headers.into_iter().map(|(name, value)| (name, string(value))).collect::<Vec<_>>();
         // The object of the headers is a node, too.
         let nodes = nodes_in(claims) + 1 + headers.len();
@@ -86,7 +90,8 @@ impl<'a> Input<'a> {
         values.add_variable_as_val("claims", read);
         values.add_variable_as_val("issuer", map([("name", string(issuer))]));
         values.add_variable_as_val("request", map([("headers", map(headers))]));
-        Ok(Self { values, claims, named, nodes, left_out: left_out(claims) })
+        let texts = texts_in(claims) + lengths;
+        Ok(Self { values, claims, named, size: nodes + texts / BYTES_IN_NODE, left_out: left_out(claims) })
     }
 
     /// The text of an expression's value; `None` if it is missing or "".
@@ -194,6 +199,20 @@ fn nodes(json: &Json) -> usize {
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
         Json::Array(items) => 1 + items.iter().map(nodes).sum::<usize>(),
         Json::Object(members) => nodes_in(members),
+    }
+}
+
+/// The bytes of the texts of an object's members.
+fn texts_in(members: &Map<String, Json>) -> usize {
+    members.values().map(texts).sum()
+}
+
+fn texts(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(texts).sum(),
+        Json::Object(members) => texts_in(members),
     }
 }
 

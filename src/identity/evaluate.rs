@@ -1,4 +1,4 @@
-//! The evaluation of the operator's mapping, step by step. [`Mapping::resolve`] uses it with verified claims,
+//! The evaluation of the operator's mapping, step by step. [`Mapping::resolve_soon`] uses it with verified claims,
 //! [`explain`](super::explain) with any claims.
 
 use std::collections::BTreeSet;

@@ -33,9 +33,9 @@ fn evaluations_at_once_take_a_bounded_number_of_steps() {
     assert!(!runs_at_once("claims.l.all(x, claims.l.all(y, x == y))", &groups(45), 1));
     assert!(runs_at_once("'b' in claims.l", &groups(40), 1999));
     assert!(!runs_at_once("'b' in claims.l", &groups(40), 2000));
-    // A step over many claims counts for several: 990 nodes for 16.
-    assert!(runs_at_once("'b' in claims.l", &groups(990), 124));
-    assert!(!runs_at_once("'b' in claims.l", &groups(990), 125));
+    // A step over many claims counts for several: 990 texts of a letter for 17.
+    assert!(runs_at_once("'b' in claims.l", &groups(990), 117));
+    assert!(!runs_at_once("'b' in claims.l", &groups(990), 118));
     assert!(!runs_at_once("claims.l.all(x, x == 'a')", &groups(990), 1));
 }
 
@@ -58,4 +58,13 @@ fn one_evaluation_takes_at_most_a_million_steps() {
     claims.insert("t".to_owned(), json!("x,".repeat(999)));
     let text = truth("(claims.t.split(',') + claims.l).all(x, claims.l.exists(y, y == 'a'))", &claims.into());
     assert_eq!(text, Err(EvaluationError::too_many_steps()));
+}
+
+/// A step can search all texts.
+#[test]
+fn long_texts_take_more_steps() {
+    let source = "claims.l.all(x, claims.l.all(y, !claims.t.contains('xy')))";
+    let claims = |bytes| json!({ "l": vec!["a"; 20], "t": "x".repeat(bytes) });
+    assert!(runs_at_once(source, &claims(100), 1));
+    assert!(!runs_at_once(source, &claims(20_000), 1));
 }
