@@ -78,7 +78,8 @@ impl Bodies {
         }
     }
 
-    /// Reads a caller's body to its end, and hashes it while it arrives. Memory is reserved as bytes arrive, not by the announced length.
+    /// Reads a caller's body to its end, and hashes it while it arrives. Memory is reserved as bytes arrive, not by the
+    /// announced length.
     ///
     /// # Errors
     /// See [`BodyError`]. An announced length over the limit is refused before any byte is read.

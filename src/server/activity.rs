@@ -360,6 +360,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for TrackedIo<I> {
         if self.beginning.as_mut().is_some_and(|beginning| beginning.pass(buffer)) {
             self.beginning = None;
         }
+        if buffer.remaining() == 0 {
+            self.activity.has_sent();
+            return Poll::Ready(Ok(()));
+        }
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() == before {
             return polled;

@@ -1,4 +1,4 @@
-//! What signing costs on this machine: a bare proxy that signs, beside the gateway, which does everything else too.
+//! The cost of signing on this machine: a bare proxy that signs, beside the gateway, which does everything else too.
 
 use super::Bench;
 use super::closed::{Figures, heading, rounds};
