@@ -27,6 +27,11 @@ pub mod poll_meter;
 /// stream on another thread costs two wake-ups.
 const STREAMS_AHEAD: usize = 4;
 
+/// One of this many polls is of a task that another thread has given to the worker or woken: a new connection, a stream,
+/// the end of a call to STS. By the library's default of 31, a thousand new connections would wait for a second or more
+/// at a busy worker.
+const ARRIVALS_EVERY: u32 = 2;
+
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
@@ -131,7 +136,8 @@ impl Workers {
 
 impl Worker {
     fn start(number: usize, mut stopped: watch::Receiver<()>) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut builder = runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().global_queue_interval(ARRIVALS_EVERY).build()?;
         let handle = runtime.handle().clone();
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             CURRENT.set(number);

@@ -10,7 +10,7 @@ use crate::body::paced::Turn;
 use crate::body::{PIECE, Pieces, STEP, WholeBody};
 use crate::limits::memory::{MemorySlot, OutOfMemory};
 
-/// What a shorter frame counts for, bytes: many short ones take as long as one long one.
+/// The least that a frame counts for, bytes: many short ones take as long as one long one.
 const LEAST: usize = 256;
 
 /// A body of which more may arrive.

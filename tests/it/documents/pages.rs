@@ -61,7 +61,7 @@ fn measured(what: &str) -> f64 {
 
 #[test]
 fn the_sizing_table_follows_from_the_measured_figures() {
-    let request = measured("… 100 KiB");
+    let request = measured("… 100 KiB, 16 connections");
     let tls = measured("TLS on both sides: CPU per request, 1 KiB, 16 connections")
         - measured("CPU per request, 1 KiB, 16 connections");
     let frame = measured("CPU per stream frame, 1,000 streams");
