@@ -356,9 +356,7 @@ impl Mapping {
         let turn = LONG_EVALUATIONS.acquire().await.ok();
         let evaluation = move || {
             let _turn = turn;
-            let resolved = mapping.evaluated(caller.verified(), &key);
-            caller.memo().remember(key, resolved.clone());
-            resolved
+            mapping.evaluated_and_remembered(&caller, key)
         };
         tokio::task::spawn_blocking(evaluation).await.unwrap_or_else(|_| {
             let (target, detail) = ("the mapping".to_owned(), "the evaluation was interrupted".to_owned());
@@ -367,13 +365,13 @@ impl Mapping {
     }
 
     fn identity(&self, caller: &Caller<IdentityMemo>, headers: &HeaderMap) -> Resolved {
-        let (caller, memo) = (caller.verified(), caller.memo());
-        let key = self.key(caller, headers)?;
-        if let Some(resolved) = memo.get(&key) {
-            return resolved;
-        }
-        let resolved = self.evaluated(caller, &key);
-        memo.remember(key, resolved.clone());
+        let key = self.key(caller.verified(), headers)?;
+        caller.memo().get(&key).unwrap_or_else(|| self.evaluated_and_remembered(caller, key))
+    }
+
+    fn evaluated_and_remembered(&self, caller: &Caller<IdentityMemo>, key: Key) -> Resolved {
+        let resolved = self.evaluated(caller.verified(), &key);
+        caller.memo().remember(key, resolved.clone());
         resolved
     }
 

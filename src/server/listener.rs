@@ -57,9 +57,8 @@ impl Listener {
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
-        let socket = bind().map_err(|error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
+        let socket = bind()
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
         Ok(Self { socket, tls, balancers: None, expected_header: ExpectedHeader::Never })
     }
 
