@@ -63,6 +63,27 @@ const SOURCES: [&str; 12] = [
     "claims.c ? claims.a : claims.b",
 ];
 
+/// Whether the value of an expression is a list with several keys of one object. The library gives them in another order
+/// each time, whatever the input is for.
+fn lists_keys(source: &str, claims: &Json) -> bool {
+    let objects: &[&str] = match source {
+        "claims.b.map(x, x)" => &["b"],
+        "claims.a + claims.b" => &["a", "b"],
+        _ => &[],
+    };
+    objects.iter().any(|name| claims[name].as_object().is_some_and(|members| members.len() > 1))
+}
+
+/// Whether two lists have the same members, each as often.
+fn same_members(left: &[Value], right: &[Value]) -> bool {
+    let mut rest = right.to_vec();
+    let found = left.iter().all(|member| {
+        let place = rest.iter().position(|other| other == member);
+        place.map(|place| rest.swap_remove(place)).is_some()
+    });
+    found && rest.is_empty()
+}
+
 proptest! {
     #[test]
     fn json_becomes_the_library_s_values(json in any_json()) {
@@ -80,7 +101,15 @@ proptest! {
         let named = input(&claims, &[], &[&expression]).unwrap();
         let whole = input(&claims, &[], &[&expression, &all]).unwrap();
         prop_assert!(whole.named.is_none());
-        prop_assert_eq!(expression.evaluate(&named), expression.evaluate(&whole));
+        let (by_name, by_all) = (expression.evaluate(&named), expression.evaluate(&whole));
+        match (&by_name, &by_all) {
+            (Ok(Outcome::Value(Value::List(by_name))), Ok(Outcome::Value(Value::List(by_all))))
+                if lists_keys(source, &claims) =>
+            {
+                prop_assert!(same_members(by_name, by_all), "{by_name:?} {by_all:?}");
+            }
+            _ => prop_assert_eq!(&by_name, &by_all),
+        }
         prop_assert_eq!(named.size, whole.size);
         let missing = |input: &Input<'_>| input.missing_claims(&expression).map(str::to_owned).collect::<Vec<_>>();
         prop_assert_eq!(missing(&named), missing(&whole));
